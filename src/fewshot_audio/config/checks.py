@@ -1,0 +1,125 @@
+"""Checks across keys, files and data, made before any work starts."""
+
+from collections.abc import Mapping, Sequence
+from typing import get_args
+
+from fewshot_audio.config.experiment import ExperimentConfig, Phase
+from fewshot_audio.config.model import ModelConfig
+from fewshot_audio.errors import ConfigError
+
+PHASES: tuple[Phase, ...] = get_args(Phase)
+
+
+def check_configs(experiment: ExperimentConfig, model: ModelConfig) -> list[str]:
+    """Check what the two files say together.
+
+    Returns warnings (keys that have no effect). Raises ConfigError with every contradiction, one a line.
+    """
+    errors = [*_attention_errors(experiment, model), *_width_errors(experiment, model)]
+    if experiment.contrastive == "cpl":
+        rows = experiment.n_query_train * (1 if experiment.use_attention else experiment.query_views("train"))
+        if experiment.loss.cpl.m_param > rows:
+            errors.append(
+                f"loss.cpl.m_param is {experiment.loss.cpl.m_param}, but a class has {rows} query rows in training: "
+                f"the largest possible value is {rows}"
+            )
+    if errors:
+        raise ConfigError("\n".join(errors))
+    return _warnings(experiment)
+
+
+def check_classes(experiment: ExperimentConfig, clips: Mapping[Phase, Mapping[str, int]]) -> None:
+    """Check that every split offers what its episodes ask for.
+
+    ``clips[phase][class]`` is the number of clips. Raises ConfigError naming split, class and numbers.
+    """
+    errors = []
+    for phase in PHASES:
+        way, needed = experiment.way(phase), experiment.shot(phase) + experiment.query(phase)
+        if way > len(clips[phase]):
+            errors.append(f"n_way_{phase} is {way}, but the {phase} split has {len(clips[phase])} classes")
+        small = sorted((count, name) for name, count in clips[phase].items() if count < needed)
+        if small:
+            listed = ", ".join(f"{name!r} ({count})" for count, name in small[:5])
+            more = f" and {len(small) - 5} more" if len(small) > 5 else ""
+            errors.append(
+                f"n_shot_{phase} + n_query_{phase} is {needed} clips per class, but the {phase} split has smaller "
+                f"classes: {listed}{more}"
+            )
+    if errors:
+        raise ConfigError("\n".join(errors))
+
+
+def check_input(experiment: ExperimentConfig, model: ModelConfig, mels: int, frames: int) -> None:
+    """Check the configs against the size of a segment's spectrogram. Raises ConfigError with the numbers."""
+    errors = []
+    pool_mel, pool_time = model.encoder(experiment.encoder_name).pool_dim
+    for axis, pool, size in (("mel bins", pool_mel, mels), ("frames", pool_time, frames)):
+        if pool**4 > size:
+            errors.append(
+                f"{experiment.encoder_name}.pool_dim: four poolings by {pool} need {pool**4} {axis}, "
+                f"but a segment has {size}"
+            )
+    warp = experiment.specaug_params
+    if experiment.input_type == "spec" and warp.use and frames <= 2 * warp.W:
+        errors.append(f"specaug_params.W is {warp.W}, but must be less than half of the {frames} frames of a segment")
+    if errors:
+        raise ConfigError("\n".join(errors))
+
+
+def _attention_errors(experiment: ExperimentConfig, model: ModelConfig) -> Sequence[str]:
+    if not experiment.use_attention:
+        return ()
+    section = "specaug_params" if experiment.input_type == "spec" else "waveaug_params"
+    missing = [] if experiment.augmentation else [f"{section}.use"]
+    missing += [f"{phase}_query_augmentations" for phase in PHASES if not experiment.query_flag(phase)]
+    errors = []
+    if missing:
+        errors.append(
+            f"use_attention is true, which needs views everywhere, but {', '.join(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} false: set {' and '.join(f'{key}=true' for key in missing)}, "
+            "or use_attention=false"
+        )
+    attention, encoder = model.Attention, model.encoder(experiment.encoder_name)
+    if attention.embed_dim != encoder.out_dim:
+        errors.append(
+            f"Attention.embed_dim is {attention.embed_dim}, expected {experiment.encoder_name}.out_dim = "
+            f"{encoder.out_dim}"
+        )
+    if attention.embed_dim % attention.num_heads:
+        errors.append(f"Attention.num_heads ({attention.num_heads}) does not divide embed_dim ({attention.embed_dim})")
+    return errors
+
+
+def _width_errors(experiment: ExperimentConfig, model: ModelConfig) -> Sequence[str]:
+    out_dim = model.encoder(experiment.encoder_name).out_dim
+    width, views = experiment.embedding_width(out_dim), experiment.views_when_on
+    origin = f"{experiment.encoder_name}.out_dim {out_dim}" + (f" x {views} views" if experiment.use_attention else "")
+    errors = []
+    if experiment.contrastive:
+        if model.Projection.input_dim != width:
+            errors.append(f"Projection.input_dim is {model.Projection.input_dim}, expected {width} ({origin})")
+        if not experiment.project_prototypes and model.Projection.output_dim != width:
+            errors.append(
+                f"Projection.output_dim is {model.Projection.output_dim}, expected {width} ({origin}): "
+                "project_prototypes is false, so projected queries are compared with prototypes as they are"
+            )
+    if experiment.relation_head and model.Relation.input_dim != 2 * width:
+        errors.append(f"Relation.input_dim is {model.Relation.input_dim}, expected {2 * width} (2 x {width}; {origin})")
+    return errors
+
+
+def _warnings(experiment: ExperimentConfig) -> list[str]:
+    warnings = []
+    if experiment.use_contrastive and not experiment.contrastive:
+        warnings.append(
+            "use_contrastive is true, but neither loss.cpl.use nor loss.angular.use: prototypical loss only"
+        )
+    if not experiment.use_contrastive and (experiment.loss.cpl.use or experiment.loss.angular.use):
+        name = "cpl" if experiment.loss.cpl.use else "angular"
+        warnings.append(f"loss.{name}.use is true, but use_contrastive is false: prototypical loss only")
+    if not experiment.augmentation:
+        flags = [f"{phase}_query_augmentations" for phase in PHASES if experiment.query_flag(phase)]
+        if flags:
+            warnings.append(f"{', '.join(flags)} have no effect: the augmentation of the input type is off")
+    return warnings

@@ -1,0 +1,67 @@
+"""The model file: the inside of each module."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fewshot_audio.config.base import Count, Section
+
+PoolDim = Annotated[list[Count], Field(min_length=2, max_length=2, description="Pooling of each block: [mel, time].")]
+
+
+class CNNConfig(Section):
+    """Four convolution blocks and a linear layer."""
+
+    in_channels: Annotated[Literal[1], Field(description="Channels of the input; a spectrogram has 1.")]
+    hidden_channels: Annotated[Count, Field(description="Channels of every convolution.")]
+    pool_dim: PoolDim
+    out_dim: Annotated[Count, Field(description="Width of the encoder's output.")]
+
+
+class HybridConfig(CNNConfig):
+    """Four convolution blocks and a recurrent layer over time (CRNN)."""
+
+    seq_layers: Annotated[Count, Field(description="Stacked recurrent layers.")]
+    seq_type: Annotated[Literal["RNN", "GRU", "LSTM"], Field(description="Kind of recurrent layer.")]
+    bidirectional: Annotated[bool, Field(description="Run over time both ways; the two outputs are summed.")]
+
+
+class AttentionConfig(Section):
+    """One transformer encoder layer over the views of a segment."""
+
+    embed_dim: Annotated[Count, Field(description="Width of a view's embedding; the encoder's out_dim.")]
+    num_heads: Annotated[Count, Field(description="Attention heads; divides embed_dim.")]
+    ffn_dim: Annotated[Count, Field(description="Width of the feed-forward layer.")]
+    dropout: Annotated[float, Field(ge=0, lt=1, description="Dropout inside the layer.")]
+
+
+class ProjectionConfig(Section):
+    """Projection head of the contrastive branch: linear, ReLU, linear, L2 normalisation."""
+
+    input_dim: Annotated[Count, Field(description="Embedding width: out_dim, times the views with attention.")]
+    hidden_dim: Annotated[Count, Field(description="Width of the hidden layer.")]
+    output_dim: Annotated[Count, Field(description="Width of the projected embedding.")]
+
+
+class RelationConfig(Section):
+    """Relation head (Sung et al. 2018): scores a prototype and a query set side by side."""
+
+    input_dim: Annotated[Count, Field(description="Twice the embedding width.")]
+    hidden_dim1: Annotated[Count, Field(description="Width of the first hidden layer.")]
+    hidden_dim2: Annotated[Count, Field(description="Width of the second hidden layer.")]
+    hidden_dim3: Annotated[Count, Field(description="Width of the third hidden layer.")]
+    out_dim: Annotated[Literal[1], Field(description="One relation score.")]
+
+
+class ModelConfig(Section):
+    """The model file."""
+
+    CNN: CNNConfig
+    Hybrid: HybridConfig
+    Attention: AttentionConfig
+    Projection: ProjectionConfig
+    Relation: RelationConfig
+
+    def encoder(self, name: str) -> CNNConfig:
+        """Return the section of the encoder called ``name`` ("CNN" or "Hybrid")."""
+        return self.Hybrid if name == "Hybrid" else self.CNN
