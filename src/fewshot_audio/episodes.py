@@ -1,0 +1,73 @@
+"""Episodes as indices only: a pure function of (seed, phase, epoch, task)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewshot_audio.config.experiment import Phase
+from fewshot_audio.randomness import Purpose, numpy_generator
+
+Indices: TypeAlias = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ClipIndex:
+    """Which segments belong to which clip, and which clips to which class.
+
+    Clip ``c`` owns segments ``offsets[c]`` to ``offsets[c + 1]`` (exclusive); ``by_class[name]`` lists its clips.
+    """
+
+    offsets: Indices
+    by_class: dict[str, Indices]
+
+    def segments(self, clip: int) -> range:
+        """Segments of a clip."""
+        return range(int(self.offsets[clip]), int(self.offsets[clip + 1]))
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One task: class c of the split is labelled by its row. All arrays hold int64 indices.
+
+    ``classes`` (way,) into the split; ``support`` (way, shot) and ``query`` (way, n_query) segments;
+    ``query_clips`` (way, n_query) the clips that the query segments come from.
+    """
+
+    classes: Indices
+    support: Indices
+    query: Indices
+    query_clips: Indices
+
+
+class EpisodeSampler:
+    """Draws the episodes of one phase from the classes of its split.
+
+    Support and query of an episode never share a clip; an item is one random segment of its clip. The caller has
+    checked that there are enough classes and clips (``config.check_classes``).
+    """
+
+    def __init__(
+        self, index: ClipIndex, classes: Sequence[str], way: int, shot: int, query: int, *, seed: int, phase: Phase
+    ) -> None:
+        self._clips = [index.by_class[name] for name in classes]
+        self._offsets = index.offsets
+        self._way, self._shot, self._query = way, shot, query
+        self._seed, self._phase = seed, phase
+
+    def episode(self, epoch: int, task: int) -> Episode:
+        """Draw the episode of a task."""
+        random = numpy_generator(self._seed, self._phase, epoch, task, Purpose.EPISODE)
+        classes = np.sort(random.choice(len(self._clips), self._way, replace=False))
+        per_class = self._shot + self._query
+        clips = np.stack([random.choice(self._clips[c], per_class, replace=False) for c in classes])
+        first = self._offsets[clips]
+        segments = first + random.integers(self._offsets[clips + 1] - first)
+        return Episode(
+            classes=classes,
+            support=segments[:, : self._shot],
+            query=segments[:, self._shot :],
+            query_clips=clips[:, self._shot :],
+        )

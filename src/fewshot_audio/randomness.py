@@ -1,0 +1,54 @@
+"""Explicit randomness: generators and forks keyed by (seed, phase, epoch, task) and a purpose."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+
+import numpy as np
+import torch
+
+from fewshot_audio.config.experiment import Phase
+
+PHASE_CODES: dict[Phase, int] = {"train": 0, "validation": 1, "test": 2}
+
+
+class Purpose(IntEnum):
+    """Independent uses of randomness within one task."""
+
+    EPISODE = 0
+    VIEWS = 1
+    CONTRAST = 2
+    LAYERS = 3
+    INIT = 4
+    DRAW = 5
+
+
+def stream(seed: int, phase: Phase, epoch: int, task: int, purpose: Purpose) -> np.random.SeedSequence:
+    """Return the seed of one use of randomness in one task."""
+    return np.random.SeedSequence([seed, PHASE_CODES[phase], epoch, task, purpose])
+
+
+def numpy_generator(seed: int, phase: Phase, epoch: int, task: int, purpose: Purpose) -> np.random.Generator:
+    """Return a numpy generator for one use of randomness in one task."""
+    return np.random.Generator(np.random.PCG64(stream(seed, phase, epoch, task, purpose)))
+
+
+def torch_seed(seed: int, phase: Phase, epoch: int, task: int, purpose: Purpose) -> int:
+    """Return a seed for torch's generators."""
+    return int(stream(seed, phase, epoch, task, purpose).generate_state(1, np.uint64)[0])
+
+
+def torch_generator(seed: int, phase: Phase, epoch: int, task: int, purpose: Purpose) -> torch.Generator:
+    """Return a CPU generator for one use of randomness in one task."""
+    return torch.Generator().manual_seed(torch_seed(seed, phase, epoch, task, purpose))
+
+
+@contextmanager
+def forked(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch's global generators inside the block and restore them after: dropout and inits draw from those."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.default_generator.manual_seed(seed)
+        if devices:
+            torch.cuda.manual_seed(seed)
+        yield
