@@ -1,0 +1,1 @@
+"""View makers: augmented versions of a segment."""

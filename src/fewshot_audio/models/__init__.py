@@ -1,0 +1,1 @@
+"""Networks: encoders, fusion of views, heads."""

@@ -1,0 +1,66 @@
+"""The few-shot network: normalisation, encoder, fusion of views, and heads, as an experiment asks for them."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from fewshot_audio.config import ExperimentConfig, ModelConfig
+from fewshot_audio.learners import prototypical_scores
+from fewshot_audio.models.encoders import build_encoder
+from fewshot_audio.models.fusion import ViewAttention
+from fewshot_audio.models.heads import ProjectionHead, RelationHead
+
+
+class FewShotNetwork(nn.Module):
+    """Everything that is trained, and the dataset's two normalisation numbers as buffers.
+
+    Used in steps: ``normalize`` raw features, make views of them, ``encode`` each view, ``fuse`` the views of a
+    segment into its rows, take prototypes of support rows, ``score`` query rows.
+    """
+
+    norm_mean: Tensor
+    norm_std: Tensor
+
+    def __init__(self, experiment: ExperimentConfig, model: ModelConfig, mels: int, frames: int) -> None:
+        super().__init__()
+        self.distance = experiment.distance
+        encoder = model.encoder(experiment.encoder_name)
+        self.register_buffer("norm_mean", torch.zeros(()))
+        self.register_buffer("norm_std", torch.ones(()))
+        self.encoder = build_encoder(experiment.encoder_name, encoder, mels, frames)
+        self.attention = ViewAttention(**model.Attention.model_dump()) if experiment.use_attention else None
+        self.projection = ProjectionHead(**model.Projection.model_dump()) if experiment.contrastive else None
+        self.relation = RelationHead(**model.Relation.model_dump()) if experiment.relation_head else None
+
+    def set_precision(self, precision: Literal["fp32", "bf16"]) -> None:
+        """Choose the arithmetic of the convolutions; everything else is float32."""
+        self.encoder.precision = precision
+
+    def set_normalization(self, mean: float, std: float) -> None:
+        """Set the dataset's normalisation numbers."""
+        self.norm_mean.fill_(mean)
+        self.norm_std.fill_(std)
+
+    def normalize(self, features: Tensor) -> Tensor:
+        """Raw log-mel features, dB, any shape, to the network's scale."""
+        return (features - self.norm_mean) / self.norm_std
+
+    def encode(self, views: Tensor) -> Tensor:
+        """Encode views. Shape: (n, mels, frames) -> (n, out_dim), float32."""
+        embedding: Tensor = self.encoder(views)
+        return embedding
+
+    def fuse(self, views: Tensor) -> Tensor:
+        """Turn the embeddings of a segment's views into its rows: one fused row with attention, else all as they are.
+
+        Shape: (n, views, out_dim) -> (n, rows, width).
+        """
+        return self.attention(views).unsqueeze(1) if self.attention is not None else views
+
+    def score(self, prototypes: Tensor, queries: Tensor) -> Tensor:
+        """Score query rows. Shape: prototypes (..., way, width), queries (..., rows, width) -> (..., rows, way)."""
+        if self.relation is not None:
+            scores: Tensor = self.relation(prototypes, queries)
+            return scores
+        return prototypical_scores(prototypes, queries, self.distance)
