@@ -1,0 +1,217 @@
+"""An experiment: checks before any work, then its runs, each trained and tested once, and their results."""
+
+import io
+import logging
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from fewshot_audio.audio.preprocessing import Preprocessing
+from fewshot_audio.config import (
+    PHASES,
+    ExperimentConfig,
+    ModelConfig,
+    check_classes,
+    check_configs,
+    check_input,
+    read_json,
+)
+from fewshot_audio.data.layout import DatasetFolder, find_dataset
+from fewshot_audio.data.norm import read_norm
+from fewshot_audio.data.splits import read_splits
+from fewshot_audio.data.store import SegmentStore
+from fewshot_audio.errors import ConfigError, DataError
+from fewshot_audio.evaluate import TaskScores, evaluate_phase
+from fewshot_audio.files import write_bytes, write_json
+from fewshot_audio.models.network import FewShotNetwork
+from fewshot_audio.progress import Progress, silent
+from fewshot_audio.results import Accuracies, summarize_runs, summarize_tasks
+from fewshot_audio.runs import EXPERIMENT_FILE, MODEL_CONFIG_FILE, RUN_FILE, Run, versions
+from fewshot_audio.runtime import Runtime, start_runtime
+from fewshot_audio.train import TrainingData, best_epoch, train_run
+
+logger = logging.getLogger(__name__)
+
+RESULT_FILE, ACCURACIES_FILE, RESULTS_FILE = "result.json", "test_accuracies.npy", "results.json"
+# A resumed experiment may be given these anew: they change where and how long it runs, not a run's numbers.
+RESUMABLE_KEYS = {"num_runs", "data_root", "device", "gpu_index"}
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """An opened dataset folder."""
+
+    folder: DatasetFolder
+    data: TrainingData
+    mean: float
+    std: float
+    preprocessing: Preprocessing | None
+
+
+def open_dataset(root: Path, experiment: ExperimentConfig, progress: Progress = silent) -> Dataset:
+    """Open the experiment's dataset and check that it offers what the episodes ask for.
+
+    Raises DataError or ConfigError naming the file, class or key.
+    """
+    folder = find_dataset(root, experiment.dataset_name)
+    splits = read_splits(folder.splits)
+    mean, std = read_norm(folder.norm_stats)
+    store = SegmentStore.open(folder, progress)
+    absent = [name for name in splits.classes if name not in store.index.by_class]
+    if absent:
+        listed = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
+        raise DataError(f"{folder.splits} names {len(absent)} classes that {folder.features} lacks: {listed}")
+    counts = {phase: {name: len(store.index.by_class[name]) for name in splits[phase]} for phase in PHASES}
+    check_classes(experiment, counts)
+    known = folder.preprocessing.is_file()
+    text = folder.preprocessing.read_text(encoding="utf-8") if known else ""
+    preprocessing = Preprocessing.from_json(text, str(folder.preprocessing)) if known else None
+    return Dataset(folder, TrainingData(store, splits), mean, std, preprocessing)
+
+
+def run_experiment(
+    experiment: ExperimentConfig,
+    model: ModelConfig,
+    data_root: Path,
+    output_root: Path = Path("experiments"),
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Train and test all runs and return what ``results.json`` holds.
+
+    Everything that can be refused is refused before any work. With ``resume`` finished epochs and runs are kept and
+    the rest is done, ending bit-equal to an experiment that was never interrupted (on the CPU).
+    """
+    for warning in check_configs(experiment, model):
+        logger.warning(warning)
+    if experiment.input_type == "wav":
+        raise ConfigError('input_type "wav" needs waveform views, which this version does not have; use "spec"')
+    folder = output_root / experiment.experiment_folder
+    _check_folder(folder, experiment, model, resume=resume, overwrite=overwrite)
+    start_runtime(experiment)
+    dataset = open_dataset(data_root, experiment, progress)
+    mels, frames = dataset.data.store.shape
+    check_input(experiment, model, mels, frames)
+    if overwrite and folder.exists():
+        shutil.rmtree(folder)
+
+    results: list[dict[str, Any]] = []
+    accuracies: list[Accuracies] = []
+    for number in range(1, experiment.num_runs + 1):
+        run_folder = folder / f"run-{number}"
+
+        def report(description: str, done: int, total: int, details: str = "", number: int = number) -> None:
+            progress(f"run {number}/{experiment.num_runs}: {description}", done, total, details)
+
+        if not (run_folder / RESULT_FILE).exists():
+            _do_run(run_folder, experiment, model, experiment.seed + number - 1, dataset, report)
+        results.append(read_json(run_folder / RESULT_FILE))
+        accuracies.append(np.load(run_folder / ACCURACIES_FILE, allow_pickle=False))
+        summary = {
+            **summarize_runs(results, accuracies),
+            "dataset": dataset.folder.name,
+            "config": {"experiment": experiment.model_dump(), "model": model.model_dump()},
+            "versions": versions(),
+        }
+        write_json(folder / RESULTS_FILE, summary)
+    return summary
+
+
+def evaluate_run(
+    run: Run, data_root: Path, experiment: ExperimentConfig, *, untrained: bool = False, progress: Progress = silent
+) -> dict[str, Any]:
+    """Test a run's network on the test tasks of ``experiment`` (its own config, or one with other episodes).
+
+    With ``untrained`` the network has the weights that the run started from. Returns what ``test`` holds in
+    ``results.json``, and the dataset's name.
+    """
+    runtime = start_runtime(experiment)
+    dataset = open_dataset(data_root, experiment, progress)
+    if dataset.data.store.shape != run.input_shape:
+        raise DataError(
+            f"{dataset.folder.path} has segments of {dataset.data.store.shape}, but the run was trained on "
+            f"{run.input_shape}"
+        )
+    network = run.untrained_network() if untrained else run.trained_network()
+    if untrained:
+        network.set_normalization(dataset.mean, dataset.std)
+    scores = _test(network, experiment, dataset, runtime, progress)
+    return {**_summary(scores, experiment), "dataset": dataset.folder.name}
+
+
+def _check_folder(
+    folder: Path, experiment: ExperimentConfig, model: ModelConfig, *, resume: bool, overwrite: bool
+) -> None:
+    """Refuse a folder that holds another experiment, or this one where neither flag was given."""
+    if not folder.exists() or overwrite:
+        return
+    if not resume:
+        raise ConfigError(f"{folder} exists: continue it with --resume, replace it with --overwrite, or choose another")
+    for run_file in sorted(folder.glob(f"run-*/{RUN_FILE}")):
+        for name, config in ((EXPERIMENT_FILE, experiment), (MODEL_CONFIG_FILE, model)):
+            before, now = read_json(run_file.parent / name), config.model_dump()
+            keys = [key for key in now if before.get(key) != now[key] and key not in RESUMABLE_KEYS]
+            if keys:
+                changed = ", ".join(f"{key} ({before.get(key)!r} -> {now[key]!r})" for key in keys[:3])
+                raise ConfigError(f"{run_file.parent / name}: cannot resume with other settings: {changed}")
+
+
+def _do_run(
+    folder: Path, experiment: ExperimentConfig, model: ModelConfig, seed: int, dataset: Dataset, progress: Progress
+) -> None:
+    if (folder / RUN_FILE).exists():
+        run = Run.read(folder)
+        runtime = start_runtime(experiment, run.runtime)
+    else:
+        runtime = start_runtime(experiment)
+        mels, frames = dataset.data.store.shape
+        run = Run(folder, experiment, model, seed, (mels, frames), dataset.preprocessing, runtime.as_json())
+        run.write()
+    network = run.untrained_network()
+    network.set_normalization(dataset.mean, dataset.std)
+    network.set_precision(runtime.precision)
+    network.to(runtime.device)
+    history = train_run(network, experiment, dataset.data, seed, folder, progress)
+    testing_began = time.perf_counter()
+    scores = _test(network, experiment, dataset, runtime, progress)
+    buffer = io.BytesIO()
+    np.save(buffer, scores.accuracy)
+    write_bytes(folder / ACCURACIES_FILE, buffer.getvalue())
+    best = best_epoch(history)
+    result = {
+        "seed": seed,
+        "best_epoch": best,
+        "epochs": len(history),
+        "val_accuracy": history[best - 1]["val_accuracy"],
+        "test": _summary(scores, experiment),
+        "seconds": round(sum(row["seconds"] for row in history) + time.perf_counter() - testing_began, 1),
+    }
+    write_json(folder / RESULT_FILE, result)  # comes last: it marks the run as done
+
+
+def _test(
+    network: FewShotNetwork, experiment: ExperimentConfig, dataset: Dataset, runtime: Runtime, progress: Progress
+) -> TaskScores:
+    network.set_precision("fp32")  # whatever training used, reported numbers are computed in full
+    network.to(torch.device(runtime.device))
+    return evaluate_phase(
+        network,
+        experiment,
+        dataset.data.store,
+        dataset.data.splits.test,
+        "test",
+        seed=experiment.test_seed,
+        tasks=experiment.n_testing_tasks,
+        progress=progress,
+    )
+
+
+def _summary(scores: TaskScores, experiment: ExperimentConfig) -> dict[str, Any]:
+    return summarize_tasks(scores.accuracy, experiment.n_way_test, experiment.n_shot_test, experiment.n_query_test)

@@ -1,0 +1,43 @@
+"""Numbers to report: accuracies with their intervals, per run and per experiment."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Accuracies = NDArray[np.float64]
+
+
+def ci95(values: Accuracies) -> float:
+    """Half width of the 95 % interval of the mean over tasks: 1.96 x standard deviation / sqrt(tasks)."""
+    return float(1.96 * values.std() / math.sqrt(len(values)))
+
+
+def summarize_tasks(accuracies: Accuracies, way: int, shot: int, n_query: int) -> dict[str, Any]:
+    """Summarise the tasks of one test. Accuracies are fractions of 1, shape (tasks,)."""
+    return {
+        "accuracy": float(accuracies.mean()),
+        "ci95": ci95(accuracies),
+        "std": float(accuracies.std()),
+        "tasks": len(accuracies),
+        "n_way": way,
+        "n_shot": shot,
+        "n_query": n_query,
+    }
+
+
+def summarize_runs(runs: Sequence[dict[str, Any]], accuracies: Sequence[Accuracies]) -> dict[str, Any]:
+    """Summarise an experiment: the mean over runs, the interval over the pooled tasks, the spread over runs.
+
+    ``std_over_runs`` has one degree of freedom less than runs; it is None for a single run.
+    """
+    means = np.array([run["test"]["accuracy"] for run in runs])
+    return {
+        "runs": list(runs),
+        "accuracy": float(means.mean()),
+        "ci95": ci95(np.concatenate(accuracies)),
+        "ci95_over": "pooled tasks of all runs",
+        "std_over_runs": float(means.std(ddof=1)) if len(runs) > 1 else None,
+    }
