@@ -12,7 +12,7 @@ from fewshot_audio.episodes import Indices
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.randomness import Purpose, torch_generator
-from fewshot_audio.views import SpecViews
+from fewshot_audio.views import ViewMaker
 
 ENCODE_BATCH = 128  # spectrograms
 DRAWS: dict[Phase, int] = {"train": 1, "validation": 1, "test": 8}  # draws of views per segment
@@ -38,6 +38,7 @@ def embed_segments(
     network: FewShotNetwork,
     experiment: ExperimentConfig,
     store: SegmentStore,
+    maker: ViewMaker,
     segments: Indices,
     phase: Phase,
     *,
@@ -49,7 +50,6 @@ def embed_segments(
     Draws depend on (seed, phase, draw) and the list of segments, not on batches. The caller sets eval mode and
     switches gradients off.
     """
-    maker = SpecViews(experiment.specaug_params)
     with_views = experiment.query_views(phase) > 1
     draws = [
         maker.draw(len(segments), store.shape, torch_generator(seed, phase, 0, draw, Purpose.VIEWS))
@@ -63,7 +63,7 @@ def embed_segments(
         original = network.encode(maker.plain(network, raw).flatten(0, 1)).unsqueeze(1)
         tokens = [] if draws else [original]
         for draw in draws:  # the original is the same in every draw: it is encoded once
-            views = maker.views(network, raw, draw[part])[:, 1:]
+            views = maker.views(network, raw, maker.select(draw, part))[:, 1:]
             encoded = network.encode(views.flatten(0, 1)).view(len(raw), views.shape[1], -1)
             tokens.append(torch.cat([original, encoded], dim=1))
         parts.append(torch.stack([network.fuse(views) for views in tokens], dim=1))

@@ -17,6 +17,7 @@ from fewshot_audio.learners import prototypes
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.randomness import Purpose, numpy_generator
+from fewshot_audio.views import ViewMaker
 from fewshot_audio.vote import vote
 
 TASK_BUDGET = 2**24  # numbers held at once while a chunk of tasks is scored
@@ -33,6 +34,7 @@ def evaluate_phase(
     network: FewShotNetwork,
     experiment: ExperimentConfig,
     store: SegmentStore,
+    maker: ViewMaker,
     classes: Sequence[str],
     phase: Phase,
     *,
@@ -55,7 +57,9 @@ def evaluate_phase(
     network.eval()
     try:
         with torch.no_grad():
-            embeddings = embed_segments(network, experiment, store, segments, phase, seed=seed, progress=progress)
+            embeddings = embed_segments(
+                network, experiment, store, maker, segments, phase, seed=seed, progress=progress
+            )
             scorer = _Scorer(network, experiment, phase, embeddings)
             rows = queries.segments[0].size * embeddings.rows.shape[2]
             chunk = max(

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from fewshot_audio.audio.preprocessing import Preprocessing
+from fewshot_audio.audio.wave_stats import read_wave_stats
 from fewshot_audio.config import (
     PHASES,
     ExperimentConfig,
@@ -34,6 +35,7 @@ from fewshot_audio.results import Accuracies, summarize_runs, summarize_tasks
 from fewshot_audio.runs import EXPERIMENT_FILE, MODEL_CONFIG_FILE, RUN_FILE, Run, versions
 from fewshot_audio.runtime import Runtime, start_runtime
 from fewshot_audio.train import TrainingData, best_epoch, train_run
+from fewshot_audio.views import make_views
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +54,11 @@ class Dataset:
     std: float
     preprocessing: Preprocessing | None
 
+    @property
+    def input_shape(self) -> tuple[int, int]:
+        """Mel bins and frames that the network sees."""
+        return self.data.views.input_shape(self.data.store.shape)
+
 
 def open_dataset(root: Path, experiment: ExperimentConfig, progress: Progress = silent) -> Dataset:
     """Open the experiment's dataset and check that it offers what the episodes ask for.
@@ -61,7 +68,7 @@ def open_dataset(root: Path, experiment: ExperimentConfig, progress: Progress = 
     folder = find_dataset(root, experiment.dataset_name)
     splits = read_splits(folder.splits)
     mean, std = read_norm(folder.norm_stats)
-    store = SegmentStore.open(folder, progress)
+    store = SegmentStore.open(folder, "waveforms" if experiment.input_type == "wav" else "features", progress)
     absent = [name for name in splits.classes if name not in store.index.by_class]
     if absent:
         listed = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
@@ -71,7 +78,9 @@ def open_dataset(root: Path, experiment: ExperimentConfig, progress: Progress = 
     known = folder.preprocessing.is_file()
     text = folder.preprocessing.read_text(encoding="utf-8") if known else ""
     preprocessing = Preprocessing.from_json(text, str(folder.preprocessing)) if known else None
-    return Dataset(folder, TrainingData(store, splits), mean, std, preprocessing)
+    stats = read_wave_stats(folder.wave_stats) if folder.wave_stats.is_file() else None
+    views = make_views(experiment, preprocessing, stats)
+    return Dataset(folder, TrainingData(store, splits, views), mean, std, preprocessing)
 
 
 def run_experiment(
@@ -91,14 +100,11 @@ def run_experiment(
     """
     for warning in check_configs(experiment, model):
         logger.warning(warning)
-    if experiment.input_type == "wav":
-        raise ConfigError('input_type "wav" needs waveform views, which this version does not have; use "spec"')
     folder = output_root / experiment.experiment_folder
     _check_folder(folder, experiment, model, resume=resume, overwrite=overwrite)
     start_runtime(experiment)
     dataset = open_dataset(data_root, experiment, progress)
-    mels, frames = dataset.data.store.shape
-    check_input(experiment, model, mels, frames)
+    check_input(experiment, model, *dataset.input_shape)
     if overwrite and folder.exists():
         shutil.rmtree(folder)
 
@@ -134,10 +140,9 @@ def evaluate_run(
     """
     runtime = start_runtime(experiment)
     dataset = open_dataset(data_root, experiment, progress)
-    if dataset.data.store.shape != run.input_shape:
+    if dataset.input_shape != run.input_shape:
         raise DataError(
-            f"{dataset.folder.path} has segments of {dataset.data.store.shape}, but the run was trained on "
-            f"{run.input_shape}"
+            f"{dataset.folder.path} has segments of {dataset.input_shape}, but the run was trained on {run.input_shape}"
         )
     network = run.untrained_network() if untrained else run.trained_network()
     if untrained:
@@ -171,14 +176,18 @@ def _do_run(
         runtime = start_runtime(experiment, run.runtime)
     else:
         runtime = start_runtime(experiment)
-        mels, frames = dataset.data.store.shape
-        run = Run(folder, experiment, model, seed, (mels, frames), dataset.preprocessing, runtime.as_json())
+        run = Run(folder, experiment, model, seed, dataset.input_shape, dataset.preprocessing, runtime.as_json())
         run.write()
     network = run.untrained_network()
     network.set_normalization(dataset.mean, dataset.std)
     network.set_precision(runtime.precision)
     network.to(runtime.device)
     history = train_run(network, experiment, dataset.data, seed, folder, progress)
+    without = sum(row["episodes_without_pairs"] for row in history)
+    if without:
+        logger.warning(
+            "%d of %d training episodes had no mined triplet", without, len(history) * experiment.n_training_tasks
+        )
     testing_began = time.perf_counter()
     scores = _test(network, experiment, dataset, runtime, progress)
     buffer = io.BytesIO()
@@ -205,6 +214,7 @@ def _test(
         network,
         experiment,
         dataset.data.store,
+        dataset.data.views,
         dataset.data.splits.test,
         "test",
         seed=experiment.test_seed,

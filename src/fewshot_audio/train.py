@@ -5,7 +5,9 @@ import csv
 import io
 import logging
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.objective import EpisodeResult, episode_loss
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.randomness import Purpose, forked, torch_generator, torch_seed
-from fewshot_audio.views import SpecViews
+from fewshot_audio.views import ViewMaker
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +48,7 @@ class TrainingData:
 
     store: SegmentStore
     splits: Splits
+    views: ViewMaker
 
 
 Row = dict[str, float]
@@ -83,7 +86,6 @@ class EpisodicTraining(pl.LightningModule):
         self.totals: list[Tensor] = []
         self.last: EpisodeResult | None = None
         self._optimizer_state: dict[str, Any] | None = None
-        self._maker = SpecViews(experiment.specaug_params)
         self._sampler = EpisodeSampler(
             data.store.index,
             data.splits.train,
@@ -140,6 +142,7 @@ class EpisodicTraining(pl.LightningModule):
             self.network,
             self.experiment,
             self.data.store,
+            self.data.views,
             self.data.splits.validation,
             "validation",
             seed=self.seed,
@@ -185,10 +188,10 @@ class EpisodicTraining(pl.LightningModule):
         flat = segments.ravel()
         raw = torch.from_numpy(self.data.store.gather(flat)).to(self.device, non_blocking=True)
         if views == 1:
-            made = self._maker.plain(self.network, raw)
+            made = self.data.views.plain(self.network, raw)
         else:
-            draw = self._maker.draw(len(flat), self.data.store.shape, generator)
-            made = self._maker.views(self.network, raw, draw)
+            draw = self.data.views.draw(len(flat), self.data.store.shape, generator)
+            made = self.data.views.views(self.network, raw, draw)
         return made.view(*segments.shape, *made.shape[1:])
 
 
@@ -264,24 +267,40 @@ def train_run(
 
 def _fit(module: EpisodicTraining, folder: Path, progress: Progress) -> None:
     device = module.network.norm_mean.device
-    trainer = pl.Trainer(
-        accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=[device.index] if device.type == "cuda" else 1,
-        max_epochs=module.experiment.num_epochs - module.first_epoch,
-        logger=TensorBoardLogger(folder, name="", version="tensorboard"),
-        callbacks=[Journal(folder, progress)],
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,
-    )
     try:
-        trainer.fit(module)
+        with _quiet():
+            trainer = pl.Trainer(
+                accelerator="gpu" if device.type == "cuda" else "cpu",
+                devices=[device.index] if device.type == "cuda" else 1,
+                max_epochs=module.experiment.num_epochs - module.first_epoch,
+                logger=TensorBoardLogger(folder, name="", version="tensorboard"),
+                callbacks=[Journal(folder, progress)],
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                num_sanity_val_steps=0,
+                log_every_n_steps=1,
+            )
+            trainer.fit(module)
     except SystemExit as error:  # Lightning's answer to Ctrl-C, after its own shutdown
         raise Interrupted("interrupted") from error
     if trainer.interrupted:
         raise Interrupted("interrupted")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what Lightning says to everybody: its advertisements and advice that does not apply here."""
+    chatter = logging.getLogger("lightning.pytorch")
+    level = chatter.level
+    chatter.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*does not have many workers")  # a batch is a number
+            warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\)")
+            yield
+    finally:
+        chatter.setLevel(level)
 
 
 def metrics_csv(history: Sequence[Row]) -> str:

@@ -17,7 +17,7 @@ class SpecAugmentParams(Protocol):
         """Largest mask width."""
 
     @property
-    def W(self) -> int:  # noqa: N802 - the paper's and the config's name
+    def W(self) -> int:
         """Largest warp, frames."""
 
     @property
