@@ -29,12 +29,13 @@ from fewshot_audio.data.store import SegmentStore
 from fewshot_audio.errors import ConfigError, DataError
 from fewshot_audio.evaluate import TaskScores, evaluate_phase
 from fewshot_audio.files import write_bytes, write_json
+from fewshot_audio.history import best_epoch
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.results import Accuracies, summarize_runs, summarize_tasks
 from fewshot_audio.runs import EXPERIMENT_FILE, MODEL_CONFIG_FILE, RUN_FILE, Run, versions
 from fewshot_audio.runtime import Runtime, start_runtime
-from fewshot_audio.train import TrainingData, best_epoch, train_run
+from fewshot_audio.train import TrainingData, train_run
 from fewshot_audio.views import make_views
 
 logger = logging.getLogger(__name__)

@@ -8,13 +8,14 @@ from typing import Any
 
 import torch
 
+from fewshot_audio import __version__
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.config import ExperimentConfig, ModelConfig, read_json, validate
 from fewshot_audio.errors import DataError
 from fewshot_audio.files import write_json
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.randomness import Purpose, forked, torch_seed
-from fewshot_audio.train import MODEL_FILE, load_tensors
+from fewshot_audio.tensors import MODEL_FILE, load_tensors
 
 EXPERIMENT_FILE, MODEL_CONFIG_FILE, RUN_FILE = "experiment_config.json", "model_config.json", "run.json"
 
@@ -85,6 +86,4 @@ class Run:
 def versions() -> dict[str, str]:
     """Versions of what computes the results."""
     packages = {name: importlib.metadata.version(name) for name in ("torch", "lightning", "numpy")}
-    from fewshot_audio import __version__
-
     return {"fewshot_audio": __version__, "python": platform.python_version(), **packages}

@@ -1,12 +1,10 @@
 """Meta-training of one run: Lightning's loop over episodes, a journal after every epoch, resuming from it."""
 
 import bisect
-import csv
-import io
 import logging
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,16 +23,18 @@ from fewshot_audio.data.store import SegmentStore
 from fewshot_audio.episodes import EpisodeSampler, Indices
 from fewshot_audio.errors import DataError, FewShotError
 from fewshot_audio.evaluate import evaluate_phase
-from fewshot_audio.files import write_atomic, write_text
+from fewshot_audio.files import write_text
+from fewshot_audio.history import Row, best_epoch, finished, metrics_csv
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.objective import EpisodeResult, episode_loss
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.randomness import Purpose, forked, torch_generator, torch_seed
+from fewshot_audio.tensors import MODEL_FILE, load_tensors, save_tensors
 from fewshot_audio.views import ViewMaker
 
 logger = logging.getLogger(__name__)
 
-MODEL_FILE, STATE_FILE, METRICS_FILE = "model.pt", "state.pt", "metrics.csv"
+STATE_FILE, METRICS_FILE = "state.pt", "metrics.csv"
 REPORT_SECONDS = 0.25
 
 
@@ -51,25 +51,10 @@ class TrainingData:
     views: ViewMaker
 
 
-Row = dict[str, float]
-
-
 def learning_rate(experiment: ExperimentConfig, epoch: int) -> float:
     """Learning rate of an epoch (from 0): torch's MultiStepLR, as a pure function so that resuming needs no state."""
     passed = bisect.bisect_right(experiment.scheduler_milestones, epoch)
     return experiment.lr * experiment.scheduler_gamma**passed
-
-
-def best_epoch(history: Sequence[Row]) -> int:
-    """Epoch (from 1) of the best validation accuracy, the earliest of equals."""
-    return 1 + max(range(len(history)), key=lambda i: (history[i]["val_accuracy"], -i))
-
-
-def finished(experiment: ExperimentConfig, history: Sequence[Row]) -> bool:
-    """Whether training is over: all epochs done, or ``patience`` epochs without an improvement."""
-    return bool(history) and (
-        len(history) >= experiment.num_epochs or len(history) - best_epoch(history) >= experiment.patience
-    )
 
 
 class EpisodicTraining(pl.LightningModule):
@@ -301,25 +286,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         chatter.setLevel(level)
-
-
-def metrics_csv(history: Sequence[Row]) -> str:
-    """Return the rows as CSV."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    return text.getvalue()
-
-
-def save_tensors(path: Path, value: Any) -> None:
-    """Write tensors and plain values atomically."""
-    write_atomic(path, lambda stream: torch.save(value, stream))
-
-
-def load_tensors(path: Path) -> Any:
-    """Read tensors and plain values on the CPU; a stranger's pickle is refused. Raises DataError naming the file."""
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever the damage provokes
-        raise DataError(f"{path}: not a readable file of tensors ({error})") from error

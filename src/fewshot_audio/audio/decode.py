@@ -1,0 +1,141 @@
+"""Any sound file -> mono float32 samples at one rate, in memory bounded by the result."""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from fewshot_audio.audio.rejection import Reason, Rejected, rejection
+
+Samples = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+
+SNDFILE_EXTENSIONS = frozenset(
+    {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf"}
+    | {".w64", ".rf64"}
+)
+FFMPEG_EXTENSIONS = frozenset({".m4a", ".aac", ".wma"})
+AUDIO_EXTENSIONS = SNDFILE_EXTENSIONS | FFMPEG_EXTENSIONS
+
+BLOCK_SAMPLES = 1 << 18
+MIN_RATE = 100  # Hz; a slower "recording" is a broken header that resampling would blow up without bound
+
+
+def is_audio(path: Path) -> bool:
+    """Tell by its extension, in any case, whether a file claims to be a sound file that can be decoded."""
+    return path.suffix.lower() in AUDIO_EXTENSIONS
+
+
+def decode(path: Path, sample_rate: int = 16_000) -> Samples:
+    """Read a sound file as mono (the mean of its channels) float32 at ``sample_rate``.
+
+    wav, flac, ogg, mp3, aiff and their kin are read by libsndfile and resampled by soxr (high quality), block by
+    block; m4a, aac and wma go through ffmpeg where it is installed.
+
+    Shape:
+        returns (samples,): at least one sample, all finite.
+
+    Raises:
+        Rejected: the file is missing, not permitted, unreadable, damaged, empty, holds NaN or infinite samples, or
+            needs ffmpeg where there is none.
+    """
+    try:
+        if path.exists() and not path.is_file():  # opening a named pipe would wait for ever
+            raise Rejected(Reason.UNREADABLE, "not a regular file")
+        with path.open("rb") as stream:
+            empty = not stream.read(1)
+    except OSError as error:
+        raise rejection(error) from error
+    if empty:
+        raise Rejected(Reason.EMPTY, "the file has 0 bytes")
+    if path.suffix.lower() in FFMPEG_EXTENSIONS:
+        return _decode_with_ffmpeg(path, sample_rate)
+    return _decode_with_sndfile(path, sample_rate)
+
+
+def _decode_with_sndfile(path: Path, sample_rate: int) -> Samples:
+    # Names of any bytes are allowed on POSIX, where the library would insist on valid Unicode.
+    name = os.fsencode(path) if os.name == "posix" else str(path)
+    try:
+        sound = soundfile.SoundFile(name)
+    except (soundfile.SoundFileError, OSError) as error:
+        raise Rejected(Reason.UNREADABLE, _cause(error)) from error
+    with sound:
+        if sound.samplerate < MIN_RATE:
+            raise Rejected(Reason.UNREADABLE, f"sample rate {sound.samplerate} Hz, expected at least {MIN_RATE} Hz")
+        _check_data_chunk(sound)
+        blocks = _mono_blocks(sound)
+        if sound.samplerate != sample_rate:
+            blocks = _resampled(blocks, sound.samplerate, sample_rate)
+        parts = list(blocks)
+    if not any(map(len, parts)):
+        raise Rejected(Reason.EMPTY, "the recording has 0 samples")
+    return np.concatenate(parts)
+
+
+def _mono_blocks(sound: soundfile.SoundFile) -> Iterator[Samples]:
+    """Yield the mean of the channels, block by block."""
+    frames = max(1, BLOCK_SAMPLES // sound.channels)
+    position = 0
+    while True:
+        try:
+            block: Samples = sound.read(frames, dtype="float32", always_2d=True)
+        except (soundfile.SoundFileError, OSError) as error:
+            where = f"reading failed after frame {position} of {sound.frames}"
+            raise Rejected(Reason.DAMAGED, f"{where}: {_cause(error)}") from error
+        if not len(block):
+            break
+        mono = block.mean(axis=1)
+        if not np.isfinite(mono).all():
+            raise Rejected(Reason.NON_FINITE, f"NaN or infinite samples in frames {position} to {position + len(mono)}")
+        position += len(mono)
+        yield mono
+    if sound.format == "FLAC" and position < sound.frames:
+        raise Rejected(Reason.DAMAGED, f"only {position} of {sound.frames} frames could be read")
+
+
+def _resampled(blocks: Iterator[Samples], source_rate: int, target_rate: int) -> Iterator[Samples]:
+    stream = soxr.ResampleStream(source_rate, target_rate, 1, dtype="float32", quality="HQ")
+    for block in blocks:
+        yield stream.resample_chunk(block)
+    yield stream.resample_chunk(np.empty(0, dtype=np.float32), last=True)
+
+
+def _check_data_chunk(sound: soundfile.SoundFile) -> None:
+    """Refuse a wav file whose samples were cut off; libsndfile itself shortens it without a word.
+
+    Sizes of 2 GiB and more are left alone: programs that write into a pipe put such a number for "unknown".
+    """
+    found = re.search(r"^data : (\d+) \(should be (\d+)\)", sound.extra_info, re.MULTILINE)
+    if found:
+        promised, there = int(found[1]), int(found[2])
+        if there < 0.99 * promised < 0x7FFF_0000 * 0.99:
+            raise Rejected(Reason.DAMAGED, f"cut off: {there} of {promised} bytes of samples are there")
+
+
+def _decode_with_ffmpeg(path: Path, sample_rate: int) -> Samples:
+    program = shutil.which("ffmpeg")
+    if program is None:
+        raise Rejected(Reason.NEEDS_FFMPEG, f"{path.suffix.lower()} files are read by ffmpeg, which is not on PATH")
+    with tempfile.TemporaryDirectory(prefix="fewshot-audio-") as folder:
+        converted = Path(folder) / "converted.w64"
+        # Only the file itself: a playlist in disguise must not reach the network. Only its first sound stream.
+        command = [program, "-nostdin", "-v", "error", "-protocol_whitelist", "file", "-i", f"file:{path.absolute()}"]
+        command += ["-map", "0:a:0", "-c:a", "pcm_f32le", "-f", "w64", str(converted)]
+        done = subprocess.run(command, capture_output=True, check=False)
+        if done.returncode != 0 or not converted.is_file():
+            lines = done.stderr.decode(errors="replace").strip().splitlines()
+            said = lines[-1] if lines else f"exit code {done.returncode}"
+            raise Rejected(Reason.UNREADABLE, f"ffmpeg: {said}")
+        return _decode_with_sndfile(converted, sample_rate)
+
+
+def _cause(error: Exception) -> str:
+    """The library's own words, without the path: the caller names the file."""
+    return str(getattr(error, "error_string", error)).strip().rstrip(".")

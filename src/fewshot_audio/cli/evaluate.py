@@ -1,0 +1,52 @@
+"""``fewshot-audio evaluate``: test a trained run again, on its own tasks or on others."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fewshot_audio.cli.app import app, console, percent, progress_bar
+from fewshot_audio.cli.train import default_data_root
+
+
+@app.command()
+def evaluate(
+    run_dir: Annotated[Path, typer.Argument(help="A run's folder: experiments/<experiment_folder>/run-<i>.")],
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the dataset folders.")] = None,
+    n_way: Annotated[int | None, typer.Option(min=2, help="Classes of a task.")] = None,
+    n_shot: Annotated[int | None, typer.Option(min=1, help="Support clips per class.")] = None,
+    n_query: Annotated[int | None, typer.Option(min=1, help="Query clips per class.")] = None,
+    tasks: Annotated[int | None, typer.Option(min=1, help="Number of tasks.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Another dataset's test classes.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+    untrained: Annotated[bool, typer.Option("--untrained", help="The weights that the run started from.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the numbers there too.")] = None,
+) -> None:
+    """Test a run's network on test tasks."""
+    from fewshot_audio.config import ExperimentConfig, validate
+    from fewshot_audio.experiment import evaluate_run
+    from fewshot_audio.files import write_json
+    from fewshot_audio.runs import Run
+
+    run = Run.read(run_dir)
+    given = {
+        "n_way_test": n_way,
+        "n_shot_test": n_shot,
+        "n_query_test": n_query,
+        "n_testing_tasks": tasks,
+        "dataset_name": dataset,
+        "device": device,
+    }
+    changes = {key: value for key, value in given.items() if value is not None}
+    experiment = validate(ExperimentConfig, run.experiment.model_dump() | changes, "evaluate")
+    root = data_root or Path(experiment.data_root or default_data_root)
+    with progress_bar() as progress:
+        result = evaluate_run(run, root, experiment, untrained=untrained, progress=progress)
+    if json_file:
+        write_json(json_file, result)
+    state = "untrained" if untrained else "trained"
+    console.print(
+        f"{result['dataset']}: {result['n_way']}-way {result['n_shot']}-shot, {result['tasks']} tasks of "
+        f"{result['n_query']} queries per class, {state}: {percent(result['accuracy'], result['ci95'])}",
+        soft_wrap=True,
+    )

@@ -1,0 +1,1 @@
+"""Datasets on disk: preparation, layout, splits and the packed segment store."""

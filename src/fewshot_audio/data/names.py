@@ -1,0 +1,34 @@
+"""Names of classes and clips that are safe on any disk, and different for different inputs."""
+
+import hashlib
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+
+MAX_BYTES = 160  # file systems allow 255; temporary names and extensions need room too
+_UNSAFE = re.compile(r'[\x00-\x1f\x7f\ud800-\udfff/\\:*?"<>|]')
+
+
+def safe_name(name: str) -> str:
+    """A name that stays inside its folder, is visible, and is valid wherever it is copied to."""
+    text = _UNSAFE.sub("_", unicodedata.normalize("NFC", name)).strip().rstrip(". ")
+    if text.startswith("."):
+        text = "_" + text[1:]
+    if len(text.encode()) > MAX_BYTES:
+        text = text.encode()[: MAX_BYTES - 9].decode(errors="ignore") + "~" + _digest(name)
+    return text or "_"
+
+
+def unique_names(wanted: Sequence[tuple[str, str]]) -> list[str]:
+    """Safe names for (name, identity) pairs, in order; those that would be equal get a digest of their identity."""
+    names = [safe_name(name) for name, _ in wanted]
+    counts = Counter(names)
+    return [
+        name if counts[name] == 1 else f"{name}~{_digest(identity)}"
+        for name, (_, identity) in zip(names, wanted, strict=True)
+    ]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]

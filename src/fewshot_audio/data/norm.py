@@ -1,0 +1,68 @@
+"""The two global numbers that normalise features: mean and standard deviation over the training classes."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fewshot_audio.audio.decode import Samples
+from fewshot_audio.data.untrusted import NPY_ERRORS
+from fewshot_audio.errors import DataError
+from fewshot_audio.files import write_atomic
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Count, mean and sum of squared deviations of some values; those of parts give those of the whole."""
+
+    count: int
+    mean: float
+    squares: float
+
+    @classmethod
+    def of(cls, values: Samples) -> "Moments":
+        """Moments of an array of any shape, in float64."""
+        exact = values.astype(np.float64)
+        mean = float(exact.mean())
+        return cls(values.size, mean, float(np.square(exact - mean).sum()))
+
+    @classmethod
+    def total(cls, parts: Iterable["Moments"]) -> "Moments":
+        """Moments of the union; exactly rounded sums, so that the order of the parts does not matter."""
+        parts = list(parts)
+        count = sum(part.count for part in parts)
+        if not count:
+            return cls(0, 0.0, 0.0)
+        mean = math.fsum(part.count * part.mean for part in parts) / count
+        between = (part.count * (part.mean - mean) ** 2 for part in parts)
+        return cls(count, mean, math.fsum([*(part.squares for part in parts), *between]))
+
+    @property
+    def std(self) -> float:
+        """Standard deviation (of the values, not of a sample)."""
+        return math.sqrt(self.squares / self.count)
+
+
+def write_norm(path: Path, mean: float, std: float) -> None:
+    """Write ``glob_norm.npy``: (2, 1, 1) float64, mean and standard deviation."""
+    numbers = np.array([mean, std], dtype=np.float64).reshape(2, 1, 1)
+    write_atomic(path, lambda stream: np.save(stream, numbers, allow_pickle=False))
+
+
+def read_norm(path: Path) -> tuple[float, float]:
+    """Read mean and standard deviation; raises DataError unless they are two finite numbers, the second positive."""
+    try:
+        numbers = np.load(path, allow_pickle=False)
+    except (OSError, *NPY_ERRORS) as error:
+        raise DataError(f"{path}: normalisation numbers cannot be read: {error}") from error
+    if not isinstance(numbers, np.ndarray) or numbers.size != 2 or numbers.dtype.kind not in "fiu":
+        found = f"{numbers.dtype} {numbers.shape}" if isinstance(numbers, np.ndarray) else type(numbers).__name__
+        raise DataError(f"{path}: expected two numbers, shape (2, 1, 1); found {found}")
+    mean, std = (float(number) for number in numbers.ravel())
+    if not (math.isfinite(mean) and math.isfinite(std) and std > 0):
+        raise DataError(
+            f"{path}: mean {mean} and standard deviation {std}, expected finite numbers, the second above 0"
+        )
+    return mean, std

@@ -1,0 +1,182 @@
+"""The class-wise split of a dataset: ``splits.npy``, read without trusting it, written, and made by seed."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fewshot_audio.data.untrusted import load_strings
+from fewshot_audio.errors import DataError
+from fewshot_audio.files import write_atomic
+
+PHASES = ("train", "validation", "test")
+MAX_BYTES = 16 << 20  # the published files have at most 33 kB
+MAX_NAME = 1000
+MIN_CLIPS = 2  # one to support and one to query: a class with fewer can be in no episode
+EPISODE_CLIPS = 10  # 5 shots and 5 queries
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Class names for training, validation and testing; no class is in two of them."""
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse empty names, duplicates, and classes in two splits, naming them."""
+        if not all(name.strip() for name in self.classes):
+            raise DataError("splits hold an empty class name")
+        for phase in PHASES:
+            twice = [name for name, count in Counter(self[phase]).items() if count > 1]
+            if twice:
+                raise DataError(f"the {phase} split names classes more than once: {', '.join(twice)}")
+        for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
+            shared = sorted(set(self[one]) & set(self[other]))
+            if shared:
+                raise DataError(f"classes in both the {one} and the {other} split: {', '.join(shared)}")
+
+    def __getitem__(self, phase: str) -> tuple[str, ...]:
+        """The classes of a phase: train, validation or test."""
+        if phase not in PHASES:
+            raise KeyError(phase)
+        names: tuple[str, ...] = getattr(self, phase)
+        return names
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """All classes, in split order."""
+        return self.train + self.validation + self.test
+
+    def map(self, rename: Callable[[str], str]) -> "Splits":
+        """The same splits with other names."""
+        return Splits(*(tuple(rename(name) for name in self[phase]) for phase in PHASES))
+
+    def keep(self, classes: Iterable[str]) -> "Splits":
+        """The same splits without the classes that are not in ``classes``."""
+        kept = set(classes)
+        return Splits(*(tuple(name for name in self[phase] if name in kept) for phase in PHASES))
+
+
+def make_splits(classes: Iterable[str], seed: int = 0, way: int = 5) -> Splits:
+    """Split classes at random 70 / 10 / 20, but with at least ``way`` of them in each part.
+
+    Depends on the set of classes and the seed only. Each part is in alphabetical order.
+
+    Raises:
+        DataError: fewer than ``3 * way`` classes; says which smaller way they would allow.
+    """
+    names = sorted(set(classes))
+    if len(names) < 3 * way:
+        largest = len(names) // 3
+        smaller = (
+            f"these allow {largest}-way tasks (way={largest})"
+            if largest >= 2
+            else "even 2-way tasks (way=2) need 6 classes"
+        )
+        raise DataError(
+            f"{len(names)} classes are too few for {way}-way tasks: training, validation and test share no class and "
+            f"need {way} each, {3 * way} in all; {smaller}; or give the splits yourself"
+        )
+    test = max(way, round(0.2 * len(names)))
+    validation = max(way, round(0.1 * len(names)))
+    order = np.random.default_rng(seed).permutation(len(names))
+    parts = np.split(order, [len(names) - test - validation, len(names) - test])
+    return Splits(*(tuple(names[i] for i in sorted(part)) for part in parts))
+
+
+def choose_splits(
+    clips: Mapping[str, int], wanted: Splits | None = None, seed: int = 0, way: int = 5
+) -> tuple[Splits, list[str]]:
+    """Splits of the classes that can be in an episode: ``wanted`` reduced to them, or made by ``seed``.
+
+    ``clips`` counts the clips of every class that was found. Also returns what a person should know, a sentence each:
+    every class that was left out, and why, and the classes that are small.
+
+    Raises:
+        DataError: too few classes are left.
+    """
+    usable = [name for name, count in clips.items() if count >= MIN_CLIPS]
+    notes = [
+        f"class {n!r} is in no split: {c} usable clips, needed {MIN_CLIPS}" for n, c in clips.items() if c < MIN_CLIPS
+    ]
+    if wanted is None:
+        splits = make_splits(usable, seed, way)
+    else:
+        splits = wanted.keep(usable)
+        absent = [name for name in wanted.classes if name not in clips]
+        unnamed = sorted(set(usable) - set(wanted.classes))
+        for phase in PHASES:
+            if not splits[phase]:
+                raise DataError(
+                    f"no class of the {phase} split can be used: it names {describe(wanted[phase])}; "
+                    f"found {describe(sorted(clips)) or 'none'}"
+                )
+        if absent:
+            notes.append(f"{len(absent)} classes of the given splits were not found: {', '.join(absent)}")
+        if unnamed:
+            notes.append(
+                f"{len(unnamed)} classes are in no split, because the given ones do not name them: {', '.join(unnamed)}"
+            )
+    small = sorted((clips[name], name) for name in splits.classes if clips[name] < EPISODE_CLIPS)
+    if small:
+        listed = describe([f"{name} ({count})" for count, name in small], 20)
+        notes.append(
+            f"{len(small)} classes have fewer than the {EPISODE_CLIPS} clips of a 5-shot, 5-query episode: {listed}"
+        )
+    return splits, notes
+
+
+def write_splits(path: Path, splits: Splits) -> None:
+    """Write ``splits.npy`` as published datasets have it: an object array of three lists of class names."""
+    array = np.empty(len(PHASES), dtype=object)
+    for i, phase in enumerate(PHASES):  # one by one: numpy would make a table of three lists of equal length
+        array[i] = list(splits[phase])
+    write_atomic(path, lambda stream: np.lib.format.write_array(stream, array, allow_pickle=True))
+
+
+def read_splits(path: Path) -> Splits:
+    """Read ``splits.npy``: three lists (or arrays) of class names; surrounding blanks are removed.
+
+    The file may be a stranger's: a pickle that asks for more than arrays of strings is refused before it runs.
+
+    Raises:
+        DataError: the file is missing, too large, asks for anything but arrays of strings, or is no valid split.
+    """
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise DataError(f"{path}: splits cannot be read: {error.strerror}") from error
+    if len(data) > MAX_BYTES:
+        raise DataError(f"{path}: larger than {MAX_BYTES >> 20} MiB, which no list of class names needs")
+    try:
+        parts = [_names(part) for part in load_strings(data)]
+        if len(parts) != len(PHASES):
+            raise DataError(f"found {len(parts)} lists, expected {len(PHASES)} (train, validation, test)")
+        return Splits(*parts)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _names(part: Any) -> tuple[str, ...]:
+    """Class names of one split."""
+    if not isinstance(part, list | tuple):
+        raise DataError(f"a {type(part).__name__} where a list of class names is expected")
+    names = [name.decode("utf-8", "replace") if isinstance(name, bytes) else name for name in part]
+    for name in names:
+        if not isinstance(name, str):
+            raise DataError(f"a {type(name).__name__} where a class name is expected")
+        if len(name) > MAX_NAME:
+            raise DataError(f"a class name of {len(name)} characters: {name[:40]!r}...")
+    return tuple(str(name).strip() for name in names)
+
+
+def describe(names: Sequence[str], limit: int = 8) -> str:
+    """A list of names for a message: all of them, or the first few and how many more."""
+    more = len(names) - limit
+    return ", ".join(names[:limit]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,181 @@
+"""The packed store: a dataset folder's segments in one memory-mapped array, with an index of clips and classes."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import platformdirs
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from fewshot_audio.data.layout import DatasetFolder
+from fewshot_audio.episodes import ClipIndex, Indices
+from fewshot_audio.errors import DataError
+from fewshot_audio.files import write_json
+from fewshot_audio.progress import Progress, silent
+
+Segments: TypeAlias = NDArray[np.float32]
+
+FORMAT = 1
+AXES = {"features": ("mels", "frames"), "waveforms": ("samples",)}  # of one segment
+
+
+@dataclass(frozen=True)
+class _Clip:
+    path: Path
+    class_name: str
+    name: str
+    size: int
+    modified: int
+
+
+class SegmentStore:
+    """All segments of a dataset folder, read by index.
+
+    ``segments`` is a read-only memory map (segments, ...); ``index`` says which clip and class each belongs to.
+    """
+
+    def __init__(
+        self, segments: Segments, classes: Sequence[str], clips: Sequence[str], class_of: Indices, offsets: Indices
+    ):
+        self.segments = segments
+        self.classes = tuple(classes)
+        self.clips = tuple(clips)
+        self.class_of = class_of
+        order = np.argsort(class_of, kind="stable")
+        bounds = np.searchsorted(class_of[order], np.arange(len(classes) + 1))
+        by_class = {name: order[bounds[c] : bounds[c + 1]] for c, name in enumerate(classes)}
+        self.index = ClipIndex(offsets, by_class)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one segment: (mels, frames), or (samples,)."""
+        return self.segments.shape[1:]
+
+    def gather(self, indices: Indices) -> Segments:
+        """Copy segments. Shape: indices (...) -> (..., *shape)."""
+        return np.asarray(self.segments[indices])
+
+    @classmethod
+    def open(
+        cls, folder: DatasetFolder, kind: Literal["features", "waveforms"] = "features", progress: Progress = silent
+    ) -> "SegmentStore":
+        """Open the store of ``folder``'s features or waveforms; packed first where it is missing or the folder changed.
+
+        The packed files lie in the dataset folder's ``.store``, or in the user's cache where that cannot be written.
+        Two processes may start at once: one packs, the other waits. Raises DataError for a folder without features
+        and for arrays that do not fit together, naming the file.
+        """
+        source = folder.features if kind == "features" else folder.waveforms
+        if not source.is_dir():
+            how = "`prepare` makes it" if kind == "features" else "`prepare --waveforms` makes it"
+            raise DataError(f"{source}: no such folder; a dataset folder keeps its {kind} there ({how})")
+        clips = list(_clips(source))
+        if not clips:
+            raise DataError(f"{source}: no <class>/<clip>.npy files in it")
+        digest = hashlib.sha256(f"{FORMAT}\n".encode())
+        for clip in clips:
+            digest.update(
+                f"{clip.class_name}\0{clip.name}\0{clip.size}\0{clip.modified}\n".encode("utf-8", "surrogateescape")
+            )
+        home = _home(folder.path) / kind
+        home.mkdir(exist_ok=True)
+        packed = home / digest.hexdigest()[:20]
+        if not packed.is_dir():
+            with FileLock(home / "lock"):
+                if not packed.is_dir():
+                    _pack(clips, packed, AXES[kind], progress)
+        return cls._read(packed)
+
+    @classmethod
+    def _read(cls, packed: Path) -> "SegmentStore":
+        with (packed / "index.json").open(encoding="utf-8") as file:
+            index = json.load(file)
+        segments = np.load(packed / "segments.npy", mmap_mode="r")
+        arrays = np.load(packed / "clips.npy")
+        return cls(segments, index["classes"], index["clips"], arrays[0], np.concatenate([[0], np.cumsum(arrays[1])]))
+
+
+def _home(folder: Path) -> Path:
+    inside = folder / ".store"
+    try:
+        inside.mkdir(exist_ok=True)
+        if os.access(inside, os.W_OK):
+            return inside
+    except OSError:
+        pass  # a read-only dataset: the user's cache holds its store instead
+    key = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:20]
+    home = Path(platformdirs.user_cache_dir("fewshot-audio")) / "stores" / key
+    home.mkdir(parents=True, exist_ok=True)
+    return home
+
+
+def _clips(features: Path) -> Iterator[_Clip]:
+    """Clips in the order of class and file name, whatever order the file system lists them in."""
+    classes = sorted((entry for entry in os.scandir(features) if entry.is_dir()), key=lambda entry: entry.name)
+    for directory in classes:
+        with os.scandir(directory.path) as entries:
+            files = [e for e in entries if e.name.endswith(".npy") and not e.name.startswith(".")]
+        for entry in sorted(files, key=lambda entry: entry.name):
+            stat = entry.stat()
+            yield _Clip(Path(entry.path), directory.name, entry.name[:-4], stat.st_size, stat.st_mtime_ns)
+
+
+def _header(path: Path, axes: tuple[str, ...], first: tuple[Path, tuple[int, ...]] | None) -> tuple[int, ...]:
+    """Read the shape (segments, *axes) of a clip's array without its data."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path}: not a readable .npy array ({error})") from error
+    if (
+        not isinstance(array, np.ndarray)
+        or array.ndim - len(axes) not in (0, 1)
+        or array.dtype.kind != "f"
+        or not array.size
+    ):
+        found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+        one = ", ".join(axes)
+        raise DataError(f"{path}: expected a float array (segments, {one}) or ({one}), found {found}")
+    shape: tuple[int, ...] = array.shape if array.ndim > len(axes) else (1, *array.shape)
+    if first and shape[1:] != first[1][1:]:
+        raise DataError(f"{path}: segments are {shape[1:]}, but those of {first[0]} are {first[1][1:]}")
+    return shape
+
+
+def _pack(clips: Sequence[_Clip], packed: Path, axes: tuple[str, ...], progress: Progress) -> None:
+    """Write the store beside its final place, then rename it there; called under the lock."""
+    for leftover in packed.parent.glob("*.partial"):  # of a process that was killed: nobody else holds the lock
+        shutil.rmtree(leftover)
+    shapes: list[tuple[int, ...]] = []
+    for clip in clips:
+        shapes.append(_header(clip.path, axes, (clips[0].path, shapes[0]) if shapes else None))
+    partial = packed.with_suffix(".partial")
+    partial.mkdir()
+    counts = np.array([shape[0] for shape in shapes], dtype=np.int64)
+    shape = (int(counts.sum()), *shapes[0][1:])
+    segments: Any = np.lib.format.open_memmap(partial / "segments.npy", "w+", np.dtype("<f4"), shape)
+    position = 0
+    for done, (clip, count) in enumerate(zip(clips, counts.tolist(), strict=True), start=1):
+        array = np.load(clip.path, allow_pickle=False).reshape(count, *shape[1:])
+        if not np.isfinite(array).all():
+            raise DataError(f"{clip.path}: holds values that are not finite")
+        segments[position : position + count] = array
+        position += count
+        if done % 256 == 0 or done == len(clips):
+            progress("packing", done, len(clips))
+    segments.flush()
+    del segments
+    classes = sorted({clip.class_name for clip in clips})
+    code = {name: number for number, name in enumerate(classes)}
+    np.save(partial / "clips.npy", np.stack([np.array([code[clip.class_name] for clip in clips]), counts]))
+    write_json(partial / "index.json", {"classes": classes, "clips": [clip.name for clip in clips]})
+    outdated = [path for path in packed.parent.iterdir() if path.is_dir() and path != partial]
+    partial.rename(packed)
+    for path in outdated:  # the folder has changed since; open memory maps of it stay valid
+        shutil.rmtree(path, ignore_errors=True)

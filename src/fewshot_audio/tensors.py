@@ -1,0 +1,24 @@
+"""Files of tensors: written atomically, read without trusting them."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fewshot_audio.errors import DataError
+from fewshot_audio.files import write_atomic
+
+MODEL_FILE = "model.pt"
+
+
+def save_tensors(path: Path, value: Any) -> None:
+    """Write tensors and plain values atomically."""
+    write_atomic(path, lambda stream: torch.save(value, stream))
+
+
+def load_tensors(path: Path) -> Any:
+    """Read tensors and plain values on the CPU; a stranger's pickle is refused. Raises DataError naming the file."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises whatever the damage provokes
+        raise DataError(f"{path}: not a readable file of tensors ({error})") from error
