@@ -1,0 +1,122 @@
+"""Segments, normalisation, and a preprocessing that survives being saved."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fewshot_audio.audio.preprocessing import Preprocessing
+from fewshot_audio.audio.rejection import Reason, Rejected
+from fewshot_audio.errors import DataError
+
+SMALL = Preprocessing(sample_rate=1000, segment_seconds=0.1, n_fft=32, hop_length=16, n_mels=8)
+
+
+def reference_segments(wave: np.ndarray, length: int, window: int) -> list[list[float]]:
+    """Straight from the definition, sample by sample."""
+    segments = []
+    for start in range(0, len(wave), length):
+        part = list(wave[start : start + length])
+        if start and len(part) < window:
+            break
+        segments.append([part[i % len(part)] for i in range(length)])
+    return segments
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(32, 450))
+def test_segments_follow_the_definition(samples: int) -> None:
+    wave = np.arange(samples, dtype=np.float32)
+    segments = SMALL.segments(wave)
+    assert segments.dtype == np.float32
+    assert segments.tolist() == reference_segments(wave, 100, 32)
+
+
+def test_the_tail_is_filled_with_itself_by_tiling() -> None:
+    segments = SMALL.segments(np.arange(140, dtype=np.float32))
+    assert segments[1, :41].tolist() == [*range(100, 140), 100]
+    short = SMALL.segments(np.arange(40, dtype=np.float32))
+    assert short.shape == (1, 100)
+    assert short[0, 38:42].tolist() == [38, 39, 0, 1]
+
+
+def test_a_tail_shorter_than_one_window_is_left_out() -> None:
+    assert len(SMALL.segments(np.zeros(131, dtype=np.float32))) == 1
+    assert len(SMALL.segments(np.zeros(132, dtype=np.float32))) == 2
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(32, 5000), st.floats(1e-20, 1e20), st.floats(-100, 100), st.integers(0, 2**32 - 1))
+def test_normalised_clips_have_mean_0_and_deviation_1(samples: int, scale: float, offset: float, seed: int) -> None:
+    values = np.random.default_rng(seed).standard_normal(samples) + offset
+    wave = SMALL.normalise((values * scale).astype(np.float32))
+    assert wave.dtype == np.float32
+    assert abs(wave.mean(dtype=np.float64)) < 1e-5
+    assert abs(wave.std(dtype=np.float64) - 1) < 1e-5
+
+
+def test_normalisation_spans_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).uniform(2, 3, 1000).astype(np.float32)
+    whole = SMALL.normalise(values)
+    monkeypatch.setattr("fewshot_audio.audio.preprocessing._BLOCK", 77)
+    exact = values.astype(np.float64)
+    np.testing.assert_allclose(SMALL.normalise(values), (exact - exact.mean()) / exact.std(), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(SMALL.normalise(values), whole, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("wave", "reason"),
+    [
+        (np.zeros(0), Reason.TOO_SHORT),
+        (np.random.default_rng(0).normal(size=31), Reason.TOO_SHORT),
+        (np.zeros(500), Reason.SILENT),
+        (np.full(500, 0.1), Reason.SILENT),
+        (np.array([0.0, np.nan] * 100), Reason.NON_FINITE),
+        (np.array([0.0, np.inf] * 100), Reason.NON_FINITE),
+    ],
+)
+def test_unusable_waveforms_are_rejected_with_their_reason(wave: np.ndarray, reason: Reason) -> None:
+    with pytest.raises(Rejected) as caught:
+        SMALL.normalise(wave.astype(np.float32))
+    assert caught.value.reason == reason
+
+
+def test_features_do_not_depend_on_how_many_are_computed_at_once() -> None:
+    segments = np.random.default_rng(0).normal(size=(19, SMALL.segment_samples)).astype(np.float32)
+    features = SMALL.features(segments)
+    assert features.shape == (19, SMALL.n_mels, SMALL.frames)
+    assert features.dtype == np.float32
+    for i in (0, 8, 18):
+        np.testing.assert_allclose(SMALL.features(segments[i : i + 1])[0], features[i], rtol=1e-6, atol=1e-5)
+
+
+def test_saved_and_read_back_it_is_the_same() -> None:
+    preprocessing = Preprocessing(segment_seconds=3.0, n_mels=64)
+    again = Preprocessing.from_json(preprocessing.to_json())
+    assert again == preprocessing
+    assert hash(again) == hash(preprocessing)
+    assert again != Preprocessing()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"n_mel": 128}', ["model.json", "n_mel", "128"]),
+        ('{"n_fft": "1024"}', ["model.json", "n_fft", "'1024'", "integer"]),
+        ('{"hop_length": 0}', ["hop_length", "0"]),
+        ('{"hop_length": 2048}', ["hop_length 2048", "1024"]),
+        ('{"segment_seconds": 0.05}', ["0.05", "800 samples", "1024"]),
+        ('{"n_mels": 600}', ["600", "513"]),
+        ("{", ["model.json", "JSON"]),
+        ("[1]", ["model.json", "[1]"]),
+    ],
+)
+def test_wrong_files_are_refused_with_the_key_and_what_was_found(text: str, words: list[str]) -> None:
+    with pytest.raises(DataError) as caught:
+        Preprocessing.from_json(text, "model.json")
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_wrong_values_are_refused_by_name() -> None:
+    with pytest.raises(DataError, match="segment_seconds"):
+        Preprocessing.of(segment_seconds=-1.0)

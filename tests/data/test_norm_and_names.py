@@ -1,0 +1,81 @@
+"""Moments that add up, normalisation numbers that are checked, names that are safe."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fewshot_audio.data.names import safe_name, unique_names
+from fewshot_audio.data.norm import Moments, read_norm, write_norm
+from fewshot_audio.errors import DataError
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 2**32 - 1), st.lists(st.integers(1, 50), min_size=1, max_size=8))
+def test_moments_of_parts_are_those_of_the_whole_in_any_order(seed: int, sizes: list[int]) -> None:
+    rng = np.random.default_rng(seed)
+    parts = [rng.normal(rng.uniform(-100, 100), rng.uniform(0, 10), size).astype(np.float32) for size in sizes]
+    whole = np.concatenate(parts).astype(np.float64)
+    total = Moments.total(map(Moments.of, parts))
+    assert total == Moments.total(map(Moments.of, reversed(parts)))
+    assert total.count == len(whole)
+    np.testing.assert_allclose([total.mean, total.std], [whole.mean(), whole.std()], rtol=1e-9, atol=1e-9)
+
+
+def test_no_parts() -> None:
+    assert Moments.total([]).count == 0
+
+
+def test_numbers_are_read_as_written_and_as_published(tmp_path: Path) -> None:
+    write_norm(tmp_path / "norm_stats" / "a.npy", -7.5, 18.25)
+    assert read_norm(tmp_path / "norm_stats" / "a.npy") == (-7.5, 18.25)
+    np.save(tmp_path / "b.npy", np.array([[[-7.5]], [[18.25]]], dtype=np.float32))
+    assert read_norm(tmp_path / "b.npy") == (-7.5, 18.25)
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [np.zeros((2, 1, 1)), np.array([0.0, -1.0]), np.array([np.nan, 1.0]), np.ones(3), np.array(["a", "b"]), None],
+)
+def test_numbers_that_are_none(tmp_path: Path, numbers: np.ndarray | None) -> None:
+    path = tmp_path / "glob_norm.npy"
+    if numbers is None:
+        path.write_text("no array")
+    else:
+        np.save(path, numbers)
+    with pytest.raises(DataError, match="glob_norm"):
+        read_norm(path)
+
+
+def test_objects_in_a_numbers_file_are_not_unpickled(tmp_path: Path) -> None:
+    np.save(tmp_path / "glob_norm.npy", np.array([None, print], dtype=object))
+    with pytest.raises(DataError, match="glob_norm"):
+        read_norm(tmp_path / "glob_norm.npy")
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.text(st.characters(), max_size=300))
+def test_safe_names_stay_in_their_folder(name: str) -> None:
+    safe = safe_name(name)
+    assert safe
+    assert safe == safe.strip()
+    assert not safe.startswith(".")
+    assert not set(safe) & set('/\\\0\n:*?"<>|')
+    assert len(safe.encode()) <= 160
+    assert safe_name(safe) == safe
+
+
+@pytest.mark.parametrize("name", ["dog", "Numenius americanus_Long-billed Curlew", "Ünïcödé 鳥", "a.b", "1-100-A-0"])
+def test_ordinary_names_stay_as_they_are(name: str) -> None:
+    assert safe_name(name) == name
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.text(st.sampled_from("ab/._~ "), max_size=4), max_size=20, unique=True))
+def test_unique_names_are_unique_and_do_not_depend_on_the_order(names: list[str]) -> None:
+    pairs = [(name, name) for name in names]
+    found = dict(zip(names, unique_names(pairs), strict=True))
+    assert len(set(found.values())) == len(names)
+    assert found == dict(zip(names[::-1], unique_names(pairs[::-1]), strict=True))

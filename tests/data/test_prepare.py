@@ -1,0 +1,425 @@
+"""Preparation: what lands on disk, and that every input is accounted for."""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from filelock import FileLock
+
+from fewshot_audio.audio.decode import Samples
+from fewshot_audio.audio.preprocessing import Preprocessing
+from fewshot_audio.audio.rejection import Reason
+from fewshot_audio.data.layout import DatasetFolder
+from fewshot_audio.data.norm import read_norm
+from fewshot_audio.data.prepare import PrepareReport, prepare
+from fewshot_audio.data.sources.base import Recording
+from fewshot_audio.data.sources.esc50 import Esc50
+from fewshot_audio.data.sources.folder import ClassFolders
+from fewshot_audio.data.sources.synthetic import Synthetic
+from fewshot_audio.data.splits import Splits, read_splits, write_splits
+from fewshot_audio.errors import DataError
+from tests.data.recordings import SMALL, class_folders, contents, esc50, rows, sound, write
+
+
+def run(source: Any, folder: DatasetFolder, preprocessing: Preprocessing = SMALL, **how: Any) -> PrepareReport:
+    """Prepare in this process, and check what is promised of every preparation."""
+    report = prepare(source, folder, preprocessing, **{"workers": 1, **how})
+    clips, skipped = rows(folder.clips), rows(folder.skipped)
+    assert report.found == report.prepared + sum(report.skipped.values())
+    assert (len(clips), len(skipped)) == (report.prepared, sum(report.skipped.values()))
+    on_disk = {path.relative_to(folder.features).with_suffix("").as_posix() for path in folder.features.rglob("*.npy")}
+    assert on_disk == {f"{row['class']}/{row['clip']}" for row in clips}
+    assert len(on_disk) == report.prepared
+    assert read_splits(folder.splits) == report.splits
+    assert not list(folder.path.rglob("*.tmp"))
+    return report
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> DatasetFolder:
+    return DatasetFolder(tmp_path / "root" / "mine")
+
+
+def test_what_lands_on_disk(tmp_path: Path, folder: DatasetFolder) -> None:
+    source = ClassFolders(class_folders(tmp_path / "source"))
+    seen: list[tuple[int, int]] = []
+    report = run(source, folder, waveforms=True, progress=lambda _, done, total, __="": seen.append((done, total)))
+    assert (report.found, report.prepared, report.reused, report.removed) == (45, 45, 0, 0)
+    assert seen[0] == (0, 45)
+    assert seen[-1] == (45, 45)
+    assert seen == sorted(seen)
+    assert Preprocessing.from_json(folder.preprocessing.read_text()) == SMALL
+    assert [len(report.splits[phase]) for phase in ("train", "validation", "test")] == [5, 5, 5]
+    row = next(row for row in rows(folder.clips) if row["source"] == "class03/clip2.wav")
+    assert row == {
+        "class": "class03",
+        "clip": "clip2",
+        "source": "class03/clip2.wav",
+        "group": "",
+        "segments": "2",
+        "seconds": "0.5000",
+    }
+    for path in (folder.features / "class03" / "clip2.npy", folder.waveforms / "class03" / "clip2.npy"):
+        assert np.load(path).dtype == np.float32
+    waveforms = np.load(folder.waveforms / "class03" / "clip2.npy")
+    whole = SMALL.load(tmp_path / "source" / "class03" / "clip2.wav")
+    np.testing.assert_array_equal(waveforms.reshape(-1), whole)
+    features = np.load(folder.features / "class03" / "clip2.npy")
+    assert features.shape == (2, SMALL.n_mels, SMALL.frames)
+    np.testing.assert_allclose(features, SMALL.features(waveforms), rtol=1e-6)
+
+
+def test_norm_numbers_are_those_of_the_training_classes(tmp_path: Path, folder: DatasetFolder) -> None:
+    report = run(ClassFolders(class_folders(tmp_path / "source")), folder)
+    training = [path for name in report.splits.train for path in (folder.features / name).glob("*.npy")]
+    values = np.concatenate([np.load(path).ravel() for path in training]).astype(np.float64)
+    assert read_norm(folder.norm_stats) == (report.mean, report.std)
+    np.testing.assert_allclose([report.mean, report.std], [values.mean(), values.std()], rtol=1e-12)
+    stored = np.load(folder.norm_stats)
+    assert stored.shape == (2, 1, 1)
+    everything = np.concatenate([np.load(path).ravel() for path in folder.features.rglob("*.npy")])
+    assert abs(everything.mean() - report.mean) > 1e-6
+
+
+def test_esc50_end_to_end(tmp_path: Path, folder: DatasetFolder) -> None:
+    report = run(Esc50(esc50(tmp_path / "ESC-50-master")), folder)
+    assert report.clips == {f"sound_{i:02d}": 4 for i in range(15)}
+    assert {row["group"] for row in rows(folder.clips) if row["class"] == "sound_01"} == {"1010", "1011"}
+    assert any("15 classes have fewer than the 10 clips" in note for note in report.notes)
+
+
+def test_synthetic_end_to_end(folder: DatasetFolder) -> None:
+    report = run(Synthetic(classes=15, clips=2, seconds=0.5), folder)
+    assert report.prepared == 30
+    assert {row["segments"] for row in rows(folder.clips)} == {"2"}
+
+
+def test_the_number_of_workers_does_not_show(tmp_path: Path, folder: DatasetFolder) -> None:
+    source = ClassFolders(class_folders(tmp_path / "source"))
+    alone = DatasetFolder(tmp_path / "alone")
+    run(source, alone, waveforms=True)
+    run(source, folder, waveforms=True, workers=2)
+    assert contents(folder) == contents(alone)
+
+
+# Inputs that cannot be used
+
+
+def hostile(root: Path) -> dict[str, Reason | None]:
+    """Hostile and merely odd inputs in one class, with what should become of them."""
+    good = {
+        "stereo24.wav": write(root / "stereo24.wav"),
+        "LOUD.WAV": write(root / "LOUD.WAV", seed=1),
+        "sub/nested.flac": write(root / "sub" / "nested.flac", seed=2),
+        "slow.wav": write(root / "slow.wav", seed=3, rate=8000),
+    }
+    stereo = np.stack([sound(4, 0.5, 44_100), sound(5, 0.5, 44_100)], axis=1)
+    soundfile.write(root / "stereo24.wav", stereo, 44_100, subtype="PCM_24")
+    soundfile.write(root / "eight.wav", np.random.default_rng(0).uniform(-0.5, 0.5, (9000, 8)), 16_000)
+    (root / "zero bytes.wav").touch()
+    soundfile.write(root / "no frames.wav", np.empty(0), 16_000)
+    (root / "text.wav").write_text("not a sound\n" * 1000)
+    nan = sound(6)
+    nan[7] = np.nan
+    soundfile.write(root / "nan.wav", nan, 16_000, subtype="FLOAT")
+    soundfile.write(root / "inf.wav", np.where(np.isnan(nan), np.inf, nan), 16_000, subtype="FLOAT")
+    soundfile.write(root / "silent.wav", np.zeros(9000), 16_000)
+    soundfile.write(root / "constant.flac", np.full(9000, 0.25), 16_000)
+    soundfile.write(root / "one sample.wav", np.array([0.5]), 16_000)
+    soundfile.write(root / "too short.wav", sound(7)[:511], 16_000)
+    soundfile.write(root / "truncated.flac", np.random.default_rng(1).uniform(-0.5, 0.5, 40_000), 16_000)
+    (root / "truncated.flac").write_bytes((root / "truncated.flac").read_bytes()[:40_000])
+    (root / "video.m4a").write_bytes(b"\0" * 1000)
+    (root / "notes.txt").write_text("hello")
+    (root / "gone.wav").symlink_to(root / "nowhere.wav")
+    return dict.fromkeys(good) | {
+        "eight.wav": None,
+        "zero bytes.wav": Reason.EMPTY,
+        "no frames.wav": Reason.EMPTY,
+        "text.wav": Reason.UNREADABLE,
+        "nan.wav": Reason.NON_FINITE,
+        "inf.wav": Reason.NON_FINITE,
+        "silent.wav": Reason.SILENT,
+        "constant.flac": Reason.SILENT,
+        "one sample.wav": Reason.TOO_SHORT,
+        "too short.wav": Reason.TOO_SHORT,
+        "truncated.flac": Reason.DAMAGED,
+        "video.m4a": Reason.NEEDS_FFMPEG,
+        "notes.txt": Reason.NOT_AUDIO,
+        "gone.wav": Reason.MISSING,
+    }
+
+
+def test_hostile_inputs_are_listed_each_with_its_reason(
+    tmp_path: Path, folder: DatasetFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))  # no ffmpeg, wherever the tests run
+    root = class_folders(tmp_path / "source", clips=2)
+    expected = hostile(root / "class00")
+    report = run(ClassFolders(root), folder)
+    skipped = {row["source"]: row for row in rows(folder.skipped)}
+    for name, reason in expected.items():
+        row = skipped.pop(f"class00/{name}", None)
+        assert (row and row["reason"]) == (reason and reason.value), name
+        assert row is None or (row["detail"] and row["class"] == "class00")
+    assert not skipped
+    assert report.clips["class00"] == 2 + sum(reason is None for reason in expected.values())
+    assert report.skipped[Reason.NON_FINITE] == 2
+
+
+def test_an_input_that_vanishes_after_it_was_found(tmp_path: Path, folder: DatasetFolder) -> None:
+    root = class_folders(tmp_path / "source")
+
+    class Vanishing(ClassFolders):
+        def recordings(self) -> Any:
+            items = list(super().recordings())
+            (root / "class00" / "clip0.wav").unlink()
+            return iter(items)
+
+    report = run(Vanishing(root), folder)
+    assert report.skipped == {"missing": 1}
+    assert report.clips["class00"] == 2
+
+
+def test_classes_left_too_small_are_named(tmp_path: Path, folder: DatasetFolder) -> None:
+    root = class_folders(tmp_path / "source", classes=17)
+    for name in ("clip0.wav", "clip1.wav"):
+        (root / "class03" / name).write_text("no sound")
+        (root / "class05" / name).write_text("no sound")
+    (root / "class05" / "clip2.wav").write_text("no sound")
+    (root / "class99").mkdir()
+    (root / "class99" / "notes.txt").touch()
+    report = run(ClassFolders(root), folder)
+    notes = "\n".join(report.notes)
+    assert report.clips["class03"] == 1
+    for name, count in (("class03", 1), ("class05", 0), ("class99", 0)):
+        assert f"class '{name}' is in no split: {count} usable clips" in notes
+        assert name not in report.splits.classes
+    assert len(report.splits.classes) == 15
+
+
+def test_given_splits_are_reduced_and_mismatches_named(tmp_path: Path, folder: DatasetFolder) -> None:
+    given = tmp_path / "given.npy"
+    write_splits(given, Splits(("class04", "class01", "absent"), ("class02",), ("class03",)))
+    report = run(ClassFolders(class_folders(tmp_path / "source", classes=6)), folder, splits_file=given)
+    assert report.splits == Splits(("class04", "class01"), ("class02",), ("class03",))
+    notes = "\n".join(report.notes)
+    assert "absent" in notes
+    assert "class00, class05" in notes
+
+
+def test_splits_that_cannot_be_fail_before_the_work(tmp_path: Path, folder: DatasetFolder) -> None:
+    source = ClassFolders(class_folders(tmp_path / "source", classes=6))
+    with pytest.raises(DataError, match="way=2"):
+        prepare(source, folder, SMALL, workers=1)
+    write_splits(tmp_path / "given.npy", Splits(("x",), ("y",), ("z",)))
+    with pytest.raises(DataError, match="names x; found class00"):
+        prepare(source, folder, SMALL, splits_file=tmp_path / "given.npy", workers=1)
+    assert not folder.path.exists()
+    assert run(source, folder, way=2).splits.validation
+
+
+def test_nothing_to_prepare(tmp_path: Path, folder: DatasetFolder) -> None:
+    (tmp_path / "source").mkdir()
+    write(tmp_path / "source" / "loose.wav")
+    with pytest.raises(DataError, match="no_class"):
+        prepare(ClassFolders(tmp_path / "source"), folder, SMALL, workers=1)
+    root = class_folders(tmp_path / "bad", clips=2)
+    for path in root.rglob("*.wav"):
+        path.write_text("no sound")
+    with pytest.raises(DataError, match=r"none of the 30 inputs.*skipped\.csv"):
+        prepare(ClassFolders(root), folder, SMALL, workers=1)
+    assert len(rows(folder.skipped)) == 30
+
+
+# Names
+
+
+def test_no_two_inputs_share_a_name_and_none_escapes(tmp_path: Path, folder: DatasetFolder) -> None:
+    root = class_folders(tmp_path / "source", classes=14)
+    odd = root / "odd: class?"
+    names = ["a.wav", "a.flac", "sub/a.wav", "sub_a.wav", "a...wav", "ü.wav", "u\u0308.wav", "x" * 240 + ".wav"]
+    names += ["x" * 239 + "y.wav", "鳥" * 80 + ".wav", os.fsdecode(b"\xff.wav"), "con\ntrol.wav", "~.wav"]
+    for i, name in enumerate(names):
+        write(odd / "in.wav", seed=i).rename(write(odd / "sub" / "x.wav").parent.parent / name)
+    (odd / "sub" / "x.wav").unlink()
+    report = run(ClassFolders(root), folder)
+    assert report.clips["odd_ class_"] == len(names)
+    assert any("'odd: class?' is stored as 'odd_ class_'" in note for note in report.notes)
+    assert {path.parent.parent for path in folder.path.rglob("*.npy")} == {
+        folder.features,
+        folder.path,
+        folder.path.parent,
+    }
+    clips = {row["source"]: row["clip"] for row in rows(folder.clips)}
+    assert clips["class00/clip0.wav"] == "clip0"
+    assert clips["odd: class?/a.wav"].startswith("a~")
+    assert all(len(os.fsencode(path.name)) < 200 for path in folder.features.rglob("*.npy"))
+
+
+def test_classes_whose_safe_names_are_equal_stay_apart(tmp_path: Path, folder: DatasetFolder) -> None:
+    root = class_folders(tmp_path / "source")
+    write(root / "a:b" / "x.wav")
+    write(root / "a?b" / "x.wav", seed=1)
+    report = run(ClassFolders(root), folder)
+    assert len([name for name in report.clips if name.startswith("a_b~")]) == 2
+
+
+# Again
+
+
+def test_a_second_run_does_nothing_twice(tmp_path: Path, folder: DatasetFolder) -> None:
+    source = ClassFolders(class_folders(tmp_path / "source"))
+    run(source, folder)
+    before = contents(folder)
+    times = {path: path.stat().st_mtime_ns for path in folder.features.rglob("*.npy")}
+    report = run(source, folder)
+    assert report.reused == 45
+    assert contents(folder) == before
+    assert {path: path.stat().st_mtime_ns for path in folder.features.rglob("*.npy")} == times
+
+
+def test_changes_of_the_source_are_followed(tmp_path: Path, folder: DatasetFolder) -> None:
+    root = class_folders(tmp_path / "source")
+    run(ClassFolders(root), folder)
+    (root / "class00" / "clip0.wav").unlink()
+    write(root / "class01" / "clip0.wav", seed=999, seconds=0.9)
+    write(root / "class02" / "new.wav", seed=998)
+    (root / "class03" / "clip1.wav").write_text("no sound any more")
+    (root / "class04" / "clip1.wav").rename(root / "class04" / "renamed.wav")
+    report = run(ClassFolders(root), folder)
+    assert (report.prepared, report.reused, report.removed) == (44, 41, 3)
+    assert report.skipped == {"unreadable": 1}
+    fresh = DatasetFolder(tmp_path / "fresh")
+    run(ClassFolders(root), fresh)
+    assert contents(folder) == contents(fresh)
+
+
+def test_inputs_that_were_skipped_are_tried_again(tmp_path: Path, folder: DatasetFolder, monkeypatch: Any) -> None:
+    root = class_folders(tmp_path / "source")
+    (root / "class00" / "later.m4a").write_bytes(b"needs a program")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert run(ClassFolders(root), folder).skipped == {"needs_ffmpeg": 1}
+    (tmp_path / "ffmpeg").write_text(f'#!/bin/sh\nfor last; do :; done\n/bin/cp "{tmp_path}/x.w64" "$last"\n')
+    (tmp_path / "ffmpeg").chmod(0o755)
+    write(tmp_path / "x.w64")
+    report = run(ClassFolders(root), folder)
+    assert (report.skipped, report.reused, report.prepared) == ({}, 45, 46)
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut"])
+def test_outputs_that_were_lost_are_made_again(tmp_path: Path, folder: DatasetFolder, damage: str) -> None:
+    source = ClassFolders(class_folders(tmp_path / "source"))
+    run(source, folder, waveforms=True)
+    before = contents(folder)
+    for path in (folder.features / "class00" / "clip0.npy", folder.waveforms / "class01" / "clip1.npy"):
+        path.unlink() if damage == "gone" else path.write_bytes(path.read_bytes()[:1000])
+    (folder.path / ".clips.csv.abc.tmp").touch()  # what a killed writer leaves
+    (folder.features / "class00" / ".clip0.npy.abc.tmp").touch()
+    (folder.features / "class77").mkdir()
+    assert run(source, folder, waveforms=True).reused == 43
+    assert contents(folder) == before
+
+
+def test_another_preprocessing_starts_afresh(tmp_path: Path, folder: DatasetFolder) -> None:
+    source = ClassFolders(class_folders(tmp_path / "source"))
+    run(source, folder)
+    other = Preprocessing.of(**{**SMALL.model_dump(), "n_mels": 20})
+    assert run(source, folder, other).reused == 0
+    fresh = DatasetFolder(tmp_path / "fresh")
+    run(source, fresh, other)
+    assert contents(folder) == contents(fresh)
+
+
+def test_waveforms_come_and_go_with_the_option(tmp_path: Path, folder: DatasetFolder) -> None:
+    source = ClassFolders(class_folders(tmp_path / "source"))
+    run(source, folder)
+    before = contents(folder)
+    assert run(source, folder, waveforms=True).reused == 0
+    assert len(list(folder.waveforms.rglob("*.npy"))) == 45
+    assert run(source, folder).reused == 45
+    assert not folder.waveforms.exists()
+    assert contents(folder) == before
+
+
+def test_seed_and_way_choose_the_splits(tmp_path: Path, folder: DatasetFolder) -> None:
+    source = ClassFolders(class_folders(tmp_path / "source"))
+    first = run(source, folder).splits
+    assert run(source, folder, seed=1).splits != first
+    assert run(source, folder).splits == first
+    assert [len(run(source, folder, way=3).splits[phase]) for phase in ("validation", "test")] == [3, 3]
+
+
+# What stops it
+
+
+def test_features_of_other_tools_are_left_alone(tmp_path: Path, folder: DatasetFolder) -> None:
+    foreign = folder.features / "dog" / "a.npy"
+    foreign.parent.mkdir(parents=True)
+    np.save(foreign, np.zeros((128, 157), dtype=np.float32))
+    with pytest.raises(DataError, match="did not prepare"):
+        prepare(ClassFolders(class_folders(tmp_path / "source")), folder, SMALL, workers=1)
+    assert foreign.exists()
+
+
+def test_one_preparation_at_a_time(tmp_path: Path, folder: DatasetFolder) -> None:
+    folder.path.mkdir(parents=True)
+    source = ClassFolders(class_folders(tmp_path / "source"))
+    with FileLock(folder.path / ".prepare.lock"), pytest.raises(DataError, match="another process"):
+        prepare(source, folder, SMALL, workers=1)
+    run(source, folder)
+
+
+def test_a_full_disk_stops_it_and_it_goes_on_later(
+    tmp_path: Path, folder: DatasetFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = ClassFolders(class_folders(tmp_path / "source"))
+    save, room = np.save, iter(range(30))
+
+    def full(stream: Any, array: np.ndarray, **how: Any) -> None:
+        if next(room, None) is None:
+            raise OSError(28, "No space left on device")
+        save(stream, array, **how)
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(DataError, match=r"mine: No space left.*run the same command again"):
+        prepare(source, folder, SMALL, workers=1)
+    assert not folder.splits.exists()
+    monkeypatch.undo()
+    assert run(source, folder).reused > 0
+    fresh = DatasetFolder(tmp_path / "fresh")
+    run(source, fresh)
+    assert contents(folder) == contents(fresh)
+
+
+def test_a_destination_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="cannot be written"):
+        prepare(Synthetic(classes=15, clips=2), DatasetFolder(tmp_path / "file" / "x"), SMALL, workers=1)
+
+
+@dataclass(frozen=True)
+class Deadly:
+    """A recording whose decoder crashes."""
+
+    def read(self, sample_rate: int) -> Samples:
+        os._exit(1)
+
+    def fingerprint(self) -> str:
+        return "1"
+
+
+def test_a_worker_that_dies_is_reported(tmp_path: Path, folder: DatasetFolder) -> None:
+    class Source(ClassFolders):
+        def recordings(self) -> Any:
+            for item in super().recordings():
+                yield (
+                    replace(item, sound=Deadly()) if isinstance(item, Recording) and "class01" in item.source else item
+                )
+
+    with pytest.raises(DataError, match="worker process died"):
+        prepare(Source(class_folders(tmp_path / "source")), folder, SMALL, workers=2)
