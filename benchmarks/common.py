@@ -1,0 +1,91 @@
+"""What the benchmarks share: a dataset of random segments, child processes, medians, machine facts, tables."""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from fewshot_audio.data.layout import DatasetFolder
+from fewshot_audio.data.norm import write_norm
+from fewshot_audio.data.splits import Splits, write_splits
+
+GFLOP_PER_SEGMENT = 0.61  # forward and backward of the four blocks on 128 x 157, 64 channels
+
+
+def random_dataset(root: Path, name: str = "random", classes: int = 45, clips: int = 20) -> DatasetFolder:
+    """Write a dataset folder of one-segment clips (128, 157) of noise; returns it."""
+    folder = DatasetFolder(root / name)
+    random = np.random.default_rng(0)
+    names = [f"class{number:02d}" for number in range(classes)]
+    for class_name in names:
+        (folder.features / class_name).mkdir(parents=True)
+        for clip in range(clips):
+            segment = random.normal(-30, 15, (1, 128, 157)).astype(np.float32)
+            np.save(folder.features / class_name / f"{clip:03d}.npy", segment)
+    write_splits(folder.splits, Splits(tuple(names[:-10]), tuple(names[-10:-5]), tuple(names[-5:])))
+    write_norm(folder.norm_stats, -30, 15)
+    return folder
+
+
+def median_seconds(work: Callable[[], object], repetitions: int, warm_up: int = 2) -> float:
+    """Median wall time of ``work``."""
+    for _ in range(warm_up):
+        work()
+    times = []
+    for _ in range(repetitions):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def gemm_gflops(size: int = 2048) -> float:
+    """GFLOP/s of an fp32 matrix product in this process."""
+    left, right = torch.randn(size, size), torch.randn(size, size)
+    return 2 * size**3 / median_seconds(lambda: left @ right, 7) / 1e9
+
+
+def in_child(module: str, arguments: Sequence[str], *, system_allocator: bool = False) -> Any:
+    """Run ``python -m module arguments`` in a process of its own and return the JSON of its last line."""
+    environment = dict(os.environ)
+    if system_allocator:
+        environment["FEWSHOT_AUDIO_SYSTEM_ALLOCATOR"] = "1"
+    command = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def machine() -> dict[str, Any]:
+    """Date and machine of a measurement."""
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return {
+        "date": date.today().isoformat(),
+        "cpu": str(capabilities.get("cpu_name", platform.processor())),
+        "cores": os.cpu_count(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def report(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], values: Any, json_file: Path | None
+) -> None:
+    """Print a Markdown table and write the numbers as JSON where asked."""
+    facts = machine()
+    print(f"{title}\n({', '.join(f'{key} {value}' for key, value in facts.items())})\n")
+    for line in (columns, ["---"] * len(columns), *rows):
+        print("| " + " | ".join(line) + " |")
+    if json_file:
+        json_file.write_text(json.dumps({"machine": facts, "results": values}, indent=2) + "\n")

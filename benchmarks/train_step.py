@@ -1,0 +1,160 @@
+"""A training episode (5-way 5-shot 5-query, 128 x 157), ours against the straightforward loop, in one run.
+
+python -m benchmarks.train_step [--encoder Hybrid] [--json FILE]
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.common import GFLOP_PER_SEGMENT, gemm_gflops, in_child, median_seconds, random_dataset, report
+from benchmarks.naive import NaiveNetwork
+from fewshot_audio.config import ExperimentConfig, ModelConfig
+from fewshot_audio.config.presets import scenario_configs
+from fewshot_audio.data.layout import DatasetFolder
+from fewshot_audio.data.splits import read_splits
+from fewshot_audio.data.store import SegmentStore
+from fewshot_audio.episodes import EpisodeSampler
+from fewshot_audio.models.network import FewShotNetwork
+from fewshot_audio.runtime import start_runtime
+from fewshot_audio.train import EpisodicTraining, TrainingData
+from fewshot_audio.views import SpecViews
+
+SCENARIOS: dict[str, tuple[int, str]] = {
+    "plain": (1, "cpl"),
+    "enrichment": (2, "cpl"),
+    "attention": (3, "cpl"),
+    "attention + CPL": (5, "cpl"),
+    "attention + angular": (5, "angular"),
+}
+
+
+def build(scenario: str, encoder: str) -> tuple[ExperimentConfig, ModelConfig, FewShotNetwork]:
+    """Configs and a seeded network of a scenario."""
+    number, loss = SCENARIOS[scenario]
+    experiment, model = scenario_configs("random", number, loss, encoder)  # type: ignore[arg-type]
+    torch.manual_seed(0)
+    return experiment, model, FewShotNetwork(experiment, model, 128, 157)
+
+
+def segments_per_episode(experiment: ExperimentConfig) -> int:
+    """Spectrograms that go through the encoder in a training episode, views counted."""
+    support = experiment.n_shot_train * experiment.support_views("train")
+    return experiment.n_way_train * (support + experiment.n_query_train * experiment.query_views("train"))
+
+
+def time_ours(scenario: str, encoder: str, root: Path, repetitions: int) -> dict[str, Any]:
+    """Seconds an episode of the training step as `train` runs it, optimiser included."""
+    experiment, _, network = build(scenario, encoder)
+    runtime = start_runtime(experiment)
+    network.set_precision(runtime.precision)
+    folder = DatasetFolder(root / "random")
+    module = EpisodicTraining(
+        network,
+        experiment,
+        TrainingData(SegmentStore.open(folder), read_splits(folder.splits), SpecViews(experiment.specaug_params)),
+        0,
+    )
+    optimizer = module.configure_optimizers()
+    task = iter(range(10**6))
+
+    def step() -> None:
+        optimizer.zero_grad()
+        torch.autograd.backward(module.training_step(next(task)))
+        optimizer.step()
+
+    seconds = median_seconds(step, repetitions)
+    return {"seconds": seconds, "gemm_gflops": gemm_gflops(), **runtime.as_json()}
+
+
+def time_naive(scenario: str, encoder: str, root: Path, repetitions: int) -> dict[str, Any]:
+    """Seconds an episode of the straightforward loop; its allocator is tuned unless the environment says otherwise."""
+    experiment, _, network = build(scenario, encoder)
+    start_runtime(experiment)
+    naive = NaiveNetwork(network)
+    folder = DatasetFolder(root / "random")
+    splits = read_splits(folder.splits)
+    store = SegmentStore.open(folder)
+    sampler = EpisodeSampler(store.index, splits.train, 5, 5, 5, seed=0, phase="train")
+    files = sorted(folder.features.glob("*/*.npy"))
+    maker = SpecViews(experiment.specaug_params)
+    generator = torch.Generator().manual_seed(0)
+    optimizer = torch.optim.Adam(network.parameters(), lr=experiment.lr)
+    task = iter(range(10**6))
+
+    def load(indices: Any) -> torch.Tensor:
+        return torch.stack([torch.stack([torch.from_numpy(np.load(files[i])[0]) for i in row]) for row in indices])
+
+    def step() -> None:
+        episode = sampler.episode(0, next(task))
+        support_draw = maker.draw(25, (128, 157), generator) if experiment.support_views("train") > 1 else None
+        query_draw = maker.draw(25, (128, 157), generator) if experiment.query_views("train") > 1 else None
+        optimizer.zero_grad()
+        support, query = load(episode.support), load(episode.query)
+        loss = naive.episode_loss(experiment, support, query, support_draw, query_draw, generator)
+        torch.autograd.backward(loss)
+        optimizer.step()
+
+    return {"seconds": median_seconds(step, repetitions, warm_up=1), "gemm_gflops": gemm_gflops()}
+
+
+def main() -> None:
+    """Measure all scenarios, or one part of one in a child process."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--encoder", choices=["CNN", "Hybrid"], default="Hybrid")
+    parser.add_argument("--scenario", choices=list(SCENARIOS), help="only this one")
+    parser.add_argument("--repetitions", type=int, default=15)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--child", choices=["ours", "naive"], help=argparse.SUPPRESS)
+    parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        measure = time_ours if options.child == "ours" else time_naive
+        print(json.dumps(measure(options.scenario, options.encoder, options.root, options.repetitions)))
+        return
+    rows, values = [], {}
+    with tempfile.TemporaryDirectory() as root:
+        SegmentStore.open(random_dataset(Path(root)))
+        for scenario in [options.scenario] if options.scenario else SCENARIOS:
+            common = ["--scenario", scenario, "--encoder", options.encoder, "--root", root]
+            few = ["--repetitions", str(max(3, options.repetitions // 3))]
+            ours = in_child(
+                "benchmarks.train_step", [*common, "--child", "ours", "--repetitions", str(options.repetitions)]
+            )
+            naive = in_child("benchmarks.train_step", [*common, "--child", "naive", *few], system_allocator=True)
+            tuned = in_child("benchmarks.train_step", [*common, "--child", "naive", *few])
+            segments = segments_per_episode(build(scenario, options.encoder)[0])
+            utilisation = GFLOP_PER_SEGMENT * segments / ours["seconds"] / ours["gemm_gflops"]
+            values[scenario] = {"ours": ours, "naive": naive, "naive_tuned": tuned, "utilisation": utilisation}
+            rows.append(
+                [
+                    scenario,
+                    str(segments),
+                    f"{ours['seconds']:.3f}",
+                    f"{naive['seconds']:.3f}",
+                    f"{tuned['seconds']:.3f}",
+                    f"{naive['seconds'] / ours['seconds']:.1f}",
+                    f"{tuned['seconds'] / ours['seconds']:.1f}",
+                    f"{utilisation:.2f}",
+                ]
+            )
+    columns = [
+        "scenario",
+        "segments",
+        "ours, s",
+        "naive, s",
+        "naive tuned, s",
+        "naive / ours",
+        "tuned / ours",
+        "utilisation",
+    ]
+    report(f"Seconds per training episode, {options.encoder}", columns, rows, values, options.json)
+
+
+if __name__ == "__main__":
+    main()
