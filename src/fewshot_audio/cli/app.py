@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -91,16 +91,15 @@ def progress_bar() -> Iterator[Progress]:
         yield report
 
 
-def table(
-    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], show: Callable[[Table], None] | None = None
-) -> None:
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table; the first column is text, the others are numbers."""
-    result = Table(title=title, title_justify="left")
+    result = Table()
     for number, column in enumerate(columns):
         result.add_column(column, justify="right" if number else "left")
     for row in rows:
         result.add_row(*row)
-    (show or console.print)(result)
+    console.print(title, soft_wrap=True)
+    console.print(result)
 
 
 def percent(accuracy: float, interval: float | None = None) -> str:

@@ -20,7 +20,7 @@ from fewshot_audio.files import write_text
 JOURNAL = ".prepare.jsonl"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Clip:
     """One prepared clip, under the names it has on disk."""
 

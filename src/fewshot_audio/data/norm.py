@@ -13,7 +13,7 @@ from fewshot_audio.errors import DataError
 from fewshot_audio.files import write_atomic
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Moments:
     """Count, mean and sum of squared deviations of some values; those of parts give those of the whole."""
 

@@ -23,7 +23,7 @@ CHUNK = 16  # clips a worker takes at once: small, so that little is lost when t
 IDLE_SECONDS = 10  # after which a worker without work ends, also when nobody is left to tell it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Task:
     """One recording to prepare, and the names it gets."""
 

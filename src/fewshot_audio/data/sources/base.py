@@ -20,7 +20,7 @@ class Sound(Protocol):
         """Changes when the samples change, without reading them; raises Rejected."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AudioFile:
     """The sound in a file."""
 
@@ -39,7 +39,7 @@ class AudioFile:
         return f"{status.st_size}-{status.st_mtime_ns}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Recording:
     """One labelled recording.
 
@@ -54,7 +54,7 @@ class Recording:
     group: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """One input that is no usable recording, and why."""
 

@@ -18,7 +18,7 @@ from fewshot_audio.files import write_bytes
 VERSION = 1  # to be raised whenever the sounds change
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ProceduralSound:
     """One sound, made when it is read."""
 
