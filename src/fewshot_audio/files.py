@@ -11,7 +11,7 @@ from typing import IO, Any
 def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Write a file by calling ``write(stream)`` on a temporary sibling, then replacing ``path`` with it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:64]}.", suffix=".tmp", dir=path.parent)
+    descriptor, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             write(stream)

@@ -341,6 +341,8 @@ def test_waveforms_come_and_go_with_the_option(tmp_path: Path, folder: DatasetFo
     before = contents(folder)
     assert run(source, folder, waveforms=True).reused == 0
     assert len(list(folder.waveforms.rglob("*.npy"))) == 45
+    assert folder.wave_stats.is_file()
+    assert run(source, folder, waveforms=True).reused == 45
     assert run(source, folder).reused == 45
     assert not folder.waveforms.exists()
     assert contents(folder) == before

@@ -101,7 +101,7 @@ def test_a_journal_that_is_none(
 @pytest.mark.soak
 def test_twenty_kills_at_random_moments(tmp_path: Path, source: Path, undisturbed: dict[str, str]) -> None:
     rng = random.Random(0)
-    for round_ in range(6):
+    for round_ in range(20):
         folder = DatasetFolder(tmp_path / f"killed{round_ % 4}")
         process = start(source, folder, workers=1 + round_ % 2)
         assert process.stdout

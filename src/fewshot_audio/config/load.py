@@ -32,6 +32,14 @@ def read_configs(experiment: Path, model: Path, overrides: Sequence[str] = ()) -
     )
 
 
+def read_experiment(experiment: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
+    """Read an experiment file alone and apply overrides of its keys. Raises ConfigError."""
+    values = {"experiment": read_json(experiment), "model": {}}
+    for override in overrides:
+        _apply(override, values)
+    return validate(ExperimentConfig, values["experiment"], str(experiment))
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; duplicate keys and non-finite numbers are errors."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from fewshot_audio.audio.wave_stats import WaveStats
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.norm import Moments
 from fewshot_audio.data.sources.base import Skipped
@@ -31,6 +32,7 @@ class Clip:
     segments: int
     samples: int
     moments: Moments
+    wave_stats: WaveStats | None  # measured where waveforms are kept
 
 
 class Journal:
@@ -78,10 +80,10 @@ class Journal:
             self._stream.write(_line(clip))
         self._stream.flush()
 
-    def keep(self, keys: Iterable[tuple[str, str]]) -> None:
-        """Forget every clip but these."""
-        kept = set(keys)
-        self.done = {key: clip for key, clip in self.done.items() if key in kept}
+    def keep(self, keys: Iterable[tuple[str, str]], wave_stats: bool) -> None:
+        """Forget every clip but these, and what was measured of their waveforms unless ``wave_stats``."""
+        kept = {key: self.done[key] for key in keys}
+        self.done = {k: c if wave_stats else dataclasses.replace(c, wave_stats=None) for k, c in kept.items()}
 
     def compact(self) -> None:
         """Write the journal anew, in an order that does not depend on how the work went."""
@@ -94,7 +96,9 @@ def _line(clip: Clip) -> str:
 
 
 def _clip(values: dict[str, Any]) -> Clip:
-    return Clip(**{**values, "moments": Moments(**values["moments"])})
+    stats = values["wave_stats"]
+    nested = {"moments": Moments(**values["moments"]), "wave_stats": WaveStats(**stats) if stats else None}
+    return Clip(**{**values, **nested})
 
 
 def write_clips(folder: DatasetFolder, clips: Sequence[Clip], groups: dict[tuple[str, str], str], rate: int) -> None:

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.rejection import Rejected
+from fewshot_audio.audio.wave_stats import WaveStats, write_wave_stats
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.manifest import JOURNAL, Clip, Journal, prune, write_clips, write_skipped
 from fewshot_audio.data.names import safe_name, unique_names
@@ -23,7 +24,7 @@ from fewshot_audio.errors import DataError
 from fewshot_audio.files import write_text
 from fewshot_audio.progress import Progress, silent
 
-FORMAT = 1
+FORMAT = 2
 LOCK = ".prepare.lock"
 
 
@@ -61,7 +62,8 @@ def prepare(
     Clips that an earlier run prepared from the same input with the same preprocessing are kept; clips that the source
     no longer has are removed. What is written does not depend on ``workers`` (default: one a core), nor on how often
     the work was stopped and started again. Splits come from ``splits_file``, reduced to the classes that are there,
-    or are made from ``seed`` with at least ``way`` classes each. ``waveforms`` keeps the waveforms of the segments.
+    or are made from ``seed`` with at least ``way`` classes each. ``waveforms`` keeps the waveforms of the segments
+    and measures the spectral statistics that waveform augmentation adapts to.
 
     Raises:
         DataError: there is nothing to prepare, nothing could be prepared, too few classes are left for a split,
@@ -80,7 +82,7 @@ def prepare(
             _clear(folder)
         write_text(folder.preprocessing, preprocessing.to_json())
         reused = {task.key for task in tasks if _is_done(task, journal, folder, preprocessing, waveforms)}
-        journal.keep(reused)
+        journal.keep(reused, wave_stats=waveforms)
         pending = [task for task in tasks if task.key not in reused]
         done, failed = len(reused), 0
         progress("preparing", done, len(tasks))
@@ -103,8 +105,13 @@ def prepare(
         counts = _clips(names, clips)
         splits, notes = choose_splits(counts, wanted, seed, way)
         training = set(splits.train)
-        moments = Moments.total(clip.moments for clip in clips if clip.class_name in training)
+        trained_on = [clip for clip in clips if clip.class_name in training]
+        moments = Moments.total(clip.moments for clip in trained_on)
         write_norm(folder.norm_stats, moments.mean, moments.std)
+        if waveforms:
+            write_wave_stats(folder.wave_stats, WaveStats.mean(c.wave_stats for c in trained_on if c.wave_stats))
+        else:
+            folder.wave_stats.unlink(missing_ok=True)
         write_splits(folder.splits, splits)
     return PrepareReport(
         folder,
@@ -155,8 +162,11 @@ def _is_done(
     if clip is None or (clip.source, clip.fingerprint) != (task.recording.source, task.fingerprint):
         return False
     spectrogram = preprocessing.n_mels * preprocessing.frames
-    return _holds(task.path(folder.features), clip.segments * spectrogram) and (
-        not waveforms or _holds(task.path(folder.waveforms), clip.segments * preprocessing.segment_samples)
+    if not _holds(task.path(folder.features), clip.segments * spectrogram):
+        return False
+    wave = task.path(folder.waveforms)
+    return not waveforms or (
+        clip.wave_stats is not None and _holds(wave, clip.segments * preprocessing.segment_samples)
     )
 
 

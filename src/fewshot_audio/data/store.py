@@ -15,6 +15,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from fewshot_audio.data.layout import DatasetFolder
+from fewshot_audio.data.untrusted import NPY_ERRORS
 from fewshot_audio.episodes import ClipIndex, Indices
 from fewshot_audio.errors import DataError
 from fewshot_audio.files import write_json
@@ -131,7 +132,7 @@ def _header(path: Path, axes: tuple[str, ...], first: tuple[Path, tuple[int, ...
     """Read the shape (segments, *axes) of a clip's array without its data."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except NPY_ERRORS as error:
         raise DataError(f"{path}: not a readable .npy array ({error})") from error
     if (
         not isinstance(array, np.ndarray)

@@ -13,6 +13,7 @@ import torch
 from fewshot_audio.audio.decode import Samples
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.rejection import Rejected
+from fewshot_audio.audio.wave_stats import WaveStats
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.manifest import Clip
 from fewshot_audio.data.norm import Moments
@@ -86,6 +87,7 @@ def _prepare_clip(task: Task, folder: DatasetFolder, preprocessing: Preprocessin
         segments=len(segments),
         samples=len(waveform),
         moments=Moments.of(features),
+        wave_stats=WaveStats.of(segments, preprocessing.sample_rate) if waveforms else None,
     )
 
 

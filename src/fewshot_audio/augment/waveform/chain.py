@@ -66,7 +66,7 @@ def waveform_views(waveforms: Tensor, draw: WaveformDraw) -> Tensor:
     for rows in _chunks(draw, waveforms.device):
         row = torch.arange(len(draw), device=waveforms.device)[rows]
         segment = row // copies
-        views[segment, 1 + row % copies] = _transformed(waveforms[segment], draw[rows])
+        views[segment, 1 + row % copies] = _transformed(waveforms.index_select(0, segment), draw[rows])
     return views
 
 

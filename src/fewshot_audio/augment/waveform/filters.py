@@ -54,7 +54,7 @@ def _filter(x: Tensor, cutoffs: Tensor, weights: Sequence[float], direct: float)
     for reach in sorted(set(reaches)):
         rows = torch.tensor([row for row, value in enumerate(reaches) if value == reach])
         kernels = _low_pass_kernels(cutoffs[rows], half_widths[rows], reach)
-        kernel = torch.einsum("nct,c->nt", kernels, torch.tensor(weights, dtype=torch.float64, device=kernels.device))
+        kernel = (kernels * torch.tensor(weights, device=kernels.device).unsqueeze(1)).sum(dim=1)
         kernel[:, reach] += direct
         here = rows.to(x.device)
         out.index_copy_(0, here, _convolve(x.index_select(0, here), kernel.to(device=x.device, dtype=x.dtype)))

@@ -41,19 +41,16 @@ def splice_out(x: Tensor, starts: Tensor, widths: Tensor) -> Tensor:
     n, samples = x.shape
     starts, halves = starts.to(x.device), widths.to(x.device) // 2
     joints = starts - (halves.cumsum(dim=1) - halves)  # where each cross-fade begins in the output
-    silent_end = F.pad(x, (0, 1))
-    lost = torch.zeros((n, samples + 1), dtype=torch.int64, device=x.device).scatter_add_(1, joints, halves)
-    source = torch.arange(samples + 1, device=x.device) + lost.cumsum_(dim=1)
-    out = silent_end.gather(1, source.clamp_(max=samples))
+    longest = int(widths.max()) // 2 if widths.numel() else 0
+    padded = F.pad(x, (0, longest + 1))
+    lost = torch.zeros(padded.shape, dtype=torch.int64, device=x.device).scatter_add_(1, joints, halves)
+    source = lost.cumsum_(dim=1).add_(torch.arange(padded.shape[1], device=x.device))
+    out = padded.gather(1, source.clamp_(max=samples))
     # Every output sample now comes from after its joint; fade from what lay before it.
-    span = torch.arange(int(widths.max()) // 2 if widths.numel() else 0, device=x.device)
-    fade = torch.where(
-        span < halves.unsqueeze(2),
-        0.5 + 0.5 * torch.cos(torch.pi * span / halves.clamp(min=1).unsqueeze(2)),
-        0.0,
-    )
-    before = (starts.unsqueeze(2) + span).clamp_(max=samples).view(n, -1)
-    after = ((starts + halves).unsqueeze(2) + span).clamp_(max=samples).view(n, -1)
-    change = fade.view(n, -1) * (silent_end.gather(1, before) - silent_end.gather(1, after))
-    out.scatter_add_(1, (joints.unsqueeze(2) + span).clamp_(max=samples).view(n, -1), change)
-    return out[:, :samples]
+    span = torch.arange(longest, device=x.device)
+    fade = 0.5 + 0.5 * torch.cos(span * (torch.pi / halves.clamp(min=1)).unsqueeze(2))
+    fade *= span < halves.unsqueeze(2)
+    before = (starts.unsqueeze(2) + span).view(n, -1)
+    after = ((starts + halves).unsqueeze(2) + span).view(n, -1).clamp_(max=samples)
+    change = fade.view(n, -1) * (padded.gather(1, before) - padded.gather(1, after))
+    return out.scatter_add_(1, (joints.unsqueeze(2) + span).view(n, -1), change)[:, :samples]

@@ -24,7 +24,7 @@ from fewshot_audio.augment.waveform.rotation import PARTS, rotations
 from fewshot_audio.augment.waveform.windows import take_windows
 
 FRAME = 960  # 60 ms at 16 kHz: partials 50 Hz apart are told apart, and onsets stay short
-HOP = FRAME // 3  # the largest step at which squared Hann windows add up to a constant
+HOP = FRAME * 2 // 5  # frames overlap by 60 %; under a Hann window read and a sine window written that is clean
 BINS = FRAME // 2 + 1
 CLIMB_DOUBLINGS = 3  # a bin looks for its peak up to 2 ** 3 bins away
 RISE = 3.0  # the power of a bin beyond this many times that of the frame before is new ...
@@ -49,7 +49,7 @@ def time_stretch(x: Tensor, ratio: Tensor) -> Tensor:
 def _vocode(x: Tensor, pitch: Tensor, stretch: Tensor) -> Tensor:
     """Change pitch and length; ``pitch`` and ``stretch`` (n,) are float64 on the CPU, since they decide sizes."""
     samples = x.shape[1]
-    # One frame before the first sample and all that reach the last one: windows add up to a constant everywhere.
+    # One frame before the first sample and all that reach the last one: every sample has its full overlap.
     frames = torch.arange(-1, (samples + FRAME // 2 - 2) // HOP + 1)
     sizes = (pitch * FRAME / 2).round().long() * 2
     margin = sizes.unsqueeze(1) // 2  # a frame whose centre is this far outside sees nothing
@@ -58,7 +58,7 @@ def _vocode(x: Tensor, pitch: Tensor, stretch: Tensor) -> Tensor:
     # What the output phase gains over the input phase between two frames, in input samples, per frame length:
     ahead = (HOP * pitch.unsqueeze(1) - centers.diff(dim=1)) / sizes.unsqueeze(1)
     spectra = _read(x, centers, sizes)
-    spectra = spectra * _turns(spectra, F.pad(ahead, (1, 0)).to(device=x.device, dtype=x.dtype))
+    spectra *= _turns(spectra, F.pad(ahead, (1, 0)).to(device=x.device, dtype=x.dtype))
     return _write(spectra)[:, :samples]
 
 
@@ -98,8 +98,10 @@ def _turns(spectra: Tensor, ahead: Tensor) -> Tensor:
     bins = torch.arange(BINS, device=spectra.device)
     step = offset.add_(bins).mul_(ahead.unsqueeze(2))
 
-    uphill = above > magnitude
-    downhill = (below > magnitude) & ~uphill
+    rising = around[..., 1:] > around[..., :-1]
+    rising[..., 0] = True  # below the lowest bin is none
+    uphill = rising[..., 1:]
+    downhill = ~(rising[..., :-1] | uphill)
     peak = bins + (uphill.view(torch.int8) - downhill.view(torch.int8))
     for _ in range(CLIMB_DOUBLINGS):
         peak = peak.gather(2, peak)
@@ -123,9 +125,11 @@ def _last_onset(power: Tensor) -> Tensor:
 def _write(spectra: Tensor) -> Tensor:
     """Overlap and add; sample 0 is the second frame's centre. Shape: (n, frames, BINS) -> (n, at least samples)."""
     n, frames, _ = spectra.shape
-    window = torch.hann_window(FRAME, device=spectra.device) * (HOP / (FRAME * 0.375))  # 0.375: mean of Hann squared
-    parts = (torch.fft.irfft(spectra, n=FRAME) * window).view(n, frames, FRAME // HOP, HOP)
-    out = torch.zeros((n, frames + FRAME // HOP - 1, HOP), device=spectra.device)
-    for part in range(FRAME // HOP):
-        out[:, part : part + frames] += parts[:, :, part]
+    hann = torch.hann_window(FRAME, device=spectra.device)
+    steps = -(-FRAME // HOP)
+    overlap = F.pad(hann * hann.sqrt(), (0, steps * HOP - FRAME)).view(steps, HOP).sum(dim=0)
+    parts = torch.fft.irfft(spectra, n=FRAME).split(HOP, dim=2)
+    out = torch.zeros((n, frames + steps - 1, HOP), device=spectra.device)
+    for step, (part, share) in enumerate(zip(parts, hann.sqrt().split(HOP), strict=True)):
+        out[:, step : step + frames, : len(share)].addcmul_(part, share / overlap[: len(share)])
     return out.view(n, -1)[:, HOP + FRAME // 2 :]
