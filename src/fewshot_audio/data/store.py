@@ -132,7 +132,7 @@ def _header(path: Path, axes: tuple[str, ...], first: tuple[Path, tuple[int, ...
     """Read the shape (segments, *axes) of a clip's array without its data."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except NPY_ERRORS as error:
+    except (OSError, *NPY_ERRORS) as error:
         raise DataError(f"{path}: not a readable .npy array ({error})") from error
     if (
         not isinstance(array, np.ndarray)
