@@ -205,13 +205,14 @@ class Journal(Callback):
             return
         self._reported = now
         tasks = pl_module.experiment.n_training_tasks
-        best = max((row["val_accuracy"] for row in pl_module.history), default=float("nan"))
+        history = pl_module.history
+        best = f" best validation {max(row['val_accuracy'] for row in history):.3f}" if history else ""
         self.progress(
             "training",
             pl_module.epoch * tasks + batch_idx + 1,
             pl_module.experiment.num_epochs * tasks,
             f"epoch {pl_module.epoch + 1} loss {pl_module.last.loss.item():.3f} "
-            f"accuracy {pl_module.last.accuracy.item():.2f} best validation {best:.3f}",
+            f"accuracy {pl_module.last.accuracy.item():.2f}{best}",
         )
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -76,12 +76,13 @@ def noise(rows: int, samples: int) -> Tensor:
     return torch.randn((rows, samples), generator=generator(99))
 
 
-def drawn(rows: int, samples: int, p: float | None = None, seed: int = 0, **changes: float) -> WaveformDraw:
-    return draw_waveform_views(params(p, **changes), ESC50, rows, samples, generator(seed))
+def drawn(rows: int, samples: int, p: float | None = None, seed: int = 0) -> WaveformDraw:
+    return draw_waveform_views(params(p), ESC50, rows, samples, generator(seed))
 
 
 def only(name: str, rows: int, samples: int) -> WaveformDraw:
-    return drawn(rows, samples, 0.0, **{PROBABILITIES[name]: 1.0})
+    chosen = params(0.0, **{PROBABILITIES[name]: 1.0})
+    return draw_waveform_views(chosen, ESC50, rows, samples, generator())
 
 
 def test_the_chain_has_its_order() -> None:

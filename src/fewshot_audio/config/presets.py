@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from fewshot_audio.config.experiment import ExperimentConfig
+from fewshot_audio.config.load import validate
 from fewshot_audio.config.model import ModelConfig
 
 MILESTONES = (20, 40, 60)
@@ -143,7 +144,7 @@ def scenario_configs(
         },
         "waveaug_params": WAVEFORM_AUGMENTATION,
     }
-    return ExperimentConfig.model_validate(experiment), model_config(attention, preset.head)
+    return validate(ExperimentConfig, experiment, f"configs of {dataset!r}"), model_config(attention, preset.head)
 
 
 def model_config(attention: bool, head: tuple[int, int] = (128, 256)) -> ModelConfig:

@@ -5,7 +5,6 @@ import math
 import torch
 from torch import Tensor
 
-from fewshot_audio.augment.waveform.lengths import next_fast
 from fewshot_audio.augment.waveform.rotation import rotations
 
 _WORD = 0xFFFFFFFF
@@ -32,7 +31,7 @@ def colored_noise(f_decay: Tensor, seeds: Tensor, n_samples: int, sample_rate: i
     The phases are a hash of (seed, frequency bin): the same on every device, and independent of the other examples.
     Shape: f_decay (n,) float, seeds (n,) int64 -> (n, n_samples), of arbitrary power.
     """
-    size = next_fast(n_samples)
+    size = _fast_length(n_samples)
     bins = torch.arange(size // 2 + 1, device=seeds.device)
     axis = torch.linspace(1, math.sqrt(sample_rate / 2), len(bins), dtype=f_decay.dtype, device=f_decay.device)
     amplitude = torch.exp(-f_decay.unsqueeze(1) * axis.log())
@@ -52,3 +51,16 @@ def _hash(values: Tensor) -> Tensor:
     values = ((values >> 16) ^ values) * 0x21F0AAAD & _WORD
     values = ((values >> 15) ^ values) * 0x735A2D97 & _WORD
     return (values >> 15) ^ values
+
+
+def _fast_length(n: int) -> int:
+    """Return the smallest even length from ``n`` on without a prime factor above 5, at which transforms are fast."""
+    size = max(n + n % 2, 2)
+    while True:
+        rest = size
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return size
+        size += 2

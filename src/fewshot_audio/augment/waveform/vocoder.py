@@ -3,17 +3,17 @@
 The segment is read as overlapping frames and written at another pace, another frame length, or both:
 
 - Output frame m stands at ``m * HOP`` and shows the input around ``m * HOP / stretch``.
-- To change the pitch, frames ``pitch * FRAME`` samples long are read and their spectra written as frames of FRAME
+- To change the pitch, frames of ``pitch * FRAME`` samples are read and their spectra written as frames of FRAME
   samples, cut or filled up with zeros at the top: resampling inside each frame, without aliasing.
-- A sinusoid of w cycles per input sample has gone on by ``w * (input step)`` between two frames as read, and must have
-  gone on by ``w * pitch * HOP`` as written: each partial is turned by the accumulated difference. The pitch is exact
-  even though a frame's length is a whole number.
+- Between two frames a sinusoid of w cycles per sample goes on by ``w * (input step)`` as read, and must go on by
+  ``w * pitch * HOP`` as written. Each partial is turned by the accumulated difference, so that its pitch is exact even
+  though a frame is an even number of samples long (within 0.1 %).
 
-Frequencies are estimated within one frame, from the ratio of neighbouring magnitudes under a Hann window, which is
-exact for a lone sinusoid and needs no unwrapping. Every bin follows the peak up the slope of which it lies (identity
-phase locking: Laroche and Dolson, IEEE Trans. Speech and Audio Processing 7(3), 1999), so that a partial stays one
-partial. Where most of a frame's power has just risen, turning starts again from zero: the onset keeps its shape
-(compare Roebel, DAFx 2003). All steps are parallel over examples, frames and bins.
+Frequencies are estimated within one frame, from the ratio of neighbouring magnitudes under a Hann window: exact for a
+lone sinusoid, and there is nothing to unwrap. Every bin follows the peak up whose slope it lies (identity phase
+locking: Laroche and Dolson, IEEE Trans. Speech and Audio Processing 7(3), 1999), so that a partial stays one partial.
+Where much of a frame's power is new, turning starts again from zero, so that an onset keeps its shape (compare
+Roebel, DAFx 2003). All steps are parallel over examples, frames and bins.
 """
 
 import torch
@@ -128,8 +128,8 @@ def _write(spectra: Tensor) -> Tensor:
     hann = torch.hann_window(FRAME, device=spectra.device)
     steps = -(-FRAME // HOP)
     overlap = F.pad(hann * hann.sqrt(), (0, steps * HOP - FRAME)).view(steps, HOP).sum(dim=0)
-    parts = torch.fft.irfft(spectra, n=FRAME).split(HOP, dim=2)
+    parts = torch.split(torch.fft.irfft(spectra, n=FRAME), HOP, dim=2)
     out = torch.zeros((n, frames + steps - 1, HOP), device=spectra.device)
-    for step, (part, share) in enumerate(zip(parts, hann.sqrt().split(HOP), strict=True)):
+    for step, (part, share) in enumerate(zip(parts, torch.split(hann.sqrt(), HOP), strict=True)):
         out[:, step : step + frames, : len(share)].addcmul_(part, share / overlap[: len(share)])
     return out.view(n, -1)[:, HOP + FRAME // 2 :]
