@@ -112,7 +112,7 @@ def test_a_row_does_not_depend_on_the_rows_beside_it() -> None:
 def mel_db(x: np.ndarray) -> np.ndarray:
     power = librosa.feature.melspectrogram(y=x, sr=RATE, n_fft=1024, hop_length=512, n_mels=64)
     decibels: np.ndarray = 10 * np.log10(power + 1e-12)
-    return np.maximum(decibels, decibels.max() - 60)
+    return decibels.clip(decibels.max() - 60)
 
 
 def plucks(pitch: float) -> np.ndarray:

@@ -51,7 +51,7 @@ class WaveAugParams(Section):
     shift_max_shift: Annotated[float, Field(ge=-1, le=1, description="Highest circular shift, share of the length.")]
     shift_p: Annotated[Probability, Field(description="Probability of a circular shift in time.")]
     spliceout_num_time_intervals: Annotated[Count, Field(description="How many pieces splice-out removes.")]
-    spliceout_max_width: Annotated[Count, Field(description="Longest removed piece, samples.")]
+    spliceout_max_width: Annotated[Count, Field(description="Longest removed piece, milliseconds.")]
     spliceout_p: Annotated[Probability, Field(description="Probability of a splice-out.")]
     timeinversion_p: Annotated[Probability, Field(description="Probability of playing the segment backwards.")]
     min_stretch_ratio: Annotated[Positive, Field(le=4, description="Lowest stretch ratio; above 1 is longer.")]

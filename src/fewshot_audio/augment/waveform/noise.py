@@ -17,7 +17,7 @@ def add_noise(x: Tensor, snr_db: Tensor, f_decay: Tensor, seeds: Tensor, sample_
     """
     noise = colored_noise(f_decay.to(x), seeds.to(x.device), x.shape[1], sample_rate)
     level = _rms(x) / _rms(noise).clamp(min=torch.finfo(x.dtype).tiny)
-    return x + noise * (level * 10 ** (-snr_db.to(x) / 20)).unsqueeze(1)
+    return torch.addcmul(x, noise, (level * 10 ** (-snr_db.to(x) / 20)).unsqueeze(1))
 
 
 def colored_noise(f_decay: Tensor, seeds: Tensor, n_samples: int, sample_rate: int) -> Tensor:
@@ -32,11 +32,13 @@ def colored_noise(f_decay: Tensor, seeds: Tensor, n_samples: int, sample_rate: i
     Shape: f_decay (n,) float, seeds (n,) int64 -> (n, n_samples), of arbitrary power.
     """
     size = _fast_length(n_samples)
-    bins = torch.arange(size // 2 + 1, device=seeds.device)
-    axis = torch.linspace(1, math.sqrt(sample_rate / 2), len(bins), dtype=f_decay.dtype, device=f_decay.device)
+    bins = size // 2 + 1
+    axis = torch.linspace(1, math.sqrt(sample_rate / 2), bins, dtype=f_decay.dtype, device=f_decay.device)
     amplitude = torch.exp(-f_decay.unsqueeze(1) * axis.log())
     amplitude[:, 0] = 0  # noise has no constant part
-    spectrum = rotations(_hash(seeds.unsqueeze(1) + bins)).mul_(amplitude)
+    words = _hash(seeds.unsqueeze(1) + torch.arange(bins // 2 + 1, device=seeds.device))
+    phases = torch.cat([words, words >> 16], dim=1)[:, :bins]  # a 32-bit word is enough for two
+    spectrum = rotations(phases).mul_(amplitude)
     noise: Tensor = torch.fft.irfft(spectrum, n=size, norm="forward")
     return noise[:, :n_samples]
 

@@ -13,4 +13,4 @@ def rotations(parts: Tensor) -> Tensor:
     """Return ``exp(2 pi i parts / PARTS)``. Shape: any shape of integers -> the same shape, complex64."""
     angles = torch.arange(PARTS, device=parts.device) * (2 * math.pi / PARTS)
     circle = torch.complex(angles.cos(), angles.sin())
-    return circle.index_select(0, parts.bitwise_and(PARTS - 1).view(-1)).view(parts.shape)
+    return circle.index_select(0, parts.bitwise_and(PARTS - 1).reshape(-1)).view(parts.shape)

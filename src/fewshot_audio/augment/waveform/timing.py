@@ -50,7 +50,5 @@ def splice_out(x: Tensor, starts: Tensor, widths: Tensor) -> Tensor:
     span = torch.arange(longest, device=x.device)
     fade = 0.5 + 0.5 * torch.cos(span * (torch.pi / halves.clamp(min=1)).unsqueeze(2))
     fade *= span < halves.unsqueeze(2)
-    before = (starts.unsqueeze(2) + span).view(n, -1)
-    after = ((starts + halves).unsqueeze(2) + span).view(n, -1).clamp_(max=samples)
-    change = fade.view(n, -1) * (padded.gather(1, before) - padded.gather(1, after))
-    return out.scatter_add_(1, (joints.unsqueeze(2) + span).view(n, -1), change)[:, :samples]
+    change = fade * (take_windows(padded, starts, longest) - take_windows(padded, starts + halves, longest))
+    return out.scatter_add_(1, (joints.unsqueeze(2) + span).view(n, -1), change.view(n, -1))[:, :samples]
