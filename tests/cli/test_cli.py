@@ -1,0 +1,86 @@
+"""What holds for all commands: help, exit codes, errors without a traceback, a quick start."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fewshot_audio
+from fewshot_audio.cli import app
+from tests.cli.conftest import Shell
+
+COMMANDS = ["train", "evaluate", "configs", "prepare", "demo"]
+COMMAND_LINE = "from fewshot_audio.cli import main; main()"
+
+
+def test_help_lists_the_commands(shell: Shell) -> None:
+    outcome = shell("--help")
+    assert outcome.code == 0
+    assert outcome.err == ""
+    for name in COMMANDS:
+        assert f" {name} " in outcome.out
+
+
+@pytest.mark.parametrize("command", [command.callback.__name__ for command in app.registered_commands])  # type: ignore[union-attr]
+def test_every_command_explains_itself(command: str, shell: Shell) -> None:
+    outcome = shell(command, "--help")
+    assert outcome.code == 0
+    assert f"Usage: fewshot-audio {command} " in outcome.out
+    assert "--help" in outcome.out
+
+
+def test_the_version(shell: Shell) -> None:
+    outcome = shell("--version")
+    assert (outcome.code, outcome.out.strip()) == (0, fewshot_audio.__version__)
+
+
+def test_importing_the_command_line_is_light() -> None:
+    """Help must not wait for torch."""
+    heavy = "torch", "lightning", "librosa", "numpy", "pydantic"
+    code = f"import sys, fewshot_audio.cli; print([name for name in {heavy} if name in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("trian",),
+        ("train",),
+        ("train", "-e", "experiment.json"),
+        ("train", "--unknown"),
+        ("configs", "--dataset", "nsynth", "--scenario", "6", "-o", "x"),
+        ("configs", "--dataset", "nsynth", "--scenario", "1", "--loss", "triplet", "-o", "x"),
+        ("prepare", "esc51"),
+        ("evaluate", "run", "--n-way", "1"),
+    ],
+)
+def test_wrong_usage_exits_with_2(arguments: tuple[str, ...], shell: Shell) -> None:
+    outcome = shell(*arguments)
+    assert outcome.code == 2
+    assert "Usage: fewshot-audio" in outcome.err
+    assert outcome.out == ""
+
+
+def test_errors_have_no_traceback_and_say_it_all(files: list[object], tmp_path: Path, shell: Shell) -> None:
+    settings = ["lr=-1", "scheduler_milestones=[2, 1]", "tie_strategy=[bold]"]
+    outcome = shell("train", *files, *(part for setting in settings for part in ("--set", setting)))
+    assert outcome.code == 1
+    assert outcome.out == ""
+    assert [line.partition(": ")[0] for line in outcome.err.splitlines()] == ["error"] * 3
+    assert "Traceback" not in outcome.err
+    assert "milestones must increase (found [2, 1])" in outcome.err  # brackets are not taken for markup
+    assert "(found '[bold]')" in outcome.err
+
+
+def test_a_reader_that_has_gone_is_no_traceback(tmp_path: Path) -> None:
+    arguments = ["configs", "--dataset", "nsynth", "--scenario", "1", "-o", str(tmp_path)]
+    with subprocess.Popen(
+        [sys.executable, "-c", COMMAND_LINE, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        assert "Traceback" not in process.stderr.read()
+    assert process.returncode == 1

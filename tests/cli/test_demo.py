@@ -1,0 +1,37 @@
+"""``fewshot-audio demo``, with tiny data in the place of the synthetic sounds."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fewshot_audio.cli import demo
+from tests.cli.conftest import Shell, read
+from tests.tiny import write_tiny_dataset
+
+TINY = (
+    *("num_runs=1", "num_epochs=1", "n_training_tasks=1", "n_testing_tasks=5", "device=cpu", "Hybrid.pool_dim=[2, 2]"),
+    *(demo.SETTINGS[-1],),
+)
+
+
+def test_the_demo_compares_trained_with_untrained_and_says_where_all_lies(
+    tmp_path: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(source: Any, *, data_root: Path) -> None:
+        assert source == "synthetic"
+        if not data_root.exists():
+            write_tiny_dataset(data_root, source)
+
+    monkeypatch.setattr(demo, "prepare", write)
+    monkeypatch.setattr(demo, "SETTINGS", TINY)
+    for _ in range(2):  # a demo may be repeated
+        outcome = shell("demo", "--output", tmp_path / "demo")
+        assert outcome.code == 0, outcome.err
+        results = read(tmp_path / "demo" / "experiments" / "synthetic" / "results.json")
+        accuracy = 100 * results["runs"][0]["test"]["accuracy"]
+        rows = {line.split()[1]: line for line in outcome.out.splitlines() if "trained " in line and "│" in line}
+        assert f"{accuracy:.2f} % ±" in rows["trained"]
+        assert " % ±" in rows["untrained"]
+        for part in ("data/synthetic", "config", "experiments/synthetic/run-1"):
+            assert str(tmp_path / "demo" / part) in outcome.out

@@ -1,0 +1,30 @@
+"""Fixtures of several rooms."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from fewshot_audio.config import ExperimentConfig, ModelConfig
+from tests import tiny
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _single_thread() -> None:
+    """Tests run side by side, one a core; more threads would wait for each other."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data root with the dataset folder ``Tiny`` (``tests.tiny``). Shared: not to be changed."""
+    root = tmp_path_factory.mktemp("data")
+    tiny.write_tiny_dataset(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_configs() -> Callable[..., tuple[ExperimentConfig, ModelConfig]]:
+    """``tests.tiny.tiny_configs``: configs of a scenario that fit the tiny dataset."""
+    return tiny.tiny_configs
