@@ -144,7 +144,6 @@ def test_a_payload_is_refused_before_it_runs(tmp_path: Path) -> None:
         None,
         [["nested"]],
     ],
-    ids=repr,
 )
 def test_nothing_but_strings_is_accepted(tmp_path: Path, payload: Any) -> None:
     refusal(save(tmp_path / "splits.npy", [["a"], ["b"], ["c", payload]]))

@@ -18,7 +18,7 @@ from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.untrusted import NPY_ERRORS
 from fewshot_audio.episodes import ClipIndex, Indices
 from fewshot_audio.errors import DataError
-from fewshot_audio.files import write_json
+from fewshot_audio.files import write_text
 from fewshot_audio.progress import Progress, silent
 
 Segments: TypeAlias = NDArray[np.float32]
@@ -124,15 +124,19 @@ def _clips(features: Path) -> Iterator[_Clip]:
         with os.scandir(directory.path) as entries:
             files = [e for e in entries if e.name.endswith(".npy") and not e.name.startswith(".")]
         for entry in sorted(files, key=lambda entry: entry.name):
-            stat = entry.stat()
+            try:
+                stat = entry.stat()
+            except OSError as error:
+                raise DataError(f"{entry.path}: cannot be read ({error.strerror})") from error
             yield _Clip(Path(entry.path), directory.name, entry.name[:-4], stat.st_size, stat.st_mtime_ns)
 
 
 def _header(path: Path, axes: tuple[str, ...], first: tuple[Path, tuple[int, ...]] | None) -> tuple[int, ...]:
     """Read the shape (segments, *axes) of a clip's array without its data."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, *NPY_ERRORS) as error:
+        with np.errstate(over="raise"):  # the header of a damaged file may ask for more bytes than can be counted
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ArithmeticError, *NPY_ERRORS) as error:
         raise DataError(f"{path}: not a readable .npy array ({error})") from error
     if (
         not isinstance(array, np.ndarray)
@@ -153,19 +157,32 @@ def _pack(clips: Sequence[_Clip], packed: Path, axes: tuple[str, ...], progress:
     """Write the store beside its final place, then rename it there; called under the lock."""
     for leftover in packed.parent.glob("*.partial"):  # of a process that was killed: nobody else holds the lock
         shutil.rmtree(leftover)
+    partial = packed.with_suffix(".partial")
+    partial.mkdir()
+    try:
+        _fill(partial, clips, axes, progress)
+    except BaseException:
+        shutil.rmtree(partial)
+        raise
+    outdated = [path for path in packed.parent.iterdir() if path.is_dir() and path != partial]
+    partial.rename(packed)
+    for path in outdated:  # the folder has changed since; open memory maps of it stay valid
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _fill(partial: Path, clips: Sequence[_Clip], axes: tuple[str, ...], progress: Progress) -> None:
     shapes: list[tuple[int, ...]] = []
     for clip in clips:
         shapes.append(_header(clip.path, axes, (clips[0].path, shapes[0]) if shapes else None))
-    partial = packed.with_suffix(".partial")
-    partial.mkdir()
     counts = np.array([shape[0] for shape in shapes], dtype=np.int64)
     shape = (int(counts.sum()), *shapes[0][1:])
     segments: Any = np.lib.format.open_memmap(partial / "segments.npy", "w+", np.dtype("<f4"), shape)
     position = 0
     for done, (clip, count) in enumerate(zip(clips, counts.tolist(), strict=True), start=1):
-        array = np.load(clip.path, allow_pickle=False).reshape(count, *shape[1:])
+        with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold is found below
+            array = np.load(clip.path, allow_pickle=False).astype(np.float32).reshape(count, *shape[1:])
         if not np.isfinite(array).all():
-            raise DataError(f"{clip.path}: holds values that are not finite")
+            raise DataError(f"{clip.path}: holds values that are not finite (in float32)")
         segments[position : position + count] = array
         position += count
         if done % 256 == 0 or done == len(clips):
@@ -175,8 +192,5 @@ def _pack(clips: Sequence[_Clip], packed: Path, axes: tuple[str, ...], progress:
     classes = sorted({clip.class_name for clip in clips})
     code = {name: number for number, name in enumerate(classes)}
     np.save(partial / "clips.npy", np.stack([np.array([code[clip.class_name] for clip in clips]), counts]))
-    write_json(partial / "index.json", {"classes": classes, "clips": [clip.name for clip in clips]})
-    outdated = [path for path in packed.parent.iterdir() if path.is_dir() and path != partial]
-    partial.rename(packed)
-    for path in outdated:  # the folder has changed since; open memory maps of it stay valid
-        shutil.rmtree(path, ignore_errors=True)
+    index = {"classes": classes, "clips": [clip.name for clip in clips]}
+    write_text(partial / "index.json", json.dumps(index))  # escaped, because file names may be any bytes
