@@ -4,6 +4,7 @@ import io
 import logging
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,12 @@ import torch
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.wave_stats import read_wave_stats
 from fewshot_audio.config import (
+    EXPERIMENT_FILE,
+    MODEL_CONFIG_FILE,
     PHASES,
     ExperimentConfig,
     ModelConfig,
+    Phase,
     check_classes,
     check_configs,
     check_input,
@@ -33,7 +37,7 @@ from fewshot_audio.history import best_epoch
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.results import Accuracies, summarize_runs, summarize_tasks
-from fewshot_audio.runs import EXPERIMENT_FILE, MODEL_CONFIG_FILE, RUN_FILE, Run, versions
+from fewshot_audio.runs import RUN_FILE, Run, versions
 from fewshot_audio.runtime import Runtime, start_runtime
 from fewshot_audio.train import TrainingData, train_run
 from fewshot_audio.views import make_views
@@ -61,8 +65,10 @@ class Dataset:
         return self.data.views.input_shape(self.data.store.shape)
 
 
-def open_dataset(root: Path, experiment: ExperimentConfig, progress: Progress = silent) -> Dataset:
-    """Open the experiment's dataset and check that it offers what the episodes ask for.
+def open_dataset(
+    root: Path, experiment: ExperimentConfig, progress: Progress = silent, phases: Sequence[Phase] = PHASES
+) -> Dataset:
+    """Open the experiment's dataset and check that it offers what the episodes of ``phases`` ask for.
 
     Raises DataError or ConfigError naming the file, class or key.
     """
@@ -74,7 +80,7 @@ def open_dataset(root: Path, experiment: ExperimentConfig, progress: Progress = 
     if absent:
         listed = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
         raise DataError(f"{folder.splits} names {len(absent)} classes that {folder.features} lacks: {listed}")
-    counts = {phase: {name: len(store.index.by_class[name]) for name in splits[phase]} for phase in PHASES}
+    counts = {phase: {name: len(store.index.by_class[name]) for name in splits[phase]} for phase in phases}
     check_classes(experiment, counts)
     known = folder.preprocessing.is_file()
     text = folder.preprocessing.read_text(encoding="utf-8") if known else ""
@@ -140,7 +146,12 @@ def evaluate_run(
     ``results.json``, and the dataset's name.
     """
     runtime = start_runtime(experiment)
-    dataset = open_dataset(data_root, experiment, progress)
+    dataset = open_dataset(data_root, experiment, progress, phases=("test",))
+    if run.preprocessing and dataset.preprocessing and run.preprocessing != dataset.preprocessing:
+        raise DataError(
+            f"{dataset.folder.preprocessing} differs from the preprocessing that the run was trained with: "
+            f"{dataset.preprocessing} instead of {run.preprocessing}"
+        )
     if dataset.input_shape != run.input_shape:
         raise DataError(
             f"{dataset.folder.path} has segments of {dataset.input_shape}, but the run was trained on {run.input_shape}"
@@ -156,17 +167,33 @@ def _check_folder(
     folder: Path, experiment: ExperimentConfig, model: ModelConfig, *, resume: bool, overwrite: bool
 ) -> None:
     """Refuse a folder that holds another experiment, or this one where neither flag was given."""
-    if not folder.exists() or overwrite:
+    if resume and overwrite:
+        raise ConfigError("resume keeps former results and overwrite deletes them: choose one")
+    if not folder.exists():
+        return
+    if overwrite:
+        ours = (folder / RESULTS_FILE).exists() or any(folder.glob(f"run-*/{RUN_FILE}"))
+        if not ours and (not folder.is_dir() or any(folder.iterdir())):
+            raise ConfigError(f"{folder} is not an experiment's folder: it will not be overwritten")
         return
     if not resume:
         raise ConfigError(f"{folder} exists: continue it with --resume, replace it with --overwrite, or choose another")
     for run_file in sorted(folder.glob(f"run-*/{RUN_FILE}")):
         for name, config in ((EXPERIMENT_FILE, experiment), (MODEL_CONFIG_FILE, model)):
             before, now = read_json(run_file.parent / name), config.model_dump()
-            keys = [key for key in now if before.get(key) != now[key] and key not in RESUMABLE_KEYS]
+            old, new = _leaves(before), _leaves(now)
+            keys = [key for key in new if old.get(key) != new[key] and key not in RESUMABLE_KEYS]
             if keys:
-                changed = ", ".join(f"{key} ({before.get(key)!r} -> {now[key]!r})" for key in keys[:3])
+                changed = ", ".join(f"{key} ({old.get(key)!r} -> {new[key]!r})" for key in keys[:3])
                 raise ConfigError(f"{run_file.parent / name}: cannot resume with other settings: {changed}")
+
+
+def _leaves(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values by dotted key."""
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        found |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return found
 
 
 def _do_run(

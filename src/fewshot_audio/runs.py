@@ -10,14 +10,21 @@ import torch
 
 from fewshot_audio import __version__
 from fewshot_audio.audio.preprocessing import Preprocessing
-from fewshot_audio.config import ExperimentConfig, ModelConfig, read_json, validate
+from fewshot_audio.config import (
+    EXPERIMENT_FILE,
+    MODEL_CONFIG_FILE,
+    ExperimentConfig,
+    ModelConfig,
+    read_json,
+    validate,
+)
 from fewshot_audio.errors import DataError
 from fewshot_audio.files import write_json
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.randomness import Purpose, forked, torch_seed
 from fewshot_audio.tensors import MODEL_FILE, load_tensors
 
-EXPERIMENT_FILE, MODEL_CONFIG_FILE, RUN_FILE = "experiment_config.json", "model_config.json", "run.json"
+RUN_FILE = "run.json"
 
 
 @dataclass(frozen=True)

@@ -283,6 +283,7 @@ def _quiet() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*does not have many workers")  # a batch is a number
+            warnings.filterwarnings("ignore", message=".*GPU available but not used")  # the config says where
             warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\)")
             yield
     finally:

@@ -1,15 +1,15 @@
 """The application that the commands register with, and what they share: errors, logs, progress, tables."""
 
 import logging
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
@@ -54,30 +54,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(args=list(arguments) if arguments is not None else None, prog_name="fewshot-audio")
     except FewShotError as error:
-        for line in str(error).splitlines():
-            errors.print(f"[bold red]error:[/] {_escape(line)}", soft_wrap=True)
-        sys.exit(1)
-    except BrokenPipeError:  # the reader, `head` for one, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        _fail(str(error))
+    except OSError as error:  # a full disk, a folder that cannot be written
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
 
 
-def _escape(text: str) -> str:
-    return text.replace("[", r"\[")
+def _fail(message: str) -> NoReturn:
+    for line in message.splitlines():
+        errors.print("[bold red]error:[/]", escape(line), soft_wrap=True, highlight=False)
+    sys.exit(1)
+
+
+def say(text: str, to: Console = console) -> None:
+    """Print a line as it is: names and paths are no markup, and long ones are not wrapped."""
+    to.print(text, soft_wrap=True, markup=False, highlight=False)
 
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
     """Draw what the library reports as one bar on stderr: the step at hand, how far, how long still."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[details]}"),
+        TextColumn("{task.fields[details]}", markup=False),
     )
-    with Bar(*columns, console=errors, transient=True) as bar:
+    with Bar(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
         tasks: dict[str, int] = {}
 
         def report(description: str, done: int, total: int, details: str = "") -> None:
@@ -97,8 +101,8 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     for number, column in enumerate(columns):
         result.add_column(column, justify="right" if number else "left")
     for row in rows:
-        result.add_row(*row)
-    console.print(title, soft_wrap=True)
+        result.add_row(*map(escape, row))
+    say(title)
     console.print(result)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from fewshot_audio.cli.app import app, console
+from fewshot_audio.cli.app import app, say
 
 
 @app.command()
@@ -50,4 +50,4 @@ def augment(
     waveform = torch.from_numpy(segments[segment])
     views = make_all_views(waveform, preprocessing, config.specaug_params, config.waveaug_params, stats, seed)
     for path in write_views(views, output, file.stem, preprocessing):
-        console.print(str(path), soft_wrap=True)
+        say(str(path))

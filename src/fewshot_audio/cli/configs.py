@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fewshot_audio.cli.app import app, console
+from fewshot_audio.cli.app import app, say
 
 
 class Loss(StrEnum):
@@ -34,11 +34,11 @@ def configs(
     encoder: Annotated[Encoder, typer.Option(help="Encoder.")] = Encoder.Hybrid,
 ) -> None:
     """Write experiment_config.json and model_config.json for a scenario of the paper."""
+    from fewshot_audio.config import EXPERIMENT_FILE, MODEL_CONFIG_FILE
     from fewshot_audio.config.presets import scenario_configs
     from fewshot_audio.files import write_json
-    from fewshot_audio.runs import EXPERIMENT_FILE, MODEL_CONFIG_FILE
 
     experiment, model = scenario_configs(dataset, scenario, loss.value, encoder.value)
     write_json(output / EXPERIMENT_FILE, experiment.model_dump())
     write_json(output / MODEL_CONFIG_FILE, model.model_dump())
-    console.print(f"Wrote {output / EXPERIMENT_FILE} and {output / MODEL_CONFIG_FILE}", soft_wrap=True)
+    say(f"Wrote {output / EXPERIMENT_FILE} and {output / MODEL_CONFIG_FILE}")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fewshot_audio.cli.app import app, console, percent, progress_bar, table
+from fewshot_audio.cli.app import app, percent, progress_bar, say, table
 from fewshot_audio.cli.configs import Encoder, Loss, configs
 from fewshot_audio.cli.prepare import SourceName, prepare
 from fewshot_audio.cli.train import run_training
@@ -26,8 +26,9 @@ SETTINGS = (
 @app.command()
 def demo(output: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("demo")) -> None:
     """Prepare synthetic sounds, train, test, and compare with the same network untrained."""
+    from fewshot_audio.config import EXPERIMENT_FILE, MODEL_CONFIG_FILE
     from fewshot_audio.experiment import evaluate_run
-    from fewshot_audio.runs import EXPERIMENT_FILE, MODEL_CONFIG_FILE, Run
+    from fewshot_audio.runs import Run
 
     data, files, experiments = output / "data", output / "config", output / "experiments"
     prepare(SourceName.synthetic, data_root=data)
@@ -46,6 +47,6 @@ def demo(output: Annotated[Path, typer.Option(help="Folder for everything the de
     table(
         f"The same {trained['tasks']} test tasks, 5-way 5-shot, classes never trained on", ("network", "accuracy"), rows
     )
-    console.print(f"Dataset: {data / 'synthetic'}", soft_wrap=True)
-    console.print(f"Configs: {files}   (edit them, then `fewshot-audio train -e ... -m ...`)", soft_wrap=True)
-    console.print(f"Run (weights, metrics, TensorBoard): {run.folder}", soft_wrap=True)
+    say(f"Dataset: {data / 'synthetic'}")
+    say(f"Configs: {files}   (edit them, then `fewshot-audio train -e ... -m ...`)")
+    say(f"Run (weights, metrics, TensorBoard): {run.folder}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from fewshot_audio.cli.app import app, console, percent, progress_bar
+from fewshot_audio.cli.app import app, percent, progress_bar, say
 from fewshot_audio.cli.train import default_data_root
 
 
@@ -45,8 +45,7 @@ def evaluate(
     if json_file:
         write_json(json_file, result)
     state = "untrained" if untrained else "trained"
-    console.print(
+    say(
         f"{result['dataset']}: {result['n_way']}-way {result['n_shot']}-shot, {result['tasks']} tasks of "
         f"{result['n_query']} queries per class, {state}: {percent(result['accuracy'], result['ci95'])}",
-        soft_wrap=True,
     )

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fewshot_audio.cli.app import INTERRUPTED, app, console, errors, percent, progress_bar, table
+from fewshot_audio.cli.app import INTERRUPTED, app, errors, percent, progress_bar, say, table
 
 default_data_root = "data"  # src/train_test.py puts its own variable here
 
@@ -55,11 +55,11 @@ def run_training(
         command += ["--data-root", str(root), "--output", str(output)]
         for override in overrides:
             command += ["--set", override]
-        errors.print("Stopped; every finished epoch is kept. Go on with:")
-        errors.print(f"  {shlex.join([*command, '--resume'])}", soft_wrap=True, highlight=False)
+        say("Stopped; every finished epoch is kept. Go on with:", errors)
+        say(f"  {shlex.join([*command, '--resume'])}", errors)
         raise typer.Exit(INTERRUPTED) from None
     show_results(results)
-    console.print(f"Results: {folder / RESULTS_FILE}", soft_wrap=True)
+    say(f"Results: {folder / RESULTS_FILE}")
     return results
 
 
@@ -81,4 +81,4 @@ def show_results(results: dict[str, Any]) -> None:
     table(title, ("run", "seed", "best epoch", "validation", "test (95 % interval)", "seconds"), rows)
     spread = results["std_over_runs"]
     over_runs = f", standard deviation over runs {100 * spread:.2f}" if spread is not None else ""
-    console.print(f"Test accuracy {percent(results['accuracy'], results['ci95'])}{over_runs}")
+    say(f"Test accuracy {percent(results['accuracy'], results['ci95'])}{over_runs}")

@@ -29,12 +29,12 @@ def check_configs(experiment: ExperimentConfig, model: ModelConfig) -> list[str]
 
 
 def check_classes(experiment: ExperimentConfig, clips: Mapping[Phase, Mapping[str, int]]) -> None:
-    """Check that every split offers what its episodes ask for.
+    """Check that every split in ``clips`` offers what its episodes ask for.
 
     ``clips[phase][class]`` is the number of clips. Raises ConfigError naming split, class and numbers.
     """
     errors = []
-    for phase in PHASES:
+    for phase in clips:
         way, needed = experiment.way(phase), experiment.shot(phase) + experiment.query(phase)
         if way > len(clips[phase]):
             errors.append(f"n_way_{phase} is {way}, but the {phase} split has {len(clips[phase])} classes")

@@ -130,8 +130,9 @@ class ExperimentConfig(Section):
     @classmethod
     def _stays_inside(cls, value: str) -> str:
         path = PurePosixPath(value.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts or path == PurePosixPath() or ":" in value:
-            raise ValueError("must be a relative folder name without '..'")
+        inside = not (path.is_absolute() or ".." in path.parts or path == PurePosixPath())
+        if not inside or ":" in value or not value.isprintable():
+            raise ValueError("must be a relative folder name without '..' and control characters")
         return value
 
     @property

@@ -14,6 +14,8 @@ from fewshot_audio.config.experiment import ExperimentConfig
 from fewshot_audio.config.model import ModelConfig
 from fewshot_audio.errors import ConfigError
 
+EXPERIMENT_FILE, MODEL_CONFIG_FILE = "experiment_config.json", "model_config.json"
+
 S = TypeVar("S", bound=Section)
 
 
