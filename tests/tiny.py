@@ -1,5 +1,6 @@
 """A dataset and configs so small that an experiment takes a second."""
 
+import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -49,6 +50,16 @@ def write_tiny_waveforms(folder: DatasetFolder, samples: int = 8000) -> None:
             tone = np.sin(2 * np.pi * (200 + 100 * number) / 16_000 * np.arange(samples))
             np.save(directory / clip.name, (tone + random.normal(size=samples)).astype(np.float32)[None])
     write_wave_stats(folder.wave_stats, WaveStats(centroid=2000.0, bandwidth=1500.0, flatness=0.2))
+
+
+def write_tiny_groups(folder: DatasetFolder, per_group: int) -> None:
+    """Add a clips.csv that has every ``per_group`` clips of a class come from one source recording."""
+    with folder.clips.open("w", newline="", encoding="utf-8") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(["class", "clip", "source", "group", "segments", "seconds"])
+        for directory in sorted(folder.features.iterdir()):
+            for number, path in enumerate(sorted(directory.glob("*.npy"))):
+                rows.writerow([directory.name, path.stem, "", f"{directory.name}-{number // per_group}", 1, 1])
 
 
 def tiny_configs(

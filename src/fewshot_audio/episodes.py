@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_audio.config.experiment import Phase
+from fewshot_audio.errors import DataError
+from fewshot_audio.groups import Apart
 from fewshot_audio.randomness import Purpose, numpy_generator
 
 Indices: TypeAlias = NDArray[np.int64]
@@ -18,10 +20,12 @@ class ClipIndex:
     """Which segments belong to which clip, and which clips to which class.
 
     Clip ``c`` owns segments ``offsets[c]`` to ``offsets[c + 1]`` (exclusive); ``by_class[name]`` lists its clips.
+    ``groups[c]`` numbers the source recording that the clip was cut from; a clip of unknown origin is a group itself.
     """
 
     offsets: Indices
     by_class: dict[str, Indices]
+    groups: Indices | None = None
 
     def segments(self, clip: int) -> range:
         """Segments of a clip."""
@@ -45,24 +49,39 @@ class Episode:
 class EpisodeSampler:
     """Draws the episodes of one phase from the classes of its split.
 
-    Support and query of an episode never share a clip; an item is one random segment of its clip. The caller has
-    checked that there are enough classes and clips (``config.check_classes``).
+    Support and query of an episode never share a clip, nor with ``disjoint_groups`` a source recording where the index
+    knows it; an item is one random segment of its clip. The caller has checked that there are enough classes, clips
+    (``config.check_classes``) and recordings (``groups.check_groups``).
     """
 
     def __init__(
-        self, index: ClipIndex, classes: Sequence[str], way: int, shot: int, query: int, *, seed: int, phase: Phase
+        self,
+        index: ClipIndex,
+        classes: Sequence[str],
+        way: int,
+        shot: int,
+        query: int,
+        *,
+        seed: int,
+        phase: Phase,
+        disjoint_groups: bool = False,
     ) -> None:
+        self._names = classes
         self._clips = [index.by_class[name] for name in classes]
         self._offsets = index.offsets
         self._way, self._shot, self._query = way, shot, query
         self._seed, self._phase = seed, phase
+        self._groups = index.groups if disjoint_groups else None
 
     def episode(self, epoch: int, task: int) -> Episode:
         """Draw the episode of a task."""
         random = numpy_generator(self._seed, self._phase, epoch, task, Purpose.EPISODE)
         classes = np.sort(random.choice(len(self._clips), self._way, replace=False))
-        per_class = self._shot + self._query
-        clips = np.stack([random.choice(self._clips[c], per_class, replace=False) for c in classes])
+        if self._groups is None:
+            per_class = self._shot + self._query
+            clips = np.stack([random.choice(self._clips[c], per_class, replace=False) for c in classes])
+        else:
+            clips = self._apart(random, classes, self._groups)
         first = self._offsets[clips]
         segments = first + random.integers(self._offsets[clips + 1] - first)
         return Episode(
@@ -71,3 +90,21 @@ class EpisodeSampler:
             query=segments[:, self._shot :],
             query_clips=clips[:, self._shot :],
         )
+
+    def _apart(self, random: np.random.Generator, classes: Indices, groups: Indices) -> Indices:
+        """Clips (way, shot + query) whose support and query share no group.
+
+        Raises DataError where recordings that span classes leave no choice.
+        """
+        apart = Apart(groups, self._shot, self._query)
+        rows = []
+        for c in classes:
+            row = apart.draw(random, self._clips[c])
+            if row is None:
+                raise DataError(
+                    f"disjoint_groups: class {self._names[c]!r} shares so many source recordings with other classes of "
+                    f"a {self._phase} episode that its {self._shot} support and {self._query} query clips cannot be "
+                    "kept apart; ask for fewer, or set disjoint_groups=false"
+                )
+            rows.append(row)
+        return np.stack(rows)

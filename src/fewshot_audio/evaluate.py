@@ -48,7 +48,8 @@ def evaluate_phase(
     ``multi_segm``, and views); in validation every row counts by itself.
     """
     way, shot, n_query = experiment.way(phase), experiment.shot(phase), experiment.query(phase)
-    sampler = EpisodeSampler(store.index, classes, way, shot, n_query, seed=seed, phase=phase)
+    apart = experiment.disjoint_groups
+    sampler = EpisodeSampler(store.index, classes, way, shot, n_query, seed=seed, phase=phase, disjoint_groups=apart)
     episodes = [sampler.episode(0, task) for task in range(tasks)]
     queries = QuerySegments.of(store.index, episodes, whole_clips=phase == "test" and experiment.multi_segm)
     support = np.stack([episode.support for episode in episodes])

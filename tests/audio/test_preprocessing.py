@@ -1,5 +1,8 @@
 """Segments, normalisation, and a preprocessing that survives being saved."""
 
+import json
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +13,7 @@ from fewshot_audio.audio.rejection import Reason, Rejected
 from fewshot_audio.errors import DataError
 
 SMALL = Preprocessing(sample_rate=1000, segment_seconds=0.1, n_fft=32, hop_length=16, n_mels=8)
+SMALL_SEGMENT = 100
 
 
 def reference_segments(wave: np.ndarray, length: int, window: int) -> list[list[float]]:
@@ -120,3 +124,30 @@ def test_wrong_files_are_refused_with_the_key_and_what_was_found(text: str, word
 def test_wrong_values_are_refused_by_name() -> None:
     with pytest.raises(DataError, match="segment_seconds"):
         Preprocessing.of(segment_seconds=-1.0)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 3), st.integers(1, 3 * SMALL_SEGMENT), st.sampled_from(["metaaudio", "metaaudio-offline"]))
+def test_compat_fills_segments_up_as_the_published_programs_do(seed: int, samples: int, compat: str) -> None:
+    wave = np.random.default_rng(seed).standard_normal(samples).astype(np.float32)
+    expected = []
+    for start in range(0, samples, SMALL_SEGMENT):
+        piece = wave[start : start + SMALL_SEGMENT].tolist()
+        if len(piece) < SMALL_SEGMENT:
+            times = math.ceil(SMALL_SEGMENT / len(piece))
+            slow = [value for value in piece for _ in range(times)][:SMALL_SEGMENT]
+            piece = wave[:SMALL_SEGMENT].tolist() if start and compat == "metaaudio" else slow
+        expected.append(piece)
+    made = Preprocessing.of(segment_seconds=SMALL_SEGMENT / 16_000, n_fft=64, hop_length=64, n_mels=8, compat=compat)
+    np.testing.assert_array_equal(made.segments(wave), np.array(expected, dtype=np.float32))
+
+
+def test_compat_is_off_saved_and_compared() -> None:
+    assert Preprocessing().compat == ""
+    other = Preprocessing.of(compat="metaaudio")
+    assert other != Preprocessing()
+    assert Preprocessing.from_json(other.to_json()) == other
+    before = {key: value for key, value in json.loads(Preprocessing().to_json()).items() if key != "compat"}
+    assert Preprocessing.from_json(json.dumps(before)) == Preprocessing()
+    with pytest.raises(DataError, match="compat"):
+        Preprocessing.of(compat="else")

@@ -25,9 +25,11 @@ from fewshot_audio.objective import EpisodeResult, episode_loss
 from fewshot_audio.runs import Run
 from fewshot_audio.train import EpisodicTraining, train_run
 from fewshot_audio.vote import vote
-from tests.tiny import write_tiny_dataset, write_tiny_waveforms
+from tests.tiny import write_tiny_dataset, write_tiny_groups, write_tiny_waveforms
 
 Weights: TypeAlias = dict[str, Tensor]
+
+CLIPS_OF_A_RECORDING = 4
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,9 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.root = folder / "root"
-        write_tiny_waveforms(write_tiny_dataset(self.root))
+        tiny = write_tiny_dataset(self.root)
+        write_tiny_waveforms(tiny)
+        write_tiny_groups(tiny, per_group=CLIPS_OF_A_RECORDING)
         write_tiny_dataset(self.root, "Other", seed=1)
         write_tiny_dataset(folder / "elsewhere", seed=2)
         self._experiments: dict[str, Experiment] = {}

@@ -4,17 +4,18 @@ import itertools
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from fewshot_audio.cli.train import run_training
-from fewshot_audio.config import ExperimentConfig, ModelConfig, Phase
+from fewshot_audio.config import PHASES, ExperimentConfig, ModelConfig, Phase
 from fewshot_audio.experiment import evaluate_run
 from fewshot_audio.files import write_json
 from fewshot_audio.runs import Run
 from fewshot_audio.runtime import start_runtime
-from tests.config.bench import Bench, Probe, Weights, plain
+from tests.config.bench import CLIPS_OF_A_RECORDING, Bench, Probe, Weights, plain
 from tests.tiny import FRAMES, MELS, tiny_configs
 
 E: TypeAlias = ExperimentConfig
@@ -37,6 +38,18 @@ def episode_size(phase: Phase, part: str, axis: int) -> Probe:
 def episode_count(phase: Phase) -> Probe:
     """How many episodes of a phase an experiment of one epoch draws."""
     return lambda bench, experiment, model: len(bench.run(experiment, model).episodes[phase])
+
+
+def shared_recordings(bench: Bench, experiment: E, model: M) -> dict[Phase, int]:
+    """In how many episodes of each phase support and query come from one source recording."""
+    offsets = bench.open(experiment).data.store.index.offsets
+    shared = dict.fromkeys(PHASES, 0)
+    for phase, episodes in bench.run(experiment, model).episodes.items():
+        for episode in episodes:
+            clips = [np.searchsorted(offsets, part, "right") - 1 for part in (episode.support, episode.query)]
+            support, query = (set((part // CLIPS_OF_A_RECORDING).ravel().tolist()) for part in clips)
+            shared[phase] += bool(support & query)
+    return shared
 
 
 def whole(bench: Bench, experiment: E, model: M) -> Any:

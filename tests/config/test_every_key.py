@@ -155,6 +155,8 @@ EXPERIMENT_ROWS = [
     Row("num_runs", (1, 3), probes.run_folders, as_(["run-1"], ["run-1", "run-2", "run-3"])),
     Row("data_root", ("root", "elsewhere"), probes.trained_from_config_root),
     Row("precision", ("fp32", "bf16", "auto"), probes.reported_in_fp32, one_of_both),
+    Row("disjoint_groups", (False, True), probes.shared_recordings, so_that(
+        lambda off, on: all(off.values()) and not any(on.values()))),
     Row("distance", ("euclidean", "squared"), scores, so_that(
         lambda plain_, squared: torch.allclose(squared, -plain_.square(), atol=1e-4) and (plain_ < 0).any())),
 ]  # fmt: skip

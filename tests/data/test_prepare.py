@@ -7,12 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
 from filelock import FileLock
 
 from fewshot_audio.audio.decode import Samples
 from fewshot_audio.audio.preprocessing import Preprocessing
-from fewshot_audio.audio.rejection import Reason
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.norm import read_norm
 from fewshot_audio.data.prepare import PrepareReport, prepare
@@ -22,7 +20,7 @@ from fewshot_audio.data.sources.folder import ClassFolders
 from fewshot_audio.data.sources.synthetic import Synthetic
 from fewshot_audio.data.splits import Splits, read_splits, write_splits
 from fewshot_audio.errors import DataError
-from tests.data.recordings import SMALL, class_folders, contents, esc50, rows, sound, write
+from tests.data.recordings import SMALL, class_folders, contents, esc50, rows, write
 
 
 def run(source: Any, folder: DatasetFolder, preprocessing: Preprocessing = SMALL, **how: Any) -> PrepareReport:
@@ -107,68 +105,6 @@ def test_the_number_of_workers_does_not_show(tmp_path: Path, folder: DatasetFold
 
 
 # Inputs that cannot be used
-
-
-def hostile(root: Path) -> dict[str, Reason | None]:
-    """Hostile and merely odd inputs in one class, with what should become of them."""
-    good = {
-        "stereo24.wav": write(root / "stereo24.wav"),
-        "LOUD.WAV": write(root / "LOUD.WAV", seed=1),
-        "sub/nested.flac": write(root / "sub" / "nested.flac", seed=2),
-        "slow.wav": write(root / "slow.wav", seed=3, rate=8000),
-    }
-    stereo = np.stack([sound(4, 0.5, 44_100), sound(5, 0.5, 44_100)], axis=1)
-    soundfile.write(root / "stereo24.wav", stereo, 44_100, subtype="PCM_24")
-    soundfile.write(root / "eight.wav", np.random.default_rng(0).uniform(-0.5, 0.5, (9000, 8)), 16_000)
-    (root / "zero bytes.wav").touch()
-    soundfile.write(root / "no frames.wav", np.empty(0), 16_000)
-    (root / "text.wav").write_text("not a sound\n" * 1000)
-    nan = sound(6)
-    nan[7] = np.nan
-    soundfile.write(root / "nan.wav", nan, 16_000, subtype="FLOAT")
-    soundfile.write(root / "inf.wav", np.where(np.isnan(nan), np.inf, nan), 16_000, subtype="FLOAT")
-    soundfile.write(root / "silent.wav", np.zeros(9000), 16_000)
-    soundfile.write(root / "constant.flac", np.full(9000, 0.25), 16_000)
-    soundfile.write(root / "one sample.wav", np.array([0.5]), 16_000)
-    soundfile.write(root / "too short.wav", sound(7)[:511], 16_000)
-    soundfile.write(root / "truncated.flac", np.random.default_rng(1).uniform(-0.5, 0.5, 40_000), 16_000)
-    (root / "truncated.flac").write_bytes((root / "truncated.flac").read_bytes()[:40_000])
-    (root / "video.m4a").write_bytes(b"\0" * 1000)
-    (root / "notes.txt").write_text("hello")
-    (root / "gone.wav").symlink_to(root / "nowhere.wav")
-    return dict.fromkeys(good) | {
-        "eight.wav": None,
-        "zero bytes.wav": Reason.EMPTY,
-        "no frames.wav": Reason.EMPTY,
-        "text.wav": Reason.UNREADABLE,
-        "nan.wav": Reason.NON_FINITE,
-        "inf.wav": Reason.NON_FINITE,
-        "silent.wav": Reason.SILENT,
-        "constant.flac": Reason.SILENT,
-        "one sample.wav": Reason.TOO_SHORT,
-        "too short.wav": Reason.TOO_SHORT,
-        "truncated.flac": Reason.DAMAGED,
-        "video.m4a": Reason.NEEDS_FFMPEG,
-        "notes.txt": Reason.NOT_AUDIO,
-        "gone.wav": Reason.MISSING,
-    }
-
-
-def test_hostile_inputs_are_listed_each_with_its_reason(
-    tmp_path: Path, folder: DatasetFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))  # no ffmpeg, wherever the tests run
-    root = class_folders(tmp_path / "source", clips=2)
-    expected = hostile(root / "class00")
-    report = run(ClassFolders(root), folder)
-    skipped = {row["source"]: row for row in rows(folder.skipped)}
-    for name, reason in expected.items():
-        row = skipped.pop(f"class00/{name}", None)
-        assert (row and row["reason"]) == (reason and reason.value), name
-        assert row is None or (row["detail"] and row["class"] == "class00")
-    assert not skipped
-    assert report.clips["class00"] == 2 + sum(reason is None for reason in expected.values())
-    assert report.skipped[Reason.NON_FINITE] == 2
 
 
 def test_an_input_that_vanishes_after_it_was_found(tmp_path: Path, folder: DatasetFolder) -> None:

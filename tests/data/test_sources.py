@@ -80,14 +80,14 @@ def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "dog" / "a.wav")
     (tmp_path / "dog" / "secret").mkdir()
-    listing = Path.iterdir
+    scandir = os.scandir
 
-    def iterdir(path: Path) -> object:
-        if path.name == "secret":
+    def refusing(path: str | Path) -> object:
+        if Path(path).name == "secret":
             raise PermissionError(13, "Permission denied")
-        return listing(path)
+        return scandir(path)
 
-    monkeypatch.setattr(Path, "iterdir", iterdir)
+    monkeypatch.setattr(os, "scandir", refusing)
     found, skipped = enumerate_source(ClassFolders(tmp_path))
     assert list(found) == ["dog/a.wav"]
     assert skipped["dog/secret"].reason == Reason.DENIED

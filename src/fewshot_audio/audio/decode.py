@@ -15,6 +15,7 @@ import soxr
 from fewshot_audio.audio.rejection import Reason, Rejected, rejection
 
 Samples = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+Span = tuple[float, float]  # start and end in seconds
 
 SNDFILE_EXTENSIONS = frozenset(
     {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf"}
@@ -24,6 +25,7 @@ FFMPEG_EXTENSIONS = frozenset({".m4a", ".aac", ".wma"})
 AUDIO_EXTENSIONS = SNDFILE_EXTENSIONS | FFMPEG_EXTENSIONS
 
 BLOCK_SAMPLES = 1 << 18
+SPAN_TOLERANCE = 0.1  # seconds that may be missing at the end of a span
 MIN_RATE = 100  # Hz; a slower "recording" is a broken header that resampling would blow up without bound
 
 
@@ -32,8 +34,8 @@ def is_audio(path: Path) -> bool:
     return path.suffix.lower() in AUDIO_EXTENSIONS
 
 
-def decode(path: Path, sample_rate: int = 16_000) -> Samples:
-    """Read a sound file as mono (the mean of its channels) float32 at ``sample_rate``.
+def decode(path: Path, sample_rate: int = 16_000, span: Span | None = None) -> Samples:
+    """Read a sound file, or only a ``span`` of it, as mono (the mean of its channels) float32 at ``sample_rate``.
 
     wav, flac, ogg, mp3, aiff and their kin are read by libsndfile and resampled by soxr (high quality), block by
     block; m4a, aac and wma go through ffmpeg where it is installed.
@@ -42,8 +44,8 @@ def decode(path: Path, sample_rate: int = 16_000) -> Samples:
         returns (samples,): at least one sample, all finite.
 
     Raises:
-        Rejected: the file is missing, not permitted, unreadable, damaged, empty, holds NaN or infinite samples, or
-            needs ffmpeg where there is none.
+        Rejected: the file is missing, not permitted, unreadable, damaged, empty, ends before the span does, holds NaN
+            or infinite samples, or needs ffmpeg where there is none.
     """
     try:
         if path.exists() and not path.is_file():  # opening a named pipe would wait for ever
@@ -55,11 +57,11 @@ def decode(path: Path, sample_rate: int = 16_000) -> Samples:
     if empty:
         raise Rejected(Reason.EMPTY, "the file has 0 bytes")
     if path.suffix.lower() in FFMPEG_EXTENSIONS:
-        return _decode_with_ffmpeg(path, sample_rate)
-    return _decode_with_sndfile(path, sample_rate)
+        return _decode_with_ffmpeg(path, sample_rate, span)
+    return _decode_with_sndfile(path, sample_rate, span)
 
 
-def _decode_with_sndfile(path: Path, sample_rate: int) -> Samples:
+def _decode_with_sndfile(path: Path, sample_rate: int, span: Span | None) -> Samples:
     # Names of any bytes are allowed on POSIX, where the library would insist on valid Unicode.
     name = os.fsencode(path) if os.name == "posix" else str(path)
     try:
@@ -67,10 +69,12 @@ def _decode_with_sndfile(path: Path, sample_rate: int) -> Samples:
     except (soundfile.SoundFileError, OSError) as error:
         raise Rejected(Reason.UNREADABLE, _cause(error)) from error
     with sound:
+        if sound.format == "RAW":  # the library takes any bytes for sound where the name ends in .au or .snd
+            raise Rejected(Reason.UNREADABLE, "the file has no header of a sound file")
         if sound.samplerate < MIN_RATE:
             raise Rejected(Reason.UNREADABLE, f"sample rate {sound.samplerate} Hz, expected at least {MIN_RATE} Hz")
         _check_data_chunk(sound)
-        blocks = _mono_blocks(sound)
+        blocks = _mono_blocks(sound, span)
         if sound.samplerate != sample_rate:
             blocks = _resampled(blocks, sound.samplerate, sample_rate)
         parts = list(blocks)
@@ -79,25 +83,48 @@ def _decode_with_sndfile(path: Path, sample_rate: int) -> Samples:
     return np.concatenate(parts)
 
 
-def _mono_blocks(sound: soundfile.SoundFile) -> Iterator[Samples]:
+def _mono_blocks(sound: soundfile.SoundFile, span: Span | None) -> Iterator[Samples]:
     """Yield the mean of the channels, block by block."""
-    frames = max(1, BLOCK_SAMPLES // sound.channels)
-    position = 0
-    while True:
-        try:
-            block: Samples = sound.read(frames, dtype="float32", always_2d=True)
-        except (soundfile.SoundFileError, OSError) as error:
-            where = f"reading failed after frame {position} of {sound.frames}"
-            raise Rejected(Reason.DAMAGED, f"{where}: {_cause(error)}") from error
-        if not len(block):
-            break
-        mono = block.mean(axis=1)
-        if not np.isfinite(mono).all():
-            raise Rejected(Reason.NON_FINITE, f"NaN or infinite samples in frames {position} to {position + len(mono)}")
-        position += len(mono)
-        yield mono
-    if sound.format == "FLAC" and position < sound.frames:
+    size = max(1, BLOCK_SAMPLES // sound.channels)
+    position, end = _frames(sound, span)
+    try:
+        if position:
+            sound.seek(position)
+        while end is None or position < end:
+            block: Samples = sound.read(size if end is None else min(size, end - position), "float32", always_2d=True)
+            if not len(block):
+                break
+            mono = _mean_of_channels(block)
+            if not np.isfinite(mono).all():
+                where = f"frames {position} to {position + len(mono)}"
+                raise Rejected(Reason.NON_FINITE, f"NaN or infinite samples in {where}")
+            position += len(mono)
+            yield mono
+    except (soundfile.SoundFileError, OSError) as error:
+        where = f"reading failed after frame {position} of {sound.frames}"
+        raise Rejected(Reason.DAMAGED, f"{where}: {_cause(error)}") from error
+    if sound.format == "FLAC" and position < (sound.frames if end is None else end):
         raise Rejected(Reason.DAMAGED, f"only {position} of {sound.frames} frames could be read")
+
+
+def _mean_of_channels(block: Samples) -> Samples:
+    """Shape: (frames, channels) -> (frames,). By columns: numpy's mean over a short last axis is slow."""
+    mono = block[:, 0].copy()
+    for channel in range(1, block.shape[1]):
+        mono += block[:, channel]
+    mono /= block.shape[1]
+    return mono
+
+
+def _frames(sound: soundfile.SoundFile, span: Span | None) -> tuple[int, int | None]:
+    """First frame of a span, and the one after its last; the whole file has an unknown end."""
+    if span is None:
+        return 0, None
+    length = sound.frames / sound.samplerate
+    if not 0 <= span[0] < span[1] <= length + SPAN_TOLERANCE or span[0] >= length:
+        found = f"{span[0]:g} to {span[1]:g} s of a recording of {length:g} s"
+        raise Rejected(Reason.TOO_SHORT, f"{found}: that part is not there")
+    return round(span[0] * sound.samplerate), min(round(span[1] * sound.samplerate), sound.frames)
 
 
 def _resampled(blocks: Iterator[Samples], source_rate: int, target_rate: int) -> Iterator[Samples]:
@@ -119,7 +146,7 @@ def _check_data_chunk(sound: soundfile.SoundFile) -> None:
             raise Rejected(Reason.DAMAGED, f"cut off: {there} of {promised} bytes of samples are there")
 
 
-def _decode_with_ffmpeg(path: Path, sample_rate: int) -> Samples:
+def _decode_with_ffmpeg(path: Path, sample_rate: int, span: Span | None) -> Samples:
     program = shutil.which("ffmpeg")
     if program is None:
         raise Rejected(Reason.NEEDS_FFMPEG, f"{path.suffix.lower()} files are read by ffmpeg, which is not on PATH")
@@ -133,7 +160,7 @@ def _decode_with_ffmpeg(path: Path, sample_rate: int) -> Samples:
             lines = done.stderr.decode(errors="replace").strip().splitlines()
             said = lines[-1] if lines else f"exit code {done.returncode}"
             raise Rejected(Reason.UNREADABLE, f"ffmpeg: {said}")
-        return _decode_with_sndfile(converted, sample_rate)
+        return _decode_with_sndfile(converted, sample_rate, span)
 
 
 def _cause(error: Exception) -> str:

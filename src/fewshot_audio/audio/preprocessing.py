@@ -3,7 +3,7 @@
 import functools
 import json
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import torch
@@ -14,6 +14,8 @@ from fewshot_audio.audio.features import LogMel
 from fewshot_audio.audio.rejection import Reason, Rejected
 from fewshot_audio.errors import DataError
 
+Compat = Literal["", "metaaudio", "metaaudio-offline"]
+
 _BATCH = 8  # segments whose float64 spectrogram is in memory at once
 _BLOCK = 1 << 20  # samples normalised at once
 
@@ -22,7 +24,8 @@ class Preprocessing(BaseModel):
     """How recordings become segments and log-mel features; immutable, hashable, compared by value.
 
     A recording is read as mono at ``sample_rate`` Hz, z-normalised as a whole, cut into consecutive segments of
-    ``segment_seconds``, and each segment becomes a log-mel spectrogram (see ``LogMel``).
+    ``segment_seconds``, and each segment becomes a log-mel spectrogram (see ``LogMel``). ``compat`` names other
+    programs whose way of filling up segments is reproduced: it slows short sounds down, so it is for comparisons only.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -33,6 +36,7 @@ class Preprocessing(BaseModel):
     hop_length: Annotated[int, Field(ge=1)] = 512
     n_mels: Annotated[int, Field(ge=1)] = 128
     eps: Annotated[float, Field(gt=0)] = 2.22e-16
+    compat: Compat = ""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -117,9 +121,20 @@ class Preprocessing(BaseModel):
 
         The tail is tiled with itself up to the length, and so is a clip shorter than a segment. A tail shorter than
         one FFT window behind a full segment is left out: it is too short for the same reason as a clip would be.
+
+        With ``compat`` a clip shorter than a segment has every sample repeated instead, and the segment at the tail
+        (of any length) is the clip's start over again ("metaaudio", as MetaAudio fills it when it cuts while training)
+        or the tail with every sample repeated ("metaaudio-offline", as its preparation scripts do).
         """
         length = self.segment_samples
         whole = len(waveform) // length
+        if self.compat and len(waveform) % length:
+            tail = waveform[whole * length :]
+            if whole and self.compat == "metaaudio":
+                last = waveform[:length]
+            else:
+                last = np.repeat(tail, -(-length // len(tail)))[:length]
+            return np.concatenate([waveform[: whole * length].reshape(whole, length), last[None]])
         full, tail = waveform[: whole * length].reshape(whole, length), waveform[whole * length :]
         if whole and len(tail) < self.n_fft:
             return full

@@ -20,6 +20,9 @@ class Reason(StrEnum):
     DAMAGED = "damaged"
     EMPTY = "empty"
     TOO_SHORT = "too_short"
+    TOO_LONG = "too_long"
+    OTHER_LENGTH = "other_length"
+    SMALL_CLASS = "small_class"
     SILENT = "silent"
     NON_FINITE = "non_finite"
 

@@ -1,15 +1,18 @@
 """``fewshot-audio prepare``: recordings into a dataset folder."""
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fewshot_audio.cli.app import app, console, progress_bar
+from fewshot_audio.cli.app import app, progress_bar, say
 from fewshot_audio.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fewshot_audio.data.prepare import PrepareReport
     from fewshot_audio.data.sources.base import Source
 
@@ -22,8 +25,26 @@ class SourceName(StrEnum):
     fsdkaggle2018 = "fsdkaggle2018"
     birdclef2020 = "birdclef2020"
     voxceleb1 = "voxceleb1"
+    speechcommands = "speechcommands"
+    watkins = "watkins"
     folder = "folder"
     synthetic = "synthetic"
+
+
+BENCHMARK_NAMES = {
+    SourceName.esc50: "ESC-50-master",
+    SourceName.nsynth: "nsynth",
+    SourceName.fsdkaggle2018: "FSD2018",
+    SourceName.birdclef2020: "BirdClef",
+    SourceName.voxceleb1: "VoxCeleb",
+}
+
+
+class Compat(StrEnum):
+    """Ways of filling segments up, see ``Preprocessing.segments``."""
+
+    metaaudio = "metaaudio"
+    metaaudio_offline = "metaaudio-offline"
 
 
 @app.command()
@@ -37,7 +58,14 @@ def prepare(
     way: Annotated[int, typer.Option(min=2, help="Least number of validation and of test classes.")] = 5,
     segment_seconds: Annotated[float | None, typer.Option(help="Length of a segment.")] = None,
     waveforms: Annotated[bool, typer.Option("--waveforms", help="Keep waveforms too, for waveform input.")] = False,
+    max_seconds: Annotated[float | None, typer.Option(help="Leave longer clips out; default as published.")] = None,
+    min_clips: Annotated[
+        int | None, typer.Option(min=0, help="Leave classes with fewer usable clips out; default as published.")
+    ] = None,
+    pad: Annotated[bool, typer.Option("--pad", help="Take clips of any length of a set of fixed length.")] = False,
+    compat: Annotated[Compat | None, typer.Option(help="Fill segments up as that program does, to match it.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default one per core.")] = None,
+    cluster: Annotated[str | None, typer.Option(help="A Dask scheduler whose workers do the work.")] = None,
 ) -> None:
     """Prepare recordings: log-mel features, splits and normalisation numbers in one dataset folder.
 
@@ -47,57 +75,74 @@ def prepare(
     from fewshot_audio.data.layout import DatasetFolder
     from fewshot_audio.data.prepare import prepare as prepare_dataset
 
+    if cluster:  # its workers have other current folders
+        source_dir, data_root = source_dir and source_dir.absolute(), data_root.absolute()
     opened = open_source(source, source_dir, seed)
+    limits = replace(
+        opened.limits,
+        longest_seconds=opened.limits.longest_seconds if max_seconds is None else max_seconds,
+        least_clips=opened.limits.least_clips if min_clips is None else min_clips,
+        pad=pad,
+    )
     folder = DatasetFolder(data_root / (name or default_name(source, source_dir)))
     with progress_bar() as progress:
         report = prepare_dataset(
             opened,
             folder,
-            Preprocessing.of(segment_seconds=segment_seconds or opened.segment_seconds),
+            Preprocessing.of(
+                segment_seconds=segment_seconds or opened.segment_seconds, compat=compat.value if compat else ""
+            ),
+            limits=limits,
             splits_file=splits,
             seed=seed,
             way=way,
             waveforms=waveforms,
             workers=workers,
+            cluster=cluster,
             progress=progress,
         )
     show_report(report)
 
 
 def open_source(source: SourceName, directory: Path | None, seed: int) -> "Source":
-    """Return the source of that name. Raises DataError for a missing folder and for sources of later versions."""
+    """Return the source of that name. Raises DataError where the folder of the recordings is not given."""
+    from fewshot_audio.data.sources.birdclef2020 import BirdClef2020
     from fewshot_audio.data.sources.esc50 import Esc50
     from fewshot_audio.data.sources.folder import ClassFolders
+    from fewshot_audio.data.sources.fsdkaggle2018 import FsdKaggle2018
+    from fewshot_audio.data.sources.nsynth import NSynth
+    from fewshot_audio.data.sources.speechcommands import SpeechCommands
     from fewshot_audio.data.sources.synthetic import Synthetic
+    from fewshot_audio.data.sources.voxceleb1 import VoxCeleb1
+    from fewshot_audio.data.sources.watkins import Watkins
 
     if source == SourceName.synthetic:
         return Synthetic(seed=seed)
-    if source not in (SourceName.esc50, SourceName.folder):
-        raise DataError(
-            f"source {source.value!r} is not part of this version; `folder` takes any tree of class folders"
-        )
     if directory is None:
         raise DataError(f"source {source.value!r} needs --source DIR, the folder of the recordings")
-    return Esc50(directory) if source == SourceName.esc50 else ClassFolders(directory)
+    kinds: dict[str, Callable[[Path], Source]] = {
+        kind.name: kind
+        for kind in (BirdClef2020, ClassFolders, Esc50, FsdKaggle2018, NSynth, SpeechCommands, VoxCeleb1, Watkins)
+    }
+    return kinds[source](directory)
 
 
 def default_name(source: SourceName, directory: Path | None) -> str:
     """The benchmark's folder name for its datasets, the source folder's own name for the user's."""
     if source == SourceName.folder and directory is not None:
         return directory.resolve().name
-    return "ESC-50-master" if source == SourceName.esc50 else source.value
+    return BENCHMARK_NAMES.get(source, source.value)
 
 
 def show_report(report: "PrepareReport") -> None:
     """Print what became of every input."""
     for note in report.notes:
-        console.print(note, soft_wrap=True, markup=False)
+        say(note)
     skipped = ", ".join(f"{count} {reason}" for reason, count in sorted(report.skipped.items()))
-    console.print(
+    say(
         f"{report.found} inputs: {report.prepared} prepared"
         + (f" ({report.reused} of them earlier)" if report.reused else "")
         + (f", {sum(report.skipped.values())} skipped ({skipped}), see {report.folder.skipped}" if skipped else ""),
-        soft_wrap=True,
     )
     parts = ", ".join(f"{len(report.splits[phase])} {phase}" for phase in ("train", "validation", "test"))
-    console.print(f"Classes: {parts}. Dataset folder: {report.folder.path}", soft_wrap=True)
+    say(f"Classes: {parts}. Dataset folder: {report.folder.path}")

@@ -115,6 +115,9 @@ class ExperimentConfig(Section):
         Literal["auto", "fp32", "bf16"],
         Field(description='Arithmetic of training; "auto" takes bf16 where it is fast. Tests are computed in fp32.'),
     ] = "auto"
+    disjoint_groups: Annotated[
+        bool, Field(description="Support and query of an episode share no source recording, where clips.csv knows it.")
+    ] = False
     distance: Annotated[Distance, Field(description="Plain or squared Euclidean distance to the prototypes.")] = (
         "euclidean"
     )

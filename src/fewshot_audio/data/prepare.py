@@ -11,15 +11,16 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from fewshot_audio.audio.preprocessing import Preprocessing
-from fewshot_audio.audio.rejection import Rejected
+from fewshot_audio.audio.rejection import Reason, Rejected
 from fewshot_audio.audio.wave_stats import WaveStats, write_wave_stats
 from fewshot_audio.data.layout import DatasetFolder
+from fewshot_audio.data.limits import Limits, stages
 from fewshot_audio.data.manifest import JOURNAL, Clip, Journal, prune, write_clips, write_skipped
 from fewshot_audio.data.names import safe_name, unique_names
 from fewshot_audio.data.norm import Moments, write_norm
 from fewshot_audio.data.sources.base import Recording, Skipped, Source
-from fewshot_audio.data.splits import Splits, choose_splits, read_splits, write_splits
-from fewshot_audio.data.work import Task, prepare_all
+from fewshot_audio.data.splits import PHASES, Splits, choose_splits, read_splits, write_splits
+from fewshot_audio.data.work import Job, Task, prepare_all
 from fewshot_audio.errors import DataError
 from fewshot_audio.files import write_text
 from fewshot_audio.progress import Progress, silent
@@ -50,20 +51,24 @@ def prepare(
     folder: DatasetFolder,
     preprocessing: Preprocessing,
     *,
+    limits: Limits = Limits(),
     splits_file: Path | None = None,
     seed: int = 0,
     way: int = 5,
     waveforms: bool = False,
     workers: int | None = None,
+    cluster: str | None = None,
     progress: Progress = silent,
 ) -> PrepareReport:
     """Prepare every recording of ``source`` into ``folder``, or account for it in ``skipped.csv``.
 
     Clips that an earlier run prepared from the same input with the same preprocessing are kept; clips that the source
     no longer has are removed. What is written does not depend on ``workers`` (default: one a core), nor on how often
-    the work was stopped and started again. Splits come from ``splits_file``, reduced to the classes that are there,
-    or are made from ``seed`` with at least ``way`` classes each. ``waveforms`` keeps the waveforms of the segments
-    and measures the spectral statistics that waveform augmentation adapts to.
+    the work was stopped and started again. ``cluster`` is the address of a Dask scheduler whose workers do the work
+    instead; they must see the same folders. Clips and classes outside ``limits`` are left out, and tried again by the
+    next run. Splits come from ``splits_file``, reduced to the classes that are there, or are made from ``seed`` with
+    at least ``way`` classes each. ``waveforms`` keeps the waveforms of the segments and measures the spectral
+    statistics that waveform augmentation adapts to.
 
     Raises:
         DataError: there is nothing to prepare, nothing could be prepared, too few classes are left for a split,
@@ -75,25 +80,32 @@ def prepare(
     tasks, skipped = _plan(inputs, names)
     if not tasks:
         raise DataError(f"{source.name}: nothing to prepare among {len(inputs)} inputs {dict(_reasons(skipped)) or ''}")
-    choose_splits(_clips(names, tasks), wanted, seed, way)  # what cannot succeed fails before the work
+    least = limits.least_clips
+    choose_splits(_clips(names, tasks), wanted, seed, way, least)  # what cannot succeed fails before the work
     with _exclusive(folder), _writing(folder):
         journal = Journal(folder, {"format": FORMAT, "source": source.name, **preprocessing.model_dump()})
         if journal.fresh:
             _clear(folder)
         write_text(folder.preprocessing, preprocessing.to_json())
-        reused = {task.key for task in tasks if _is_done(task, journal, folder, preprocessing, waveforms)}
+        job = Job(folder, preprocessing, waveforms, limits)
+        reused = {task.key for task in tasks if _is_done(task, journal, job)}
         journal.keep(reused, wave_stats=waveforms)
         pending = [task for task in tasks if task.key not in reused]
         done, failed = len(reused), 0
         progress("preparing", done, len(tasks))
         with journal:
-            for outcomes in prepare_all(pending, folder, preprocessing, waveforms, workers):
+            for outcomes in prepare_all(pending, job, workers, cluster):
                 rejected = [outcome for outcome in outcomes if isinstance(outcome, Skipped)]
                 journal.add(outcome for outcome in outcomes if isinstance(outcome, Clip))
                 skipped += rejected
                 done, failed = done + len(outcomes), failed + len(rejected)
                 progress("preparing", done, len(tasks), f"{failed} skipped" if failed else "")
-        removed = prune(folder, set(journal.done), waveforms)
+        usable = _clips(names, list(journal.done.values()))
+        small = limits.small(usable)
+        dropped = [clip for clip in journal.done.values() if clip.class_name in small]
+        skipped += [Skipped(c.source, c.class_name, Reason.SMALL_CLASS, small[c.class_name]) for c in dropped]
+        journal.keep(set(journal.done) - {clip.key for clip in dropped}, wave_stats=waveforms)
+        removed = prune(folder, set(journal.done), waveforms) - sum(clip.key not in reused for clip in dropped)
         journal.compact()
 
         clips = [journal.done[key] for key in sorted(journal.done)]
@@ -102,8 +114,7 @@ def prepare(
         write_skipped(folder, sorted(skipped, key=lambda item: (item.source, item.class_name)))
         if not clips:
             raise DataError(f"none of the {len(inputs)} inputs could be prepared: see {folder.skipped}")
-        counts = _clips(names, clips)
-        splits, notes = choose_splits(counts, wanted, seed, way)
+        splits, notes = choose_splits(usable, wanted, seed, way, least)
         training = set(splits.train)
         trained_on = [clip for clip in clips if clip.class_name in training]
         moments = Moments.total(clip.moments for clip in trained_on)
@@ -120,9 +131,9 @@ def prepare(
         reused=len(reused),
         removed=removed,
         skipped=_reasons(skipped),
-        clips=counts,
+        clips=_clips(names, clips),
         splits=splits,
-        notes=(*notes, *_renamed(names)),
+        notes=(*_stages(inputs, names, usable, wanted, limits), *notes, *_renamed(names)),
         mean=moments.mean,
         std=moments.std,
     )
@@ -154,18 +165,18 @@ def _plan(inputs: Sequence[Recording | Skipped], names: Mapping[str, str]) -> tu
     return tasks, skipped
 
 
-def _is_done(
-    task: Task, journal: Journal, folder: DatasetFolder, preprocessing: Preprocessing, waveforms: bool
-) -> bool:
-    """Whether an earlier run prepared this very input, and its files are there in full."""
-    clip = journal.done.get(task.key)
+def _is_done(task: Task, journal: Journal, job: Job) -> bool:
+    """Whether an earlier run prepared this very input, it is still wanted, and its files are there in full."""
+    clip, preprocessing = journal.done.get(task.key), job.preprocessing
     if clip is None or (clip.source, clip.fingerprint) != (task.recording.source, task.fingerprint):
         return False
     spectrogram = preprocessing.n_mels * preprocessing.frames
-    if not _holds(task.path(folder.features), clip.segments * spectrogram):
+    if not job.limits.allow(clip.samples, preprocessing.sample_rate):
         return False
-    wave = task.path(folder.waveforms)
-    return not waveforms or (
+    if not _holds(task.path(job.folder.features), clip.segments * spectrogram):
+        return False
+    wave = task.path(job.folder.waveforms)
+    return not job.waveforms or (
         clip.wave_stats is not None and _holds(wave, clip.segments * preprocessing.segment_samples)
     )
 
@@ -181,6 +192,21 @@ def _clips(names: Mapping[str, str], items: Sequence[Task] | Sequence[Clip]) -> 
     """Number of clips of every class, also of those that have none."""
     counts = Counter(item.class_name for item in items)
     return {name: counts[name] for name in sorted(names.values())}
+
+
+def _stages(
+    inputs: Sequence[Recording | Skipped],
+    names: Mapping[str, str],
+    usable: Mapping[str, int],
+    wanted: Splits | None,
+    limits: Limits,
+) -> list[str]:
+    """Counts of recordings and classes before and after small classes were left out, by given split if there is one."""
+    if not limits.least_clips:
+        return []
+    parts = {phase: wanted[phase] for phase in PHASES} if wanted else {"all": tuple(names.values())}
+    found = Counter(names[item.class_name] for item in inputs if item.class_name)
+    return stages(parts, found, usable, limits.least_clips)
 
 
 def _reasons(skipped: Sequence[Skipped]) -> dict[str, int]:

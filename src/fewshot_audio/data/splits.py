@@ -90,20 +90,24 @@ def make_splits(classes: Iterable[str], seed: int = 0, way: int = 5) -> Splits:
 
 
 def choose_splits(
-    clips: Mapping[str, int], wanted: Splits | None = None, seed: int = 0, way: int = 5
+    clips: Mapping[str, int], wanted: Splits | None = None, seed: int = 0, way: int = 5, least: int = MIN_CLIPS
 ) -> tuple[Splits, list[str]]:
     """Splits of the classes that can be in an episode: ``wanted`` reduced to them, or made by ``seed``.
 
-    ``clips`` counts the clips of every class that was found. Also returns what a person should know, a sentence each:
-    every class that was left out, and why, and the classes that are small.
+    ``clips`` counts the clips of every class that was found; classes with fewer than ``least`` are left out. Also
+    returns what a person should know, a sentence each: every class that was left out, and why, and those that are
+    small.
 
     Raises:
         DataError: too few classes are left.
     """
-    usable = [name for name, count in clips.items() if count >= MIN_CLIPS]
-    notes = [
-        f"class {n!r} is in no split: {c} usable clips, needed {MIN_CLIPS}" for n, c in clips.items() if c < MIN_CLIPS
-    ]
+    usable = [name for name, count in clips.items() if count >= max(least, MIN_CLIPS)]
+    few = {name: count for name, count in clips.items() if count < max(least, MIN_CLIPS)}
+    if few and least > MIN_CLIPS:
+        listed = ", ".join(f"{name} ({count})" for name, count in few.items())
+        notes = [f"{len(few)} classes are in no split, having fewer than {least} usable clips: {listed}"]
+    else:
+        notes = [f"class {n!r} is in no split: {c} usable clips, needed {MIN_CLIPS}" for n, c in few.items()]
     if wanted is None:
         splits = make_splits(usable, seed, way)
     else:

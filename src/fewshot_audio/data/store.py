@@ -1,5 +1,6 @@
 """The packed store: a dataset folder's segments in one memory-mapped array, with an index of clips and classes."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from fewshot_audio.data.layout import DatasetFolder
+from fewshot_audio.data.manifest import read_rows
 from fewshot_audio.data.untrusted import NPY_ERRORS
 from fewshot_audio.episodes import ClipIndex, Indices
 from fewshot_audio.errors import DataError
@@ -28,7 +30,9 @@ AXES = {"features": ("mels", "frames"), "waveforms": ("samples",)}  # of one seg
 
 
 @dataclass(frozen=True)
-class _Clip:
+class StoredClip:
+    """A clip's array on disk."""
+
     path: Path
     class_name: str
     name: str
@@ -63,6 +67,25 @@ class SegmentStore:
         """Copy segments. Shape: indices (...) -> (..., *shape)."""
         return np.asarray(self.segments[indices])
 
+    def read_groups(self, path: Path) -> int:
+        """Number the clips' source recordings in ``index.groups`` as ``clips.csv`` names them.
+
+        A clip without one is a group itself. Returns how many clips have one; 0 where there is no such file. Raises
+        DataError for a file that is none.
+        """
+        known: dict[tuple[str, str], str] = {}
+        if path.is_file():
+            rows = read_rows(path, ("class", "clip", "group"))
+            known = {(row["class"], row["clip"]): row["group"] for row in rows if row["group"]}
+        names: list[tuple[str, ...]] = []
+        for clip, class_name in zip(self.clips, self.class_of.tolist(), strict=True):
+            key = (self.classes[class_name], clip)
+            names.append((known[key],) if key in known else key)
+        numbers: dict[tuple[str, ...], int] = {}
+        groups = np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64)
+        self.index = dataclasses.replace(self.index, groups=groups)
+        return sum(len(name) == 1 for name in names)
+
     @classmethod
     def open(
         cls, folder: DatasetFolder, kind: Literal["features", "waveforms"] = "features", progress: Progress = silent
@@ -77,7 +100,7 @@ class SegmentStore:
         if not source.is_dir():
             how = "`prepare` makes it" if kind == "features" else "`prepare --waveforms` makes it"
             raise DataError(f"{source}: no such folder; a dataset folder keeps its {kind} there ({how})")
-        clips = list(_clips(source))
+        clips = list(list_clips(source))
         if not clips:
             raise DataError(f"{source}: no <class>/<clip>.npy files in it")
         digest = hashlib.sha256(f"{FORMAT}\n".encode())
@@ -117,7 +140,7 @@ def _home(folder: Path) -> Path:
     return home
 
 
-def _clips(features: Path) -> Iterator[_Clip]:
+def list_clips(features: Path) -> Iterator[StoredClip]:
     """Clips in the order of class and file name, whatever order the file system lists them in."""
     classes = sorted((entry for entry in os.scandir(features) if entry.is_dir()), key=lambda entry: entry.name)
     for directory in classes:
@@ -128,10 +151,10 @@ def _clips(features: Path) -> Iterator[_Clip]:
                 stat = entry.stat()
             except OSError as error:
                 raise DataError(f"{entry.path}: cannot be read ({error.strerror})") from error
-            yield _Clip(Path(entry.path), directory.name, entry.name[:-4], stat.st_size, stat.st_mtime_ns)
+            yield StoredClip(Path(entry.path), directory.name, entry.name[:-4], stat.st_size, stat.st_mtime_ns)
 
 
-def _header(path: Path, axes: tuple[str, ...], first: tuple[Path, tuple[int, ...]] | None) -> tuple[int, ...]:
+def read_shape(path: Path, axes: tuple[str, ...], first: tuple[Path, tuple[int, ...]] | None) -> tuple[int, ...]:
     """Read the shape (segments, *axes) of a clip's array without its data."""
     try:
         with np.errstate(over="raise"):  # the header of a damaged file may ask for more bytes than can be counted
@@ -153,7 +176,7 @@ def _header(path: Path, axes: tuple[str, ...], first: tuple[Path, tuple[int, ...
     return shape
 
 
-def _pack(clips: Sequence[_Clip], packed: Path, axes: tuple[str, ...], progress: Progress) -> None:
+def _pack(clips: Sequence[StoredClip], packed: Path, axes: tuple[str, ...], progress: Progress) -> None:
     """Write the store beside its final place, then rename it there; called under the lock."""
     for leftover in packed.parent.glob("*.partial"):  # of a process that was killed: nobody else holds the lock
         shutil.rmtree(leftover)
@@ -170,10 +193,10 @@ def _pack(clips: Sequence[_Clip], packed: Path, axes: tuple[str, ...], progress:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _fill(partial: Path, clips: Sequence[_Clip], axes: tuple[str, ...], progress: Progress) -> None:
+def _fill(partial: Path, clips: Sequence[StoredClip], axes: tuple[str, ...], progress: Progress) -> None:
     shapes: list[tuple[int, ...]] = []
     for clip in clips:
-        shapes.append(_header(clip.path, axes, (clips[0].path, shapes[0]) if shapes else None))
+        shapes.append(read_shape(clip.path, axes, (clips[0].path, shapes[0]) if shapes else None))
     counts = np.array([shape[0] for shape in shapes], dtype=np.int64)
     shape = (int(counts.sum()), *shapes[0][1:])
     segments: Any = np.lib.format.open_memmap(partial / "segments.npy", "w+", np.dtype("<f4"), shape)

@@ -14,7 +14,9 @@ from fewshot_audio.audio.decode import Samples
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.rejection import Rejected
 from fewshot_audio.audio.wave_stats import WaveStats
+from fewshot_audio.data.cluster import connected
 from fewshot_audio.data.layout import DatasetFolder
+from fewshot_audio.data.limits import Limits
 from fewshot_audio.data.manifest import Clip
 from fewshot_audio.data.norm import Moments
 from fewshot_audio.data.sources.base import Recording, Skipped
@@ -43,42 +45,64 @@ class Task:
         return root / self.class_name / f"{self.clip}.npy"
 
 
+@dataclass(frozen=True)
+class Job:
+    """How every recording is prepared, and where to."""
+
+    folder: DatasetFolder
+    preprocessing: Preprocessing
+    waveforms: bool
+    limits: Limits
+
+
 def prepare_all(
-    tasks: Sequence[Task], folder: DatasetFolder, preprocessing: Preprocessing, waveforms: bool, workers: int | None
+    tasks: Sequence[Task], job: Job, workers: int | None, cluster: str | None = None
 ) -> Iterator[list[Clip | Skipped]]:
-    """Prepare all tasks on ``workers`` processes (default: one a core); yields the outcomes of each chunk once done."""
-    workers = workers or joblib.cpu_count()
+    """Prepare all tasks on ``workers`` processes (default: one a core); yields the outcomes of each chunk once done.
+
+    With ``cluster``, the address of a Dask scheduler, the processes are its workers, who see the same folders.
+    """
+    if cluster:
+        with connected(cluster) as count:
+            yield from _run(tasks, job, workers or count, owner=None)
+    else:
+        count = workers or joblib.cpu_count()
+        with joblib.parallel_config("loky", n_jobs=count, inner_max_num_threads=1):
+            yield from _run(tasks, job, count, os.getpid(), idle_worker_timeout=IDLE_SECONDS)
+
+
+def _run(
+    tasks: Sequence[Task], job: Job, workers: int, owner: int | None, **options: int
+) -> Iterator[list[Clip | Skipped]]:
     size = max(1, min(CHUNK, len(tasks) // (4 * workers)))
     chunks = (tasks[start : start + size] for start in range(0, len(tasks), size))
-    with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=1):
-        jobs = joblib.Parallel(return_as="generator_unordered", batch_size=1, idle_worker_timeout=IDLE_SECONDS)
-        prepare_chunk = joblib.delayed(_prepare_chunk)
-        yield from jobs(prepare_chunk(chunk, folder, preprocessing, waveforms, os.getpid()) for chunk in chunks)
+    jobs = joblib.Parallel(return_as="generator_unordered", batch_size=1, **options)
+    prepare_chunk = joblib.delayed(_prepare_chunk)
+    yield from jobs(prepare_chunk(chunk, job, owner) for chunk in chunks)
 
 
-def _prepare_chunk(
-    tasks: Sequence[Task], folder: DatasetFolder, preprocessing: Preprocessing, waveforms: bool, owner: int
-) -> list[Clip | Skipped]:
+def _prepare_chunk(tasks: Sequence[Task], job: Job, owner: int | None) -> list[Clip | Skipped]:
     outcomes = []
     with _single_thread():
         for task in tasks:
-            if owner not in (os.getpid(), os.getppid()):
+            if owner is not None and owner not in (os.getpid(), os.getppid()):
                 os._exit(1)  # the owner was killed: nobody waits for this, and somebody may have started again
-            outcomes.append(_prepare_clip(task, folder, preprocessing, waveforms))
+            outcomes.append(_prepare_clip(task, job))
     return outcomes
 
 
-def _prepare_clip(task: Task, folder: DatasetFolder, preprocessing: Preprocessing, waveforms: bool) -> Clip | Skipped:
-    recording = task.recording
+def _prepare_clip(task: Task, job: Job) -> Clip | Skipped:
+    recording, preprocessing = task.recording, job.preprocessing
     try:
         waveform = preprocessing.normalise(recording.sound.read(preprocessing.sample_rate))
+        job.limits.check(len(waveform), preprocessing.sample_rate)
     except Rejected as error:
         return Skipped(recording.source, task.class_name, error.reason, error.detail)
     segments = preprocessing.segments(waveform)
     features = preprocessing.features(segments)
-    if waveforms:
-        _save(task.path(folder.waveforms), segments)
-    _save(task.path(folder.features), features)
+    if job.waveforms:
+        _save(task.path(job.folder.waveforms), segments)
+    _save(task.path(job.folder.features), features)
     return Clip(
         task.class_name,
         task.clip,
@@ -87,7 +111,7 @@ def _prepare_clip(task: Task, folder: DatasetFolder, preprocessing: Preprocessin
         segments=len(segments),
         samples=len(waveform),
         moments=Moments.of(features),
-        wave_stats=WaveStats.of(segments, preprocessing.sample_rate) if waveforms else None,
+        wave_stats=WaveStats.of(segments, preprocessing.sample_rate) if job.waveforms else None,
     )
 
 

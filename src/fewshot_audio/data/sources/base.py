@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from fewshot_audio.audio.decode import Samples, decode
+from fewshot_audio.audio.decode import Samples, Span, decode
 from fewshot_audio.audio.rejection import Reason, rejection
+from fewshot_audio.data.limits import Limits
 
 
 class Sound(Protocol):
@@ -22,21 +23,23 @@ class Sound(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AudioFile:
-    """The sound in a file."""
+    """The sound in a file, or in a span of it."""
 
     path: Path
+    span: Span | None = None
 
     def read(self, sample_rate: int) -> Samples:
-        """Decode the file."""
-        return decode(self.path, sample_rate)
+        """Decode the file, or the span."""
+        return decode(self.path, sample_rate, self.span)
 
     def fingerprint(self) -> str:
-        """Size and time of last change."""
+        """Size and time of last change, and the span."""
         try:
             status = self.path.stat()
         except OSError as error:
             raise rejection(error) from error
-        return f"{status.st_size}-{status.st_mtime_ns}"
+        part = f"-{self.span[0]!r}-{self.span[1]!r}" if self.span else ""
+        return f"{status.st_size}-{status.st_mtime_ns}{part}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ class Source(Protocol):
 
     name: ClassVar[str]
     segment_seconds: ClassVar[float]  # the usual length of a segment of this source
+    limits: ClassVar[Limits]  # what the benchmark takes of it
 
     def recordings(self) -> Iterator[Recording | Skipped]:
         """Every input, in an order that depends on the inputs only; raises DataError where the layout is not there."""
@@ -76,4 +80,5 @@ class Source(Protocol):
 
 def printable(path: str | Path) -> str:
     """A path within a source as valid Unicode with forward slashes, whatever bytes the file system holds."""
-    return os.fsencode(Path(path).as_posix()).decode("utf-8", "backslashreplace")
+    text = path if isinstance(path, str) else path.as_posix()
+    return os.fsencode(text).decode("utf-8", "backslashreplace")

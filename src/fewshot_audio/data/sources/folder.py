@@ -1,12 +1,14 @@
 """Your own recordings: a folder of class folders."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from fewshot_audio.audio.decode import is_audio
+from fewshot_audio.audio.decode import AUDIO_EXTENSIONS
 from fewshot_audio.audio.rejection import Reason, rejection
+from fewshot_audio.data.limits import Limits
 from fewshot_audio.data.sources.base import AudioFile, Recording, Skipped, printable
 from fewshot_audio.errors import DataError
 
@@ -22,49 +24,78 @@ class ClassFolders:
     root: Path
     name: ClassVar[str] = "folder"
     segment_seconds: ClassVar[float] = 5.0
+    limits: ClassVar[Limits] = Limits()
 
     def recordings(self) -> Iterator[Recording | Skipped]:
         """Every file, in the order of the paths."""
         if not self.root.is_dir():
             raise DataError(f"{self.root} is not a folder; expected a folder of class folders with recordings")
         for entry in _entries(self.root):
-            if entry.is_dir():
-                yield from self._walk(entry, entry.name)
-            elif is_audio(entry):
-                yield self._skip(entry, "", Reason.NO_CLASS, "lies in no class folder")
+            if _is_dir(entry):
+                yield from self._walk(entry)
+            elif _is_audio(entry.name):
+                yield Skipped(printable(entry.name), "", Reason.NO_CLASS, "lies in no class folder")
             else:
-                yield self._skip(entry, "", Reason.NOT_AUDIO, f"extension {entry.suffix!r}")
+                yield Skipped(printable(entry.name), "", *_not_audio(entry.name))
 
-    def _walk(self, top: Path, class_name: str) -> Iterator[Recording | Skipped]:
-        waiting = [top]
+    def group(self, path: Path) -> str:
+        """The original recording that a clip was cut from: unknown, but in folders with names that tell."""
+        return ""
+
+    def _walk(self, top: os.DirEntry[str]) -> Iterator[Recording | Skipped]:
+        class_name, waiting = top.name, [(top, "")]
         visited: set[tuple[int, int]] = set()
         while waiting:
-            path = waiting.pop()
-            if path.is_dir():
-                status = path.stat()
-                if (status.st_dev, status.st_ino) in visited:
-                    yield self._skip(path, class_name, Reason.LINK_LOOP, "a link to a folder that was visited already")
-                    continue
-                visited.add((status.st_dev, status.st_ino))
+            entry, inside = waiting.pop()  # its path within the class, with a slash at the end where it is a folder
+            source = printable(f"{class_name}/{inside}".removesuffix("/"))
+            if _is_dir(entry):
                 try:
-                    waiting += reversed(_entries(path))
+                    status = entry.stat()
+                    if (status.st_dev, status.st_ino) in visited:
+                        detail = "a link to a folder that was visited already"
+                        yield Skipped(source, class_name, Reason.LINK_LOOP, detail)
+                        continue
+                    visited.add((status.st_dev, status.st_ino))
+                    for below in reversed(_entries(entry.path)):
+                        waiting.append((below, f"{inside}{below.name}{'/' if _is_dir(below) else ''}"))
                 except OSError as error:
-                    yield self._skip(path, class_name, rejection(error).reason, f"folder: {error.strerror}")
-            elif not is_audio(path):
-                yield self._skip(path, class_name, Reason.NOT_AUDIO, f"extension {path.suffix!r}")
-            elif not path.is_file():
-                if path.is_symlink():
-                    yield self._skip(path, class_name, Reason.MISSING, "a broken link")
+                    yield Skipped(source, class_name, rejection(error).reason, f"folder: {error.strerror}")
+            elif not _is_audio(entry.name):
+                yield Skipped(source, class_name, *_not_audio(entry.name))
+            elif not _is_file(entry):
+                if entry.is_symlink():
+                    yield Skipped(source, class_name, Reason.MISSING, "a broken link")
                 else:
-                    yield self._skip(path, class_name, Reason.UNREADABLE, "not a regular file")
+                    yield Skipped(source, class_name, Reason.UNREADABLE, "not a regular file")
             else:
-                clip = path.relative_to(top).with_suffix("").as_posix()
-                source = printable(path.relative_to(self.root))
-                yield Recording(source, class_name, clip, AudioFile(path))
-
-    def _skip(self, path: Path, class_name: str, reason: Reason, detail: str) -> Skipped:
-        return Skipped(printable(path.relative_to(self.root)), class_name, reason, detail)
+                path = Path(entry.path)
+                clip = inside.removesuffix(path.suffix)
+                yield Recording(source, class_name, clip, AudioFile(path), self.group(path))
 
 
-def _entries(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+def _entries(folder: str | Path) -> list[os.DirEntry[str]]:
+    """What is in a folder, without hidden entries, by name; directory entries know their kind without another look."""
+    with os.scandir(folder) as entries:
+        return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+
+
+def _is_dir(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
+
+
+def _is_audio(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in AUDIO_EXTENSIONS  # noqa: PTH122 - strings, 300,000 times
+
+
+def _not_audio(name: str) -> tuple[Reason, str]:
+    return Reason.NOT_AUDIO, f"extension {Path(name).suffix!r}"

@@ -10,6 +10,7 @@ import numpy as np
 import soundfile
 
 from fewshot_audio.audio.decode import Samples
+from fewshot_audio.data.limits import Limits
 from fewshot_audio.data.sources.base import Recording, Skipped
 from fewshot_audio.data.sources.sounds import RECIPES, synthesise
 from fewshot_audio.errors import DataError
@@ -47,6 +48,7 @@ class Synthetic:
     seed: int = 0
     name: ClassVar[str] = "synthetic"
     segment_seconds: ClassVar[float] = 3.0
+    limits: ClassVar[Limits] = Limits()
 
     def __post_init__(self) -> None:
         """Refuse impossible numbers."""

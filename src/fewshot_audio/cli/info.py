@@ -1,0 +1,69 @@
+"""``fewshot-audio info``: what is in a dataset folder."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fewshot_audio.cli.app import app, say, table
+
+
+@app.command()
+def info(
+    dataset: Annotated[Path, typer.Argument(help="A dataset folder: ROOT/NAME.")],
+    plot: Annotated[Path | None, typer.Option(help="Draw a histogram of the clips' lengths there.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the numbers there too.")] = None,
+) -> None:
+    """Show a dataset folder's classes, clips, lengths, splits, and the largest episodes that they allow."""
+    from fewshot_audio.data.info import inspect_dataset, plot_lengths
+    from fewshot_audio.data.layout import find_dataset
+    from fewshot_audio.files import write_json
+
+    path = dataset.absolute()
+    found = inspect_dataset(find_dataset(path.parent, path.name))
+    numbers = found.as_json()
+    if json_file:
+        write_json(json_file, numbers)
+    if plot:
+        plot_lengths(found, plot)
+    _show(numbers)
+
+
+def _show(numbers: dict[str, Any]) -> None:
+    """Print what ``DatasetInfo.as_json`` says."""
+    shape = " x ".join(str(size) for size in numbers["segment"].values())
+    say(f"{numbers['dataset']} ({numbers['path']})")
+    say(
+        f"{numbers['classes']} classes, {numbers['clips']} clips, {numbers['segments']} segments of {shape}"
+        + (", waveforms kept" if numbers["waveforms"] else "")
+    )
+    seconds = numbers["seconds"]
+    if seconds:
+        say(
+            f"Lengths: {seconds['shortest']:.2f} to {seconds['longest']:.2f} s, median {seconds['median']:.2f} s, "
+            f"mean {seconds['mean']:.2f} s, {seconds['total'] / 3600:.2f} h in all"
+        )
+    else:
+        say("Lengths: unknown (no clips.csv)")
+    if numbers["source_recordings"]:
+        say(f"Source recordings: {numbers['source_recordings']}")
+    norm = numbers["normalisation"]
+    say(f"Normalisation: mean {norm['mean']:.4f}, std {norm['std']:.4f}" if norm else "Normalisation: none")
+    if numbers["splits"]:
+        columns = ("split", "classes", "clips", "way", "shot", "query", "at 5 shots")
+        rows = [
+            (phase, str(split["classes"]), str(split["clips"]), *map(str, split["largest"].values()))
+            for phase, split in numbers["splits"].items()
+        ]
+        table("Splits, and the largest episodes (shots beside one query, queries beside one shot)", columns, rows)
+        missing = [name for split in numbers["splits"].values() for name in split["missing_classes"]]
+        if missing:
+            say(f"Classes of the splits without features: {', '.join(missing)}")
+        if numbers["classes_in_no_split"]:
+            say(f"Classes in no split: {', '.join(numbers['classes_in_no_split'])}")
+    else:
+        say("Splits: none")
+    smallest = ", ".join(f"{name} ({count})" for name, count in numbers["smallest_classes"].items())
+    say(f"Smallest classes: {smallest}")
+    skipped = ", ".join(f"{count} {reason}" for reason, count in sorted(numbers["skipped"].items()))
+    say(f"Skipped inputs: {skipped or 'none'}")

@@ -1,0 +1,165 @@
+"""What is in a dataset folder: counts, lengths, splits, and the largest episodes that they allow."""
+
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fewshot_audio.audio.preprocessing import Preprocessing
+from fewshot_audio.data.layout import DatasetFolder
+from fewshot_audio.data.manifest import read_rows
+from fewshot_audio.data.norm import read_norm
+from fewshot_audio.data.splits import PHASES, Splits, read_splits
+from fewshot_audio.data.store import AXES, list_clips, read_shape
+from fewshot_audio.errors import DataError, FewShotError
+from fewshot_audio.files import write_atomic
+
+SMALLEST = 10  # classes that are listed by name
+SHOTS = 5  # of the benchmark's episodes
+
+
+@dataclass(frozen=True)
+class ClipInfo:
+    """One clip; ``seconds`` is known where the folder was prepared by this program, ``group`` where its source was."""
+
+    class_name: str
+    segments: int
+    seconds: float | None = None
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """A dataset folder in numbers; what it lacks (folders made by other tools) is None."""
+
+    folder: DatasetFolder
+    clips: tuple[ClipInfo, ...]
+    segment_shape: tuple[int, ...]
+    splits: Splits | None
+    norm: tuple[float, float] | None
+    preprocessing: Preprocessing | None
+    skipped: Mapping[str, int]
+
+    @property
+    def by_class(self) -> dict[str, int]:
+        """Clips of every class."""
+        return dict(sorted(Counter(clip.class_name for clip in self.clips).items()))
+
+    @property
+    def lengths(self) -> list[float] | None:
+        """Seconds of every clip, where they are known."""
+        seconds = [clip.seconds for clip in self.clips if clip.seconds is not None]
+        return seconds if len(seconds) == len(self.clips) else None
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything as one JSON object."""
+        by_class = self.by_class
+        named = set(self.splits.classes) if self.splits else set()
+        return {
+            "dataset": self.folder.name,
+            "path": str(self.folder.path),
+            "classes": len(by_class),
+            "clips": len(self.clips),
+            "segments": sum(clip.segments for clip in self.clips),
+            "source_recordings": len({clip.group for clip in self.clips if clip.group}) or None,
+            "segment": dict(zip(AXES["features"], self.segment_shape, strict=True)),
+            "seconds": _spread(self.lengths) if self.lengths else None,
+            "splits": {phase: _split(self.splits[phase], by_class) for phase in PHASES} if self.splits else None,
+            "classes_in_no_split": sorted(set(by_class) - named) if self.splits else None,
+            "smallest_classes": dict(sorted(by_class.items(), key=lambda item: (item[1], item[0]))[:SMALLEST]),
+            "normalisation": dict(zip(("mean", "std"), self.norm, strict=True)) if self.norm else None,
+            "waveforms": self.folder.waveforms.is_dir(),
+            "preprocessing": self.preprocessing.model_dump() if self.preprocessing else None,
+            "skipped": dict(self.skipped),
+            "clips_by_class": by_class,
+        }
+
+
+def inspect_dataset(folder: DatasetFolder) -> DatasetInfo:
+    """Read what a dataset folder says about itself, or count where it says nothing.
+
+    Raises:
+        DataError: there are no features, or a file in the folder is damaged; names it.
+    """
+    if not folder.features.is_dir():
+        raise DataError(f"{folder.features}: no such folder; a dataset folder keeps its features there")
+    stored = next(list_clips(folder.features), None)
+    if stored is None:
+        raise DataError(f"{folder.features}: no <class>/<clip>.npy files in it")
+    shape = read_shape(stored.path, AXES["features"], None)
+    known = folder.preprocessing.is_file()
+    text = folder.preprocessing.read_text(encoding="utf-8") if known else ""
+    return DatasetInfo(
+        folder,
+        tuple(_told(folder.clips) if folder.clips.is_file() else _counted(folder.features)),
+        shape[1:],
+        read_splits(folder.splits) if folder.splits.is_file() else None,
+        read_norm(folder.norm_stats) if folder.norm_stats.is_file() else None,
+        Preprocessing.from_json(text, str(folder.preprocessing)) if known else None,
+        Counter(row["reason"] for row in read_rows(folder.skipped, ("reason",))) if folder.skipped.is_file() else {},
+    )
+
+
+def plot_lengths(info: DatasetInfo, path: Path) -> None:
+    """Draw how long the clips are (in segments, where seconds are unknown); the extension chooses the format.
+
+    Raises:
+        FewShotError: matplotlib is missing, or has no such format.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise FewShotError("pictures need matplotlib: pip install 'fewshot-audio[plots]'") from error
+    lengths = info.lengths
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.hist(lengths or [clip.segments for clip in info.clips], bins=50, color="#35618e")
+    axes.set(title=f"{info.folder.name}: {len(info.clips)} clips", ylabel="clips")
+    axes.set_xlabel("seconds" if lengths else "segments")
+    kind = path.suffix[1:].lower() or "png"
+    if kind not in figure.canvas.get_supported_filetypes():
+        raise FewShotError(f"{path}: no picture format {kind!r}, try .png, .svg or .pdf")
+    write_atomic(path, lambda stream: figure.savefig(stream, format=kind))
+
+
+def _told(path: Path) -> Iterable[ClipInfo]:
+    for line, row in enumerate(read_rows(path, ("class", "segments", "seconds", "group")), 2):
+        try:
+            yield ClipInfo(row["class"], int(row["segments"]), float(row["seconds"]), row["group"])
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{path}, line {line}: {error}") from error
+
+
+def _counted(features: Path) -> Iterable[ClipInfo]:
+    for clip in list_clips(features):
+        yield ClipInfo(clip.class_name, read_shape(clip.path, AXES["features"], None)[0])
+
+
+def _spread(seconds: Sequence[float]) -> dict[str, float]:
+    return {
+        "total": sum(seconds),
+        "shortest": min(seconds),
+        "median": statistics.median(seconds),
+        "mean": statistics.fmean(seconds),
+        "longest": max(seconds),
+    }
+
+
+def _split(classes: Sequence[str], by_class: Mapping[str, int]) -> dict[str, Any]:
+    """Counts of a split, and its largest episodes: every class must offer the support and query clips of one."""
+    counts = {name: by_class.get(name, 0) for name in classes}
+    least = min(counts.values(), default=0)
+    return {
+        "classes": len(classes),
+        "clips": sum(counts.values()),
+        "missing_classes": [name for name, count in counts.items() if not count],
+        "smallest_class": min(counts, key=lambda name: (counts[name], name)) if counts else None,
+        "largest": {
+            "way": len(classes),
+            "shot": max(least - 1, 0),  # beside one query
+            "query": max(least - 1, 0),  # beside one shot
+            f"query_at_{SHOTS}_shots": max(least - SHOTS, 0),
+        },
+    }

@@ -1,0 +1,15 @@
+"""BirdCLEF 2020 (Kahl et al., 2020): a folder of mp3 files for each bird."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from fewshot_audio.data.limits import Limits
+from fewshot_audio.data.sources.folder import ClassFolders
+
+
+@dataclass(frozen=True)
+class BirdClef2020(ClassFolders):
+    """The class is the folder; pruned as MetaAudio does: first the long recordings, then the small classes."""
+
+    name: ClassVar[str] = "birdclef2020"
+    limits: ClassVar[Limits] = Limits(longest_seconds=180.0, least_clips=50)

@@ -1,0 +1,52 @@
+"""NSynth (Engel et al., 2017) in its published layout: ``nsynth-train``, ``nsynth-valid`` and ``nsynth-test``."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from fewshot_audio.data.limits import Limits
+from fewshot_audio.data.sources.base import Recording, Skipped
+from fewshot_audio.data.sources.listed import Entry, listed
+from fewshot_audio.errors import DataError
+
+PARTS = ("nsynth-train", "nsynth-valid", "nsynth-test")
+TABLE = "examples.json"
+
+
+@dataclass(frozen=True)
+class NSynth:
+    """305,979 notes of 4 s; the class is the instrument (``instrument_str``), 1006 of them over the three parts."""
+
+    root: Path
+    name: ClassVar[str] = "nsynth"
+    segment_seconds: ClassVar[float] = 4.0
+    limits: ClassVar[Limits] = Limits(exact_seconds=4.0)
+
+    def recordings(self) -> Iterator[Recording | Skipped]:
+        """Every note of every part that is there, then every other file in its ``audio/``."""
+        parts = [part for part in PARTS if (self.root / part).is_dir()]
+        if not parts:
+            raise DataError(f"{self.root} is not NSynth in its published layout: expected {', '.join(PARTS)}")
+        for part in parts:
+            table = self.root / part / TABLE
+            if not table.is_file() or not (self.root / part / "audio").is_dir():
+                raise DataError(f"{self.root / part} is not a part of NSynth: expected {TABLE} and audio/")
+            yield from listed(self.root, f"{part}/audio", _entries(table), f"{part}/{TABLE}")
+
+
+def _entries(table: Path) -> list[Entry]:
+    try:
+        notes = json.loads(table.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{table} cannot be read: {error}") from error
+    if not isinstance(notes, dict):
+        raise DataError(f"{table}: found a {type(notes).__name__}, expected an object with one entry a note")
+    entries = []
+    for name, note in sorted(notes.items()):
+        instrument = note.get("instrument_str") if isinstance(note, dict) else None
+        if not isinstance(instrument, str) or not instrument.strip():
+            raise DataError(f"{table}: note {name!r} has no instrument_str")
+        entries.append(Entry(f"{name}.wav", instrument.strip()))
+    return entries

@@ -1,0 +1,33 @@
+"""``fewshot-audio info``."""
+
+from pathlib import Path
+
+from tests.cli.conftest import Shell, read
+from tests.data.recordings import class_folders
+from tests.data.test_info import foreign
+
+
+def test_info_of_what_was_prepared(tmp_path: Path, shell: Shell) -> None:
+    source, root = class_folders(tmp_path / "source", clips=2), tmp_path / "data"
+    (source / "notes.txt").touch()
+    how = ("--segment-seconds", 0.2, "--workers", 1)
+    assert shell("prepare", "folder", "--source", source, "--data-root", root, "--name", "Mine", *how).code == 0
+    outcome = shell("info", root / "mine", "--json", tmp_path / "x.json", "--plot", tmp_path / "x.png")  # any case
+    assert outcome.code == 0, outcome.err
+    assert "15 classes, 30 clips" in outcome.out
+    assert "Lengths: 0.20 to 0.35 s" in outcome.out
+    assert "Skipped inputs: 1 not_audio" in outcome.out
+    assert read(tmp_path / "x.json")["clips"] == 30
+    assert (tmp_path / "x.png").is_file()
+
+
+def test_info_of_other_folders(tmp_path: Path, shell: Shell) -> None:
+    foreign(tmp_path)
+    outcome = shell("info", tmp_path / "theirs")
+    assert outcome.code == 0, outcome.err
+    assert "2 classes, 3 clips, 5 segments of 8 x 20" in outcome.out
+    for line in ("Lengths: unknown", "Normalisation: none", "Splits: none", "Skipped inputs: none"):
+        assert line in outcome.out
+    missing = shell("info", tmp_path / "nowhere")
+    assert missing.code == 1
+    assert "dataset 'nowhere' not found" in missing.err
