@@ -28,11 +28,12 @@ from fewshot_audio.config import (
 )
 from fewshot_audio.data.layout import DatasetFolder, find_dataset
 from fewshot_audio.data.norm import read_norm
-from fewshot_audio.data.splits import read_splits
+from fewshot_audio.data.splits import Splits, read_splits
 from fewshot_audio.data.store import SegmentStore
 from fewshot_audio.errors import ConfigError, DataError
 from fewshot_audio.evaluate import TaskScores, evaluate_phase
-from fewshot_audio.files import write_bytes, write_json
+from fewshot_audio.files import clear_leftovers, write_bytes, write_json
+from fewshot_audio.groups import check_groups
 from fewshot_audio.history import best_epoch
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, silent
@@ -82,12 +83,27 @@ def open_dataset(
         raise DataError(f"{folder.splits} names {len(absent)} classes that {folder.features} lacks: {listed}")
     counts = {phase: {name: len(store.index.by_class[name]) for name in splits[phase]} for phase in phases}
     check_classes(experiment, counts)
+    if experiment.disjoint_groups:
+        _use_groups(store, folder, splits, experiment, phases)
     known = folder.preprocessing.is_file()
     text = folder.preprocessing.read_text(encoding="utf-8") if known else ""
     preprocessing = Preprocessing.from_json(text, str(folder.preprocessing)) if known else None
     stats = read_wave_stats(folder.wave_stats) if folder.wave_stats.is_file() else None
     views = make_views(experiment, preprocessing, stats)
     return Dataset(folder, TrainingData(store, splits, views), mean, std, preprocessing)
+
+
+def _use_groups(
+    store: SegmentStore, folder: DatasetFolder, splits: Splits, experiment: ExperimentConfig, phases: Sequence[Phase]
+) -> None:
+    """Let the store know its clips' source recordings, and check that there are enough of them."""
+    if not store.read_groups(folder.clips):
+        logger.warning("disjoint_groups is true, but %s knows no source recordings: it has no effect", folder.clips)
+    groups = store.index.groups
+    if groups is not None:
+        for phase in phases:
+            by_class = {name: store.index.by_class[name] for name in splits[phase]}
+            check_groups(groups, by_class, experiment.shot(phase), experiment.query(phase), phase)
 
 
 def run_experiment(
@@ -114,6 +130,7 @@ def run_experiment(
     check_input(experiment, model, *dataset.input_shape)
     if overwrite and folder.exists():
         shutil.rmtree(folder)
+    clear_leftovers(folder)
 
     results: list[dict[str, Any]] = []
     accuracies: list[Accuracies] = []

@@ -35,3 +35,9 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON document atomically: indented, final newline, no NaN."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove temporary files that killed writes left in ``folder`` and below; nobody else may be writing there."""
+    for leftover in folder.rglob(".*.tmp"):
+        leftover.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -21,7 +22,7 @@ from fewshot_audio.config import ExperimentConfig
 from fewshot_audio.data.splits import Splits
 from fewshot_audio.data.store import SegmentStore
 from fewshot_audio.episodes import EpisodeSampler, Indices
-from fewshot_audio.errors import DataError, FewShotError
+from fewshot_audio.errors import FewShotError
 from fewshot_audio.evaluate import evaluate_phase
 from fewshot_audio.files import write_text
 from fewshot_audio.history import Row, best_epoch, finished, metrics_csv
@@ -79,6 +80,7 @@ class EpisodicTraining(pl.LightningModule):
             experiment.n_query_train,
             seed=seed,
             phase="train",
+            disjoint_groups=experiment.disjoint_groups,
         )
 
     @property
@@ -136,7 +138,9 @@ class EpisodicTraining(pl.LightningModule):
         totals = torch.stack(self.totals)
         if not totals[:, 0].isfinite().all():
             task = int((~totals[:, 0].isfinite()).nonzero()[0])
-            raise DataError(f"training diverged: the loss of epoch {self.epoch + 1}, task {task} is not finite")
+            raise FewShotError(f"training diverged: the loss of epoch {self.epoch + 1}, task {task} is not finite")
+        if not np.isfinite(scores.loss).all():
+            raise FewShotError(f"training diverged: after epoch {self.epoch + 1} the validation loss is not finite")
         loss, accuracy, contrastive, pairs = totals.double().mean(0).tolist()
         row = {
             "epoch": self.epoch + 1,

@@ -227,7 +227,8 @@ CASES: dict[str, tuple[int, dict[str, str], dict[str, Any]]] = {
 def test_loss_and_gradients_equal_the_naive_episode(
     drawn_negatives: list[Tensor], scenario: int, choice: dict[str, str], changes: dict[str, Any], relation: bool
 ) -> None:
-    experiment, network = make(scenario, {**changes, "relation_head": relation}, **choice)
+    weight = {"loss.l_param": 100.0} if choice.get("loss") == "cpl" else {}  # so that its gradients are seen
+    experiment, network = make(scenario, {**changes, **weight, "relation_head": relation}, **choice)
     network.eval()  # batch norm by its running statistics, no dropout: then one batch is the same as one by one
     support, query = episode(experiment)
     given = watch_attention(network) if network.attention is not None else []

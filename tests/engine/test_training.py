@@ -367,6 +367,16 @@ def test_an_interruption_at_any_write_is_survived(
     assert not list(tmp_path.rglob(".*.tmp"))
 
 
+def test_resuming_clears_away_what_a_killed_write_left(tiny_dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises((Interrupted, KeyboardInterrupt)):
+        run_experiment(
+            *tiny_configs(), tiny_dataset, tmp_path, progress=Interruption(lambda what, _: "embedding" in what)
+        )
+    (tmp_path / "tiny" / "run-1" / ".abcdefgh.tmp").write_bytes(b"the half of a file")
+    run_experiment(*tiny_configs(), tiny_dataset, tmp_path, resume=True)
+    assert not list(tmp_path.rglob(".*.tmp"))
+
+
 @pytest.mark.usefixtures("every_step_reports")
 def test_ctrl_c_works_again_after_an_interrupted_training(tiny_dataset: Path, tmp_path: Path) -> None:
     """Lightning switches it off meanwhile; a notebook or a server lives on after a training that was stopped."""
@@ -478,6 +488,27 @@ def test_divergence_names_epoch_and_task(
     assert not (run / "result.json").exists()
 
 
+def test_weights_that_break_in_the_last_step_are_divergence_too(
+    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loss is finite, its gradient is not; no further episode would show it."""
+    calls = 0
+
+    def diverge(*arguments: Any) -> EpisodeResult:
+        nonlocal calls
+        calls += 1
+        result = episode_loss(*arguments)
+        if calls == 2:
+            broken = result.loss + (result.loss - result.loss.detach()).sqrt()  # sqrt of 0 has no finite gradient
+            return result._replace(loss=broken)
+        return result
+
+    monkeypatch.setattr(train, "episode_loss", diverge)
+    with pytest.raises(FewShotError, match=r"diverged.*epoch 1\b"):
+        run_experiment(*tiny_configs({"num_epochs": 1}), tiny_dataset, tmp_path)
+    assert not (tmp_path / "tiny" / "run-1" / "result.json").exists()
+
+
 def test_input_is_checked_before_any_work(tiny_dataset: Path, tmp_path: Path) -> None:
     for changes in ({"n_way_test": 8}, {"n_shot_train": 11}, {"dataset_name": "absent"}, {"Hybrid.pool_dim": [3, 2]}):
         with pytest.raises(FewShotError):
@@ -499,11 +530,13 @@ def job(tiny_dataset: Path, tmp_path: Path) -> Job:
     return Job(*everything(), tiny_dataset, tmp_path / "job")
 
 
-def test_kill_9_at_random_moments_does_not_show(two_runs: tuple[Path, dict[str, Any]], job: Job) -> None:
+def test_kill_9_at_random_moments_does_not_show(
+    two_runs: tuple[Path, dict[str, Any]], tiny_dataset: Path, job: Job
+) -> None:
     work = sum(run["seconds"] for run in two_runs[1]["runs"])
     delays = [random.uniform(0, share * work) for share in (0.7, 0.3)]
     killed = [job.kill_at(after(delay)) for delay in delays]
-    job.finish()
+    run_experiment(*everything(), tiny_dataset, job.home, resume=True)
     assert outcome(job.folder) == outcome(two_runs[0]), (delays, killed)
 
 

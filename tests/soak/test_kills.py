@@ -76,7 +76,7 @@ def written(path: Path) -> int:
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
-def testing(folder: Path, number: int, seconds: float) -> Moment:
+def in_testing(folder: Path, number: int, seconds: float) -> Moment:
     """A little after a run has finished its last epoch."""
     run = folder / f"run-{number}"
 
@@ -99,12 +99,12 @@ def chosen(folder: Path, chance: random.Random) -> Iterator[Moment]:
     yield writing(folder, "weights")
     yield writing(folder, "state")
     yield writing(folder, "state", EPOCHS // 2)
-    yield testing(folder, 1, chance.uniform(0, 0.2))
+    yield in_testing(folder, 1, chance.uniform(0, 0.2))
     yield between_runs(folder)
     yield writing(folder, "state")
     yield writing(folder, "weights", EPOCHS // 2)
     yield writing(folder, "state", EPOCHS)
-    yield testing(folder, 2, chance.uniform(0, 0.2))
+    yield in_testing(folder, 2, chance.uniform(0, 0.2))
 
 
 def anywhere(seconds: float, chance: random.Random) -> Iterator[Moment]:
@@ -140,15 +140,3 @@ def test_twenty_kills_do_not_show(tiny_dataset: Path, tmp_path: Path, undisturbe
         hit, in_write = survive(job, moments)
         assert outcome(job.folder) == undisturbed.outcome, f"seed {seed}, experiment {attempt}, {hit} kills"
         kills, torn, attempt = kills + hit, torn + in_write, attempt + 1
-
-
-def test_resuming_clears_away_what_a_killed_write_left(
-    tiny_dataset: Path, tmp_path: Path, undisturbed: Undisturbed
-) -> None:
-    job = Job(*configs(), tiny_dataset, tmp_path)
-    assert job.kill_at(after(undisturbed.seconds / 4))
-    for name in (".half.tmp", ".another.tmp"):
-        (job.folder / "run-1" / name).write_bytes(b"the half of a file")
-    job.finish()
-    assert not unfinished(job.folder)
-    assert outcome(job.folder) == undisturbed.outcome
