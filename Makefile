@@ -24,7 +24,7 @@ unit: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term
 
 soak: $(VENV)/.dev
-	$(BIN)/pytest -m soak tests/soak
+	$(BIN)/pytest -m soak
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

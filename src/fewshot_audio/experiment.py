@@ -1,5 +1,6 @@
 """An experiment: checks before any work, then its runs, each trained and tested once, and their results."""
 
+import hashlib
 import io
 import logging
 import shutil
@@ -59,6 +60,15 @@ class Dataset:
     mean: float
     std: float
     preprocessing: Preprocessing | None
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the clips, their segments, the splits and the normalisation numbers."""
+        store, splits = self.data.store, self.data.splits
+        names = [splits[phase] for phase in PHASES], store.classes, store.clips, self.mean, self.std
+        digest = hashlib.sha256(repr(names).encode("utf-8", "surrogateescape"))
+        digest.update(store.class_of.tobytes() + store.index.offsets.tobytes())
+        return digest.hexdigest()
 
     @property
     def input_shape(self) -> tuple[int, int]:
@@ -173,6 +183,8 @@ def evaluate_run(
         raise DataError(
             f"{dataset.folder.path} has segments of {dataset.input_shape}, but the run was trained on {run.input_shape}"
         )
+    if dataset.fingerprint != run.dataset and experiment.dataset_name.lower() == run.experiment.dataset_name.lower():
+        logger.warning("%s has changed since the run was trained on it: are its test classes new?", dataset.folder.path)
     network = run.untrained_network() if untrained else run.trained_network()
     if untrained:
         network.set_normalization(dataset.mean, dataset.std)
@@ -189,7 +201,7 @@ def _check_folder(
     if not folder.exists():
         return
     if overwrite:
-        ours = (folder / RESULTS_FILE).exists() or any(folder.glob(f"run-*/{RUN_FILE}"))
+        ours = (folder / RESULTS_FILE).exists() or any(folder.glob(f"run-*/{EXPERIMENT_FILE}"))
         if not ours and (not folder.is_dir() or any(folder.iterdir())):
             raise ConfigError(f"{folder} is not an experiment's folder: it will not be overwritten")
         return
@@ -218,10 +230,13 @@ def _do_run(
 ) -> None:
     if (folder / RUN_FILE).exists():
         run = Run.read(folder)
+        if run.dataset != dataset.fingerprint:
+            raise DataError(f"{dataset.folder.path} has changed since {folder} was started: it cannot be resumed")
         runtime = start_runtime(experiment, run.runtime)
     else:
         runtime = start_runtime(experiment)
-        run = Run(folder, experiment, model, seed, dataset.input_shape, dataset.preprocessing, runtime.as_json())
+        shape, fingerprint = dataset.input_shape, dataset.fingerprint
+        run = Run(folder, experiment, model, seed, shape, fingerprint, dataset.preprocessing, runtime.as_json())
         run.write()
     network = run.untrained_network()
     network.set_normalization(dataset.mean, dataset.std)

@@ -29,13 +29,14 @@ RUN_FILE = "run.json"
 
 @dataclass(frozen=True)
 class Run:
-    """A run as its folder describes it."""
+    """A run as its folder describes it; ``dataset`` is the fingerprint of what it was trained on."""
 
     folder: Path
     experiment: ExperimentConfig
     model: ModelConfig
     seed: int
     input_shape: tuple[int, int]
+    dataset: str
     preprocessing: Preprocessing | None
     runtime: dict[str, Any]
 
@@ -54,6 +55,7 @@ class Run:
                 validate(ModelConfig, read_json(folder / MODEL_CONFIG_FILE), str(folder / MODEL_CONFIG_FILE)),
                 int(values["seed"]),
                 (int(mels), int(frames)),
+                str(values["dataset"]),
                 Preprocessing.of(**known) if known is not None else None,
                 dict(values["runtime"]),
             )
@@ -67,6 +69,7 @@ class Run:
         values = {
             "seed": self.seed,
             "input_shape": self.input_shape,
+            "dataset": self.dataset,
             "preprocessing": self.preprocessing.model_dump() if self.preprocessing else None,
             "runtime": self.runtime,
         }

@@ -88,7 +88,7 @@ class Bench:
     def network(self, experiment: ExperimentConfig, model: ModelConfig) -> FewShotNetwork:
         """The network that a run starts from."""
         dataset = self.open(experiment)
-        run = Run(Path(), experiment, model, experiment.seed, dataset.input_shape, dataset.preprocessing, {})
+        run = Run(Path(), experiment, model, experiment.seed, dataset.input_shape, "", dataset.preprocessing, {})
         network = run.untrained_network()
         network.set_normalization(dataset.mean, dataset.std)
         return network

@@ -5,6 +5,7 @@ import logging
 import math
 import random
 import shlex
+import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -365,6 +366,27 @@ def test_an_interruption_at_any_write_is_survived(
     run_experiment(*everything(), tiny_dataset, tmp_path, resume=True)
     assert outcome(tmp_path / "tiny") == outcome(two_runs[0])
     assert not list(tmp_path.rglob(".*.tmp"))
+
+
+@pytest.mark.usefixtures("every_step_reports")
+def test_a_changed_dataset_is_noticed(tiny_dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root, output = tmp_path / "data", tmp_path / "out"
+    shutil.copytree(tiny_dataset, root, ignore=shutil.ignore_patterns(".store"))
+    with pytest.raises((Interrupted, KeyboardInterrupt)):
+        run_experiment(*tiny_configs(), root, output, progress=Interruption(lambda what, _: "embedding" in what))
+    clip = next((root / "Tiny" / "features").glob("*/*.npy"))
+    content = clip.read_bytes()
+    clip.unlink()
+    with pytest.raises(DataError, match=r"Tiny has changed since .*run-1 was started"):
+        run_experiment(*tiny_configs(), root, output, resume=True)
+    clip.write_bytes(content)
+    run_experiment(*tiny_configs(), root, output, resume=True)
+    run = Run.read(output / "tiny" / "run-1")
+    evaluate_run(run, root, run.experiment)
+    assert "has changed" not in caplog.text
+    clip.unlink()
+    evaluate_run(run, root, run.experiment)
+    assert "has changed since the run was trained on it" in caplog.text
 
 
 def test_resuming_clears_away_what_a_killed_write_left(tiny_dataset: Path, tmp_path: Path) -> None:
