@@ -1,6 +1,6 @@
 """Preparation from 44.1 kHz wav, ours against the straightforward librosa pipeline, in one run.
 
-    python -m benchmarks.prepare [--clips 400] [--json FILE]
+    python -m benchmarks.prepare [--clips 2000] [--json FILE]
 
 The straightforward pipeline is a loop: load and resample with librosa, save as wav, load again, mel, decibels, save.
 """
@@ -52,7 +52,7 @@ def straightforward(source: Path, target: Path) -> None:
 def main() -> None:
     """Time both on the same recordings."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clips", type=int, default=400)
+    parser.add_argument("--clips", type=int, default=2000, help="2000 is the size of ESC-50")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as root:
