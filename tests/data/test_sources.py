@@ -118,6 +118,16 @@ def test_esc50_in_its_published_layout(tmp_path: Path) -> None:
     assert {item.group for item in found.values() if item.class_name == "sound_01"} == {"1010", "1011"}
 
 
+def test_esc50_clips_of_fold_0_come_from_unknown_recordings(tmp_path: Path) -> None:
+    root = esc50(tmp_path / "esc", classes=1, clips=2)
+    table = root / "meta" / "esc50.csv"
+    header, first, second = table.read_text().splitlines()
+    cells = second.split(",")
+    table.write_text("\n".join([header, first, ",".join([cells[0], "0", *cells[2:]])]) + "\n")
+    found, _ = enumerate_source(Esc50(root))
+    assert [recording.group for recording in found] == ["1000", ""]
+
+
 def test_esc50_prefers_the_file_that_the_csv_names(tmp_path: Path) -> None:
     root = esc50(tmp_path / "esc", classes=1, clips=1)
     write(root / "audio" / "1-1000-A-0.wav")
