@@ -125,7 +125,7 @@ def test_esc50_clips_of_fold_0_come_from_unknown_recordings(tmp_path: Path) -> N
     cells = second.split(",")
     table.write_text("\n".join([header, first, ",".join([cells[0], "0", *cells[2:]])]) + "\n")
     found, _ = enumerate_source(Esc50(root))
-    assert [recording.group for recording in found] == ["1000", ""]
+    assert [recording.group for recording in found.values()] == ["1000", ""]
 
 
 def test_esc50_prefers_the_file_that_the_csv_names(tmp_path: Path) -> None:
