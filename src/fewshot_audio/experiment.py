@@ -40,7 +40,7 @@ from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.results import Accuracies, summarize_runs, summarize_tasks
 from fewshot_audio.runs import RUN_FILE, Run, versions
-from fewshot_audio.runtime import Runtime, start_runtime
+from fewshot_audio.runtime import Runtime, resolve_device, start_runtime
 from fewshot_audio.train import TrainingData, train_run
 from fewshot_audio.views import make_views
 
@@ -135,7 +135,7 @@ def run_experiment(
         logger.warning(warning)
     folder = output_root / experiment.experiment_folder
     _check_folder(folder, experiment, model, resume=resume, overwrite=overwrite)
-    start_runtime(experiment)
+    resolve_device(experiment.device, experiment.gpu_index)  # refuses a missing GPU; each run sets itself up
     dataset = open_dataset(data_root, experiment, progress)
     check_input(experiment, model, *dataset.input_shape)
     if overwrite and folder.exists():

@@ -7,7 +7,6 @@ when the archive is opened (zip and gzip carry checks of their own), but another
 from dataclasses import dataclass
 from typing import Literal
 
-GB = 10**9
 MB = 10**6
 
 
