@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -23,11 +23,63 @@ from fewshot_audio.vote import vote
 TASK_BUDGET = 2**24  # numbers held at once while a chunk of tasks is scored
 
 
+class Answers(NamedTuple):
+    """Every query's answer, each (tasks, way, n_query): ``truth`` and ``answer`` are classes of the split.
+
+    ``probability`` is the answer's: the mean over the clip's rows of the softmax of their scores.
+    """
+
+    clip: Indices
+    truth: Indices
+    answer: Indices
+    probability: NDArray[np.float32]
+
+
 class TaskScores(NamedTuple):
-    """Accuracy and loss of each task, float64 (tasks,)."""
+    """Accuracy and loss of each task, float64 (tasks,), and the answers of its queries."""
 
     accuracy: NDArray[np.float64]
     loss: NDArray[np.float64]
+    answers: Answers
+
+
+class System(Protocol):
+    """What is tested: it embeds segments, and scores the rows of queries by those of the support."""
+
+    def embed(self, segments: Indices, progress: Progress) -> Embeddings:
+        """Embed sorted segments of the store."""
+
+    def scores(self, support: Tensor, queries: Tensor) -> Tensor:
+        """Shape: support (tasks, way, rows, width), queries (tasks, rows, width) -> (tasks, rows, way)."""
+
+
+@dataclass(frozen=True)
+class NetworkSystem:
+    """A network: its embeddings, and its scores against the prototypes."""
+
+    network: FewShotNetwork
+    experiment: ExperimentConfig
+    store: SegmentStore
+    maker: ViewMaker
+    phase: Phase
+    seed: int
+
+    def embed(self, segments: Indices, progress: Progress) -> Embeddings:
+        """Embed as the phase asks."""
+        return embed_segments(
+            self.network,
+            self.experiment,
+            self.store,
+            self.maker,
+            segments,
+            self.phase,
+            seed=self.seed,
+            progress=progress,
+        )
+
+    def scores(self, support: Tensor, queries: Tensor) -> Tensor:
+        """Score against the mean of each class's rows."""
+        return self.network.score(prototypes(support), queries)
 
 
 def evaluate_phase(
@@ -42,42 +94,64 @@ def evaluate_phase(
     tasks: int,
     progress: Progress = silent,
 ) -> TaskScores:
-    """Evaluate the network on ``tasks`` episodes of a split's ``classes``; its mode is restored afterwards.
-
-    Tasks depend on ``seed`` and ``phase`` only. In testing a clip's answer is the vote over its rows (segments, with
-    ``multi_segm``, and views); in validation every row counts by itself.
-    """
-    way, shot, n_query = experiment.way(phase), experiment.shot(phase), experiment.query(phase)
-    apart = experiment.disjoint_groups
-    sampler = EpisodeSampler(store.index, classes, way, shot, n_query, seed=seed, phase=phase, disjoint_groups=apart)
-    episodes = [sampler.episode(0, task) for task in range(tasks)]
-    queries = QuerySegments.of(store.index, episodes, whole_clips=phase == "test" and experiment.multi_segm)
-    support = np.stack([episode.support for episode in episodes])
-    segments = np.union1d(support, queries.segments)
+    """Evaluate the network on ``tasks`` episodes of a split's ``classes``; its mode is restored afterwards."""
+    system = NetworkSystem(network, experiment, store, maker, phase, seed)
     was_training = network.training
     network.eval()
     try:
-        with torch.no_grad():
-            embeddings = embed_segments(
-                network, experiment, store, maker, segments, phase, seed=seed, progress=progress
-            )
-            scorer = _Scorer(network, experiment, phase, embeddings)
-            rows = queries.segments[0].size * embeddings.rows.shape[2]
-            chunk = max(
-                1, TASK_BUDGET // (rows * embeddings.rows.shape[3] * (2 * way if network.relation else way + 1))
-            )
-            parts = []
-            for start in range(0, tasks, chunk):
-                part = slice(start, min(start + chunk, tasks))
-                draws = [
-                    _choose_draws(embeddings, seed, phase, task, way, shot, n_query)
-                    for task in range(part.start, part.stop)
-                ]
-                support_draws, query_draws = (np.stack(chosen) for chosen in zip(*draws, strict=True))
-                parts.append(scorer.score(support[part], support_draws, queries[part], query_draws))
+        return evaluate_system(
+            system, experiment, store.index, classes, phase, seed=seed, tasks=tasks, progress=progress
+        )
     finally:
         network.train(was_training)
-    return TaskScores(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+
+
+def evaluate_system(
+    system: System,
+    experiment: ExperimentConfig,
+    index: ClipIndex,
+    classes: Sequence[str],
+    phase: Phase,
+    *,
+    seed: int,
+    tasks: int,
+    progress: Progress = silent,
+) -> TaskScores:
+    """Evaluate any system on the tasks of ``phase``, which depend on ``seed`` and ``phase`` only.
+
+    In testing a clip's answer is the vote over its rows (segments, with ``multi_segm``, and views); in validation
+    every row counts by itself, and a clip's first row is its answer.
+    """
+    way, shot, n_query = experiment.way(phase), experiment.shot(phase), experiment.query(phase)
+    apart = experiment.disjoint_groups
+    sampler = EpisodeSampler(index, classes, way, shot, n_query, seed=seed, phase=phase, disjoint_groups=apart)
+    episodes = [sampler.episode(0, task) for task in range(tasks)]
+    queries = QuerySegments.of(index, episodes, whole_clips=phase == "test" and experiment.multi_segm)
+    support = np.stack([episode.support for episode in episodes])
+    parts = []
+    with torch.no_grad():
+        embeddings = system.embed(np.union1d(support, queries.segments), progress)
+        scorer = _Scorer(system, experiment, phase, embeddings)
+        # A relation head holds prototype and query side by side.
+        width = embeddings.rows.shape[3] * (2 * way if experiment.relation_head else way + 1)
+        chunk = max(1, TASK_BUDGET // (queries.segments[0].size * embeddings.rows.shape[2] * width))
+        for start in range(0, tasks, chunk):
+            part = slice(start, min(start + chunk, tasks))
+            draws = [
+                _choose_draws(embeddings, seed, phase, task, way, shot, n_query)
+                for task in range(part.start, part.stop)
+            ]
+            support_draws, query_draws = (np.stack(chosen) for chosen in zip(*draws, strict=True))
+            parts.append(scorer.score(support[part], support_draws, queries[part], query_draws))
+    scored = _Scores(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+    labels = np.stack([episode.classes for episode in episodes])
+    answers = Answers(
+        clip=np.stack([episode.query_clips for episode in episodes]),
+        truth=np.repeat(labels[..., None], n_query, axis=-1),
+        answer=np.take_along_axis(labels, scored.answer.reshape(tasks, -1), axis=1).reshape(scored.answer.shape),
+        probability=scored.probability,
+    )
+    return TaskScores(scored.accuracy, scored.loss, answers)
 
 
 @dataclass(frozen=True)
@@ -113,32 +187,46 @@ def _choose_draws(
     return random.integers(draws, size=(way, shot)), random.integers(draws, size=(way, n_query))
 
 
+class _Scores(NamedTuple):
+    """Of each task (tasks,) its accuracy and loss; of each query (tasks, way, n_query) its label and probability."""
+
+    accuracy: NDArray[np.float64]
+    loss: NDArray[np.float64]
+    answer: Indices
+    probability: NDArray[np.float32]
+
+
 @dataclass(frozen=True)
 class _Scorer:
-    network: FewShotNetwork
+    system: System
     experiment: ExperimentConfig
     phase: Phase
     embeddings: Embeddings
 
-    def score(self, support: Indices, support_draws: Indices, query: QuerySegments, query_draws: Indices) -> TaskScores:
+    def score(self, support: Indices, support_draws: Indices, query: QuerySegments, query_draws: Indices) -> _Scores:
         """Score a chunk of tasks. Shape: support (tasks, way, shot), draws alike, query_draws (tasks, way, n_query)."""
-        centres = prototypes(self.embeddings.take(support, support_draws).flatten(2, 3))  # (tasks, way, width)
+        support_rows = self.embeddings.take(support, support_draws).flatten(2, 3)  # (tasks, way, rows, width)
         rows = self.embeddings.take(
             query.segments, query_draws[..., None]
         )  # (tasks, way, n_query, longest, rows, width)
         tasks, way, n_query = rows.shape[:3]
-        scores = self.network.score(centres, rows.flatten(1, 4)).view(tasks, way, n_query, -1, way)
+        scores = self.system.scores(support_rows, rows.flatten(1, 4)).view(tasks, way, n_query, -1, way)
         present = torch.from_numpy(query.present).to(scores.device)
         valid = present.unsqueeze(-1).expand(*present.shape, rows.shape[-2]).flatten(3)  # (tasks, way, n_query, rows)
         labels = torch.arange(way, device=scores.device).view(1, way, 1)
         if self.phase == "test":
-            right = vote(scores, valid, self.experiment.tie_strategy) == labels
+            answer = vote(scores, valid, self.experiment.tie_strategy)
+            right = answer == labels
         else:
-            right = scores.argmax(-1) == labels.unsqueeze(-1)
+            ballots = scores.argmax(-1)
+            answer, right = ballots[..., 0], ballots == labels.unsqueeze(-1)
+        weight = valid / valid.sum(-1, keepdim=True)
+        posterior = (scores.softmax(-1) * weight.unsqueeze(-1)).sum(-2)
+        probability = posterior.gather(-1, answer.unsqueeze(-1)).squeeze(-1)
         accuracy = right.double().flatten(1).mean(1)
-        loss = _row_losses(scores, labels.unsqueeze(-1), relation=self.network.relation is not None)
+        loss = _row_losses(scores, labels.unsqueeze(-1), relation=self.experiment.relation_head)
         loss = (loss * valid).double().flatten(1).sum(1) / valid.flatten(1).sum(1)
-        return TaskScores(accuracy.cpu().numpy(), loss.cpu().numpy())
+        return _Scores(*(value.cpu().numpy() for value in (accuracy, loss, answer, probability)))
 
 
 def _row_losses(scores: Tensor, labels: Tensor, *, relation: bool) -> Tensor:

@@ -15,6 +15,7 @@ import torch
 
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.wave_stats import read_wave_stats
+from fewshot_audio.baselines import BASELINES
 from fewshot_audio.config import (
     EXPERIMENT_FILE,
     MODEL_CONFIG_FILE,
@@ -32,7 +33,7 @@ from fewshot_audio.data.norm import read_norm
 from fewshot_audio.data.splits import Splits, read_splits
 from fewshot_audio.data.store import SegmentStore
 from fewshot_audio.errors import ConfigError, DataError
-from fewshot_audio.evaluate import TaskScores, evaluate_phase
+from fewshot_audio.evaluate import NetworkSystem, TaskScores, evaluate_phase, evaluate_system
 from fewshot_audio.files import clear_leftovers, write_bytes, write_json
 from fewshot_audio.groups import check_groups
 from fewshot_audio.history import best_epoch
@@ -47,6 +48,7 @@ from fewshot_audio.views import make_views
 logger = logging.getLogger(__name__)
 
 RESULT_FILE, ACCURACIES_FILE, RESULTS_FILE = "result.json", "test_accuracies.npy", "results.json"
+SYSTEMS = ("network", "untrained", *BASELINES)  # what evaluate_run can test
 # A resumed experiment may be given these anew: they change where and how long it runs, not a run's numbers.
 RESUMABLE_KEYS = {"num_runs", "data_root", "device", "gpu_index"}
 
@@ -165,13 +167,26 @@ def run_experiment(
 
 
 def evaluate_run(
-    run: Run, data_root: Path, experiment: ExperimentConfig, *, untrained: bool = False, progress: Progress = silent
+    run: Run, data_root: Path, experiment: ExperimentConfig, *, system: str = "network", progress: Progress = silent
 ) -> dict[str, Any]:
-    """Test a run's network on the test tasks of ``experiment`` (its own config, or one with other episodes).
+    """Test a run's network, or a baseline, on the test tasks of ``experiment``; see ``examine_run``.
 
-    With ``untrained`` the network has the weights that the run started from. Returns what ``test`` holds in
-    ``results.json``, and the dataset's name.
+    Returns what ``test`` holds in ``results.json``, and the dataset's name.
     """
+    dataset, scores = examine_run(run, data_root, experiment, system=system, progress=progress)
+    return {**_summary(scores, experiment), "dataset": dataset.folder.name}
+
+
+def examine_run(
+    run: Run, data_root: Path, experiment: ExperimentConfig, *, system: str = "network", progress: Progress = silent
+) -> tuple[Dataset, TaskScores]:
+    """Test on the tasks of ``experiment`` (the run's own config, or one with other episodes) and return every answer.
+
+    ``system`` is "network", "untrained" (the weights that the run started from) or a baseline of ``baselines``.
+    Raises DataError where the dataset does not fit the run.
+    """
+    if system not in SYSTEMS:
+        raise ConfigError(f"system {system!r}: expected one of {', '.join(SYSTEMS)}")
     runtime = start_runtime(experiment)
     dataset = open_dataset(data_root, experiment, progress, phases=("test",))
     if run.preprocessing and dataset.preprocessing and run.preprocessing != dataset.preprocessing:
@@ -185,11 +200,10 @@ def evaluate_run(
         )
     if dataset.fingerprint != run.dataset and experiment.dataset_name.lower() == run.experiment.dataset_name.lower():
         logger.warning("%s has changed since the run was trained on it: are its test classes new?", dataset.folder.path)
-    network = run.untrained_network() if untrained else run.trained_network()
-    if untrained:
+    network = run.untrained_network() if system == "untrained" else run.trained_network()
+    if system == "untrained":
         network.set_normalization(dataset.mean, dataset.std)
-    scores = _test(network, experiment, dataset, runtime, progress)
-    return {**_summary(scores, experiment), "dataset": dataset.folder.name}
+    return dataset, _test(network, experiment, dataset, runtime, progress, system)
 
 
 def _check_folder(
@@ -266,19 +280,40 @@ def _do_run(
 
 
 def _test(
-    network: FewShotNetwork, experiment: ExperimentConfig, dataset: Dataset, runtime: Runtime, progress: Progress
+    network: FewShotNetwork,
+    experiment: ExperimentConfig,
+    dataset: Dataset,
+    runtime: Runtime,
+    progress: Progress,
+    system: str = "network",
 ) -> TaskScores:
     network.set_precision("fp32")  # whatever training used, reported numbers are computed in full
     network.to(torch.device(runtime.device))
-    return evaluate_phase(
-        network,
-        experiment,
-        dataset.data.store,
-        dataset.data.views,
-        dataset.data.splits.test,
+    data, seed, tasks = dataset.data, experiment.test_seed, experiment.n_testing_tasks
+    if system not in BASELINES:
+        return evaluate_phase(
+            network,
+            experiment,
+            data.store,
+            data.views,
+            data.splits.test,
+            "test",
+            seed=seed,
+            tasks=tasks,
+            progress=progress,
+        )
+    by_class, offsets = data.store.index.by_class, data.store.index.offsets
+    training = np.sort(offsets[np.concatenate([by_class[name] for name in data.splits.train])])  # first segments
+    trained = NetworkSystem(network.eval(), experiment, data.store, data.views, "test", seed)
+    by_distance = experiment.model_copy(update={"relation_head": False})
+    return evaluate_system(
+        BASELINES[system](trained, training),
+        by_distance,
+        data.store.index,
+        data.splits.test,
         "test",
-        seed=experiment.test_seed,
-        tasks=experiment.n_testing_tasks,
+        seed=seed,
+        tasks=tasks,
         progress=progress,
     )
 

@@ -38,7 +38,7 @@ def demo(output: Annotated[Path, typer.Option(help="Folder for everything the de
     )
     run = Run.read(experiments / json.loads(SETTINGS[-1].partition("=")[2]) / "run-1")
     with progress_bar() as progress:
-        untrained = evaluate_run(run, data, run.experiment, untrained=True, progress=progress)
+        untrained = evaluate_run(run, data, run.experiment, system="untrained", progress=progress)
     trained = results["runs"][0]["test"]
     rows = [
         ("untrained", percent(untrained["accuracy"], untrained["ci95"])),

@@ -1,5 +1,6 @@
 """``fewshot-audio evaluate``: test a trained run again, on its own tasks or on others."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,15 @@ import typer
 
 from fewshot_audio.cli.app import app, percent, progress_bar, say
 from fewshot_audio.cli.train import default_data_root
+from fewshot_audio.errors import ConfigError
+
+
+class Baseline(StrEnum):
+    """``baselines.BASELINES``, spelled out: the command line loads no torch to know them."""
+
+    log_mel = "log-mel"
+    simpleshot = "simpleshot"
+    linear_probe = "linear-probe"
 
 
 @app.command()
@@ -20,6 +30,9 @@ def evaluate(
     dataset: Annotated[str | None, typer.Option(help="Another dataset's test classes.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
     untrained: Annotated[bool, typer.Option("--untrained", help="The weights that the run started from.")] = False,
+    baseline: Annotated[
+        Baseline | None, typer.Option(help="A baseline instead: of log-mel statistics, or on the trained encoder.")
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the numbers there too.")] = None,
 ) -> None:
     """Test a run's network on test tasks."""
@@ -37,14 +50,17 @@ def evaluate(
         "dataset_name": dataset,
         "device": device,
     }
+    if untrained and baseline:
+        raise ConfigError("--untrained and --baseline: choose one")
+    system = "untrained" if untrained else baseline.value if baseline else "network"
     changes = {key: value for key, value in given.items() if value is not None}
     experiment = validate(ExperimentConfig, run.experiment.model_dump() | changes, "evaluate")
     root = data_root or Path(experiment.data_root or default_data_root)
     with progress_bar() as progress:
-        result = evaluate_run(run, root, experiment, untrained=untrained, progress=progress)
+        result = evaluate_run(run, root, experiment, system=system, progress=progress)
     if json_file:
         write_json(json_file, result)
-    state = "untrained" if untrained else "trained"
+    state = {"network": "trained"}.get(system, system)
     say(
         f"{result['dataset']}: {result['n_way']}-way {result['n_shot']}-shot, {result['tasks']} tasks of "
         f"{result['n_query']} queries per class, {state}: {percent(result['accuracy'], result['ci95'])}",
