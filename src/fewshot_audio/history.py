@@ -3,9 +3,11 @@
 import csv
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TypeAlias
 
 from fewshot_audio.config import ExperimentConfig
+from fewshot_audio.errors import DataError
 
 Row: TypeAlias = dict[str, float]
 
@@ -29,3 +31,12 @@ def metrics_csv(history: Sequence[Row]) -> str:
     writer.writeheader()
     writer.writerows(history)
     return text.getvalue()
+
+
+def read_metrics(path: Path) -> list[Row]:
+    """Read the rows back. Raises DataError for a file that is missing or not as ``metrics_csv`` writes it."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{path}: not readable as metrics ({error})") from error

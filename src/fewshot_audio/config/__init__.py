@@ -3,7 +3,14 @@
 from fewshot_audio.config.augmentation import SpecAugParams, WaveAugParams
 from fewshot_audio.config.checks import PHASES, check_classes, check_configs, check_input
 from fewshot_audio.config.experiment import ExperimentConfig, Phase
-from fewshot_audio.config.load import EXPERIMENT_FILE, MODEL_CONFIG_FILE, read_configs, read_json, validate
+from fewshot_audio.config.load import (
+    EXPERIMENT_FILE,
+    MODEL_CONFIG_FILE,
+    override_configs,
+    read_configs,
+    read_json,
+    validate,
+)
 from fewshot_audio.config.model import ModelConfig
 
 __all__ = [
@@ -18,6 +25,7 @@ __all__ = [
     "check_classes",
     "check_configs",
     "check_input",
+    "override_configs",
     "read_configs",
     "read_json",
     "validate",

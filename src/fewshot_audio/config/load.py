@@ -26,12 +26,16 @@ def read_configs(experiment: Path, model: Path, overrides: Sequence[str] = ()) -
     Raises ConfigError with every problem found, one a line.
     """
     values = {"experiment": read_json(experiment), "model": read_json(model)}
+    return override_configs(values, overrides, str(experiment), str(model))
+
+
+def override_configs(
+    values: dict[str, dict[str, Any]], overrides: Sequence[str], experiment: str, model: str
+) -> tuple[ExperimentConfig, ModelConfig]:
+    """Apply overrides to the ``values`` of "experiment" and "model" and validate; the last two name them in errors."""
     for override in overrides:
         _apply(override, values)
-    return (
-        validate(ExperimentConfig, values["experiment"], str(experiment)),
-        validate(ModelConfig, values["model"], str(model)),
-    )
+    return validate(ExperimentConfig, values["experiment"], experiment), validate(ModelConfig, values["model"], model)
 
 
 def read_experiment(experiment: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:

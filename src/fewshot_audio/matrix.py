@@ -1,0 +1,56 @@
+"""The matrix of experiments dataset x scenario x loss x encoder, and how much of each a budget allows."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fewshot_audio.config import ExperimentConfig, ModelConfig, override_configs
+from fewshot_audio.config.presets import scenario_configs
+
+Loss = Literal["cpl", "angular"]
+Encoder = Literal["CNN", "Hybrid"]
+
+DATASETS = ("ESC-50-master", "nsynth", "FSD2018", "BirdClef", "VoxCeleb")
+SYSTEMS = ("1", "2", "3", "4-cpl", "4-angular", "5-cpl", "5-angular")
+NAMES = {
+    "1": "1 plain",
+    "2": "2 enrichment",
+    "3": "3 attention",
+    "4-cpl": "4 CPL",
+    "4-angular": "4 angular",
+    "5-cpl": "5 attention + CPL",
+    "5-angular": "5 attention + angular",
+}
+
+# Changes of the published protocol. "quick": five systems of one dataset within an hour on two cores.
+BUDGETS: dict[str, dict[str, Any]] = {
+    "published": {},
+    "quick": {"num_runs": 1, "num_epochs": 40, "n_training_tasks": 40, "n_validation_tasks": 100},
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One experiment of the matrix. ``system`` is one of ``SYSTEMS``: a scenario with its loss."""
+
+    dataset: str
+    system: str
+    encoder: Encoder
+
+    def configs(self, budget: str, overrides: Sequence[str] = ()) -> tuple[ExperimentConfig, ModelConfig]:
+        """The pair of configs; ``overrides`` (``key.sub=value``) come on top of the budget's."""
+        scenario, _, loss = self.system.partition("-")
+        chosen: Loss = "angular" if loss == "angular" else "cpl"
+        experiment, model = scenario_configs(self.dataset, int(scenario), chosen, self.encoder)
+        folder = f"{self.dataset}_{self.system}_{self.encoder}_{budget}"
+        changed = experiment.model_dump() | BUDGETS[budget] | {"experiment_folder": folder}
+        title = f"{self.dataset} {self.system}"
+        return override_configs({"experiment": changed, "model": model.model_dump()}, overrides, title, title)
+
+
+def cells(datasets: Sequence[str], systems: Sequence[str], encoders: Sequence[Encoder]) -> Iterator[Cell]:
+    """All cells, dataset by dataset."""
+    for dataset in datasets:
+        for encoder in encoders:
+            for system in systems:
+                yield Cell(dataset, system, encoder)
