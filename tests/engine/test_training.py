@@ -226,7 +226,7 @@ def test_the_untrained_network_is_where_the_run_started(
         return evaluate_phase(network, *arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr("fewshot_audio.experiment.evaluate_phase", spy)
-    evaluate_run(run, tiny_dataset, run.experiment, untrained=True)
+    evaluate_run(run, tiny_dataset, run.experiment, system="untrained")
     evaluate_run(run, tiny_dataset, run.experiment)
     start, end = run.untrained_network().state_dict(), run.trained_network().state_dict()
     learnt = [name for name in start if not name.startswith("norm_")]
