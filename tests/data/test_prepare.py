@@ -1,6 +1,8 @@
 """Preparation: what lands on disk, and that every input is accounted for."""
 
 import os
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -102,6 +104,11 @@ def test_the_number_of_workers_does_not_show(tmp_path: Path, folder: DatasetFold
     run(source, alone, waveforms=True)
     run(source, folder, waveforms=True, workers=2)
     assert contents(folder) == contents(alone)
+
+
+def test_workers_start_without_torch() -> None:
+    code = "import sys, fewshot_audio.data.prepare; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 # Inputs that cannot be used

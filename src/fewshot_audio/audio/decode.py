@@ -87,14 +87,18 @@ def _mono_blocks(sound: soundfile.SoundFile, span: Span | None) -> Iterator[Samp
     """Yield the mean of the channels, block by block."""
     size = max(1, BLOCK_SAMPLES // sound.channels)
     position, end = _frames(sound, span)
+    small = sound.subtype == "PCM_16"
     try:
         if position:
             sound.seek(position)
         while end is None or position < end:
-            block: Samples = sound.read(size if end is None else min(size, end - position), "float32", always_2d=True)
+            count = size if end is None else min(size, end - position)
+            block = sound.read(count, "int16" if small else "float32", always_2d=True)
             if not len(block):
                 break
             mono = _mean_of_channels(block)
+            if small:
+                mono *= 1 / 32768  # exact: what libsndfile does as well, but sample by sample
             if not np.isfinite(mono).all():
                 where = f"frames {position} to {position + len(mono)}"
                 raise Rejected(Reason.NON_FINITE, f"NaN or infinite samples in {where}")
@@ -107,12 +111,13 @@ def _mono_blocks(sound: soundfile.SoundFile, span: Span | None) -> Iterator[Samp
         raise Rejected(Reason.DAMAGED, f"only {position} of {sound.frames} frames could be read")
 
 
-def _mean_of_channels(block: Samples) -> Samples:
+def _mean_of_channels(block: np.ndarray[tuple[int, int], np.dtype[np.int16 | np.float32]]) -> Samples:
     """Shape: (frames, channels) -> (frames,). By columns: numpy's mean over a short last axis is slow."""
-    mono = block[:, 0].copy()
-    for channel in range(1, block.shape[1]):
-        mono += block[:, channel]
-    mono /= block.shape[1]
+    samples = block.astype(np.float32, copy=False)
+    mono = samples[:, 0].copy()
+    for channel in range(1, samples.shape[1]):
+        mono += samples[:, channel]
+    mono /= samples.shape[1]
     return mono
 
 

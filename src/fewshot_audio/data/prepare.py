@@ -25,7 +25,7 @@ from fewshot_audio.errors import DataError
 from fewshot_audio.files import write_text
 from fewshot_audio.progress import Progress, silent
 
-FORMAT = 2
+FORMAT = 3  # to be raised whenever the same recording gives other bits
 LOCK = ".prepare.lock"
 
 

@@ -2,14 +2,13 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import joblib
 import numpy as np
-import torch
 
+from fewshot_audio.allocator import keep_pages
 from fewshot_audio.audio.decode import Samples
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.rejection import Rejected
@@ -82,12 +81,12 @@ def _run(
 
 
 def _prepare_chunk(tasks: Sequence[Task], job: Job, owner: int | None) -> list[Clip | Skipped]:
+    keep_pages()
     outcomes = []
-    with _single_thread():
-        for task in tasks:
-            if owner is not None and owner not in (os.getpid(), os.getppid()):
-                os._exit(1)  # the owner was killed: nobody waits for this, and somebody may have started again
-            outcomes.append(_prepare_clip(task, job))
+    for task in tasks:
+        if owner is not None and owner not in (os.getpid(), os.getppid()):
+            os._exit(1)  # the owner was killed: nobody waits for this, and somebody may have started again
+        outcomes.append(_prepare_clip(task, job))
     return outcomes
 
 
@@ -117,14 +116,3 @@ def _prepare_clip(task: Task, job: Job) -> Clip | Skipped:
 
 def _save(path: Path, array: Samples) -> None:
     write_atomic(path, lambda stream: np.save(stream, array, allow_pickle=False))
-
-
-@contextmanager
-def _single_thread() -> Iterator[None]:
-    """One torch thread a worker: cores are shared by clips, and sums come out the same for any number of workers."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
