@@ -305,6 +305,19 @@ def test_a_read_only_folder_is_packed_into_the_users_cache(read_only: DatasetFol
     assert packing.times == 1
 
 
+def test_a_read_only_folder_with_its_store_inside_is_used_as_it_is(
+    folder: DatasetFolder, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    SegmentStore.open(folder)
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    packing = Packing()
+    store = SegmentStore.open(folder, progress=packing)
+    check(store, CLIPS)
+    assert folder.path / ".store" in Path(str(store.segments.filename)).parents
+    assert packing.times == 0
+    assert not cache.exists()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the cache folder is named by XDG_CACHE_HOME on Linux only")
 def test_two_read_only_folders_of_one_name_do_not_meet_in_the_cache(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch

@@ -26,6 +26,7 @@ from fewshot_audio.progress import Progress, silent
 Segments: TypeAlias = NDArray[np.float32]
 
 FORMAT = 1
+STORE = ".store"  # in the dataset folder
 AXES = {"features": ("mels", "frames"), "waveforms": ("samples",)}  # of one segment
 
 
@@ -92,7 +93,8 @@ class SegmentStore:
     ) -> "SegmentStore":
         """Open the store of ``folder``'s features or waveforms; packed first where it is missing or the folder changed.
 
-        The packed files lie in the dataset folder's ``.store``, or in the user's cache where that cannot be written.
+        The packed files lie in the dataset folder's ``.store``, or in the user's cache where they are missing there and
+        it cannot be written.
         Two processes may start at once: one packs, the other waits. Raises DataError for a folder without features
         and for arrays that do not fit together, naming the file.
         """
@@ -108,11 +110,14 @@ class SegmentStore:
             digest.update(
                 f"{clip.class_name}\0{clip.name}\0{clip.size}\0{clip.modified}\n".encode("utf-8", "surrogateescape")
             )
-        home = _home(folder.path) / kind
-        home.mkdir(exist_ok=True)
-        packed = home / digest.hexdigest()[:20]
+        place = Path(kind) / digest.hexdigest()[:20]
+        packed = folder.path / STORE / place
+        if packed.is_dir():  # whether the dataset can be written or not
+            return cls._read(packed)
+        packed = _home(folder.path) / place
+        packed.parent.mkdir(exist_ok=True)
         if not packed.is_dir():
-            with FileLock(home / "lock"):
+            with FileLock(packed.parent / "lock"):
                 if not packed.is_dir():
                     _pack(clips, packed, AXES[kind], progress)
         return cls._read(packed)
@@ -127,7 +132,7 @@ class SegmentStore:
 
 
 def _home(folder: Path) -> Path:
-    inside = folder / ".store"
+    inside = folder / STORE
     try:
         inside.mkdir(exist_ok=True)
         if os.access(inside, os.W_OK):
