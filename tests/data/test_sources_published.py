@@ -13,7 +13,7 @@ import soundfile
 from fewshot_audio.audio.rejection import Reason, Rejected
 from fewshot_audio.data import resume
 from fewshot_audio.data.layout import DatasetFolder
-from fewshot_audio.data.limits import Limits
+from fewshot_audio.data.limits import Count, Limits, PartCounts
 from fewshot_audio.data.sources.base import AudioFile, Recording, Skipped, Source
 from fewshot_audio.data.sources.birdclef2020 import BirdClef2020
 from fewshot_audio.data.sources.folder import ClassFolders
@@ -100,10 +100,7 @@ def test_birdclef2020_is_pruned_clips_first_then_classes(tmp_path: Path) -> None
     assert report.skipped == {"too_long": 10, "small_class": 1}
     assert "Avis exemplum9_Example bird 9" not in report.splits.classes
     notes = "\n".join(report.notes)
-    assert (
-        "all recordings: 47 of 10 classes found (1 with fewer than 3), 37 of 10 classes usable (1 with fewer" in notes
-    )
-    assert "36 of 9 classes kept" in notes
+    assert report.parts[0] == PartCounts("all", Count(47, 10, 1), Count(37, 10, 1), Count(36, 9, 0))
     assert "1 classes are in no split, having fewer than 3 usable clips: Avis exemplum9_Example bird 9 (1)" in notes
     assert run(source, folder, limits=limits, way=3).reused == 36
     everything = run(source, folder, way=3)  # without limits
@@ -120,15 +117,12 @@ def test_voxceleb1_counts_by_split_before_and_after(tmp_path: Path) -> None:
     report = run(VoxCeleb1(root), DatasetFolder(tmp_path / "x"), limits=limits, splits_file=given)
     assert report.splits == Splits(("id10000",), ("id10002",), ("id10003",))
     assert report.skipped == {"empty": 6, "small_class": 3}
-    step = "of {} classes {} ({} with fewer than 4)"
-    everything = f"21 {step.format(5, 'found', 1)}, 15 {step.format(4, 'usable', 1)}; 12 of 3 classes kept"
-    train = f"10 {step.format(2, 'found', 0)}, 7 {step.format(2, 'usable', 1)}; 4 of 1 classes kept"
-    validation = f"5 {step.format(1, 'found', 0)}, 4 {step.format(1, 'usable', 0)}; 4 of 1 classes kept"
-    test = f"6 {step.format(2, 'found', 1)}, 4 {step.format(1, 'usable', 0)}; 4 of 1 classes kept"
-    parts = {"all": everything, "train": train, "validation": validation, "test": test}
-    assert [note for note in report.notes if " recordings: " in note] == [
-        f"{part} recordings: {counts}" for part, counts in parts.items()
-    ]
+    assert report.parts == (
+        PartCounts("all", Count(21, 5, 1), Count(15, 4, 1), Count(12, 3, 0)),
+        PartCounts("train", Count(10, 2, 0), Count(7, 2, 1), Count(4, 1, 0)),
+        PartCounts("validation", Count(5, 1, 0), Count(4, 1, 0), Count(4, 1, 0)),
+        PartCounts("test", Count(6, 2, 1), Count(4, 1, 0), Count(4, 1, 0)),
+    )
     assert any("fewer than 4 usable clips: id10001 (3), id10004 (0)" in note for note in report.notes)
     assert any("not found: id9" in note for note in report.notes)
 
@@ -138,12 +132,13 @@ def test_voxceleb1_counts_by_split_that_was_made_by_seed(tmp_path: Path) -> None
     for clip in ("00002.wav", "00003.wav"):
         next((root / "wav" / "id10005").rglob(clip)).write_bytes(b"")
     report = run(VoxCeleb1(root), DatasetFolder(tmp_path / "x"), limits=Limits(least_clips=4), way=1)
-    counts = dict(note.split(" recordings: ") for note in report.notes if " recordings: " in note)
-    assert list(counts) == ["all", "train", "validation", "test", "unused"]
-    assert counts["unused"].startswith("6 of 2 classes found (1 with fewer than 4), 2 of 1 classes usable (1 with")
-    kept = {part: len(report.splits[part]) for part in ("train", "validation", "test")} | {"all": 5, "unused": 0}
-    for part, classes in kept.items():
-        assert counts[part].endswith(f"; {4 * classes} of {classes} classes kept")
+    parts = {counts.part: counts for counts in report.parts}
+    assert list(parts) == ["all", "train", "validation", "test", "unused"]
+    assert parts["unused"] == PartCounts("unused", Count(6, 2, 1), Count(2, 1, 1), Count(0, 0, 0))
+    for part in ("train", "validation", "test"):
+        size = len(report.splits[part])
+        assert parts[part].kept == Count(4 * size, size, 0)
+    assert parts["all"].kept == Count(20, 5, 0)
 
 
 def test_clips_of_a_class_that_is_too_small_are_not_prepared_again(

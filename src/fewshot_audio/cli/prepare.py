@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fewshot_audio.cli.app import app, progress_bar, say
+from fewshot_audio.cli.app import app, progress_bar, say, table
 from fewshot_audio.errors import DataError
 
 if TYPE_CHECKING:
@@ -138,6 +138,13 @@ def show_report(report: "PrepareReport") -> None:
     """Print what became of every input."""
     for note in report.notes:
         say(note)
+    if report.parts:
+        columns = ("", "found", "classes", "small", "usable", "classes", "small", "kept", "classes")
+        rows = []
+        for part in report.parts:
+            counts = [[count.recordings, count.classes, count.small] for count in (part.found, part.usable, part.kept)]
+            rows.append([part.part, *map(str, [*counts[0], *counts[1], *counts[2][:2]])])
+        table("Recordings before and after small classes were left out", columns, rows)
     skipped = ", ".join(f"{count} {reason}" for reason, count in sorted(report.skipped.items()))
     say(
         f"{report.found} inputs: {report.prepared} prepared"

@@ -14,7 +14,7 @@ from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.rejection import Reason, Rejected
 from fewshot_audio.audio.wave_stats import WaveStats, write_wave_stats
 from fewshot_audio.data.layout import DatasetFolder
-from fewshot_audio.data.limits import Limits, stages
+from fewshot_audio.data.limits import Limits, PartCounts, count_parts
 from fewshot_audio.data.manifest import JOURNAL, Clip, Journal, prune, write_clips, write_skipped
 from fewshot_audio.data.names import safe_name, unique_names
 from fewshot_audio.data.norm import Moments, write_norm
@@ -42,6 +42,7 @@ class PrepareReport:
     skipped: Mapping[str, int]  # inputs by reason code
     clips: Mapping[str, int]  # prepared clips of every class that was found
     splits: Splits
+    parts: tuple[PartCounts, ...]  # before and after small classes were left out, where the source does that
     notes: tuple[str, ...]  # what a person should know (classes dropped, small, renamed), a sentence each
     mean: float
     std: float
@@ -124,7 +125,8 @@ def prepare(
         skipped=_reasons(skipped),
         clips=_clips(names, clips),
         splits=splits,
-        notes=(*_stages(inputs, names, usable, wanted or splits, limits), *notes, *_renamed(names)),
+        parts=_parts(inputs, names, usable, wanted or splits, limits),
+        notes=(*notes, *_renamed(names)),
         mean=moments.mean,
         std=moments.std,
     )
@@ -162,22 +164,21 @@ def _clips(names: Mapping[str, str], items: Sequence[Task] | Sequence[Clip]) -> 
     return {name: counts[name] for name in sorted(names.values())}
 
 
-def _stages(
+def _parts(
     inputs: Sequence[Recording | Skipped],
     names: Mapping[str, str],
     usable: Mapping[str, int],
     splits: Splits,
     limits: Limits,
-) -> list[str]:
-    """Counts of recordings and classes before and after small classes were left out: all, by split, and in none."""
+) -> tuple[PartCounts, ...]:
+    """Counts before and after small classes were left out: of all classes, of each split, and of those in none."""
     if not limits.least_clips:
-        return []
+        return ()
     classes = tuple(names.values())
-    named = set(splits.classes)
     parts = {"all": classes, **{phase: splits[phase] for phase in PHASES}}
-    parts["unused"] = tuple(name for name in classes if name not in named)
+    unused = tuple(name for name in classes if name not in set(splits.classes))
     found = Counter(names[item.class_name] for item in inputs if item.class_name)
-    return stages({part: few for part, few in parts.items() if few}, found, usable, limits.least_clips)
+    return count_parts({**parts, **({"unused": unused} if unused else {})}, found, usable, limits.least_clips)
 
 
 def _reasons(skipped: Sequence[Skipped]) -> dict[str, int]:
