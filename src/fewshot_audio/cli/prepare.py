@@ -139,12 +139,12 @@ def show_report(report: "PrepareReport") -> None:
     for note in report.notes:
         say(note)
     if report.parts:
-        columns = ("", "found", "classes", "small", "usable", "classes", "small", "kept", "classes")
         rows = []
         for part in report.parts:
-            counts = [[count.recordings, count.classes, count.small] for count in (part.found, part.usable, part.kept)]
-            rows.append([part.part, *map(str, [*counts[0], *counts[1], *counts[2][:2]])])
-        table("Recordings before and after small classes were left out", columns, rows)
+            found, usable, kept = (f"{c.recordings} ({c.classes})" for c in (part.found, part.usable, part.kept))
+            rows.append([part.part, found, str(part.found.small), usable, str(part.usable.small), kept])
+        columns = ("", "found", "too small", "usable", "too small", "kept")
+        table("Recordings (of classes) before and after classes that are too small were left out", columns, rows)
     skipped = ", ".join(f"{count} {reason}" for reason, count in sorted(report.skipped.items()))
     say(
         f"{report.found} inputs: {report.prepared} prepared"
