@@ -13,6 +13,7 @@ from filelock import FileLock
 
 from fewshot_audio.audio.decode import Samples
 from fewshot_audio.audio.preprocessing import Preprocessing
+from fewshot_audio.data import work
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.norm import read_norm
 from fewshot_audio.data.prepare import PrepareReport, prepare
@@ -323,14 +324,14 @@ def test_a_full_disk_stops_it_and_it_goes_on_later(
     tmp_path: Path, folder: DatasetFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = ClassFolders(class_folders(tmp_path / "source"))
-    save, room = np.save, iter(range(30))
+    write_atomic, room = work.write_atomic, iter(range(30))
 
-    def full(stream: Any, array: np.ndarray, **how: Any) -> None:
+    def full(path: Path, write: Any) -> None:
         if next(room, None) is None:
             raise OSError(28, "No space left on device")
-        save(stream, array, **how)
+        write_atomic(path, write)
 
-    monkeypatch.setattr(np, "save", full)
+    monkeypatch.setattr(work, "write_atomic", full)
     with pytest.raises(DataError, match=r"mine: No space left.*run the same command again"):
         prepare(source, folder, SMALL, workers=1)
     assert not folder.splits.exists()

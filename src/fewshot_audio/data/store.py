@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import platformdirs
@@ -189,6 +189,11 @@ def _pack(clips: Sequence[StoredClip], packed: Path, axes: tuple[str, ...], prog
     partial.mkdir()
     try:
         _fill(partial, clips, axes, progress)
+    except OSError as error:
+        shutil.rmtree(partial)
+        raise DataError(
+            f"{error.filename or packed}: {error.strerror or error}; the segments cannot be packed"
+        ) from error
     except BaseException:
         shutil.rmtree(partial)
         raise
@@ -204,19 +209,17 @@ def _fill(partial: Path, clips: Sequence[StoredClip], axes: tuple[str, ...], pro
         shapes.append(read_shape(clip.path, axes, (clips[0].path, shapes[0]) if shapes else None))
     counts = np.array([shape[0] for shape in shapes], dtype=np.int64)
     shape = (int(counts.sum()), *shapes[0][1:])
-    segments: Any = np.lib.format.open_memmap(partial / "segments.npy", "w+", np.dtype("<f4"), shape)
-    position = 0
-    for done, (clip, count) in enumerate(zip(clips, counts.tolist(), strict=True), start=1):
-        with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold is found below
-            array = np.load(clip.path, allow_pickle=False).astype(np.float32).reshape(count, *shape[1:])
-        if not np.isfinite(array).all():
-            raise DataError(f"{clip.path}: holds values that are not finite (in float32)")
-        segments[position : position + count] = array
-        position += count
-        if done % 256 == 0 or done == len(clips):
-            progress("packing", done, len(clips))
-    segments.flush()
-    del segments
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    with (partial / "segments.npy").open("wb") as stream:  # no memory map: on a full disk that ends the process
+        np.lib.format.write_array_header_1_0(stream, header)
+        for done, (clip, count) in enumerate(zip(clips, counts.tolist(), strict=True), start=1):
+            with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold is found below
+                array = np.load(clip.path, allow_pickle=False).astype("<f4").reshape(count, *shape[1:])
+            if not np.isfinite(array).all():
+                raise DataError(f"{clip.path}: holds values that are not finite (in float32)")
+            stream.write(np.ascontiguousarray(array).data)
+            if done % 256 == 0 or done == len(clips):
+                progress("packing", done, len(clips))
     classes = sorted({clip.class_name for clip in clips})
     code = {name: number for number, name in enumerate(classes)}
     np.save(partial / "clips.npy", np.stack([np.array([code[clip.class_name] for clip in clips]), counts]))
