@@ -2,7 +2,8 @@
 
     python -m benchmarks.prepare [--clips 2000] [--json FILE]
 
-The straightforward pipeline is a loop: load and resample with librosa, save as wav, load again, mel, decibels, save.
+The straightforward pipeline is what one would write: a loop in one process that loads and resamples with librosa, saves
+as wav, loads again, and saves the mel spectrogram in decibels. Ours has a worker on every core, their start included.
 """
 
 import argparse
@@ -64,9 +65,9 @@ def main() -> None:
         between = time.perf_counter()
         prepare(ClassFolders(source), DatasetFolder(Path(root) / "ours"), Preprocessing())
         ended = time.perf_counter()
-    rates = {"librosa pipeline": options.clips / (between - began), "ours": options.clips / (ended - between)}
-    rows = [[name, f"{rate:.1f}"] for name, rate in rates.items()]
-    rows.append(["ratio", f"{rates['ours'] / rates['librosa pipeline']:.1f}"])
+    straight, ours = options.clips / (between - began), options.clips / (ended - between)
+    rates = {"librosa pipeline, one process": straight, "ours, a worker a core": ours}
+    rows = [*([name, f"{rate:.1f}"] for name, rate in rates.items()), ["ratio", f"{ours / straight:.1f}"]]
     report(
         f"Preparing {options.clips} stereo wavs of 5 s at 44.1 kHz", ["", "clips per second"], rows, rates, options.json
     )

@@ -1,21 +1,16 @@
 """The machine's side of a run: device, precision, threads and allocator, decided once at its start."""
 
-import ctypes
 import logging
-import os
-import sys
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import torch
 
+from fewshot_audio.allocator import keep_pages
 from fewshot_audio.config import ExperimentConfig
 from fewshot_audio.errors import ConfigError
 
 logger = logging.getLogger(__name__)
-
-# mallopt's parameters, from glibc's malloc.h
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 
 
 @dataclass(frozen=True)
@@ -76,18 +71,3 @@ def resolve_precision(precision: Literal["auto", "fp32", "bf16"], device: torch.
         return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # older torch does not tell
     return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "fp32"
-
-
-def keep_pages() -> bool:
-    """Tell glibc's allocator to keep freed pages; returns whether it did.
-
-    A training step frees and takes the same large blocks again and again; with the default settings each costs
-    fresh pages from the kernel, which is most of the time of a small network's step on the CPU.
-    """
-    if not sys.platform.startswith("linux") or os.environ.get("FEWSHOT_AUDIO_SYSTEM_ALLOCATOR"):
-        return False
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):  # not glibc
-        return False
-    return bool(mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, -1) and mallopt(M_TOP_PAD, 64 * 1024 * 1024))

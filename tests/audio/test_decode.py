@@ -44,6 +44,17 @@ def test_pcm_is_read_exactly(tmp_path: Path) -> None:
     assert np.array_equal(decode(tmp_path / "a.wav"), wave.astype(np.float32) / 2**15)
 
 
+@pytest.mark.parametrize(("name", "channels"), [("a.wav", 2), ("a.wav", 3), ("a.flac", 2), ("a.aiff", 5)])
+def test_16_bit_channels_are_averaged_as_libsndfile_would_scale_them(tmp_path: Path, name: str, channels: int) -> None:
+    wave = np.random.default_rng(channels).integers(-(2**15), 2**15, (3000, channels)).astype(np.int16)
+    soundfile.write(tmp_path / name, wave, 16_000, subtype="PCM_16")
+    read, _ = soundfile.read(tmp_path / name, dtype="float32")
+    samples = decode(tmp_path / name)
+    np.testing.assert_allclose(samples, read.astype(np.float64).mean(axis=1), atol=2e-7)
+    if channels == 2:
+        assert np.array_equal(samples, (read[:, 0] + read[:, 1]) / 2)
+
+
 def test_stereo_24_bit_44k_is_averaged_and_resampled(tmp_path: Path) -> None:
     stereo = np.stack([tone(2.0, 44_100), tone(2.0, 44_100, 1000.0)], axis=1)
     soundfile.write(tmp_path / "a.wav", stereo, 44_100, subtype="PCM_24")

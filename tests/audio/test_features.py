@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from fewshot_audio.audio.features import LogMel, mel_filterbank
+from fewshot_audio.audio.features import LogMel
+from fewshot_audio.audio.mel import ExactLogMel, mel_filterbank
 from fewshot_audio.audio.preprocessing import Preprocessing
 
 
@@ -46,6 +47,26 @@ def test_preparation_equals_librosa_within_float32() -> None:
     expected = 10 * np.log10(power + 2.22e-16)
     loud = expected > expected.max() - 80
     assert np.abs(features[0] - expected)[loud].max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("rate", "n_fft", "hop", "n_mels", "samples"),
+    [
+        (16_000, 1024, 512, 128, 80_000),
+        (16_000, 512, 100, 40, 30_000),  # more frames than are in memory at once
+        (8000, 256, 256, 129, 4000),  # filters narrower than a bin, some of them empty
+        (16_000, 1023, 300, 13, 5000),
+        (16_000, 1024, 512, 1, 1024),
+    ],
+)
+def test_preparation_and_the_network_hear_the_same(rate: int, n_fft: int, hop: int, n_mels: int, samples: int) -> None:
+    wave = chirp_with_silence(samples / 16_000)
+    exact = ExactLogMel(rate, n_fft, hop, n_mels, 2.22e-16)(wave)
+    module = LogMel(rate, n_fft, hop, n_mels, 2.22e-16, torch.float64)(torch.from_numpy(wave)).numpy()
+    assert exact.shape == module.shape
+    loud = module > module.max() - 80
+    np.testing.assert_allclose(exact[loud], module[loud], atol=1e-9)
+    np.testing.assert_allclose(exact, module, atol=1e-3)
 
 
 def test_published_shapes() -> None:

@@ -16,7 +16,9 @@ def test_limits_and_filling_by_option(tmp_path: Path, shell: Shell) -> None:
     taken = shell(*command, "--max-seconds", 1, "--min-clips", 3, "--compat", "metaaudio")
     assert taken.code == 0, taken.err
     assert "47 inputs: 36 prepared, 11 skipped (1 small_class, 10 too_long)" in taken.out
-    assert "all recordings: 47 of 10 classes found" in taken.out
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in taken.out.splitlines()]
+    assert ["all", "47 (10)", "1", "37 (10)", "1", "36 (9)"] in cells
+    assert ["unused", "2 (1)", "1", "1 (1)", "1", "0 (0)"] in cells
     assert read(tmp_path / "data" / "BirdClef" / "preprocessing.json")["compat"] == "metaaudio"
 
 

@@ -80,6 +80,8 @@ def _unreadable(root: Path) -> dict[str, Reason]:
         "one hertz.wav": _wav(rate=1),
         "unknown code.wav": _wav(code=0x7A7A),
     }
+    soundfile.write(root / "cut.caf", sound(7), 16_000)
+    contents["cut.caf"] = (root / "cut.caf").read_bytes()[:3000]
     os.mkfifo(root / "pipe.wav")
     return {**_bytes(root, contents, Reason.UNREADABLE), "pipe.wav": Reason.UNREADABLE}
 
@@ -92,6 +94,9 @@ def _damaged(root: Path) -> dict[str, Reason]:
         "cut24.wav": "PCM_24",
         "cut.flac": "PCM_16",
         "cut24.flac": "PCM_24",
+        "cut.aiff": "PCM_16",
+        "cut.au": "PCM_16",
+        "cut.w64": "PCM_16",
     }.items():
         soundfile.write(root / name, noise, 16_000, subtype)
         contents[name] = (root / name).read_bytes()[:40_000]

@@ -1,6 +1,8 @@
 """Preparation: what lands on disk, and that every input is accounted for."""
 
 import os
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from filelock import FileLock
 
 from fewshot_audio.audio.decode import Samples
 from fewshot_audio.audio.preprocessing import Preprocessing
+from fewshot_audio.data import work
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.norm import read_norm
 from fewshot_audio.data.prepare import PrepareReport, prepare
@@ -102,6 +105,11 @@ def test_the_number_of_workers_does_not_show(tmp_path: Path, folder: DatasetFold
     run(source, alone, waveforms=True)
     run(source, folder, waveforms=True, workers=2)
     assert contents(folder) == contents(alone)
+
+
+def test_workers_start_without_torch() -> None:
+    code = "import sys, fewshot_audio.data.prepare; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 # Inputs that cannot be used
@@ -316,14 +324,14 @@ def test_a_full_disk_stops_it_and_it_goes_on_later(
     tmp_path: Path, folder: DatasetFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = ClassFolders(class_folders(tmp_path / "source"))
-    save, room = np.save, iter(range(30))
+    write_atomic, room = work.write_atomic, iter(range(30))
 
-    def full(stream: Any, array: np.ndarray, **how: Any) -> None:
+    def full(path: Path, write: Any) -> None:
         if next(room, None) is None:
             raise OSError(28, "No space left on device")
-        save(stream, array, **how)
+        write_atomic(path, write)
 
-    monkeypatch.setattr(np, "save", full)
+    monkeypatch.setattr(work, "write_atomic", full)
     with pytest.raises(DataError, match=r"mine: No space left.*run the same command again"):
         prepare(source, folder, SMALL, workers=1)
     assert not folder.splits.exists()

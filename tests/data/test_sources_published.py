@@ -1,7 +1,7 @@
 """Every source of the benchmark, from its published layout to a dataset folder that trains."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,21 +10,24 @@ import numpy as np
 import pytest
 import soundfile
 
-from fewshot_audio.audio.rejection import Reason
+from fewshot_audio.audio.rejection import Reason, Rejected
+from fewshot_audio.data import resume
 from fewshot_audio.data.layout import DatasetFolder
-from fewshot_audio.data.limits import Limits
-from fewshot_audio.data.sources.base import Recording, Skipped, Source
+from fewshot_audio.data.limits import Count, Limits, PartCounts
+from fewshot_audio.data.sources.base import AudioFile, Recording, Skipped, Source
 from fewshot_audio.data.sources.birdclef2020 import BirdClef2020
+from fewshot_audio.data.sources.folder import ClassFolders
 from fewshot_audio.data.sources.fsdkaggle2018 import FsdKaggle2018
 from fewshot_audio.data.sources.nsynth import NSynth
 from fewshot_audio.data.sources.speechcommands import SpeechCommands
 from fewshot_audio.data.sources.voxceleb1 import VoxCeleb1
 from fewshot_audio.data.sources.watkins import Watkins
 from fewshot_audio.data.splits import Splits, write_splits
+from fewshot_audio.data.work import Task
 from fewshot_audio.errors import DataError
 from fewshot_audio.experiment import run_experiment
 from tests.data import layouts
-from tests.data.recordings import rows, write
+from tests.data.recordings import class_folders, contents, rows, write
 from tests.data.test_prepare import run
 from tests.data.test_sources import enumerate_source
 from tests.tiny import tiny_configs
@@ -97,10 +100,7 @@ def test_birdclef2020_is_pruned_clips_first_then_classes(tmp_path: Path) -> None
     assert report.skipped == {"too_long": 10, "small_class": 1}
     assert "Avis exemplum9_Example bird 9" not in report.splits.classes
     notes = "\n".join(report.notes)
-    assert (
-        "all recordings: 47 of 10 classes found (1 with fewer than 3), 37 of 10 classes usable (1 with fewer" in notes
-    )
-    assert "36 of 9 classes kept" in notes
+    assert report.parts[0] == PartCounts("all", Count(47, 10, 1), Count(37, 10, 1), Count(36, 9, 0))
     assert "1 classes are in no split, having fewer than 3 usable clips: Avis exemplum9_Example bird 9 (1)" in notes
     assert run(source, folder, limits=limits, way=3).reused == 36
     everything = run(source, folder, way=3)  # without limits
@@ -117,12 +117,79 @@ def test_voxceleb1_counts_by_split_before_and_after(tmp_path: Path) -> None:
     report = run(VoxCeleb1(root), DatasetFolder(tmp_path / "x"), limits=limits, splits_file=given)
     assert report.splits == Splits(("id10000",), ("id10002",), ("id10003",))
     assert report.skipped == {"empty": 6, "small_class": 3}
-    step = "of {} classes {} ({} with fewer than 4)"
-    train = f"10 {step.format(2, 'found', 0)}, 7 {step.format(2, 'usable', 1)}; 4 of 1 classes kept"
-    test = f"6 {step.format(2, 'found', 1)}, 4 {step.format(1, 'usable', 0)}; 4 of 1 classes kept"
-    assert [f"train recordings: {train}", f"test recordings: {test}"] == [report.notes[0], report.notes[2]]
+    assert report.parts == (
+        PartCounts("all", Count(21, 5, 1), Count(15, 4, 1), Count(12, 3, 0)),
+        PartCounts("train", Count(10, 2, 0), Count(7, 2, 1), Count(4, 1, 0)),
+        PartCounts("validation", Count(5, 1, 0), Count(4, 1, 0), Count(4, 1, 0)),
+        PartCounts("test", Count(6, 2, 1), Count(4, 1, 0), Count(4, 1, 0)),
+    )
     assert any("fewer than 4 usable clips: id10001 (3), id10004 (0)" in note for note in report.notes)
     assert any("not found: id9" in note for note in report.notes)
+
+
+def test_voxceleb1_counts_by_split_that_was_made_by_seed(tmp_path: Path) -> None:
+    root = layouts.voxceleb1(tmp_path / "source", classes=6)
+    for clip in ("00002.wav", "00003.wav"):
+        next((root / "wav" / "id10005").rglob(clip)).write_bytes(b"")
+    report = run(VoxCeleb1(root), DatasetFolder(tmp_path / "x"), limits=Limits(least_clips=4), way=1)
+    parts = {counts.part: counts for counts in report.parts}
+    assert list(parts) == ["all", "train", "validation", "test", "unused"]
+    assert parts["unused"] == PartCounts("unused", Count(6, 2, 1), Count(2, 1, 1), Count(0, 0, 0))
+    for part in ("train", "validation", "test"):
+        size = len(report.splits[part])
+        assert parts[part].kept == Count(4 * size, size, 0)
+    assert parts["all"].kept == Count(20, 5, 0)
+
+
+def test_clips_of_a_class_that_is_too_small_are_not_prepared_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = class_folders(tmp_path / "source", classes=16, clips=4)
+    (root / "class00" / "clip0.wav").write_text("no sound")
+    (root / "class01" / "clip0.wav").unlink()
+    source, folder = ClassFolders(root), DatasetFolder(tmp_path / "x")
+    worked: list[str] = []
+    prepare_all = resume.prepare_all
+
+    def watched(tasks: Sequence[Task], *how: Any) -> Any:
+        worked.extend(task.recording.source for task in tasks)
+        return prepare_all(tasks, *how)
+
+    monkeypatch.setattr(resume, "prepare_all", watched)
+    limits = Limits(least_clips=4)
+    assert run(source, folder, limits=limits, way=3).skipped == {"small_class": 6, "unreadable": 1}
+    first = contents(folder)
+    worked.clear()
+    seen: list[tuple[int, int]] = []
+    report = run(
+        source, folder, limits=limits, way=3, progress=lambda _, done, total, __="": seen.append((done, total))
+    )
+    assert worked == ["class00/clip0.wav"]  # what was rejected is tried again
+    assert seen[-1] == (63, 63)
+    assert (report.prepared, report.reused, report.removed) == (56, 56, 0)
+    assert contents(folder) == first
+    write(root / "class01" / "clip0.wav", seed=77)  # now the class is large enough
+    worked.clear()
+    report = run(source, folder, limits=limits, way=3)
+    assert set(worked) == {"class00/clip0.wav", *(f"class01/clip{k}.wav" for k in range(4))}
+    assert (report.prepared, report.reused, report.skipped) == (60, 56, {"small_class": 3, "unreadable": 1})
+    fresh = DatasetFolder(tmp_path / "fresh")
+    run(source, fresh, limits=limits, way=3)
+    assert contents(folder) == contents(fresh)
+
+
+def test_a_lost_clip_that_is_damaged_by_now_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = class_folders(tmp_path / "source")
+    folder = DatasetFolder(tmp_path / "x")
+    run(ClassFolders(root), folder)
+    (folder.features / "class00" / "clip0.npy").unlink()
+
+    def broken(sound: AudioFile, sample_rate: int) -> Any:
+        raise Rejected(Reason.DAMAGED, "the disk is failing")
+
+    monkeypatch.setattr(AudioFile, "read", broken)
+    report = run(ClassFolders(root), folder)
+    assert (report.prepared, report.reused, report.skipped) == (44, 44, {"damaged": 1})
 
 
 def test_voxceleb1_names_become_ids(tmp_path: Path) -> None:

@@ -305,6 +305,34 @@ def test_a_read_only_folder_is_packed_into_the_users_cache(read_only: DatasetFol
     assert packing.times == 1
 
 
+def test_a_read_only_folder_with_its_store_inside_is_used_as_it_is(
+    folder: DatasetFolder, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    SegmentStore.open(folder)
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    packing = Packing()
+    store = SegmentStore.open(folder, progress=packing)
+    check(store, CLIPS)
+    assert folder.path / ".store" in Path(str(store.segments.filename)).parents
+    assert packing.times == 0
+    assert not cache.exists()
+
+
+def test_a_full_disk_is_an_error_that_says_so_and_leaves_nothing_behind(
+    folder: DatasetFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(stream: Any, header: Any) -> None:
+        stream.write(b"some of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np.lib.format, "write_array_header_1_0", full)
+    with pytest.raises(DataError, match=r"\.store.*No space left on device; the segments cannot be packed"):
+        SegmentStore.open(folder)
+    assert not list((folder.path / ".store").rglob("*.npy"))
+    monkeypatch.undo()
+    check(SegmentStore.open(folder), CLIPS)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the cache folder is named by XDG_CACHE_HOME on Linux only")
 def test_two_read_only_folders_of_one_name_do_not_meet_in_the_cache(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch

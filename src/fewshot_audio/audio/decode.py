@@ -26,6 +26,7 @@ AUDIO_EXTENSIONS = SNDFILE_EXTENSIONS | FFMPEG_EXTENSIONS
 
 BLOCK_SAMPLES = 1 << 18
 SPAN_TOLERANCE = 0.1  # seconds that may be missing at the end of a span
+_CUT_OFF = re.compile(r"^ *(?:data|FORM|Data Size|riff) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
 MIN_RATE = 100  # Hz; a slower "recording" is a broken header that resampling would blow up without bound
 
 
@@ -73,7 +74,7 @@ def _decode_with_sndfile(path: Path, sample_rate: int, span: Span | None) -> Sam
             raise Rejected(Reason.UNREADABLE, "the file has no header of a sound file")
         if sound.samplerate < MIN_RATE:
             raise Rejected(Reason.UNREADABLE, f"sample rate {sound.samplerate} Hz, expected at least {MIN_RATE} Hz")
-        _check_data_chunk(sound)
+        _check_size(sound)
         blocks = _mono_blocks(sound, span)
         if sound.samplerate != sample_rate:
             blocks = _resampled(blocks, sound.samplerate, sample_rate)
@@ -87,14 +88,18 @@ def _mono_blocks(sound: soundfile.SoundFile, span: Span | None) -> Iterator[Samp
     """Yield the mean of the channels, block by block."""
     size = max(1, BLOCK_SAMPLES // sound.channels)
     position, end = _frames(sound, span)
+    small = sound.subtype == "PCM_16"
     try:
         if position:
             sound.seek(position)
         while end is None or position < end:
-            block: Samples = sound.read(size if end is None else min(size, end - position), "float32", always_2d=True)
+            count = size if end is None else min(size, end - position)
+            block = sound.read(count, "int16" if small else "float32", always_2d=True)
             if not len(block):
                 break
             mono = _mean_of_channels(block)
+            if small:
+                mono *= 1 / 32768  # exact: what libsndfile does as well, but sample by sample
             if not np.isfinite(mono).all():
                 where = f"frames {position} to {position + len(mono)}"
                 raise Rejected(Reason.NON_FINITE, f"NaN or infinite samples in {where}")
@@ -107,12 +112,13 @@ def _mono_blocks(sound: soundfile.SoundFile, span: Span | None) -> Iterator[Samp
         raise Rejected(Reason.DAMAGED, f"only {position} of {sound.frames} frames could be read")
 
 
-def _mean_of_channels(block: Samples) -> Samples:
+def _mean_of_channels(block: np.ndarray[tuple[int, int], np.dtype[np.int16 | np.float32]]) -> Samples:
     """Shape: (frames, channels) -> (frames,). By columns: numpy's mean over a short last axis is slow."""
-    mono = block[:, 0].copy()
-    for channel in range(1, block.shape[1]):
-        mono += block[:, channel]
-    mono /= block.shape[1]
+    samples = block.astype(np.float32, copy=False)
+    mono = samples[:, 0].copy()
+    for channel in range(1, samples.shape[1]):
+        mono += samples[:, channel]
+    mono /= samples.shape[1]
     return mono
 
 
@@ -134,16 +140,16 @@ def _resampled(blocks: Iterator[Samples], source_rate: int, target_rate: int) ->
     yield stream.resample_chunk(np.empty(0, dtype=np.float32), last=True)
 
 
-def _check_data_chunk(sound: soundfile.SoundFile) -> None:
-    """Refuse a wav file whose samples were cut off; libsndfile itself shortens it without a word.
+def _check_size(sound: soundfile.SoundFile) -> None:
+    """Refuse a wav, aiff, au or w64 file that was cut off; libsndfile itself shortens it without a word.
 
     Sizes of 2 GiB and more are left alone: programs that write into a pipe put such a number for "unknown".
     """
-    found = re.search(r"^data : (\d+) \(should be (\d+)\)", sound.extra_info, re.MULTILINE)
+    found = _CUT_OFF.search(sound.extra_info)
     if found:
         promised, there = int(found[1]), int(found[2])
         if there < 0.99 * promised < 0x7FFF_0000 * 0.99:
-            raise Rejected(Reason.DAMAGED, f"cut off: {there} of {promised} bytes of samples are there")
+            raise Rejected(Reason.DAMAGED, f"cut off: {there} of {promised} bytes are there")
 
 
 def _decode_with_ffmpeg(path: Path, sample_rate: int, span: Span | None) -> Samples:
@@ -165,4 +171,4 @@ def _decode_with_ffmpeg(path: Path, sample_rate: int, span: Span | None) -> Samp
 
 def _cause(error: Exception) -> str:
     """The library's own words, without the path: the caller names the file."""
-    return str(getattr(error, "error_string", error)).strip().rstrip(".")
+    return str(getattr(error, "error_string", error)).strip().rstrip(".") or "malformed, or cut off"

@@ -1,44 +1,9 @@
 """The one log-mel spectrogram of this package: in preparation, in training on waveforms, and in classification."""
 
-import math
-
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
-
-# Slaney's scale (Auditory Toolbox, 1998): linear below 1 kHz, 27 logarithmic steps for each factor of 6.4 above.
-_HZ_PER_MEL = 200.0 / 3.0
-_KNEE_HZ = 1000.0
-_KNEE_MEL = _KNEE_HZ / _HZ_PER_MEL
-_LOG_STEP = math.log(6.4) / 27.0
-
-
-def _mel_to_hz(mel: FloatArray) -> FloatArray:
-    above = _KNEE_HZ * np.exp(_LOG_STEP * (mel - _KNEE_MEL))
-    return np.where(mel < _KNEE_MEL, mel * _HZ_PER_MEL, above)
-
-
-def _hz_to_mel(hz: float) -> float:
-    return hz / _HZ_PER_MEL if hz < _KNEE_HZ else _KNEE_MEL + math.log(hz / _KNEE_HZ) / _LOG_STEP
-
-
-def mel_filterbank(sample_rate: int, n_fft: int, n_mels: int) -> FloatArray:
-    """Triangular filters of equal area, evenly spaced from 0 Hz to the Nyquist frequency on Slaney's mel scale.
-
-    Equal to ``librosa.filters.mel`` with its default settings.
-
-    Shape:
-        returns (n_mels, n_fft // 2 + 1), float64.
-    """
-    edges = _mel_to_hz(np.linspace(0.0, _hz_to_mel(sample_rate / 2), n_mels + 2))
-    lower, centre, upper = edges[:-2, None], edges[1:-1, None], edges[2:, None]
-    bins = np.linspace(0.0, sample_rate / 2, n_fft // 2 + 1)
-    rising = (bins - lower) / (centre - lower)
-    falling = (upper - bins) / (upper - centre)
-    triangles: FloatArray = np.maximum(0.0, np.minimum(rising, falling))
-    return triangles * (2.0 / (upper - lower))
+from fewshot_audio.audio.mel import mel_filterbank
 
 
 class LogMel(nn.Module):

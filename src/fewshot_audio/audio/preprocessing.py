@@ -3,20 +3,23 @@
 import functools
 import json
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import numpy as np
-import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fewshot_audio.audio.decode import Samples, decode
-from fewshot_audio.audio.features import LogMel
+from fewshot_audio.audio.mel import ExactLogMel
 from fewshot_audio.audio.rejection import Reason, Rejected
 from fewshot_audio.errors import DataError
 
+if TYPE_CHECKING:
+    import torch
+
+    from fewshot_audio.audio.features import LogMel
+
 Compat = Literal["", "metaaudio", "metaaudio-offline"]
 
-_BATCH = 8  # segments whose float64 spectrogram is in memory at once
 _BLOCK = 1 << 20  # samples normalised at once
 
 
@@ -81,9 +84,13 @@ class Preprocessing(BaseModel):
         """Spectrogram frames in a segment."""
         return 1 + self.segment_samples // self.hop_length
 
-    def log_mel(self, dtype: torch.dtype = torch.float32) -> LogMel:
-        """The feature module, for waveforms that are already on a device."""
-        return LogMel(self.sample_rate, self.n_fft, self.hop_length, self.n_mels, self.eps, dtype)
+    def log_mel(self, dtype: "torch.dtype | None" = None) -> "LogMel":
+        """The feature module, for waveforms that are already on a device; ``dtype`` (float32) is its buffers'."""
+        import torch  # not needed to prepare recordings
+
+        from fewshot_audio.audio.features import LogMel
+
+        return LogMel(self.sample_rate, self.n_fft, self.hop_length, self.n_mels, self.eps, dtype or torch.float32)
 
     def load(self, path: Path) -> Samples:
         """Read and z-normalise a recording: (samples,) float32.
@@ -142,18 +149,17 @@ class Preprocessing(BaseModel):
 
     def features(self, segments: Samples) -> Samples:
         """Log-mel spectrograms (S, n_mels, frames) float32 of segments (S, segment_samples); computed in float64."""
-        log_mel = _log_mel64(self)
-        out = np.empty((len(segments), self.n_mels, self.frames), dtype=np.float32)
-        with torch.inference_mode():
-            for start in range(0, len(segments), _BATCH):
-                batch = torch.from_numpy(segments[start : start + _BATCH].astype(np.float64))
-                out[start : start + _BATCH] = log_mel(batch).numpy()
-        return out
+        log_mel = _exact_log_mel(self)
+        features = np.empty((len(segments), self.n_mels, self.frames), dtype=np.float32)
+        for number, segment in enumerate(segments):
+            features[number] = log_mel(segment)
+        return features
 
 
 @functools.lru_cache(maxsize=8)
-def _log_mel64(preprocessing: Preprocessing) -> LogMel:
-    return preprocessing.log_mel(torch.float64)
+def _exact_log_mel(preprocessing: Preprocessing) -> ExactLogMel:
+    p = preprocessing
+    return ExactLogMel(p.sample_rate, p.n_fft, p.hop_length, p.n_mels, p.eps)
 
 
 def _explain(origin: str, error: ValidationError) -> str:

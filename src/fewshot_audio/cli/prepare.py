@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fewshot_audio.cli.app import app, progress_bar, say
+from fewshot_audio.cli.app import app, progress_bar, say, table
 from fewshot_audio.errors import DataError
 
 if TYPE_CHECKING:
@@ -138,6 +138,13 @@ def show_report(report: "PrepareReport") -> None:
     """Print what became of every input."""
     for note in report.notes:
         say(note)
+    if report.parts:
+        rows = []
+        for part in report.parts:
+            found, usable, kept = (f"{c.recordings} ({c.classes})" for c in (part.found, part.usable, part.kept))
+            rows.append([part.part, found, str(part.found.small), usable, str(part.usable.small), kept])
+        columns = ("", "found", "too small", "usable", "too small", "kept")
+        table("Recordings (of classes) before and after classes that are too small were left out", columns, rows)
     skipped = ", ".join(f"{count} {reason}" for reason, count in sorted(report.skipped.items()))
     say(
         f"{report.found} inputs: {report.prepared} prepared"

@@ -1,7 +1,8 @@
-"""Which clips and classes of a source are wanted: lengths, and how many clips a class needs."""
+"""Which clips and classes of a source are wanted: lengths, how many clips a class needs, and what that leaves."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from fewshot_audio.audio.rejection import Reason, Rejected
 from fewshot_audio.errors import DataError
@@ -56,17 +57,37 @@ class Limits:
         }
 
 
-def stages(
+@dataclass(frozen=True)
+class Count:
+    """Recordings, the classes that have any, and how many of these are too small."""
+
+    recordings: int
+    classes: int
+    small: int
+
+    @classmethod
+    def of(cls, classes: Sequence[str], clips: Mapping[str, int], least: int) -> Self:
+        """Count the clips of some classes."""
+        counts = [clips[name] for name in classes if clips.get(name)]
+        return cls(sum(counts), len(counts), sum(count < least for count in counts))
+
+
+@dataclass(frozen=True)
+class PartCounts:
+    """What one part of a source had, what of it could be used, and what is left without the small classes."""
+
+    part: str
+    found: Count
+    usable: Count
+    kept: Count
+
+
+def count_parts(
     parts: Mapping[str, Sequence[str]], found: Mapping[str, int], usable: Mapping[str, int], least: int
-) -> list[str]:
-    """How many recordings and classes each part had before and after the classes below ``least`` were left out."""
-    notes = []
-    for part, classes in parts.items():
-        steps = []
-        for step, clips in (("found", found), ("usable", usable)):
-            counts = [clips[name] for name in classes if clips.get(name)]
-            few = sum(count < least for count in counts)
-            steps.append(f"{sum(counts)} of {len(counts)} classes {step} ({few} with fewer than {least})")
-        kept = [usable[name] for name in classes if usable.get(name, 0) >= max(least, 1)]
-        notes.append(f"{part} recordings: {', '.join(steps)}; {sum(kept)} of {len(kept)} classes kept")
-    return notes
+) -> tuple[PartCounts, ...]:
+    """Count every part (a list of classes) before and after the classes below ``least`` were left out."""
+    kept = {name: count for name, count in usable.items() if count >= least}
+    stages = (found, usable, kept)
+    return tuple(
+        PartCounts(part, *(Count.of(classes, clips, least) for clips in stages)) for part, classes in parts.items()
+    )

@@ -48,8 +48,8 @@ _encode = json.JSONEncoder(ensure_ascii=False).encode
 class Journal:
     """Which clips are done: a header line that says how, then one line per clip, appended as they are done.
 
-    A line is written after its clip's files, so a clip that is in the journal is on disk. A line that was cut off by
-    a kill is forgotten, with whatever follows.
+    A line is written after its clip's files, which are then on disk unless its class was left out as too small. A line
+    that was cut off by a kill is forgotten, with whatever follows.
     """
 
     def __init__(self, folder: DatasetFolder, header: dict[str, Any]) -> None:

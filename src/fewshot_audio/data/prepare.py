@@ -14,18 +14,19 @@ from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.rejection import Reason, Rejected
 from fewshot_audio.audio.wave_stats import WaveStats, write_wave_stats
 from fewshot_audio.data.layout import DatasetFolder
-from fewshot_audio.data.limits import Limits, stages
+from fewshot_audio.data.limits import Limits, PartCounts, count_parts
 from fewshot_audio.data.manifest import JOURNAL, Clip, Journal, prune, write_clips, write_skipped
 from fewshot_audio.data.names import safe_name, unique_names
 from fewshot_audio.data.norm import Moments, write_norm
+from fewshot_audio.data.resume import bring_up_to_date
 from fewshot_audio.data.sources.base import Recording, Skipped, Source
 from fewshot_audio.data.splits import PHASES, Splits, choose_splits, read_splits, write_splits
-from fewshot_audio.data.work import Job, Task, prepare_all
+from fewshot_audio.data.work import Job, Task
 from fewshot_audio.errors import DataError
 from fewshot_audio.files import write_text
 from fewshot_audio.progress import Progress, silent
 
-FORMAT = 2
+FORMAT = 3  # to be raised whenever the same recording gives other bits
 LOCK = ".prepare.lock"
 
 
@@ -41,6 +42,7 @@ class PrepareReport:
     skipped: Mapping[str, int]  # inputs by reason code
     clips: Mapping[str, int]  # prepared clips of every class that was found
     splits: Splits
+    parts: tuple[PartCounts, ...]  # before and after small classes were left out, where the source does that
     notes: tuple[str, ...]  # what a person should know (classes dropped, small, renamed), a sentence each
     mean: float
     std: float
@@ -88,27 +90,17 @@ def prepare(
             _clear(folder)
         write_text(folder.preprocessing, preprocessing.to_json())
         job = Job(folder, preprocessing, waveforms, limits)
-        reused = {task.key for task in tasks if _is_done(task, journal, job)}
-        journal.keep(reused, wave_stats=waveforms)
-        pending = [task for task in tasks if task.key not in reused]
-        done, failed = len(reused), 0
-        progress("preparing", done, len(tasks))
-        with journal:
-            for outcomes in prepare_all(pending, job, workers, cluster):
-                rejected = [outcome for outcome in outcomes if isinstance(outcome, Skipped)]
-                journal.add(outcome for outcome in outcomes if isinstance(outcome, Clip))
-                skipped += rejected
-                done, failed = done + len(outcomes), failed + len(rejected)
-                progress("preparing", done, len(tasks), f"{failed} skipped" if failed else "")
+        earlier, rejected = bring_up_to_date(tasks, journal, job, workers, cluster, progress)
         usable = _clips(names, list(journal.done.values()))
         small = limits.small(usable)
         dropped = [clip for clip in journal.done.values() if clip.class_name in small]
-        skipped += [Skipped(c.source, c.class_name, Reason.SMALL_CLASS, small[c.class_name]) for c in dropped]
-        journal.keep(set(journal.done) - {clip.key for clip in dropped}, wave_stats=waveforms)
-        removed = prune(folder, set(journal.done), waveforms) - sum(clip.key not in reused for clip in dropped)
+        clips = sorted((clip for clip in journal.done.values() if clip.class_name not in small), key=lambda c: c.key)
+        kept = {clip.key for clip in clips}
+        removed = prune(folder, kept, waveforms) - sum(clip.key not in earlier for clip in dropped)
         journal.compact()
 
-        clips = [journal.done[key] for key in sorted(journal.done)]
+        skipped += rejected
+        skipped += [Skipped(c.source, c.class_name, Reason.SMALL_CLASS, small[c.class_name]) for c in dropped]
         groups = {task.key: task.recording.group for task in tasks}
         write_clips(folder, clips, groups, preprocessing.sample_rate)
         write_skipped(folder, sorted(skipped, key=lambda item: (item.source, item.class_name)))
@@ -128,12 +120,13 @@ def prepare(
         folder,
         found=len(inputs),
         prepared=len(clips),
-        reused=len(reused),
+        reused=len(kept & earlier),
         removed=removed,
         skipped=_reasons(skipped),
         clips=_clips(names, clips),
         splits=splits,
-        notes=(*_stages(inputs, names, usable, wanted, limits), *notes, *_renamed(names)),
+        parts=_parts(inputs, names, usable, wanted or splits, limits),
+        notes=(*notes, *_renamed(names)),
         mean=moments.mean,
         std=moments.std,
     )
@@ -165,48 +158,27 @@ def _plan(inputs: Sequence[Recording | Skipped], names: Mapping[str, str]) -> tu
     return tasks, skipped
 
 
-def _is_done(task: Task, journal: Journal, job: Job) -> bool:
-    """Whether an earlier run prepared this very input, it is still wanted, and its files are there in full."""
-    clip, preprocessing = journal.done.get(task.key), job.preprocessing
-    if clip is None or (clip.source, clip.fingerprint) != (task.recording.source, task.fingerprint):
-        return False
-    spectrogram = preprocessing.n_mels * preprocessing.frames
-    if not job.limits.allow(clip.samples, preprocessing.sample_rate):
-        return False
-    if not _holds(task.path(job.folder.features), clip.segments * spectrogram):
-        return False
-    wave = task.path(job.folder.waveforms)
-    return not job.waveforms or (
-        clip.wave_stats is not None and _holds(wave, clip.segments * preprocessing.segment_samples)
-    )
-
-
-def _holds(path: Path, numbers: int) -> bool:
-    try:
-        return path.stat().st_size >= 4 * numbers
-    except OSError:
-        return False
-
-
 def _clips(names: Mapping[str, str], items: Sequence[Task] | Sequence[Clip]) -> dict[str, int]:
     """Number of clips of every class, also of those that have none."""
     counts = Counter(item.class_name for item in items)
     return {name: counts[name] for name in sorted(names.values())}
 
 
-def _stages(
+def _parts(
     inputs: Sequence[Recording | Skipped],
     names: Mapping[str, str],
     usable: Mapping[str, int],
-    wanted: Splits | None,
+    splits: Splits,
     limits: Limits,
-) -> list[str]:
-    """Counts of recordings and classes before and after small classes were left out, by given split if there is one."""
+) -> tuple[PartCounts, ...]:
+    """Counts before and after small classes were left out: of all classes, of each split, and of those in none."""
     if not limits.least_clips:
-        return []
-    parts = {phase: wanted[phase] for phase in PHASES} if wanted else {"all": tuple(names.values())}
+        return ()
+    classes = tuple(names.values())
+    parts = {"all": classes, **{phase: splits[phase] for phase in PHASES}}
+    unused = tuple(name for name in classes if name not in set(splits.classes))
     found = Counter(names[item.class_name] for item in inputs if item.class_name)
-    return stages(parts, found, usable, limits.least_clips)
+    return count_parts({**parts, **({"unused": unused} if unused else {})}, found, usable, limits.least_clips)
 
 
 def _reasons(skipped: Sequence[Skipped]) -> dict[str, int]:

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import platformdirs
@@ -26,6 +26,7 @@ from fewshot_audio.progress import Progress, silent
 Segments: TypeAlias = NDArray[np.float32]
 
 FORMAT = 1
+STORE = ".store"  # in the dataset folder
 AXES = {"features": ("mels", "frames"), "waveforms": ("samples",)}  # of one segment
 
 
@@ -92,7 +93,8 @@ class SegmentStore:
     ) -> "SegmentStore":
         """Open the store of ``folder``'s features or waveforms; packed first where it is missing or the folder changed.
 
-        The packed files lie in the dataset folder's ``.store``, or in the user's cache where that cannot be written.
+        The packed files lie in the dataset folder's ``.store``, or in the user's cache where they are missing there and
+        it cannot be written.
         Two processes may start at once: one packs, the other waits. Raises DataError for a folder without features
         and for arrays that do not fit together, naming the file.
         """
@@ -108,11 +110,14 @@ class SegmentStore:
             digest.update(
                 f"{clip.class_name}\0{clip.name}\0{clip.size}\0{clip.modified}\n".encode("utf-8", "surrogateescape")
             )
-        home = _home(folder.path) / kind
-        home.mkdir(exist_ok=True)
-        packed = home / digest.hexdigest()[:20]
+        place = Path(kind) / digest.hexdigest()[:20]
+        packed = folder.path / STORE / place
+        if packed.is_dir():  # whether the dataset can be written or not
+            return cls._read(packed)
+        packed = _home(folder.path) / place
+        packed.parent.mkdir(exist_ok=True)
         if not packed.is_dir():
-            with FileLock(home / "lock"):
+            with FileLock(packed.parent / "lock"):
                 if not packed.is_dir():
                     _pack(clips, packed, AXES[kind], progress)
         return cls._read(packed)
@@ -127,7 +132,7 @@ class SegmentStore:
 
 
 def _home(folder: Path) -> Path:
-    inside = folder / ".store"
+    inside = folder / STORE
     try:
         inside.mkdir(exist_ok=True)
         if os.access(inside, os.W_OK):
@@ -184,6 +189,11 @@ def _pack(clips: Sequence[StoredClip], packed: Path, axes: tuple[str, ...], prog
     partial.mkdir()
     try:
         _fill(partial, clips, axes, progress)
+    except OSError as error:
+        shutil.rmtree(partial)
+        raise DataError(
+            f"{error.filename or packed}: {error.strerror or error}; the segments cannot be packed"
+        ) from error
     except BaseException:
         shutil.rmtree(partial)
         raise
@@ -199,19 +209,17 @@ def _fill(partial: Path, clips: Sequence[StoredClip], axes: tuple[str, ...], pro
         shapes.append(read_shape(clip.path, axes, (clips[0].path, shapes[0]) if shapes else None))
     counts = np.array([shape[0] for shape in shapes], dtype=np.int64)
     shape = (int(counts.sum()), *shapes[0][1:])
-    segments: Any = np.lib.format.open_memmap(partial / "segments.npy", "w+", np.dtype("<f4"), shape)
-    position = 0
-    for done, (clip, count) in enumerate(zip(clips, counts.tolist(), strict=True), start=1):
-        with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold is found below
-            array = np.load(clip.path, allow_pickle=False).astype(np.float32).reshape(count, *shape[1:])
-        if not np.isfinite(array).all():
-            raise DataError(f"{clip.path}: holds values that are not finite (in float32)")
-        segments[position : position + count] = array
-        position += count
-        if done % 256 == 0 or done == len(clips):
-            progress("packing", done, len(clips))
-    segments.flush()
-    del segments
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    with (partial / "segments.npy").open("wb") as stream:  # no memory map: on a full disk that ends the process
+        np.lib.format.write_array_header_1_0(stream, header)
+        for done, (clip, count) in enumerate(zip(clips, counts.tolist(), strict=True), start=1):
+            with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold is found below
+                array = np.load(clip.path, allow_pickle=False).astype("<f4").reshape(count, *shape[1:])
+            if not np.isfinite(array).all():
+                raise DataError(f"{clip.path}: holds values that are not finite (in float32)")
+            stream.write(np.ascontiguousarray(array).data)
+            if done % 256 == 0 or done == len(clips):
+                progress("packing", done, len(clips))
     classes = sorted({clip.class_name for clip in clips})
     code = {name: number for number, name in enumerate(classes)}
     np.save(partial / "clips.npy", np.stack([np.array([code[clip.class_name] for clip in clips]), counts]))

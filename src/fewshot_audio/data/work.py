@@ -2,14 +2,14 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import joblib
 import numpy as np
-import torch
 
+from fewshot_audio.allocator import keep_pages
 from fewshot_audio.audio.decode import Samples
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.rejection import Rejected
@@ -82,12 +82,12 @@ def _run(
 
 
 def _prepare_chunk(tasks: Sequence[Task], job: Job, owner: int | None) -> list[Clip | Skipped]:
+    keep_pages()
     outcomes = []
-    with _single_thread():
-        for task in tasks:
-            if owner is not None and owner not in (os.getpid(), os.getppid()):
-                os._exit(1)  # the owner was killed: nobody waits for this, and somebody may have started again
-            outcomes.append(_prepare_clip(task, job))
+    for task in tasks:
+        if owner is not None and owner not in (os.getpid(), os.getppid()):
+            os._exit(1)  # the owner was killed: nobody waits for this, and somebody may have started again
+        outcomes.append(_prepare_clip(task, job))
     return outcomes
 
 
@@ -116,15 +116,10 @@ def _prepare_clip(task: Task, job: Job) -> Clip | Skipped:
 
 
 def _save(path: Path, array: Samples) -> None:
-    write_atomic(path, lambda stream: np.save(stream, array, allow_pickle=False))
+    """Write an npy file as ``np.save`` does, but for a full disk, of which that says no more than how much it wrote."""
 
+    def write(stream: IO[bytes]) -> None:
+        np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))
+        stream.write(np.ascontiguousarray(array).data)
 
-@contextmanager
-def _single_thread() -> Iterator[None]:
-    """One torch thread a worker: cores are shared by clips, and sums come out the same for any number of workers."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+    write_atomic(path, write)

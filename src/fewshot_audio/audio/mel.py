@@ -1,0 +1,83 @@
+"""Slaney's mel filters, and the exact log-mel spectrogram of preparation."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+
+# Slaney's scale (Auditory Toolbox, 1998): linear below 1 kHz, 27 logarithmic steps for each factor of 6.4 above.
+_HZ_PER_MEL = 200.0 / 3.0
+_KNEE_HZ = 1000.0
+_KNEE_MEL = _KNEE_HZ / _HZ_PER_MEL
+_LOG_STEP = math.log(6.4) / 27.0
+
+_BAND = 8  # neighbouring filters multiplied at once, with the bins that they reach
+_FRAMES = 256  # whose spectra are in memory at once
+
+
+def _mel_to_hz(mel: FloatArray) -> FloatArray:
+    above = _KNEE_HZ * np.exp(_LOG_STEP * (mel - _KNEE_MEL))
+    return np.where(mel < _KNEE_MEL, mel * _HZ_PER_MEL, above)
+
+
+def _hz_to_mel(hz: float) -> float:
+    return hz / _HZ_PER_MEL if hz < _KNEE_HZ else _KNEE_MEL + math.log(hz / _KNEE_HZ) / _LOG_STEP
+
+
+def mel_filterbank(sample_rate: int, n_fft: int, n_mels: int) -> FloatArray:
+    """Triangular filters of equal area, evenly spaced from 0 Hz to the Nyquist frequency on Slaney's mel scale.
+
+    Equal to ``librosa.filters.mel`` with its default settings.
+
+    Shape:
+        returns (n_mels, n_fft // 2 + 1), float64.
+    """
+    edges = _mel_to_hz(np.linspace(0.0, _hz_to_mel(sample_rate / 2), n_mels + 2))
+    lower, centre, upper = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    bins = np.linspace(0.0, sample_rate / 2, n_fft // 2 + 1)
+    rising = (bins - lower) / (centre - lower)
+    falling = (upper - bins) / (upper - centre)
+    triangles: FloatArray = np.maximum(0.0, np.minimum(rising, falling))
+    return triangles * (2.0 / (upper - lower))
+
+
+class ExactLogMel:
+    """``LogMel`` in float64 on numpy alone: a worker that prepares recordings starts without torch, and much sooner.
+
+    A mel filter reaches few of the FFT's bins, so the filters are multiplied band by band with the bins of the band
+    only: an eighth of the work of the whole matrix.
+
+    Shape:
+        input (samples,), output (n_mels, frames) with frames = 1 + samples // hop_length.
+    """
+
+    def __init__(self, sample_rate: int, n_fft: int, hop_length: int, n_mels: int, eps: float) -> None:
+        self.n_fft, self.hop_length, self.n_mels, self.eps = n_fft, hop_length, n_mels, eps
+        self.window: FloatArray = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
+        filters = mel_filterbank(sample_rate, n_fft, n_mels)
+        self.bands = []
+        for first in range(0, n_mels, _BAND):
+            band = filters[first : first + _BAND]
+            reached = np.flatnonzero(band.any(axis=0))
+            bins = slice(reached[0], reached[-1] + 1) if len(reached) else slice(0)
+            self.bands.append((slice(first, first + _BAND), bins, np.ascontiguousarray(band[:, bins])))
+
+    def __call__(self, samples: npt.NDArray[np.floating]) -> FloatArray:
+        """Compute the log-mel spectrogram of one waveform (samples,) in decibels."""
+        half = self.n_fft // 2
+        padded = np.zeros(len(samples) + 2 * half)
+        padded[half : half + len(samples)] = samples
+        frames = np.lib.stride_tricks.sliding_window_view(padded, self.n_fft)[:: self.hop_length]
+        mel = np.empty((self.n_mels, len(frames)))
+        for start in range(0, len(frames), _FRAMES):
+            spectrum = np.fft.rfft(frames[start : start + _FRAMES] * self.window)
+            power = np.square(spectrum.real)
+            power += np.square(spectrum.imag)
+            for rows, bins, weights in self.bands:
+                mel[rows, start : start + _FRAMES] = weights @ power[:, bins].T
+        mel += self.eps
+        np.log10(mel, out=mel)
+        mel *= 10.0
+        return mel
