@@ -109,6 +109,17 @@ def test_silence_is_finite(value: float) -> None:
     assert all(p.grad is not None and p.grad.isfinite().all() for p in block.parameters())
 
 
+def test_a_filter_that_answers_nothing_is_finite() -> None:
+    """Its variance is 0 but for rounding, which must not take it below."""
+    block = make(1, (2, 2), channels=9).float()
+    x = 1e4 * normal(1, 1, 2, 2, seed=1).float()
+    patches = nn.functional.unfold(x.double(), 3, padding=1)[0].T
+    blind = torch.linalg.svd(patches - patches.mean(0)).Vh[3:]
+    with torch.no_grad():
+        block.conv.weight[: len(blind)] = blind.view(-1, 1, 3, 3).float()
+    assert block(x).isfinite().all()
+
+
 @pytest.mark.parametrize("offset", [0.0, -100.0])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 def test_moments_are_those_of_all_patches(dtype: torch.dtype, offset: float) -> None:
