@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -53,6 +54,12 @@ def gemm_gflops(size: int = 2048) -> float:
     """GFLOP/s of an fp32 matrix product in this process."""
     left, right = torch.randn(size, size), torch.randn(size, size)
     return 2 * size**3 / median_seconds(lambda: left @ right, 7) / 1e9
+
+
+def peak_gigabytes() -> float:
+    """The most memory that this process has had resident so far, GB."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
 def in_child(module: str, arguments: Sequence[str], *, system_allocator: bool = False) -> Any:

@@ -14,7 +14,7 @@ from fewshot_audio.progress import Progress, silent
 from fewshot_audio.randomness import Purpose, torch_generator
 from fewshot_audio.views import ViewMaker
 
-ENCODE_BATCH = 128  # spectrograms
+ENCODE_BATCH = 64  # spectrograms; more is hardly faster on a CPU and takes much more memory
 DRAWS: dict[Phase, int] = {"train": 1, "validation": 1, "test": 8}  # draws of views per segment
 
 

@@ -7,26 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from fewshot_audio.config.model import CNNConfig, HybridConfig
+from fewshot_audio.models.blocks import ConvBlock
 
 DROPOUT = 0.3
 N_BLOCKS = 4
-
-
-class ConvBlock(nn.Module):
-    """Convolution 3x3, batch norm, ReLU, max pool.
-
-    Shape: (n, in_channels, mels, frames) -> (n, channels, mels // pool, frames // pool).
-    """
-
-    def __init__(self, in_channels: int, channels: int, pool: tuple[int, int]) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(in_channels, channels, 3, padding=1)
-        self.norm = nn.BatchNorm2d(channels)
-        self.pool = nn.MaxPool2d(pool)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the block; max pooling comes before ReLU, which is the same function and cheaper."""
-        return torch.relu(self.pool(self.norm(self.conv(x))))
 
 
 class ConvEncoder(nn.Module):
