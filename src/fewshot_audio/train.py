@@ -18,6 +18,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from fewshot_audio.augment.inplace import draw_change
 from fewshot_audio.config import ExperimentConfig
 from fewshot_audio.data.splits import Splits
 from fewshot_audio.data.store import SegmentStore
@@ -115,8 +116,9 @@ class EpisodicTraining(pl.LightningModule):
         """Draw an episode, make its views, compute its loss."""
         episode = self._sampler.episode(self.epoch, task)
         views = torch_generator(self.seed, "train", self.epoch, task, Purpose.VIEWS)
-        support = self._views(episode.support, self.experiment.support_views("train"), views)
-        query = self._views(episode.query, self.experiment.query_views("train"), views)
+        inputs = torch_generator(self.seed, "train", self.epoch, task, Purpose.INPUT)
+        support = self._views(episode.support, self.experiment.support_views("train"), views, inputs)
+        query = self._views(episode.query, self.experiment.query_views("train"), views, inputs)
         contrast = torch_generator(self.seed, "train", self.epoch, task, Purpose.CONTRAST)
         with forked(torch_seed(self.seed, "train", self.epoch, task, Purpose.LAYERS), self.device):
             self.last = episode_loss(self.network, self.experiment, support, query, contrast)
@@ -172,15 +174,18 @@ class EpisodicTraining(pl.LightningModule):
         self.history = list(state["history"])
         self.first_epoch = len(self.history)
 
-    def _views(self, segments: Indices, views: int, generator: torch.Generator) -> Tensor:
+    def _views(self, segments: Indices, views: int, generator: torch.Generator, inputs: torch.Generator) -> Tensor:
         """Shape: segments (way, items) -> (way, items, views, mels, frames)."""
         flat = segments.ravel()
+        size = self.data.views.input_shape(self.data.store.shape)
+        augmentation = self.experiment.input_augmentation
+        change = draw_change(augmentation, segments.shape, size, self.network.norm_std, inputs)
         raw = torch.from_numpy(self.data.store.gather(flat)).to(self.device, non_blocking=True)
         if views == 1:
-            made = self.data.views.plain(self.network, raw)
+            made = self.data.views.plain(self.network, raw, change)
         else:
             draw = self.data.views.draw(len(flat), self.data.store.shape, generator)
-            made = self.data.views.views(self.network, raw, draw)
+            made = self.data.views.views(self.network, raw, draw, change)
         return made.view(*segments.shape, *made.shape[1:])
 
 

@@ -15,6 +15,7 @@ from fewshot_audio.config import PHASES, ExperimentConfig, ModelConfig
 from fewshot_audio.errors import ConfigError, FewShotError
 from tests.config import probes
 from tests.config.bench import Bench, parameters, plain
+from tests.config.input_rows import INPUT_ROWS
 from tests.config.keys import leaves
 from tests.config.probes import (
     architecture,
@@ -258,7 +259,7 @@ MODEL_ROWS = [
 ]  # fmt: skip
 
 
-ROWS = [*EXPERIMENT_ROWS, *LOSS_ROWS, *SPECAUG_ROWS, *WAVEFORM_ROWS, *MODEL_ROWS]
+ROWS = [*EXPERIMENT_ROWS, *LOSS_ROWS, *SPECAUG_ROWS, *WAVEFORM_ROWS, *INPUT_ROWS, *MODEL_ROWS]
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from fewshot_audio.config.augmentation import SpecAugParams, WaveAugParams
 from fewshot_audio.config.checks import PHASES, check_classes, check_configs, check_input
 from fewshot_audio.config.experiment import ExperimentConfig, Phase
+from fewshot_audio.config.inplace import InputAugmentation
 from fewshot_audio.config.load import (
     EXPERIMENT_FILE,
     MODEL_CONFIG_FILE,
@@ -18,6 +19,7 @@ __all__ = [
     "MODEL_CONFIG_FILE",
     "PHASES",
     "ExperimentConfig",
+    "InputAugmentation",
     "ModelConfig",
     "Phase",
     "SpecAugParams",

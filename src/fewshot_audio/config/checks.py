@@ -63,6 +63,11 @@ def check_input(experiment: ExperimentConfig, model: ModelConfig, mels: int, fra
     warp = experiment.specaug_params
     if experiment.input_type == "spec" and warp.use and frames <= 2 * warp.W:
         errors.append(f"specaug_params.W is {warp.W}, but must be less than half of the {frames} frames of a segment")
+    inputs = experiment.input_augmentation
+    for what, size, unit in (("time", frames, "frames"), ("frequency", mels, "mel bins")):
+        widest = getattr(inputs, f"{what}_mask_width")[1]
+        if getattr(inputs, f"{what}_masks") and widest > size:
+            errors.append(f"input_augmentation.{what}_mask_width is up to {widest}, but a segment has {size} {unit}")
     if errors:
         raise ConfigError("\n".join(errors))
 

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from fewshot_audio.config.augmentation import SpecAugParams, WaveAugParams
 from fewshot_audio.config.base import Count, Positive, Section
+from fewshot_audio.config.inplace import InputAugmentation
 
 Phase = Literal["train", "validation", "test"]
 Distance = Literal["euclidean", "squared"]
@@ -121,6 +122,7 @@ class ExperimentConfig(Section):
     distance: Annotated[Distance, Field(description="Plain or squared Euclidean distance to the prototypes.")] = (
         "euclidean"
     )
+    input_augmentation: InputAugmentation = InputAugmentation()
 
     @field_validator("scheduler_milestones")
     @classmethod
