@@ -218,6 +218,10 @@ def encoder_rows(encoder: Literal["CNN", "Hybrid"], width: int) -> list[Row]:
             encoder=encoder),
         Row(f"{encoder}.out_dim", (8, 12), architecture(scores, "encoder.linear.weight"),
             shaped(lambda n: (n, width)), encoder=encoder),
+        Row(f"{encoder}.pool_last", (True, False), probes.feature_map, as_((1, 2), (2, 4)), encoder=encoder),
+        Row(f"{encoder}.pooling", ("last", "mean", "mean_max", "attention"),
+            architecture(lambda *args: Bench.run(*args).weights, "encoder.linear.weight"),
+            shaped(lambda kind: (8, {"last": width, "mean_max": 8}.get(kind, 4))), encoder=encoder),
     ]  # fmt: skip
 
 

@@ -22,6 +22,7 @@ OPTIONAL = {
     *("seed", "test_seed", "n_validation_tasks", "num_runs", "data_root", "precision", "distance", "disjoint_groups"),
     *("loss.cpl.reduction", "loss.angular.alpha"),
     *(key for _, key in ALL_KEYS if key.startswith("input_augmentation.")),
+    *(f"{encoder}.{key}" for encoder in ("CNN", "Hybrid") for key in ("pooling", "pool_last")),
 }
 
 

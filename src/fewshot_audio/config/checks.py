@@ -53,11 +53,14 @@ def check_classes(experiment: ExperimentConfig, clips: Mapping[Phase, Mapping[st
 def check_input(experiment: ExperimentConfig, model: ModelConfig, mels: int, frames: int) -> None:
     """Check the configs against the size of a segment's spectrogram. Raises ConfigError with the numbers."""
     errors = []
-    pool_mel, pool_time = model.encoder(experiment.encoder_name).pool_dim
+    encoder = model.encoder(experiment.encoder_name)
+    pool_mel, pool_time = encoder.pool_dim
     for axis, pool, size in (("mel bins", pool_mel, mels), ("frames", pool_time, frames)):
-        if pool**4 > size:
+        needed = pool**encoder.poolings
+        if needed > size:
+            count = {3: "three", 4: "four"}[encoder.poolings]
             errors.append(
-                f"{experiment.encoder_name}.pool_dim: four poolings by {pool} need {pool**4} {axis}, "
+                f"{experiment.encoder_name}.pool_dim: {count} poolings by {pool} need {needed} {axis}, "
                 f"but a segment has {size}"
             )
     warp = experiment.specaug_params

@@ -16,6 +16,21 @@ class CNNConfig(Section):
     hidden_channels: Annotated[Count, Field(description="Channels of every convolution.")]
     pool_dim: PoolDim
     out_dim: Annotated[Count, Field(description="Width of the encoder's output.")]
+    pooling: Annotated[
+        Literal["last", "mean", "mean_max", "attention"],
+        Field(
+            description='What the last layer reads: "last" all of the map (Hybrid: the last step); or the positions of '
+            "the map (Hybrid: the steps) pooled."
+        ),
+    ] = "last"
+    pool_last: Annotated[
+        bool, Field(description="The last block pools too; false leaves a map of 4 x 5 of 128 x 157 instead of 1 x 1.")
+    ] = True
+
+    @property
+    def poolings(self) -> int:
+        """How many of the four blocks pool."""
+        return 4 if self.pool_last else 3
 
 
 class HybridConfig(CNNConfig):
