@@ -47,7 +47,10 @@ def episode_loss(
     rows = query_rows.flatten(0, 1)
     labels = torch.arange(way, device=rows.device).repeat_interleave(len(rows) // way)
     scores = network.score(centres, rows)
-    classification = (losses.relation_loss if experiment.relation_head else losses.prototypical_loss)(scores, labels)
+    if experiment.relation_head:
+        classification = losses.relation_loss(scores, labels)
+    else:
+        classification = losses.prototypical_loss(scores, labels, experiment.loss.label_smoothing)
     accuracy = (scores.argmax(-1) == labels).float().mean()
     zero = torch.zeros((), device=rows.device)
     if network.projection is None:

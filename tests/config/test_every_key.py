@@ -17,6 +17,7 @@ from tests.config import probes
 from tests.config.bench import Bench, parameters, plain
 from tests.config.input_rows import INPUT_ROWS
 from tests.config.keys import leaves
+from tests.config.option_rows import OPTION_ROWS
 from tests.config.probes import (
     architecture,
     episode_count,
@@ -263,7 +264,7 @@ MODEL_ROWS = [
 ]  # fmt: skip
 
 
-ROWS = [*EXPERIMENT_ROWS, *LOSS_ROWS, *SPECAUG_ROWS, *WAVEFORM_ROWS, *INPUT_ROWS, *MODEL_ROWS]
+ROWS = [*EXPERIMENT_ROWS, *LOSS_ROWS, *SPECAUG_ROWS, *WAVEFORM_ROWS, *INPUT_ROWS, *OPTION_ROWS, *MODEL_ROWS]
 
 
 @pytest.fixture(scope="module")

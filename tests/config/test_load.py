@@ -21,7 +21,8 @@ ALL_KEYS = [(file, key) for file, model in FILES.items() for key in leaves(model
 OPTIONAL = {
     *("seed", "test_seed", "n_validation_tasks", "num_runs", "data_root", "precision", "distance", "disjoint_groups"),
     *("loss.cpl.reduction", "loss.angular.alpha"),
-    *(key for _, key in ALL_KEYS if key.startswith("input_augmentation.")),
+    *("loss.label_smoothing", "way_schedule"),
+    *(key for _, key in ALL_KEYS if key.startswith(("input_augmentation.", "optimization."))),
     *(f"{encoder}.{key}" for encoder in ("CNN", "Hybrid") for key in ("pooling", "pool_last")),
 }
 

@@ -13,6 +13,7 @@ from fewshot_audio.config.load import (
     validate,
 )
 from fewshot_audio.config.model import ModelConfig
+from fewshot_audio.config.optimization import Optimization
 
 __all__ = [
     "EXPERIMENT_FILE",
@@ -21,6 +22,7 @@ __all__ = [
     "ExperimentConfig",
     "InputAugmentation",
     "ModelConfig",
+    "Optimization",
     "Phase",
     "SpecAugParams",
     "WaveAugParams",

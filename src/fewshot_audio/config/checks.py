@@ -23,6 +23,11 @@ def check_configs(experiment: ExperimentConfig, model: ModelConfig) -> list[str]
                 f"loss.cpl.m_param is {experiment.loss.cpl.m_param}, but a class has {rows} query rows in training: "
                 f"the largest possible value is {rows}"
             )
+    warmup = experiment.optimization.warmup_epochs
+    if warmup >= experiment.num_epochs:
+        errors.append(
+            f"optimization.warmup_epochs is {warmup}, expected less than the {experiment.num_epochs} of num_epochs"
+        )
     if errors:
         raise ConfigError("\n".join(errors))
     return _warnings(experiment)
@@ -38,6 +43,9 @@ def check_classes(experiment: ExperimentConfig, clips: Mapping[Phase, Mapping[st
         way, needed = experiment.way(phase), experiment.shot(phase) + experiment.query(phase)
         if way > len(clips[phase]):
             errors.append(f"n_way_{phase} is {way}, but the {phase} split has {len(clips[phase])} classes")
+        widest = max(experiment.train_ways - {way}, default=0) if phase == "train" else 0
+        if widest > len(clips[phase]):
+            errors.append(f"way_schedule goes up to {widest}, but the train split has {len(clips[phase])} classes")
         small = sorted((count, name) for name, count in clips[phase].items() if count < needed)
         if small:
             listed = ", ".join(f"{name!r} ({count})" for count, name in small[:5])
@@ -126,6 +134,8 @@ def _warnings(experiment: ExperimentConfig) -> list[str]:
     if not experiment.use_contrastive and (experiment.loss.cpl.use or experiment.loss.angular.use):
         name = "cpl" if experiment.loss.cpl.use else "angular"
         warnings.append(f"loss.{name}.use is true, but use_contrastive is false: prototypical loss only")
+    if experiment.relation_head and experiment.loss.label_smoothing:
+        warnings.append("loss.label_smoothing has no effect: the loss of the relation head has no such target")
     if not experiment.augmentation:
         flags = [f"{phase}_query_augmentations" for phase in PHASES if experiment.query_flag(phase)]
         if flags:

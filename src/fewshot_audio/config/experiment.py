@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from fewshot_audio.config.augmentation import SpecAugParams, WaveAugParams
 from fewshot_audio.config.base import Count, Positive, Section
 from fewshot_audio.config.inplace import InputAugmentation
+from fewshot_audio.config.optimization import Optimization
 
 Phase = Literal["train", "validation", "test"]
 Distance = Literal["euclidean", "squared"]
@@ -51,6 +52,9 @@ class LossConfig(Section):
     l_param: Annotated[float, Field(ge=0, description="Weight of the contrastive loss.")]
     cpl: CPLConfig
     angular: AngularConfig
+    label_smoothing: Annotated[
+        float, Field(ge=0, lt=1, description="Share of the target that all classes of the episode get alike. 0: off.")
+    ] = 0.0
 
     @model_validator(mode="after")
     def _one_contrastive_loss(self) -> Self:
@@ -123,12 +127,27 @@ class ExperimentConfig(Section):
         "euclidean"
     )
     input_augmentation: InputAugmentation = InputAugmentation()
+    optimization: Optimization = Optimization()
+    way_schedule: Annotated[
+        list[Annotated[list[int], Field(min_length=2, max_length=2)]],
+        Field(description="[epochs, way] pairs: after so many epochs training episodes have so many classes."),
+    ] = Field(default_factory=list)
 
     @field_validator("scheduler_milestones")
     @classmethod
     def _increasing(cls, value: list[int]) -> list[int]:
         if any(later <= earlier for earlier, later in itertools.pairwise(value)):
             raise ValueError("milestones must increase")
+        return value
+
+    @field_validator("way_schedule")
+    @classmethod
+    def _in_order(cls, value: list[list[int]]) -> list[list[int]]:
+        epochs, ways = [epoch for epoch, _ in value], [way for _, way in value]
+        if any(epoch < 0 for epoch in epochs) or epochs != sorted(set(epochs)):
+            raise ValueError("epochs must be 0 or more and increase")
+        if any(way < 2 for way in ways):
+            raise ValueError("an episode has at least 2 classes")
         return value
 
     @field_validator("experiment_folder")
@@ -166,6 +185,16 @@ class ExperimentConfig(Section):
         if not self.use_contrastive:
             return None
         return "cpl" if self.loss.cpl.use else "angular" if self.loss.angular.use else None
+
+    def train_way(self, epoch: int) -> int:
+        """Classes of a training episode of an epoch (from 0)."""
+        ways = [self.n_way_train, *(way for after, way in self.way_schedule if epoch >= after)]
+        return ways[-1]
+
+    @property
+    def train_ways(self) -> set[int]:
+        """Every number of classes that training episodes come to have."""
+        return {self.train_way(epoch) for epoch in range(self.num_epochs)}
 
     def way(self, phase: Phase) -> int:
         """Classes of an episode of ``phase``."""

@@ -1,0 +1,140 @@
+"""Training with every option on: it repeats and resumes to the bit, and what it saves is what it validated."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fewshot_audio import train
+from fewshot_audio.config import ExperimentConfig, ModelConfig, check_classes, check_configs
+from fewshot_audio.errors import ConfigError
+from fewshot_audio.evaluate import TaskScores, evaluate_phase
+from fewshot_audio.experiment import evaluate_run, run_experiment
+from fewshot_audio.runs import Run
+from fewshot_audio.train import Interrupted
+from tests.engine.comparison import outcome
+from tests.tiny import tiny_configs
+
+OPTIONS: dict[str, Any] = {
+    "input_augmentation.mix": 0.3,
+    "input_augmentation.time_scale": [0.8, 1.2],
+    "input_augmentation.shift": 0.5,
+    "input_augmentation.filter_db": 6.0,
+    "input_augmentation.time_masks": 1,
+    "input_augmentation.time_mask_width": [1, 8],
+    "optimization.weight_decay": 0.01,
+    "optimization.schedule": "cosine",
+    "optimization.warmup_epochs": 1,
+    "optimization.gradient_clip": 1.0,
+    "optimization.averaging": 0.9,
+    "loss.label_smoothing": 0.1,
+    "way_schedule": [[1, 5], [2, 4]],
+    "Hybrid.pooling": "attention",
+    "Hybrid.pool_last": False,
+}
+
+
+def optional(changes: dict[str, Any] | None = None) -> tuple[ExperimentConfig, ModelConfig]:
+    whole = {"num_runs": 1, "num_epochs": 3, "n_training_tasks": 3, "n_testing_tasks": 5}
+    return tiny_configs(whole | OPTIONS | (changes or {}), scenario=5)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("options")
+    run_experiment(*optional(), tiny_dataset, output)
+    return output / "tiny"
+
+
+def test_the_same_seed_gives_the_same_bits(undisturbed: Path, tiny_dataset: Path, tmp_path: Path) -> None:
+    run_experiment(*optional(), tiny_dataset, tmp_path)
+    assert outcome(tmp_path / "tiny") == outcome(undisturbed)
+
+
+@pytest.mark.parametrize("step", [1, 4, 8])
+def test_an_interrupted_training_resumes_to_the_same_bits(
+    undisturbed: Path, tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    def press(description: str, done: int, total: int, details: str = "") -> None:
+        if "training" in description and done >= step:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "REPORT_SECONDS", 0)
+    with pytest.raises(Interrupted):
+        run_experiment(*optional(), tiny_dataset, tmp_path, progress=press)
+    torch.rand(3)
+    run_experiment(*optional(), tiny_dataset, tmp_path, resume=True)
+    assert outcome(tmp_path / "tiny") == outcome(undisturbed)
+
+
+def test_what_is_saved_is_what_was_validated(
+    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[dict[str, torch.Tensor], float]] = []
+
+    def spy(network: Any, *arguments: Any, **options: Any) -> TaskScores:
+        scores = evaluate_phase(network, *arguments, **options)
+        seen.append(({name: value.clone() for name, value in network.state_dict().items()}, scores.accuracy.mean()))
+        return scores
+
+    monkeypatch.setattr(train, "evaluate_phase", spy)
+    run_experiment(*optional(), tiny_dataset, tmp_path)
+    best = max(range(len(seen)), key=lambda epoch: (seen[epoch][1], -epoch))
+    saved = torch.load(tmp_path / "tiny" / "run-1" / "model.pt", weights_only=True)
+    assert saved.keys() == seen[best][0].keys()
+    assert all(torch.equal(saved[name], value) for name, value in seen[best][0].items())
+
+
+def test_a_run_is_tested_again_to_the_same_number(undisturbed: Path, tiny_dataset: Path) -> None:
+    run = Run.read(undisturbed / "run-1")
+    first = outcome(undisturbed)["runs"]["run-1"]["result"]["test"]
+    assert evaluate_run(run, tiny_dataset, run.experiment) == {**first, "dataset": "Tiny"}
+
+
+def test_a_run_from_before_an_option_existed_resumes(tiny_dataset: Path, tmp_path: Path) -> None:
+    run_experiment(*tiny_configs({"num_runs": 1}), tiny_dataset, tmp_path)
+    file = tmp_path / "tiny" / "run-1" / "experiment_config.json"
+    values = ExperimentConfig.model_validate_json(file.read_text()).model_dump(exclude={"input_augmentation"})
+    file.write_text(ExperimentConfig.model_validate(values).model_dump_json(exclude={"input_augmentation"}))
+    run_experiment(*tiny_configs({"num_runs": 1}), tiny_dataset, tmp_path, resume=True)
+    with pytest.raises(ConfigError, match=r"cannot resume with other settings: input_augmentation.shift \(0.0 -> 0.5"):
+        run_experiment(
+            *tiny_configs({"num_runs": 1, "input_augmentation.shift": 0.5}), tiny_dataset, tmp_path, resume=True
+        )
+
+
+# -- what is refused ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"optimization.warmup_epochs": 2}, "optimization.warmup_epochs is 2, expected less than the 2 of num_epochs"),
+    ],
+    ids=["warm-up"],
+)
+def test_contradictions_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_configs(*tiny_configs(changes))
+
+
+def test_a_schedule_of_more_classes_than_there_are_is_refused() -> None:
+    experiment, _ = tiny_configs({"way_schedule": [[1, 12]], "num_epochs": 2})
+    with pytest.raises(ConfigError, match="way_schedule goes up to 12, but the train split has 10 classes"):
+        check_classes(experiment, {"train": {f"c{i}": 9 for i in range(10)}})
+    check_classes(experiment.model_copy(update={"num_epochs": 1}), {"train": {f"c{i}": 9 for i in range(10)}})
+
+
+@pytest.mark.parametrize(
+    "schedule", [[[2, 4], [1, 3]], [[1, 4], [1, 3]], [[-1, 3]], [[1, 1]], [[1]], [[1, 2, 3]]], ids=str
+)
+def test_a_disordered_schedule_is_refused(schedule: list[list[int]]) -> None:
+    with pytest.raises(ValueError, match="way_schedule"):
+        tiny_configs({"way_schedule": schedule})
+
+
+def test_masks_wider_than_a_segment_are_refused(tiny_dataset: Path, tmp_path: Path) -> None:
+    changes = {"input_augmentation.frequency_masks": 1, "input_augmentation.frequency_mask_width": [1, 17]}
+    with pytest.raises(ConfigError, match="frequency_mask_width is up to 17, but a segment has 16 mel bins"):
+        run_experiment(*tiny_configs(changes), tiny_dataset, tmp_path)
