@@ -3,6 +3,7 @@
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -14,14 +15,18 @@ def prototypes(support: Tensor) -> Tensor:
     return support.mean(dim=-2)
 
 
-def prototypical_scores(prototypes: Tensor, queries: Tensor, distance: Literal["euclidean", "squared"]) -> Tensor:
-    """Negative distance of each query row to each prototype.
+def prototypical_scores(
+    prototypes: Tensor, queries: Tensor, distance: Literal["euclidean", "squared", "cosine"]
+) -> Tensor:
+    """Negative distance, or cosine similarity, of each query row to each prototype.
 
-    "euclidean" is the plain distance of Sgouropoulos et al. 2025, "squared" that of Snell et al. 2017.
-    The gradient at distance 0 is 0.
+    "euclidean" is the plain distance of Sgouropoulos et al. 2025, "squared" that of Snell et al. 2017, "cosine" the
+    similarity of Gidaris and Komodakis 2018. The gradient at distance 0 is 0.
 
     Shape: prototypes (..., way, width), queries (..., rows, width) -> (..., rows, way).
     """
+    if distance == "cosine":
+        return F.normalize(queries, dim=-1) @ F.normalize(prototypes, dim=-1).mT
     if distance == "euclidean":
         # Differences rather than the matrix product's expansion, which loses the digits of near points.
         return -torch.cdist(queries, prototypes, compute_mode="donot_use_mm_for_euclid_dist")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.config.bench import Bench
-from tests.config.probes import E, M, epoch_moves, losses
+from tests.config.probes import E, M, epoch_moves, losses, scores
 from tests.config.rows import Row, as_, so_that
 
 ONE_STEP_AN_EPOCH = {"n_training_tasks": 1}
@@ -49,6 +49,12 @@ OPTION_ROWS = [
     Row("optimization.averaging", (0.0, 0.9), saves_what_it_trained, as_(True, False)),
     Row("way_schedule", ([], [[1, 5]], [[0, 4], [1, 2]]), ways, as_([3, 3], [3, 5], [4, 2]),
         given=ONE_STEP_AN_EPOCH | {"num_epochs": 2}),
+    Row("score_scale", (1.0, 4.0), scores, so_that(
+        lambda one, four: one.any() and torch.allclose(four, 4 * one))),
+    Row("score_scale", (1.0, 4.0), scores, so_that(
+        lambda one, four: one.any() and torch.allclose(four, 4 * one)), given={"learn_score_scale": True}),
+    Row("learn_score_scale", (False, True), lambda *args: [step.get("log_scale") for step in first_step(*args)],
+        so_that(lambda fixed, learnt: fixed == [None, None] and learnt[0] == 0 and abs(learnt[1].item()) > 1e-3)),
     Row("loss.label_smoothing", (0.0, 0.1, 0.5), losses, so_that(
         lambda off, some, much: off.loss != some.loss != much.loss and off.accuracy == much.accuracy)),
 ]  # fmt: skip

@@ -159,8 +159,9 @@ EXPERIMENT_ROWS = [
     Row("precision", ("fp32", "bf16", "auto"), probes.reported_in_fp32, one_of_both),
     Row("disjoint_groups", (False, True), probes.shared_recordings, so_that(
         lambda off, on: all(off.values()) and not any(on.values()))),
-    Row("distance", ("euclidean", "squared"), scores, so_that(
-        lambda plain_, squared: torch.allclose(squared, -plain_.square(), atol=1e-4) and (plain_ < 0).any())),
+    Row("distance", ("euclidean", "squared", "cosine"), scores, so_that(
+        lambda plain_, squared, cosine: torch.allclose(squared, -plain_.square(), atol=1e-4) and (plain_ < 0).any()
+        and torch.allclose(cosine.diag(), torch.ones(3), atol=1e-5) and (cosine.abs() <= 1.00001).all())),
 ]  # fmt: skip
 
 LOSS_ROWS = [

@@ -30,6 +30,9 @@ OPTIONS: dict[str, Any] = {
     "optimization.averaging": 0.9,
     "loss.label_smoothing": 0.1,
     "way_schedule": [[1, 5], [2, 4]],
+    "distance": "cosine",
+    "score_scale": 10.0,
+    "learn_score_scale": True,
     "Hybrid.pooling": "attention",
     "Hybrid.pool_last": False,
 }
@@ -117,6 +120,13 @@ def test_a_run_from_before_an_option_existed_resumes(tiny_dataset: Path, tmp_pat
 def test_contradictions_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         check_configs(*tiny_configs(changes))
+
+
+def test_what_the_relation_head_ignores_is_told() -> None:
+    changes = {"loss.label_smoothing": 0.1, "distance": "cosine", "learn_score_scale": True}
+    warnings = check_configs(*tiny_configs({"relation_head": True, **changes}))
+    assert warnings == [f"{key} has no effect: relation_head is true" for key in changes]
+    assert check_configs(*tiny_configs(changes)) == []
 
 
 def test_a_schedule_of_more_classes_than_there_are_is_refused() -> None:

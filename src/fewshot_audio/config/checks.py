@@ -134,8 +134,13 @@ def _warnings(experiment: ExperimentConfig) -> list[str]:
     if not experiment.use_contrastive and (experiment.loss.cpl.use or experiment.loss.angular.use):
         name = "cpl" if experiment.loss.cpl.use else "angular"
         warnings.append(f"loss.{name}.use is true, but use_contrastive is false: prototypical loss only")
-    if experiment.relation_head and experiment.loss.label_smoothing:
-        warnings.append("loss.label_smoothing has no effect: the loss of the relation head has no such target")
+    if experiment.relation_head:
+        distances = {
+            "loss.label_smoothing": experiment.loss.label_smoothing,
+            "distance": experiment.distance != "euclidean",
+        }
+        distances |= {"score_scale": experiment.score_scale != 1, "learn_score_scale": experiment.learn_score_scale}
+        warnings += [f"{key} has no effect: relation_head is true" for key, changed in distances.items() if changed]
     if not experiment.augmentation:
         flags = [f"{phase}_query_augmentations" for phase in PHASES if experiment.query_flag(phase)]
         if flags:

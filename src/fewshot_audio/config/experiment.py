@@ -12,7 +12,7 @@ from fewshot_audio.config.inplace import InputAugmentation
 from fewshot_audio.config.optimization import Optimization
 
 Phase = Literal["train", "validation", "test"]
-Distance = Literal["euclidean", "squared"]
+Distance = Literal["euclidean", "squared", "cosine"]
 Reduction = Literal["reference", "mean"]
 TieStrategy = Literal["", "min_label", "max_posterior"]
 Way = Annotated[int, Field(ge=2)]
@@ -123,9 +123,13 @@ class ExperimentConfig(Section):
     disjoint_groups: Annotated[
         bool, Field(description="Support and query of an episode share no source recording, where clips.csv knows it.")
     ] = False
-    distance: Annotated[Distance, Field(description="Plain or squared Euclidean distance to the prototypes.")] = (
-        "euclidean"
-    )
+    distance: Annotated[
+        Distance, Field(description="Plain or squared Euclidean distance to the prototypes, or cosine similarity.")
+    ] = "euclidean"
+    score_scale: Annotated[
+        Positive, Field(description="Factor of distances or similarities in the scores; cosine wants about 10.")
+    ] = 1.0
+    learn_score_scale: Annotated[bool, Field(description="Train the factor, from score_scale on.")] = False
     input_augmentation: InputAugmentation = InputAugmentation()
     optimization: Optimization = Optimization()
     way_schedule: Annotated[

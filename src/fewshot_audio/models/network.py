@@ -1,5 +1,6 @@
 """The few-shot network: normalisation, encoder, fusion of views, and heads, as an experiment asks for them."""
 
+import math
 from typing import Literal
 
 import torch
@@ -32,6 +33,10 @@ class FewShotNetwork(nn.Module):
         self.attention = ViewAttention(**model.Attention.model_dump()) if experiment.use_attention else None
         self.projection = ProjectionHead(**model.Projection.model_dump()) if experiment.contrastive else None
         self.relation = RelationHead(**model.Relation.model_dump()) if experiment.relation_head else None
+        self.score_scale = experiment.score_scale
+        # Trained as a logarithm, which keeps it positive.
+        start = torch.tensor(math.log(experiment.score_scale))
+        self.log_scale = nn.Parameter(start) if experiment.learn_score_scale else None
 
     def set_precision(self, precision: Literal["fp32", "bf16"]) -> None:
         """Choose the arithmetic of the convolutions; everything else is float32."""
@@ -63,4 +68,5 @@ class FewShotNetwork(nn.Module):
         if self.relation is not None:
             scores: Tensor = self.relation(prototypes, queries)
             return scores
-        return prototypical_scores(prototypes, queries, self.distance)
+        scale = self.score_scale if self.log_scale is None else self.log_scale.exp()
+        return scale * prototypical_scores(prototypes, queries, self.distance)
