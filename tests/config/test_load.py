@@ -24,6 +24,7 @@ OPTIONAL = {
     *("loss.label_smoothing", "way_schedule", "score_scale", "learn_score_scale"),
     *(key for _, key in ALL_KEYS if key.startswith(("input_augmentation.", "optimization."))),
     *(f"{encoder}.{key}" for encoder in ("CNN", "Hybrid") for key in ("pooling", "pool_last")),
+    *(key for _, key in ALL_KEYS if key.startswith("ResNet12.")),
 }
 
 

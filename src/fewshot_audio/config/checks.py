@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import get_args
 
 from fewshot_audio.config.experiment import ExperimentConfig, Phase
-from fewshot_audio.config.model import ModelConfig
+from fewshot_audio.config.model import EncoderConfig, EncoderName, ModelConfig, ResNet12Config
 from fewshot_audio.errors import ConfigError
 
 PHASES: tuple[Phase, ...] = get_args(Phase)
@@ -60,17 +60,7 @@ def check_classes(experiment: ExperimentConfig, clips: Mapping[Phase, Mapping[st
 
 def check_input(experiment: ExperimentConfig, model: ModelConfig, mels: int, frames: int) -> None:
     """Check the configs against the size of a segment's spectrogram. Raises ConfigError with the numbers."""
-    errors = []
-    encoder = model.encoder(experiment.encoder_name)
-    pool_mel, pool_time = encoder.pool_dim
-    for axis, pool, size in (("mel bins", pool_mel, mels), ("frames", pool_time, frames)):
-        needed = pool**encoder.poolings
-        if needed > size:
-            count = {3: "three", 4: "four"}[encoder.poolings]
-            errors.append(
-                f"{experiment.encoder_name}.pool_dim: {count} poolings by {pool} need {needed} {axis}, "
-                f"but a segment has {size}"
-            )
+    errors = _size_errors(experiment.encoder_name, model.encoder(experiment.encoder_name), mels, frames)
     warp = experiment.specaug_params
     if experiment.input_type == "spec" and warp.use and frames <= 2 * warp.W:
         errors.append(f"specaug_params.W is {warp.W}, but must be less than half of the {frames} frames of a segment")
@@ -81,6 +71,22 @@ def check_input(experiment: ExperimentConfig, model: ModelConfig, mels: int, fra
             errors.append(f"input_augmentation.{what}_mask_width is up to {widest}, but a segment has {size} {unit}")
     if errors:
         raise ConfigError("\n".join(errors))
+
+
+def _size_errors(name: EncoderName, encoder: EncoderConfig, mels: int, frames: int) -> list[str]:
+    count = {3: "three", 4: "four"}[encoder.poolings]
+    if isinstance(encoder, ResNet12Config):
+        stem = f"stem_stride: {encoder.stem_stride}, then {count} poolings by 2"
+        least = encoder.stem_stride * (2**encoder.poolings - 1) + 1
+        needs = [(stem, least), (stem, least)]
+    else:
+        needs = [(f"pool_dim: {count} poolings by {pool}", pool**encoder.poolings) for pool in encoder.pool_dim]
+    sizes = zip(needs, ("mel bins", "frames"), (mels, frames), strict=True)
+    return [
+        f"{name}.{cause} need {needed} {axis}, but a segment has {size}"
+        for (cause, needed), axis, size in sizes
+        if needed > size
+    ]
 
 
 def _attention_errors(experiment: ExperimentConfig, model: ModelConfig) -> Sequence[str]:

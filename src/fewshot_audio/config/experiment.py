@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from fewshot_audio.config.augmentation import SpecAugParams, WaveAugParams
 from fewshot_audio.config.base import Count, Positive, Section
 from fewshot_audio.config.inplace import InputAugmentation
+from fewshot_audio.config.model import EncoderName
 from fewshot_audio.config.optimization import Optimization
 
 Phase = Literal["train", "validation", "test"]
@@ -66,7 +67,7 @@ class LossConfig(Section):
 class ExperimentConfig(Section):
     """The experiment file."""
 
-    encoder_name: Annotated[Literal["CNN", "Hybrid"], Field(description="Backbone: plain convolutions, or a CRNN.")]
+    encoder_name: Annotated[EncoderName, Field(description="Backbone: plain convolutions, a CRNN, or a ResNet-12.")]
     dataset_name: Annotated[str, Field(min_length=1, description="Dataset folder under the data root, any case.")]
     use_attention: Annotated[bool, Field(description="Fuse the views of a segment by self-attention.")]
     use_contrastive: Annotated[bool, Field(description="Add a contrastive loss through the projection head.")]

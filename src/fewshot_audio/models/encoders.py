@@ -1,13 +1,14 @@
 """Encoders: a spectrogram segment in, an embedding out. A new encoder is one class and one line in ``ENCODERS``."""
 
 from collections.abc import Callable
-from typing import Literal, cast
+from typing import Literal, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
 
-from fewshot_audio.config.model import CNNConfig, HybridConfig
+from fewshot_audio.config.model import CNNConfig, EncoderConfig, EncoderName, HybridConfig
 from fewshot_audio.models.pooling import Pooling
+from fewshot_audio.models.resnet import ResNet12
 
 DROPOUT = 0.3
 N_BLOCKS = 4
@@ -114,9 +115,11 @@ class Hybrid(ConvEncoder):
         return embedding
 
 
-ENCODERS: dict[str, Callable[..., ConvEncoder]] = {"CNN": CNN, "Hybrid": Hybrid}
+Encoder: TypeAlias = ConvEncoder | ResNet12
+
+ENCODERS: dict[EncoderName, Callable[..., Encoder]] = {"CNN": CNN, "Hybrid": Hybrid, "ResNet12": ResNet12}
 
 
-def build_encoder(name: Literal["CNN", "Hybrid"], config: CNNConfig, mels: int, frames: int) -> ConvEncoder:
+def build_encoder(name: EncoderName, config: EncoderConfig, mels: int, frames: int) -> Encoder:
     """Build the encoder called ``name`` for segments of (mels, frames)."""
     return ENCODERS[name](config, mels, frames)
