@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from fewshot_audio.augment.inplace import draw_change
+from fewshot_audio.classification import JointClassification, build_head
 from fewshot_audio.config import ExperimentConfig
 from fewshot_audio.data.splits import Splits
 from fewshot_audio.data.store import SegmentStore
@@ -67,6 +68,7 @@ class EpisodicTraining(pl.LightningModule):
         self.totals: list[Tensor] = []
         self.last: EpisodeResult | None = None
         self._optimizer_state: dict[str, Any] | None = None
+        self.classifier = build_head(experiment, network.width, len(data.splits.train), seed)
         self.validated: dict[str, Tensor] = {}
         decay = experiment.optimization.averaging
         self.average = WeightAverage(network, decay) if decay else None
@@ -101,7 +103,7 @@ class EpisodicTraining(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The optimizer, at the state it was left in."""
-        optimizer = build_optimizer(self.network.parameters(), self.experiment)
+        optimizer = build_optimizer(self.parameters(), self.experiment)
         if self._optimizer_state is not None:
             optimizer.load_state_dict(self._optimizer_state)
         return optimizer
@@ -120,8 +122,12 @@ class EpisodicTraining(pl.LightningModule):
         support = self._views(episode.support, self.experiment.support_views("train"), views, inputs)
         query = self._views(episode.query, self.experiment.query_views("train"), views, inputs)
         contrast = torch_generator(self.seed, "train", self.epoch, task, Purpose.CONTRAST)
+        joint = None
+        if self.classifier is not None:
+            classes = torch.from_numpy(episode.classes).to(self.device)
+            joint = JointClassification.of(self.classifier, self.experiment, classes, self.epoch)
         with forked(torch_seed(self.seed, "train", self.epoch, task, Purpose.LAYERS), self.device):
-            self.last = episode_loss(self.network, self.experiment, support, query, contrast)
+            self.last = episode_loss(self.network, self.experiment, support, query, contrast, joint)
         self.totals.append(torch.stack([value.detach() for value in self.last]))
         return self.last.loss
 
@@ -171,6 +177,7 @@ class EpisodicTraining(pl.LightningModule):
         return {
             "network": self.network.state_dict(),
             "optimizer": self.trainer.optimizers[0].state_dict(),
+            "classifier": self.classifier.state_dict() if self.classifier is not None else None,
             "average": self.average.state() if self.average else None,
             "history": self.history,
         }
@@ -179,6 +186,8 @@ class EpisodicTraining(pl.LightningModule):
         """Go back to where ``state`` was taken."""
         self.network.load_state_dict(state["network"])
         self._optimizer_state = state["optimizer"]
+        if self.classifier is not None:
+            self.classifier.load_state_dict(state["classifier"])
         if self.average:
             self.average.restore(state["average"])
         self.history = list(state["history"])

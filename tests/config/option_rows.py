@@ -55,6 +55,11 @@ OPTION_ROWS = [
         lambda one, four: one.any() and torch.allclose(four, 4 * one)), given={"learn_score_scale": True}),
     Row("learn_score_scale", (False, True), lambda *args: [step.get("log_scale") for step in first_step(*args)],
         so_that(lambda fixed, learnt: fixed == [None, None] and learnt[0] == 0 and abs(learnt[1].item()) > 1e-3)),
+    Row("loss.classification_weight", (0.0, 1.0, 3.0), losses, so_that(
+        lambda off, one, three: 0 < (one.loss - off.loss).item()
+        == pytest.approx((three.loss - off.loss).item() / 3, rel=1e-5))),
+    Row("loss.pretraining_epochs", (0, 1), losses, so_that(  # among 10 classes instead of 3
+        lambda off, on: off.loss < 1.6 < on.loss < 3.5 and off.accuracy == on.accuracy)),
     Row("loss.label_smoothing", (0.0, 0.1, 0.5), losses, so_that(
         lambda off, some, much: off.loss != some.loss != much.loss and off.accuracy == much.accuracy)),
 ]  # fmt: skip

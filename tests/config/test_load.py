@@ -21,7 +21,14 @@ ALL_KEYS = [(file, key) for file, model in FILES.items() for key in leaves(model
 OPTIONAL = {
     *("seed", "test_seed", "n_validation_tasks", "num_runs", "data_root", "precision", "distance", "disjoint_groups"),
     *("loss.cpl.reduction", "loss.angular.alpha"),
-    *("loss.label_smoothing", "way_schedule", "score_scale", "learn_score_scale"),
+    *(
+        "loss.label_smoothing",
+        "loss.classification_weight",
+        "loss.pretraining_epochs",
+        "way_schedule",
+        "score_scale",
+        "learn_score_scale",
+    ),
     *(key for _, key in ALL_KEYS if key.startswith(("input_augmentation.", "optimization."))),
     *(f"{encoder}.{key}" for encoder in ("CNN", "Hybrid") for key in ("pooling", "pool_last")),
     *(key for _, key in ALL_KEYS if key.startswith("ResNet12.")),

@@ -1,5 +1,6 @@
 """Training with every option on: it repeats and resumes to the bit, and what it saves is what it validated."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from fewshot_audio import train
+from fewshot_audio.classification import JointClassification, build_head
 from fewshot_audio.config import ExperimentConfig, ModelConfig, check_classes, check_configs
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.evaluate import TaskScores, evaluate_phase
@@ -29,6 +31,8 @@ OPTIONS: dict[str, Any] = {
     "optimization.gradient_clip": 1.0,
     "optimization.averaging": 0.9,
     "loss.label_smoothing": 0.1,
+    "loss.classification_weight": 0.5,
+    "loss.pretraining_epochs": 1,
     "way_schedule": [[1, 5], [2, 4]],
     "distance": "cosine",
     "score_scale": 10.0,
@@ -148,3 +152,39 @@ def test_masks_wider_than_a_segment_are_refused(tiny_dataset: Path, tmp_path: Pa
     changes = {"input_augmentation.frequency_masks": 1, "input_augmentation.frequency_mask_width": [1, 17]}
     with pytest.raises(ConfigError, match="frequency_mask_width is up to 17, but a segment has 16 mel bins"):
         run_experiment(*tiny_configs(changes), tiny_dataset, tmp_path)
+
+
+# -- the classifier of all training classes ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_joint_classification_by_loops(alone: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    head = torch.nn.Linear(4, 7).double()
+    support = torch.randn(6, 2, 4, generator=generator, dtype=torch.float64)  # 3 classes, 2 segments, 2 rows each
+    query = torch.randn(3, 1, 4, generator=generator, dtype=torch.float64)
+    classes = [5, 0, 3]
+    joint = JointClassification(head, torch.tensor(classes), 0.7, alone, 0.0)
+    costs = []
+    for part, items in ((support, 2), (query, 1)):
+        for segment, rows in enumerate(part):
+            for row in rows:
+                logits = [(w @ row + b).item() for w, b in zip(head.weight, head.bias, strict=True)]
+                total = math.log(sum(math.exp(value) for value in logits))
+                costs.append(total - logits[classes[segment // items]])
+    expected = sum(costs) / len(costs)
+    found = joint.blend(torch.tensor(2.0, dtype=torch.float64), support, query).item()
+    assert found == pytest.approx(expected if alone else 2 + 0.7 * expected)
+
+
+def test_the_classifier_learns_and_is_no_part_of_the_model(tiny_dataset: Path, tmp_path: Path) -> None:
+    changes = {"loss.classification_weight": 1.0, "num_epochs": 1}
+    run_experiment(*tiny_configs(changes), tiny_dataset, tmp_path)
+    run = Run.read(tmp_path / "tiny" / "run-1")
+    saved = torch.load(run.folder / "model.pt", weights_only=True)
+    assert saved.keys() == run.untrained_network().state_dict().keys()
+    state = torch.load(run.folder / "state.pt", weights_only=True)["classifier"]
+    start = build_head(run.experiment, 8, 10, run.seed)
+    assert start is not None
+    assert state["weight"].shape == (10, 8)
+    assert not torch.equal(state["weight"], start.weight)

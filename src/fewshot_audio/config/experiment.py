@@ -56,6 +56,12 @@ class LossConfig(Section):
     label_smoothing: Annotated[
         float, Field(ge=0, lt=1, description="Share of the target that all classes of the episode get alike. 0: off.")
     ] = 0.0
+    classification_weight: Annotated[
+        float, Field(ge=0, description="Weight of a cross-entropy over all training classes, by a linear head. 0: off.")
+    ] = 0.0
+    pretraining_epochs: Annotated[
+        int, Field(ge=0, description="First epochs, in which that cross-entropy takes the place of the episode's loss.")
+    ] = 0
 
     @model_validator(mode="after")
     def _one_contrastive_loss(self) -> Self:

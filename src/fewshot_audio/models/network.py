@@ -27,6 +27,7 @@ class FewShotNetwork(nn.Module):
         super().__init__()
         self.distance = experiment.distance
         encoder = model.encoder(experiment.encoder_name)
+        self.width = experiment.embedding_width(encoder.out_dim)
         self.register_buffer("norm_mean", torch.zeros(()))
         self.register_buffer("norm_std", torch.ones(()))
         self.encoder = build_encoder(experiment.encoder_name, encoder, mels, frames)
