@@ -24,7 +24,7 @@ from fewshot_audio.data.splits import Splits
 from fewshot_audio.data.store import SegmentStore
 from fewshot_audio.episodes import EpisodeSampler, Indices
 from fewshot_audio.errors import FewShotError
-from fewshot_audio.evaluate import evaluate_phase
+from fewshot_audio.evaluate import centre_embeddings, evaluate_phase
 from fewshot_audio.files import write_text
 from fewshot_audio.history import Row, best_epoch, finished, metrics_csv
 from fewshot_audio.models.network import FewShotNetwork
@@ -139,11 +139,10 @@ class EpisodicTraining(pl.LightningModule):
     def validation_step(self, _: int) -> None:
         """Evaluate the validation tasks, with the averaged weights if there are such, and write the epoch's row."""
         with self.average.applied() if self.average else nullcontext():
+            parts = self.network, self.experiment, self.data.store, self.data.views
+            centre_embeddings(*parts, self.data.splits.train, seed=self.seed)
             scores = evaluate_phase(
-                self.network,
-                self.experiment,
-                self.data.store,
-                self.data.views,
+                *parts,
                 self.data.splits.validation,
                 "validation",
                 seed=self.seed,

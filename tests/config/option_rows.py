@@ -51,6 +51,9 @@ OPTION_ROWS = [
         given=ONE_STEP_AN_EPOCH | {"num_epochs": 2}),
     Row("score_scale", (1.0, 4.0), scores, so_that(
         lambda one, four: one.any() and torch.allclose(four, 4 * one))),
+    Row("embedding_transform", ("none", "centre_l2", "power"), lambda *args: Bench.judge(*args).scores),
+    Row("embedding_transform", ("none", "centre_l2", "power"), losses, so_that(  # in testing alone
+        lambda none, centred, power: none.loss == centred.loss == power.loss)),
     Row("score_scale", (1.0, 4.0), scores, so_that(
         lambda one, four: one.any() and torch.allclose(four, 4 * one)), given={"learn_score_scale": True}),
     Row("learn_score_scale", (False, True), lambda *args: [step.get("log_scale") for step in first_step(*args)],

@@ -28,6 +28,7 @@ OPTIONAL = {
         "way_schedule",
         "score_scale",
         "learn_score_scale",
+        "embedding_transform",
     ),
     *(key for _, key in ALL_KEYS if key.startswith(("input_augmentation.", "optimization."))),
     *(f"{encoder}.{key}" for encoder in ("CNN", "Hybrid") for key in ("pooling", "pool_last")),

@@ -4,19 +4,23 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from fewshot_audio import train
 from fewshot_audio.classification import JointClassification, build_head
 from fewshot_audio.config import ExperimentConfig, ModelConfig, check_classes, check_configs
+from fewshot_audio.embeddings import embed_segments
+from fewshot_audio.episodes import EpisodeSampler
 from fewshot_audio.errors import ConfigError
-from fewshot_audio.evaluate import TaskScores, evaluate_phase
-from fewshot_audio.experiment import evaluate_run, run_experiment
+from fewshot_audio.evaluate import TaskScores, centre_embeddings, evaluate_phase
+from fewshot_audio.experiment import evaluate_run, open_dataset, run_experiment
+from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.runs import Run
 from fewshot_audio.train import Interrupted
 from tests.engine.comparison import outcome
-from tests.tiny import tiny_configs
+from tests.tiny import FRAMES, MEAN, MELS, STD, tiny_configs
 
 OPTIONS: dict[str, Any] = {
     "input_augmentation.mix": 0.3,
@@ -37,6 +41,7 @@ OPTIONS: dict[str, Any] = {
     "distance": "cosine",
     "score_scale": 10.0,
     "learn_score_scale": True,
+    "embedding_transform": "centre_l2",
     "Hybrid.pooling": "attention",
     "Hybrid.pool_last": False,
 }
@@ -118,8 +123,9 @@ def test_a_run_from_before_an_option_existed_resumes(tiny_dataset: Path, tmp_pat
     ("changes", "message"),
     [
         ({"optimization.warmup_epochs": 2}, "optimization.warmup_epochs is 2, expected less than the 2 of num_epochs"),
+        ({"relation_head": True, "embedding_transform": "power"}, "set embedding_transform=none, or relation_head"),
     ],
-    ids=["warm-up"],
+    ids=["warm-up", "transform"],
 )
 def test_contradictions_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
@@ -188,3 +194,63 @@ def test_the_classifier_learns_and_is_no_part_of_the_model(tiny_dataset: Path, t
     assert start is not None
     assert state["weight"].shape == (10, 8)
     assert not torch.equal(state["weight"], start.weight)
+
+
+# -- transforms of embeddings ------------------------------------------------------------------------------------------
+
+
+def test_the_centre_is_the_mean_of_the_training_classes_and_is_saved(undisturbed: Path, tiny_dataset: Path) -> None:
+    run = Run.read(undisturbed / "run-1")
+    network = run.trained_network().eval()
+    data = open_dataset(tiny_dataset, run.experiment).data
+    means = []
+    with torch.no_grad():
+        for name in data.splits.train:
+            segments = np.array([data.store.index.segments(clip)[0] for clip in data.store.index.by_class[name]])
+            parts = network, run.experiment, data.store, data.views
+            everything = np.arange(data.store.index.offsets[-1])
+            needed = np.unique(
+                [data.store.index.segments(clip)[0] for c in data.splits.train for clip in data.store.index.by_class[c]]
+            )
+            assert set(segments) <= set(needed) <= set(everything)
+            rows = embed_segments(*parts, needed, "validation", seed=run.seed).rows
+            means.append(rows[np.isin(needed, segments)].mean((0, 1, 2)))
+    assert network.centre is not None
+    assert network.centre.abs().max() > 0
+    torch.testing.assert_close(network.centre, torch.stack(means).mean(0), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("transform", ["centre_l2", "power"])
+def test_tasks_are_scored_on_transformed_embeddings(
+    transform: str, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment, model = tiny_configs({"embedding_transform": transform})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = FewShotNetwork(experiment, model, MELS, FRAMES)
+    network.set_normalization(MEAN, STD)
+    data = open_dataset(tiny_dataset, experiment).data
+    parts = network, experiment, data.store, data.views
+    centre_embeddings(*parts, data.splits.train, seed=0)
+    tasks = evaluate_phase(*parts, data.splits.validation, "validation", seed=0, tasks=4)
+    sampler = EpisodeSampler(data.store.index, data.splits.validation, 3, 2, 2, seed=0, phase="validation")
+    for task in range(4):
+        episode = sampler.episode(0, task)
+
+        def rows(segments: Any) -> torch.Tensor:
+            raw = torch.from_numpy(data.store.gather(segments.ravel()))
+            with torch.no_grad():
+                made = network.eval().encode(network.normalize(raw)).double()
+            if transform == "power":
+                made = made.abs() ** 0.5 * made.sign()
+            else:
+                assert network.centre is not None
+                made = made - network.centre
+            return (made / made.square().sum(-1, keepdim=True).sqrt()).view(*segments.shape, -1)
+
+        prototypes = rows(episode.support).mean(1)
+        distances = (rows(episode.query).unsqueeze(2) - prototypes).square().sum(-1).sqrt()
+        right = distances.argmin(-1) == torch.arange(3).unsqueeze(1)
+        assert tasks.accuracy[task] == pytest.approx(right.double().mean().item())
+        loss = torch.nn.functional.cross_entropy(-distances.flatten(0, 1), torch.arange(3).repeat_interleave(2))
+        assert tasks.loss[task] == pytest.approx(loss.item(), abs=1e-5)

@@ -23,6 +23,8 @@ def check_configs(experiment: ExperimentConfig, model: ModelConfig) -> list[str]
                 f"loss.cpl.m_param is {experiment.loss.cpl.m_param}, but a class has {rows} query rows in training: "
                 f"the largest possible value is {rows}"
             )
+    if experiment.relation_head and experiment.embedding_transform != "none":
+        errors.append("embedding_transform needs distances: set embedding_transform=none, or relation_head=false")
     warmup = experiment.optimization.warmup_epochs
     if warmup >= experiment.num_epochs:
         errors.append(

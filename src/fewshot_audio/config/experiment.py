@@ -14,6 +14,7 @@ from fewshot_audio.config.optimization import Optimization
 
 Phase = Literal["train", "validation", "test"]
 Distance = Literal["euclidean", "squared", "cosine"]
+EmbeddingTransform = Literal["none", "centre_l2", "power"]
 Reduction = Literal["reference", "mean"]
 TieStrategy = Literal["", "min_label", "max_posterior"]
 Way = Annotated[int, Field(ge=2)]
@@ -136,6 +137,13 @@ class ExperimentConfig(Section):
     score_scale: Annotated[
         Positive, Field(description="Factor of distances or similarities in the scores; cosine wants about 10.")
     ] = 1.0
+    embedding_transform: Annotated[
+        EmbeddingTransform,
+        Field(
+            description='In validation and testing: "centre_l2" subtracts the mean of the training classes and '
+            'normalises, "power" takes square roots and normalises.'
+        ),
+    ] = "none"
     learn_score_scale: Annotated[bool, Field(description="Train the factor, from score_scale on.")] = False
     input_augmentation: InputAugmentation = InputAugmentation()
     optimization: Optimization = Optimization()
