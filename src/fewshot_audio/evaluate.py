@@ -1,7 +1,7 @@
 """Validation and testing by the field's protocol: thousands of tasks as index arithmetic on embeddings."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -20,6 +20,7 @@ from fewshot_audio.randomness import Purpose, numpy_generator
 from fewshot_audio.views import ViewMaker
 from fewshot_audio.vote import vote
 
+CENTRE_CLIPS = 20  # of a class, by which the centre of embeddings is found
 TASK_BUDGET = 2**24  # numbers held at once while a chunk of tasks is scored
 
 
@@ -65,8 +66,8 @@ class NetworkSystem:
     seed: int
 
     def embed(self, segments: Indices, progress: Progress) -> Embeddings:
-        """Embed as the phase asks."""
-        return embed_segments(
+        """Embed as the phase asks, and transform."""
+        embeddings = embed_segments(
             self.network,
             self.experiment,
             self.store,
@@ -76,6 +77,7 @@ class NetworkSystem:
             seed=self.seed,
             progress=progress,
         )
+        return replace(embeddings, rows=self.network.transform(embeddings.rows))
 
     def scores(self, support: Tensor, queries: Tensor) -> Tensor:
         """Score against the mean of each class's rows."""
@@ -152,6 +154,38 @@ def evaluate_system(
         probability=scored.probability,
     )
     return TaskScores(scored.accuracy, scored.loss, answers)
+
+
+def centre_embeddings(
+    network: FewShotNetwork,
+    experiment: ExperimentConfig,
+    store: SegmentStore,
+    maker: ViewMaker,
+    classes: Sequence[str],
+    *,
+    seed: int,
+) -> None:
+    """Where the network centres embeddings, set the centre: the mean over the training ``classes``, in eval mode.
+
+    Every class weighs the same; of each at most CENTRE_CLIPS clips are embedded, evenly spaced, one segment of each.
+    Views are those of validation.
+    """
+    if network.centre is None:
+        return
+    clips = [store.index.by_class[name] for name in classes]
+    some = [of_class[:: -(-len(of_class) // CENTRE_CLIPS)] for of_class in clips]
+    segments = [store.index.offsets[of_class] for of_class in some]
+    was_training = network.training
+    network.eval()
+    try:
+        with torch.no_grad():
+            wanted = np.unique(np.concatenate(segments))
+            embeddings = embed_segments(network, experiment, store, maker, wanted, "validation", seed=seed)
+            first = np.zeros((), np.int64)
+            means = [embeddings.take(of_class, first).flatten(0, -2).mean(0) for of_class in segments]
+            network.centre.copy_(torch.stack(means).mean(0))
+    finally:
+        network.train(was_training)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from fewshot_audio.config import (
     check_configs,
     check_input,
     read_json,
+    validate,
 )
 from fewshot_audio.data.layout import DatasetFolder, find_dataset
 from fewshot_audio.data.norm import read_norm
@@ -223,12 +224,15 @@ def _check_folder(
         raise ConfigError(f"{folder} exists: continue it with --resume, replace it with --overwrite, or choose another")
     for run_file in sorted(folder.glob(f"run-*/{RUN_FILE}")):
         for name, config in ((EXPERIMENT_FILE, experiment), (MODEL_CONFIG_FILE, model)):
-            before, now = read_json(run_file.parent / name), config.model_dump()
-            old, new = _leaves(before), _leaves(now)
+            path = run_file.parent / name
+            before = validate(
+                type(config), read_json(path), str(path)
+            )  # a key that is newer than the run has its default
+            old, new = _leaves(before.model_dump()), _leaves(config.model_dump())
             keys = [key for key in new if old.get(key) != new[key] and key not in RESUMABLE_KEYS]
             if keys:
                 changed = ", ".join(f"{key} ({old.get(key)!r} -> {new[key]!r})" for key in keys[:3])
-                raise ConfigError(f"{run_file.parent / name}: cannot resume with other settings: {changed}")
+                raise ConfigError(f"{path}: cannot resume with other settings: {changed}")
 
 
 def _leaves(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def prototypical_loss(scores: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy over the scores of the prototypes (Snell et al. 2017).
+def prototypical_loss(scores: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy over the scores of the prototypes (Snell et al. 2017), labels smoothed (Szegedy et al. 2016).
 
     Shape: scores (rows, way), labels (rows,) -> scalar.
     """
-    return F.cross_entropy(scores, labels)
+    return F.cross_entropy(scores, labels, label_smoothing=smoothing)
 
 
 def relation_loss(scores: Tensor, labels: Tensor) -> Tensor:

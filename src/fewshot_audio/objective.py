@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fewshot_audio import losses
+from fewshot_audio.classification import JointClassification
 from fewshot_audio.config import ExperimentConfig
 from fewshot_audio.learners import prototypes
 from fewshot_audio.models.network import FewShotNetwork
@@ -22,7 +23,12 @@ class EpisodeResult(NamedTuple):
 
 
 def episode_loss(
-    network: FewShotNetwork, experiment: ExperimentConfig, support: Tensor, query: Tensor, generator: torch.Generator
+    network: FewShotNetwork,
+    experiment: ExperimentConfig,
+    support: Tensor,
+    query: Tensor,
+    generator: torch.Generator,
+    joint: JointClassification | None = None,
 ) -> EpisodeResult:
     """Compute L = L_prototypical + l_param x L_contrastive (Sgouropoulos et al. 2025) of one episode.
 
@@ -30,6 +36,7 @@ def episode_loss(
 
     Shape: support (way, shot, views, mels, frames), query (way, n_query, views, mels, frames); the two numbers of
     views may differ without attention. ``generator`` (CPU) draws negatives and the order of views.
+    ``joint`` classifies the same embeddings among all training classes.
     """
     way, shot = support.shape[:2]
     n_support, n_query = way * shot, way * query.shape[1]
@@ -47,7 +54,12 @@ def episode_loss(
     rows = query_rows.flatten(0, 1)
     labels = torch.arange(way, device=rows.device).repeat_interleave(len(rows) // way)
     scores = network.score(centres, rows)
-    classification = (losses.relation_loss if experiment.relation_head else losses.prototypical_loss)(scores, labels)
+    if experiment.relation_head:
+        classification = losses.relation_loss(scores, labels)
+    else:
+        classification = losses.prototypical_loss(scores, labels, experiment.loss.label_smoothing)
+    if joint is not None:
+        classification = joint.blend(classification, support_rows, query_rows)
     accuracy = (scores.argmax(-1) == labels).float().mean()
     zero = torch.zeros((), device=rows.device)
     if network.projection is None:

@@ -21,6 +21,7 @@ class Purpose(IntEnum):
     LAYERS = 3
     INIT = 4
     DRAW = 5
+    INPUT = 6
 
 
 def stream(seed: int, phase: Phase, epoch: int, task: int, purpose: Purpose) -> np.random.SeedSequence:

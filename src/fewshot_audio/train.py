@@ -1,11 +1,10 @@
 """Meta-training of one run: Lightning's loop over episodes, a journal after every epoch, resuming from it."""
 
-import bisect
 import logging
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,16 +17,19 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from fewshot_audio.augment.inplace import draw_change
+from fewshot_audio.classification import JointClassification, build_head
 from fewshot_audio.config import ExperimentConfig
 from fewshot_audio.data.splits import Splits
 from fewshot_audio.data.store import SegmentStore
 from fewshot_audio.episodes import EpisodeSampler, Indices
 from fewshot_audio.errors import FewShotError
-from fewshot_audio.evaluate import evaluate_phase
+from fewshot_audio.evaluate import centre_embeddings, evaluate_phase
 from fewshot_audio.files import write_text
 from fewshot_audio.history import Row, best_epoch, finished, metrics_csv
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.objective import EpisodeResult, episode_loss
+from fewshot_audio.optimization import WeightAverage, build_optimizer, learning_rate
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.randomness import Purpose, forked, torch_generator, torch_seed
 from fewshot_audio.tensors import MODEL_FILE, load_tensors, save_tensors
@@ -52,12 +54,6 @@ class TrainingData:
     views: ViewMaker
 
 
-def learning_rate(experiment: ExperimentConfig, epoch: int) -> float:
-    """Learning rate of an epoch (from 0): torch's MultiStepLR, as a pure function so that resuming needs no state."""
-    passed = bisect.bisect_right(experiment.scheduler_milestones, epoch)
-    return experiment.lr * experiment.scheduler_gamma**passed
-
-
 class EpisodicTraining(pl.LightningModule):
     """One run's training: a batch is the number of a task, everything else follows from (seed, epoch, task)."""
 
@@ -72,16 +68,23 @@ class EpisodicTraining(pl.LightningModule):
         self.totals: list[Tensor] = []
         self.last: EpisodeResult | None = None
         self._optimizer_state: dict[str, Any] | None = None
-        self._sampler = EpisodeSampler(
-            data.store.index,
-            data.splits.train,
-            experiment.n_way_train,
-            experiment.n_shot_train,
-            experiment.n_query_train,
-            seed=seed,
-            phase="train",
-            disjoint_groups=experiment.disjoint_groups,
-        )
+        self.classifier = build_head(experiment, network.width, len(data.splits.train), seed)
+        self.validated: dict[str, Tensor] = {}
+        decay = experiment.optimization.averaging
+        self.average = WeightAverage(network, decay) if decay else None
+        self._samplers = {
+            way: EpisodeSampler(
+                data.store.index,
+                data.splits.train,
+                way,
+                experiment.n_shot_train,
+                experiment.n_query_train,
+                seed=seed,
+                phase="train",
+                disjoint_groups=experiment.disjoint_groups,
+            )
+            for way in experiment.train_ways
+        }
 
     @property
     def epoch(self) -> int:
@@ -99,8 +102,8 @@ class EpisodicTraining(pl.LightningModule):
         return DataLoader(once, batch_size=None)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam, at the state it was left in."""
-        optimizer = torch.optim.Adam(self.network.parameters(), lr=self.experiment.lr)
+        """The optimizer, at the state it was left in."""
+        optimizer = build_optimizer(self.parameters(), self.experiment)
         if self._optimizer_state is not None:
             optimizer.load_state_dict(self._optimizer_state)
         return optimizer
@@ -113,28 +116,39 @@ class EpisodicTraining(pl.LightningModule):
 
     def training_step(self, task: int) -> Tensor:
         """Draw an episode, make its views, compute its loss."""
-        episode = self._sampler.episode(self.epoch, task)
+        episode = self._samplers[self.experiment.train_way(self.epoch)].episode(self.epoch, task)
         views = torch_generator(self.seed, "train", self.epoch, task, Purpose.VIEWS)
-        support = self._views(episode.support, self.experiment.support_views("train"), views)
-        query = self._views(episode.query, self.experiment.query_views("train"), views)
+        inputs = torch_generator(self.seed, "train", self.epoch, task, Purpose.INPUT)
+        support = self._views(episode.support, self.experiment.support_views("train"), views, inputs)
+        query = self._views(episode.query, self.experiment.query_views("train"), views, inputs)
         contrast = torch_generator(self.seed, "train", self.epoch, task, Purpose.CONTRAST)
+        joint = None
+        if self.classifier is not None:
+            classes = torch.from_numpy(episode.classes).to(self.device)
+            joint = JointClassification.of(self.classifier, self.experiment, classes, self.epoch)
         with forked(torch_seed(self.seed, "train", self.epoch, task, Purpose.LAYERS), self.device):
-            self.last = episode_loss(self.network, self.experiment, support, query, contrast)
+            self.last = episode_loss(self.network, self.experiment, support, query, contrast, joint)
         self.totals.append(torch.stack([value.detach() for value in self.last]))
         return self.last.loss
 
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Take the step's weights into the average."""
+        if self.average:
+            self.average.update()
+
     def validation_step(self, _: int) -> None:
-        """Evaluate the validation tasks and write the epoch's row."""
-        scores = evaluate_phase(
-            self.network,
-            self.experiment,
-            self.data.store,
-            self.data.views,
-            self.data.splits.validation,
-            "validation",
-            seed=self.seed,
-            tasks=self.experiment.validation_tasks,
-        )
+        """Evaluate the validation tasks, with the averaged weights if there are such, and write the epoch's row."""
+        with self.average.applied() if self.average else nullcontext():
+            parts = self.network, self.experiment, self.data.store, self.data.views
+            centre_embeddings(*parts, self.data.splits.train, seed=self.seed)
+            scores = evaluate_phase(
+                *parts,
+                self.data.splits.validation,
+                "validation",
+                seed=self.seed,
+                tasks=self.experiment.validation_tasks,
+            )
+            self.validated = {name: value.clone() for name, value in self.network.state_dict().items()}
         totals = torch.stack(self.totals)
         if not totals[:, 0].isfinite().all():
             task = int((~totals[:, 0].isfinite()).nonzero()[0])
@@ -162,6 +176,8 @@ class EpisodicTraining(pl.LightningModule):
         return {
             "network": self.network.state_dict(),
             "optimizer": self.trainer.optimizers[0].state_dict(),
+            "classifier": self.classifier.state_dict() if self.classifier is not None else None,
+            "average": self.average.state() if self.average else None,
             "history": self.history,
         }
 
@@ -169,18 +185,25 @@ class EpisodicTraining(pl.LightningModule):
         """Go back to where ``state`` was taken."""
         self.network.load_state_dict(state["network"])
         self._optimizer_state = state["optimizer"]
+        if self.classifier is not None:
+            self.classifier.load_state_dict(state["classifier"])
+        if self.average:
+            self.average.restore(state["average"])
         self.history = list(state["history"])
         self.first_epoch = len(self.history)
 
-    def _views(self, segments: Indices, views: int, generator: torch.Generator) -> Tensor:
+    def _views(self, segments: Indices, views: int, generator: torch.Generator, inputs: torch.Generator) -> Tensor:
         """Shape: segments (way, items) -> (way, items, views, mels, frames)."""
         flat = segments.ravel()
+        size = self.data.views.input_shape(self.data.store.shape)
+        augmentation = self.experiment.input_augmentation
+        change = draw_change(augmentation, segments.shape, size, self.network.norm_std, inputs)
         raw = torch.from_numpy(self.data.store.gather(flat)).to(self.device, non_blocking=True)
         if views == 1:
-            made = self.data.views.plain(self.network, raw)
+            made = self.data.views.plain(self.network, raw, change)
         else:
             draw = self.data.views.draw(len(flat), self.data.store.shape, generator)
-            made = self.data.views.views(self.network, raw, draw)
+            made = self.data.views.views(self.network, raw, draw, change)
         return made.view(*segments.shape, *made.shape[1:])
 
 
@@ -226,7 +249,7 @@ class Journal(Callback):
         history[-1]["seconds"] = round(time.perf_counter() - self._epoch_began, 3)
         if trainer.is_global_zero:
             if best_epoch(history) == len(history):
-                save_tensors(self.folder / MODEL_FILE, pl_module.network.state_dict())
+                save_tensors(self.folder / MODEL_FILE, pl_module.validated)
             write_text(self.folder / METRICS_FILE, metrics_csv(history))
             save_tensors(self.folder / STATE_FILE, pl_module.state())
         logger.info("epoch %(epoch)d: loss %(train_loss).4f, validation %(val_accuracy).4f", history[-1])
@@ -262,6 +285,7 @@ def _fit(module: EpisodicTraining, folder: Path, progress: Progress) -> None:
             trainer = pl.Trainer(
                 accelerator="gpu" if device.type == "cuda" else "cpu",
                 devices=[device.index] if device.type == "cuda" else 1,
+                gradient_clip_val=module.experiment.optimization.gradient_clip or None,
                 max_epochs=module.experiment.num_epochs - module.first_epoch,
                 logger=TensorBoardLogger(folder, name="", version="tensorboard"),
                 callbacks=[Journal(folder, progress)],

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.wave_stats import WaveStats
+from fewshot_audio.augment.inplace import Change, unchanged
 from fewshot_audio.augment.spectrogram import SpecAugmentDraw, draw_specaugment, specaugment_views
 from fewshot_audio.augment.waveform import WaveformDraw, draw_waveform_views, waveform_views
 from fewshot_audio.config import ExperimentConfig, SpecAugParams, WaveAugParams
@@ -14,7 +15,10 @@ from fewshot_audio.models.network import FewShotNetwork
 
 
 class ViewMaker(Protocol):
-    """Makes views of segments of one input type. Draws are apart from being applied and independent of batches."""
+    """Makes views of segments of one input type. Draws are apart from being applied and independent of batches.
+
+    ``change`` maps normalised spectrograms (n, mels, frames) to what takes their place; all views share it.
+    """
 
     def input_shape(self, segment: tuple[int, ...]) -> tuple[int, int]:
         """Mel bins and frames that the network sees of a segment of that shape."""
@@ -25,10 +29,10 @@ class ViewMaker(Protocol):
     def select(self, draw: Any, segments: slice) -> Any:
         """The parameters of some of the segments of a draw."""
 
-    def plain(self, network: FewShotNetwork, raw: Tensor) -> Tensor:
+    def plain(self, network: FewShotNetwork, raw: Tensor, change: Change = unchanged) -> Tensor:
         """The originals alone. Shape: raw (n, *segment) -> (n, 1, mels, frames)."""
 
-    def views(self, network: FewShotNetwork, raw: Tensor, draw: Any) -> Tensor:
+    def views(self, network: FewShotNetwork, raw: Tensor, draw: Any, change: Change = unchanged) -> Tensor:
         """The originals and their augmented views. Shape: raw (n, *segment) -> (n, views, mels, frames)."""
 
 
@@ -51,13 +55,13 @@ class SpecViews:
         """One row a segment."""
         return draw[segments]
 
-    def plain(self, network: FewShotNetwork, raw: Tensor) -> Tensor:
+    def plain(self, network: FewShotNetwork, raw: Tensor, change: Change = unchanged) -> Tensor:
         """Normalise."""
-        return network.normalize(raw).unsqueeze(1)
+        return change(network.normalize(raw)).unsqueeze(1)
 
-    def views(self, network: FewShotNetwork, raw: Tensor, draw: SpecAugmentDraw) -> Tensor:
+    def views(self, network: FewShotNetwork, raw: Tensor, draw: SpecAugmentDraw, change: Change = unchanged) -> Tensor:
         """Normalise, then warp and mask."""
-        return specaugment_views(network.normalize(raw), draw, self.params.mask_value)
+        return specaugment_views(change(network.normalize(raw)), draw, self.params.mask_value)
 
 
 class WaveViews:
@@ -82,13 +86,14 @@ class WaveViews:
         """``aug_num`` rows a segment."""
         return draw[segments.start * self.params.aug_num : segments.stop * self.params.aug_num]
 
-    def plain(self, network: FewShotNetwork, raw: Tensor) -> Tensor:
+    def plain(self, network: FewShotNetwork, raw: Tensor, change: Change = unchanged) -> Tensor:
         """Log-mel, normalised."""
-        return self._features(network, raw).unsqueeze(1)
+        return change(self._features(network, raw)).unsqueeze(1)
 
-    def views(self, network: FewShotNetwork, raw: Tensor, draw: WaveformDraw) -> Tensor:
+    def views(self, network: FewShotNetwork, raw: Tensor, draw: WaveformDraw, change: Change = unchanged) -> Tensor:
         """Augment, log-mel, normalise."""
-        return self._features(network, waveform_views(raw, draw))
+        views = self._features(network, waveform_views(raw, draw))
+        return torch.stack([change(view) for view in views.unbind(1)], dim=1)
 
     def _features(self, network: FewShotNetwork, waveforms: Tensor) -> Tensor:
         features: Tensor = self.log_mel.to(waveforms.device)(waveforms)

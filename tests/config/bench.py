@@ -115,8 +115,8 @@ class Bench:
         """One training step from the start."""
         steps: list[Step] = []
 
-        def spy(network: Any, config: Any, support: Tensor, query: Tensor, generator: torch.Generator) -> EpisodeResult:
-            result = episode_loss(network, config, support, query, generator)
+        def spy(network: Any, config: Any, support: Tensor, query: Tensor, *rest: Any) -> EpisodeResult:
+            result = episode_loss(network, config, support, query, *rest)
             steps.append(Step(support, query, EpisodeResult(*(value.detach() for value in result))))
             return result
 

@@ -15,7 +15,9 @@ from fewshot_audio.config import PHASES, ExperimentConfig, ModelConfig
 from fewshot_audio.errors import ConfigError, FewShotError
 from tests.config import probes
 from tests.config.bench import Bench, parameters, plain
+from tests.config.input_rows import INPUT_ROWS
 from tests.config.keys import leaves
+from tests.config.option_rows import OPTION_ROWS
 from tests.config.probes import (
     architecture,
     episode_count,
@@ -114,8 +116,10 @@ ONE_STEP_AN_EPOCH = {"n_training_tasks": 1}
 RELATION = {"relation_head": True}
 
 EXPERIMENT_ROWS = [
-    Row("encoder_name", ("CNN", "Hybrid"), architecture(scores, "encoder.rnn.weight_ih_l0"),
-        shaped(lambda name: (4, 4) if name == "Hybrid" else None)),
+    Row("encoder_name", ("CNN", "Hybrid", "ResNet12"),
+        architecture(scores, "encoder.rnn.weight_ih_l0", "encoder.blocks.0.shortcut.0.weight"),
+        shaped(lambda name: (4, 4) if name == "Hybrid" else None,
+               lambda name: (4, 1, 1, 1) if name == "ResNet12" else None)),
     Row("dataset_name", ("Tiny", "other"), probes.dataset, so_that(
         lambda one, two: (one[0], two[0]) == ("Tiny", "Other") and plain(one[1]) != plain(two[1]))),
     Row("use_attention", (False, True), rows_of("test"), as_((4, 8), (1, 32)), scenario=3),
@@ -157,8 +161,9 @@ EXPERIMENT_ROWS = [
     Row("precision", ("fp32", "bf16", "auto"), probes.reported_in_fp32, one_of_both),
     Row("disjoint_groups", (False, True), probes.shared_recordings, so_that(
         lambda off, on: all(off.values()) and not any(on.values()))),
-    Row("distance", ("euclidean", "squared"), scores, so_that(
-        lambda plain_, squared: torch.allclose(squared, -plain_.square(), atol=1e-4) and (plain_ < 0).any())),
+    Row("distance", ("euclidean", "squared", "cosine"), scores, so_that(
+        lambda plain_, squared, cosine: torch.allclose(squared, -plain_.square(), atol=1e-4) and (plain_ < 0).any()
+        and torch.allclose(cosine.diag(), torch.ones(3), atol=1e-5) and (cosine.abs() <= 1.00001).all())),
 ]  # fmt: skip
 
 LOSS_ROWS = [
@@ -217,7 +222,36 @@ def encoder_rows(encoder: Literal["CNN", "Hybrid"], width: int) -> list[Row]:
             encoder=encoder),
         Row(f"{encoder}.out_dim", (8, 12), architecture(scores, "encoder.linear.weight"),
             shaped(lambda n: (n, width)), encoder=encoder),
+        Row(f"{encoder}.pool_last", (True, False), probes.feature_map, as_((1, 2), (2, 4)), encoder=encoder),
+        Row(f"{encoder}.pooling", ("last", "mean", "mean_max", "attention"),
+            architecture(lambda *args: Bench.run(*args).weights, "encoder.linear.weight"),
+            shaped(lambda kind: (8, {"last": width, "mean_max": 8}.get(kind, 4))), encoder=encoder),
     ]  # fmt: skip
+
+
+RESNET: dict[str, Any] = {"given": {"encoder_name": "ResNet12"}}
+RESNET_ROWS = [
+    Row("ResNet12.in_channels", (1, 2), architecture(scores, "encoder.blocks.0.convs.0.weight"), only_one_channel,
+        **RESNET),
+    Row("ResNet12.widths", ([4, 4, 6, 8], [4, 6, 6, 10]),
+        architecture(scores, "encoder.blocks.1.convs.2.weight", "encoder.linear.weight"),
+        shaped(lambda widths: (widths[1], widths[1], 3, 3), lambda widths: (8, widths[3])), **RESNET),
+    Row("ResNet12.stem_stride", (1, 2), architecture(scores, "encoder.stem.0.weight"),
+        shaped(lambda stride: (4, 1, 3, 3) if stride == 2 else None),
+        given={"encoder_name": "ResNet12", "ResNet12.pool_last": False}),
+    Row("ResNet12.pooling", ("mean", "mean_max", "attention"),
+        architecture(lambda *args: Bench.run(*args).weights, "encoder.linear.weight", "encoder.pooling.query"),
+        shaped(lambda kind: (8, 16 if kind == "mean_max" else 8),
+               lambda kind: (8,) if kind == "attention" else None), **RESNET),
+    Row("ResNet12.pool_last", (True, False), probes.feature_map, as_((1, 2), (2, 4)), **RESNET),
+    Row("ResNet12.drop_block", (0.0, 0.5), losses, so_that(
+        lambda off, on: off.loss != on.loss), **RESNET),
+    Row("ResNet12.drop_block_size", (1, 2), losses, so_that(lambda one, two: one.loss != two.loss),
+        given={"encoder_name": "ResNet12", "ResNet12.drop_block": 0.3}),
+    Row("ResNet12.dropout", (0.0, 0.5), losses, so_that(lambda off, on: off.loss != on.loss), **RESNET),
+    Row("ResNet12.out_dim", (8, 12), architecture(scores, "encoder.linear.weight"), shaped(lambda n: (n, 8)),
+        **RESNET),
+]  # fmt: skip
 
 
 def relation_rows(layer: int) -> Row:
@@ -231,6 +265,7 @@ def relation_rows(layer: int) -> Row:
 MODEL_ROWS = [
     *encoder_rows("CNN", width=8),
     *encoder_rows("Hybrid", width=4),
+    *RESNET_ROWS,
     Row("Hybrid.seq_layers", (1, 2), architecture(scores, "encoder.rnn.weight_ih_l1"),
         shaped(lambda n: (4, 4) if n == 2 else None)),
     Row("Hybrid.seq_type", ("RNN", "GRU", "LSTM"), architecture(scores, "encoder.rnn.weight_ih_l0"),
@@ -258,7 +293,7 @@ MODEL_ROWS = [
 ]  # fmt: skip
 
 
-ROWS = [*EXPERIMENT_ROWS, *LOSS_ROWS, *SPECAUG_ROWS, *WAVEFORM_ROWS, *MODEL_ROWS]
+ROWS = [*EXPERIMENT_ROWS, *LOSS_ROWS, *SPECAUG_ROWS, *WAVEFORM_ROWS, *INPUT_ROWS, *OPTION_ROWS, *MODEL_ROWS]
 
 
 @pytest.fixture(scope="module")

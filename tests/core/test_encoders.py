@@ -21,6 +21,10 @@ def cnn_config(hidden: int = 3, pool: tuple[int, int] = (2, 2), out: int = 4) ->
     return CNNConfig.model_validate_json(json.dumps(section))
 
 
+def pooled(config: CNNConfig, pooling: str, pool_last: bool) -> Any:
+    return type(config).model_validate(config.model_dump() | {"pooling": pooling, "pool_last": pool_last})
+
+
 def hybrid_config(
     seq_type: SeqType = "RNN",
     bidirectional: bool = False,
@@ -64,13 +68,34 @@ def batch_norm(norm: Any, x: Tensor, training: bool) -> Tensor:
     return (x - mean.reshape(shape)) * scale.reshape(shape) + shift.reshape(shape)
 
 
-def blocks(encoder: Any, x: Tensor, pool: list[int], training: bool) -> Tensor:
+def blocks(encoder: Any, x: Tensor, config: CNNConfig, training: bool) -> Tensor:
     x = x.unsqueeze(1)
     assert len(encoder.blocks) == 4
-    for block in encoder.blocks:
+    for number, block in enumerate(encoder.blocks):
         x = conv2d(x, block.conv.weight, block.conv.bias, padding=1)
-        x = max_pool2d(batch_norm(block.norm, x, training).relu(), pool)
+        x = batch_norm(block.norm, x, training).relu()
+        if number < 3 or config.pool_last:
+            x = max_pool2d(x, config.pool_dim)
     return x
+
+
+def pool_positions(encoder: Any, config: CNNConfig, positions: Tensor) -> Tensor:
+    """(n, positions, width) -> (n, width or twice that), one example and one position at a time."""
+    pooled_ = []
+    for example in positions:
+        rows = list(example)
+        if config.pooling == "attention":
+            weights = torch.stack([(row * encoder.pooling.query).sum() for row in rows]).exp()
+            pooled_.append(sum(w / weights.sum() * row for w, row in zip(weights, rows, strict=True)))
+            continue
+        parts = [sum(rows) / len(rows)]
+        if config.pooling == "mean_max":
+            largest = rows[0]
+            for row in rows[1:]:
+                largest = torch.where(row > largest, row, largest)
+            parts.append(largest)
+        pooled_.append(torch.cat(parts))
+    return torch.stack(pooled_)
 
 
 def cell(seq_type: SeqType, weights: list[Tensor], x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
@@ -110,15 +135,17 @@ def recurrent(encoder: Any, config: HybridConfig, sequence: Tensor) -> Tensor:
 
 def features(encoder: Any, config: CNNConfig, x: Tensor, training: bool) -> Tensor:
     """Everything up to the dropout."""
-    maps = blocks(encoder, x, config.pool_dim, training)
+    maps = blocks(encoder, x, config, training)
     if not isinstance(config, HybridConfig):
-        return maps.flatten(1)
+        return maps.flatten(1) if config.pooling == "last" else pool_positions(encoder, config, maps.flatten(2).mT)
     sequence = maps.permute(0, 3, 1, 2).flatten(2)  # (n, time, channels x mels)
     width = sequence.shape[2]
     output = recurrent(encoder, config, sequence)
     if config.bidirectional:
         output = output[..., :width] + output[..., width:]
-    return (output + sequence)[:, -1]
+    return (
+        (output + sequence)[:, -1] if config.pooling == "last" else pool_positions(encoder, config, output + sequence)
+    )
 
 
 def reference(encoder: Any, config: CNNConfig, x: Tensor, training: bool, dropped: float = 1.0) -> Tensor:
@@ -137,6 +164,13 @@ CASES = [
         pytest.param(hybrid_config(seq_type, bidirectional), 16, 50, id=f"{seq_type}{' both ways' * bidirectional}")
         for seq_type in SEQ_TYPES
         for bidirectional in (False, True)
+    ),
+    *(
+        pytest.param(pooled(config, pooling, pool_last), 17, 34, id=f"{name} {pooling}{' unpooled' * (not pool_last)}")
+        for name, config in (("CNN", cnn_config()), ("Hybrid", hybrid_config("GRU")))
+        for pooling in ("last", "mean", "mean_max", "attention")
+        for pool_last in (True, False)
+        if pooling != "last" or not pool_last
     ),
 ]
 
@@ -234,6 +268,21 @@ def test_the_last_time_step_decides() -> None:
     late[..., 56:] += 1
     torch.testing.assert_close(encoder(early), encoder(x))
     assert not torch.allclose(encoder(late), encoder(x))
+
+
+def test_the_unpooled_last_block_leaves_a_map_of_4_by_5() -> None:
+    encoder = build_encoder("CNN", pooled(cnn_config(64, (3, 3), 64), "mean_max", False), 128, 157)
+    assert encoder.remaining == (4, 5)
+    assert encoder.feature_map(torch.zeros(1, 128, 157)).shape == (1, 64, 4, 5)
+
+
+def test_attention_starts_as_the_mean() -> None:
+    x = normal(3, 16, 32, seed=1, dtype=torch.float32)
+    made = []
+    for pooling in ("mean", "attention"):
+        with seeded_layers():
+            made.append(build_encoder("CNN", pooled(cnn_config(), pooling, False), 16, 32).eval()(x))
+    torch.testing.assert_close(*made)
 
 
 def test_hybrid_has_124544_parameters() -> None:

@@ -1,5 +1,6 @@
 """Prototypes and prototypical scores against naive loops."""
 
+import math
 from typing import Literal
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fewshot_audio.learners import prototypes, prototypical_scores
+from fewshot_audio.learners import prototypes, prototypical_scores, transform_embeddings
 from tests.core.helpers import gradients, normal
 from tests.oracles import learners as oracle
 
@@ -50,6 +51,39 @@ def test_scores_are_negative_distances(distance: Distance, way: int, rows: int, 
     torch.testing.assert_close(
         prototypical_scores(protos, queries, distance), torch.tensor(expected, dtype=torch.float64)
     )
+
+
+def test_transforms_by_hand() -> None:
+    rows, centre = torch.tensor([[4.0, -9.0], [1.0, 5.0]]), torch.tensor([1.0, 1.0])
+    expected = {
+        "none": rows,
+        "power": torch.tensor([[2.0, -3.0], [1.0, math.sqrt(5)]]) / torch.tensor([[math.sqrt(13)], [math.sqrt(6)]]),
+        "centre_l2": torch.tensor([[3.0, -10.0], [0.0, 4.0]]) / torch.tensor([[math.sqrt(109)], [4.0]]),
+    }
+    for name, made in expected.items():
+        torch.testing.assert_close(transform_embeddings(rows, name, centre), made)  # type: ignore[arg-type]
+    zero = torch.zeros(2, 3)
+    assert torch.equal(transform_embeddings(zero, "power"), zero)
+
+
+def test_cosine_by_hand() -> None:
+    p, q = torch.tensor([[1.0, 0.0], [3.0, 4.0], [0.0, 0.0]]), torch.tensor([[0.0, 2.0], [5.0, 0.0]])
+    expected = torch.tensor([[0.0, 0.8, 0.0], [1.0, 0.6, 0.0]])
+    torch.testing.assert_close(prototypical_scores(p, q, "cosine"), expected)
+
+
+@settings(deadline=None, max_examples=15)
+@given(way=dims, rows=dims, width=dims, seed=seeds)
+def test_cosine_of_many_episodes_at_once(way: int, rows: int, width: int, seed: int) -> None:
+    protos, queries = normal(2, way, width, seed=seed), normal(2, rows, width, seed=seed + 1)
+    scores = prototypical_scores(protos, queries, "cosine")
+    for task in range(2):
+        for r in range(rows):
+            for c in range(way):
+                a, b = queries[task, r].tolist(), protos[task, c].tolist()
+                dot = sum(x * y for x, y in zip(a, b, strict=True))
+                lengths = math.sqrt(sum(x * x for x in a) * sum(y * y for y in b))
+                assert scores[task, r, c].item() == pytest.approx(dot / lengths)
 
 
 @pytest.mark.parametrize("distance", DISTANCES)

@@ -25,8 +25,9 @@ from fewshot_audio.evaluate import TaskScores, evaluate_phase
 from fewshot_audio.experiment import evaluate_run, open_dataset, run_experiment
 from fewshot_audio.history import best_epoch, finished
 from fewshot_audio.objective import EpisodeResult, episode_loss
+from fewshot_audio.optimization import learning_rate
 from fewshot_audio.runs import Run
-from fewshot_audio.train import Interrupted, learning_rate
+from fewshot_audio.train import Interrupted
 from tests.engine.comparison import metrics, outcome, run_outcome, tensors
 from tests.engine.job import PATIENCE, Job, after, until
 from tests.tiny import tiny_configs

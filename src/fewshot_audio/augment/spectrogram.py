@@ -83,8 +83,8 @@ def specaugment_views(x: Tensor, draw: SpecAugmentDraw, mask_value: float) -> Te
     Shape: x (n, mels, frames) -> (n, 4, mels, frames) on x's device; x itself is not changed.
     """
     mels, frames = x.shape[-2:]
-    time = _covered(draw.time_start, draw.time_width, frames, x.device)
-    freq = _covered(draw.freq_start, draw.freq_width, mels, x.device)
+    time = covered(draw.time_start, draw.time_width, frames, x.device)
+    freq = covered(draw.freq_start, draw.freq_width, mels, x.device)
     views = x.new_empty(len(x), N_VIEWS, mels, frames)
     views[:, 0] = x
     views[:, 1] = time_warp(x, draw.warp_source, draw.warp_shift)
@@ -117,8 +117,8 @@ def time_warp(x: Tensor, source: Tensor, shift: Tensor) -> Tensor:
     return torch.lerp(x.gather(-1, index), x.gather(-1, index + 1), weight)
 
 
-def _covered(start: Tensor, width: Tensor, size: int, device: torch.device) -> Tensor:
-    """Shape: start and width (n, masks) -> (n, size), true under a mask."""
+def covered(start: Tensor, width: Tensor, size: int, device: torch.device) -> Tensor:
+    """Where masks lie. Shape: start and width (n, masks) -> (n, size), true under a mask."""
     position = torch.arange(size)
     inside = (position >= start.unsqueeze(-1)) & (position < (start + width).unsqueeze(-1))
     return inside.any(1).to(device)

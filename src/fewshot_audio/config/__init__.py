@@ -3,6 +3,7 @@
 from fewshot_audio.config.augmentation import SpecAugParams, WaveAugParams
 from fewshot_audio.config.checks import PHASES, check_classes, check_configs, check_input
 from fewshot_audio.config.experiment import ExperimentConfig, Phase
+from fewshot_audio.config.inplace import InputAugmentation
 from fewshot_audio.config.load import (
     EXPERIMENT_FILE,
     MODEL_CONFIG_FILE,
@@ -12,13 +13,16 @@ from fewshot_audio.config.load import (
     validate,
 )
 from fewshot_audio.config.model import ModelConfig
+from fewshot_audio.config.optimization import Optimization
 
 __all__ = [
     "EXPERIMENT_FILE",
     "MODEL_CONFIG_FILE",
     "PHASES",
     "ExperimentConfig",
+    "InputAugmentation",
     "ModelConfig",
+    "Optimization",
     "Phase",
     "SpecAugParams",
     "WaveAugParams",

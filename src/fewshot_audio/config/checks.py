@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import get_args
 
 from fewshot_audio.config.experiment import ExperimentConfig, Phase
-from fewshot_audio.config.model import ModelConfig
+from fewshot_audio.config.model import EncoderConfig, EncoderName, ModelConfig, ResNet12Config
 from fewshot_audio.errors import ConfigError
 
 PHASES: tuple[Phase, ...] = get_args(Phase)
@@ -23,6 +23,13 @@ def check_configs(experiment: ExperimentConfig, model: ModelConfig) -> list[str]
                 f"loss.cpl.m_param is {experiment.loss.cpl.m_param}, but a class has {rows} query rows in training: "
                 f"the largest possible value is {rows}"
             )
+    if experiment.relation_head and experiment.embedding_transform != "none":
+        errors.append("embedding_transform needs distances: set embedding_transform=none, or relation_head=false")
+    warmup = experiment.optimization.warmup_epochs
+    if warmup >= experiment.num_epochs:
+        errors.append(
+            f"optimization.warmup_epochs is {warmup}, expected less than the {experiment.num_epochs} of num_epochs"
+        )
     if errors:
         raise ConfigError("\n".join(errors))
     return _warnings(experiment)
@@ -38,6 +45,9 @@ def check_classes(experiment: ExperimentConfig, clips: Mapping[Phase, Mapping[st
         way, needed = experiment.way(phase), experiment.shot(phase) + experiment.query(phase)
         if way > len(clips[phase]):
             errors.append(f"n_way_{phase} is {way}, but the {phase} split has {len(clips[phase])} classes")
+        widest = max(experiment.train_ways - {way}, default=0) if phase == "train" else 0
+        if widest > len(clips[phase]):
+            errors.append(f"way_schedule goes up to {widest}, but the train split has {len(clips[phase])} classes")
         small = sorted((count, name) for name, count in clips[phase].items() if count < needed)
         if small:
             listed = ", ".join(f"{name!r} ({count})" for count, name in small[:5])
@@ -52,19 +62,33 @@ def check_classes(experiment: ExperimentConfig, clips: Mapping[Phase, Mapping[st
 
 def check_input(experiment: ExperimentConfig, model: ModelConfig, mels: int, frames: int) -> None:
     """Check the configs against the size of a segment's spectrogram. Raises ConfigError with the numbers."""
-    errors = []
-    pool_mel, pool_time = model.encoder(experiment.encoder_name).pool_dim
-    for axis, pool, size in (("mel bins", pool_mel, mels), ("frames", pool_time, frames)):
-        if pool**4 > size:
-            errors.append(
-                f"{experiment.encoder_name}.pool_dim: four poolings by {pool} need {pool**4} {axis}, "
-                f"but a segment has {size}"
-            )
+    errors = _size_errors(experiment.encoder_name, model.encoder(experiment.encoder_name), mels, frames)
     warp = experiment.specaug_params
     if experiment.input_type == "spec" and warp.use and frames <= 2 * warp.W:
         errors.append(f"specaug_params.W is {warp.W}, but must be less than half of the {frames} frames of a segment")
+    inputs = experiment.input_augmentation
+    for what, size, unit in (("time", frames, "frames"), ("frequency", mels, "mel bins")):
+        widest = getattr(inputs, f"{what}_mask_width")[1]
+        if getattr(inputs, f"{what}_masks") and widest > size:
+            errors.append(f"input_augmentation.{what}_mask_width is up to {widest}, but a segment has {size} {unit}")
     if errors:
         raise ConfigError("\n".join(errors))
+
+
+def _size_errors(name: EncoderName, encoder: EncoderConfig, mels: int, frames: int) -> list[str]:
+    count = {3: "three", 4: "four"}[encoder.poolings]
+    if isinstance(encoder, ResNet12Config):
+        stem = f"stem_stride: {encoder.stem_stride}, then {count} poolings by 2"
+        least = encoder.stem_stride * (2**encoder.poolings - 1) + 1
+        needs = [(stem, least), (stem, least)]
+    else:
+        needs = [(f"pool_dim: {count} poolings by {pool}", pool**encoder.poolings) for pool in encoder.pool_dim]
+    sizes = zip(needs, ("mel bins", "frames"), (mels, frames), strict=True)
+    return [
+        f"{name}.{cause} need {needed} {axis}, but a segment has {size}"
+        for (cause, needed), axis, size in sizes
+        if needed > size
+    ]
 
 
 def _attention_errors(experiment: ExperimentConfig, model: ModelConfig) -> Sequence[str]:
@@ -118,6 +142,13 @@ def _warnings(experiment: ExperimentConfig) -> list[str]:
     if not experiment.use_contrastive and (experiment.loss.cpl.use or experiment.loss.angular.use):
         name = "cpl" if experiment.loss.cpl.use else "angular"
         warnings.append(f"loss.{name}.use is true, but use_contrastive is false: prototypical loss only")
+    if experiment.relation_head:
+        distances = {
+            "loss.label_smoothing": experiment.loss.label_smoothing,
+            "distance": experiment.distance != "euclidean",
+        }
+        distances |= {"score_scale": experiment.score_scale != 1, "learn_score_scale": experiment.learn_score_scale}
+        warnings += [f"{key} has no effect: relation_head is true" for key, changed in distances.items() if changed]
     if not experiment.augmentation:
         flags = [f"{phase}_query_augmentations" for phase in PHASES if experiment.query_flag(phase)]
         if flags:

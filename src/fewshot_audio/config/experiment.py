@@ -8,9 +8,13 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from fewshot_audio.config.augmentation import SpecAugParams, WaveAugParams
 from fewshot_audio.config.base import Count, Positive, Section
+from fewshot_audio.config.inplace import InputAugmentation
+from fewshot_audio.config.model import EncoderName
+from fewshot_audio.config.optimization import Optimization
 
 Phase = Literal["train", "validation", "test"]
-Distance = Literal["euclidean", "squared"]
+Distance = Literal["euclidean", "squared", "cosine"]
+EmbeddingTransform = Literal["none", "centre_l2", "power"]
 Reduction = Literal["reference", "mean"]
 TieStrategy = Literal["", "min_label", "max_posterior"]
 Way = Annotated[int, Field(ge=2)]
@@ -50,6 +54,15 @@ class LossConfig(Section):
     l_param: Annotated[float, Field(ge=0, description="Weight of the contrastive loss.")]
     cpl: CPLConfig
     angular: AngularConfig
+    label_smoothing: Annotated[
+        float, Field(ge=0, lt=1, description="Share of the target that all classes of the episode get alike. 0: off.")
+    ] = 0.0
+    classification_weight: Annotated[
+        float, Field(ge=0, description="Weight of a cross-entropy over all training classes, by a linear head. 0: off.")
+    ] = 0.0
+    pretraining_epochs: Annotated[
+        int, Field(ge=0, description="First epochs, in which that cross-entropy takes the place of the episode's loss.")
+    ] = 0
 
     @model_validator(mode="after")
     def _one_contrastive_loss(self) -> Self:
@@ -61,7 +74,7 @@ class LossConfig(Section):
 class ExperimentConfig(Section):
     """The experiment file."""
 
-    encoder_name: Annotated[Literal["CNN", "Hybrid"], Field(description="Backbone: plain convolutions, or a CRNN.")]
+    encoder_name: Annotated[EncoderName, Field(description="Backbone: plain convolutions, a CRNN, or a ResNet-12.")]
     dataset_name: Annotated[str, Field(min_length=1, description="Dataset folder under the data root, any case.")]
     use_attention: Annotated[bool, Field(description="Fuse the views of a segment by self-attention.")]
     use_contrastive: Annotated[bool, Field(description="Add a contrastive loss through the projection head.")]
@@ -118,15 +131,42 @@ class ExperimentConfig(Section):
     disjoint_groups: Annotated[
         bool, Field(description="Support and query of an episode share no source recording, where clips.csv knows it.")
     ] = False
-    distance: Annotated[Distance, Field(description="Plain or squared Euclidean distance to the prototypes.")] = (
-        "euclidean"
-    )
+    distance: Annotated[
+        Distance, Field(description="Plain or squared Euclidean distance to the prototypes, or cosine similarity.")
+    ] = "euclidean"
+    score_scale: Annotated[
+        Positive, Field(description="Factor of distances or similarities in the scores; cosine wants about 10.")
+    ] = 1.0
+    embedding_transform: Annotated[
+        EmbeddingTransform,
+        Field(
+            description='In validation and testing: "centre_l2" subtracts the mean of the training classes and '
+            'normalises, "power" takes square roots and normalises.'
+        ),
+    ] = "none"
+    learn_score_scale: Annotated[bool, Field(description="Train the factor, from score_scale on.")] = False
+    input_augmentation: InputAugmentation = InputAugmentation()
+    optimization: Optimization = Optimization()
+    way_schedule: Annotated[
+        list[Annotated[list[int], Field(min_length=2, max_length=2)]],
+        Field(description="[epochs, way] pairs: after so many epochs training episodes have so many classes."),
+    ] = Field(default_factory=list)
 
     @field_validator("scheduler_milestones")
     @classmethod
     def _increasing(cls, value: list[int]) -> list[int]:
         if any(later <= earlier for earlier, later in itertools.pairwise(value)):
             raise ValueError("milestones must increase")
+        return value
+
+    @field_validator("way_schedule")
+    @classmethod
+    def _in_order(cls, value: list[list[int]]) -> list[list[int]]:
+        epochs, ways = [epoch for epoch, _ in value], [way for _, way in value]
+        if any(epoch < 0 for epoch in epochs) or epochs != sorted(set(epochs)):
+            raise ValueError("epochs must be 0 or more and increase")
+        if any(way < 2 for way in ways):
+            raise ValueError("an episode has at least 2 classes")
         return value
 
     @field_validator("experiment_folder")
@@ -164,6 +204,16 @@ class ExperimentConfig(Section):
         if not self.use_contrastive:
             return None
         return "cpl" if self.loss.cpl.use else "angular" if self.loss.angular.use else None
+
+    def train_way(self, epoch: int) -> int:
+        """Classes of a training episode of an epoch (from 0)."""
+        ways = [self.n_way_train, *(way for after, way in self.way_schedule if epoch >= after)]
+        return ways[-1]
+
+    @property
+    def train_ways(self) -> set[int]:
+        """Every number of classes that training episodes come to have."""
+        return {self.train_way(epoch) for epoch in range(self.num_epochs)}
 
     def way(self, phase: Phase) -> int:
         """Classes of an episode of ``phase``."""

@@ -1,6 +1,6 @@
 """The model file: the inside of each module."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -16,6 +16,21 @@ class CNNConfig(Section):
     hidden_channels: Annotated[Count, Field(description="Channels of every convolution.")]
     pool_dim: PoolDim
     out_dim: Annotated[Count, Field(description="Width of the encoder's output.")]
+    pooling: Annotated[
+        Literal["last", "mean", "mean_max", "attention"],
+        Field(
+            description='What the last layer reads: "last" all of the map (Hybrid: the last step); or the positions of '
+            "the map (Hybrid: the steps) pooled."
+        ),
+    ] = "last"
+    pool_last: Annotated[
+        bool, Field(description="The last block pools too; false leaves a map of 4 x 5 of 128 x 157 instead of 1 x 1.")
+    ] = True
+
+    @property
+    def poolings(self) -> int:
+        """How many of the four blocks pool."""
+        return 4 if self.pool_last else 3
 
 
 class HybridConfig(CNNConfig):
@@ -24,6 +39,37 @@ class HybridConfig(CNNConfig):
     seq_layers: Annotated[Count, Field(description="Stacked recurrent layers.")]
     seq_type: Annotated[Literal["RNN", "GRU", "LSTM"], Field(description="Kind of recurrent layer.")]
     bidirectional: Annotated[bool, Field(description="Run over time both ways; the two outputs are summed.")]
+
+
+class ResNet12Config(Section):
+    """A strided stem, four residual blocks of three convolutions, pooling and a linear layer."""
+
+    in_channels: Annotated[Literal[1], Field(description="Channels of the input; a spectrogram has 1.")] = 1
+    widths: Annotated[
+        list[Count], Field(min_length=4, max_length=4, description="Channels of the four blocks; published: 64 to 640.")
+    ] = Field(default_factory=lambda: [24, 48, 96, 160])
+    stem_stride: Annotated[
+        int, Field(ge=1, le=4, description="Stride of a first convolution that spares the blocks; 1: none.")
+    ] = 2
+    pooling: Annotated[
+        Literal["mean", "mean_max", "attention"], Field(description="How the positions of the last map become one.")
+    ] = "mean"
+    pool_last: Annotated[bool, Field(description="The last block pools (2 x 2) too.")] = True
+    drop_block: Annotated[
+        float, Field(ge=0, lt=1, description="Share of the last two blocks' maps that is dropped in squares.")
+    ] = 0.0
+    drop_block_size: Annotated[Count, Field(description="Side of such a square, at most that of the map.")] = 3
+    dropout: Annotated[float, Field(ge=0, lt=1, description="Dropout before the linear layer.")] = 0.0
+    out_dim: Annotated[Count, Field(description="Width of the encoder's output.")] = 64
+
+    @property
+    def poolings(self) -> int:
+        """How many of the four blocks pool."""
+        return 4 if self.pool_last else 3
+
+
+EncoderName = Literal["CNN", "Hybrid", "ResNet12"]
+EncoderConfig: TypeAlias = CNNConfig | ResNet12Config
 
 
 class AttentionConfig(Section):
@@ -61,7 +107,9 @@ class ModelConfig(Section):
     Attention: AttentionConfig
     Projection: ProjectionConfig
     Relation: RelationConfig
+    ResNet12: ResNet12Config = ResNet12Config()
 
-    def encoder(self, name: str) -> CNNConfig:
-        """Return the section of the encoder called ``name`` ("CNN" or "Hybrid")."""
-        return self.Hybrid if name == "Hybrid" else self.CNN
+    def encoder(self, name: EncoderName) -> EncoderConfig:
+        """Return the section of the encoder called ``name``."""
+        sections: dict[EncoderName, EncoderConfig] = {"CNN": self.CNN, "Hybrid": self.Hybrid, "ResNet12": self.ResNet12}
+        return sections[name]

@@ -1,13 +1,15 @@
 """Encoders: a spectrogram segment in, an embedding out. A new encoder is one class and one line in ``ENCODERS``."""
 
 from collections.abc import Callable
-from typing import Literal, cast
+from typing import Literal, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
 
-from fewshot_audio.config.model import CNNConfig, HybridConfig
+from fewshot_audio.config.model import CNNConfig, EncoderConfig, EncoderName, HybridConfig
 from fewshot_audio.models.blocks import ConvBlock
+from fewshot_audio.models.pooling import Pooling
+from fewshot_audio.models.resnet import ResNet12
 
 DROPOUT = 0.3
 N_BLOCKS = 4
@@ -22,13 +24,15 @@ class ConvEncoder(nn.Module):
         super().__init__()
         pool = (config.pool_dim[0], config.pool_dim[1])
         inputs = [config.in_channels] + [config.hidden_channels] * (N_BLOCKS - 1)
-        self.blocks = nn.Sequential(*(ConvBlock(channels, config.hidden_channels, pool) for channels in inputs))
+        pools = [pool if block < config.poolings else (1, 1) for block in range(N_BLOCKS)]
+        sizes = zip(inputs, pools, strict=True)
+        self.blocks = nn.Sequential(*(ConvBlock(channels, config.hidden_channels, pool) for channels, pool in sizes))
         # channels_last lets the CPU's and the GPU's fast convolution kernels work without reordering.
         for block in self.blocks:
             weight = cast(ConvBlock, block).conv.weight
             weight.data = weight.data.contiguous(memory_format=torch.channels_last)
         self.remaining = (mels, frames)
-        for _ in range(N_BLOCKS):
+        for pool in pools:
             self.remaining = (self.remaining[0] // pool[0], self.remaining[1] // pool[1])
 
     def feature_map(self, x: Tensor) -> Tensor:
@@ -41,26 +45,30 @@ class ConvEncoder(nn.Module):
 
 
 class CNN(ConvEncoder):
-    """Four convolution blocks, flatten, dropout, batch norm, linear.
+    """Four convolution blocks, flatten or pool the map, dropout, batch norm, linear.
 
     Shape: (n, mels, frames) -> (n, out_dim).
     """
 
     def __init__(self, config: CNNConfig, mels: int, frames: int) -> None:
         super().__init__(config, mels, frames)
-        width = config.hidden_channels * self.remaining[0] * self.remaining[1]
+        self.pooling = None if config.pooling == "last" else Pooling(config.pooling, config.hidden_channels)
+        flat = config.hidden_channels * self.remaining[0] * self.remaining[1]
+        width = self.pooling.width if self.pooling else flat
         self.dropout = nn.Dropout(DROPOUT)
         self.norm = nn.BatchNorm1d(width)
         self.linear = nn.Linear(width, config.out_dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """Embed a batch of segments."""
-        embedding: Tensor = self.linear(self.norm(self.dropout(self.feature_map(x).flatten(1))))
+        features = self.feature_map(x)
+        vector = self.pooling(features.flatten(2).transpose(1, 2)) if self.pooling else features.flatten(1)
+        embedding: Tensor = self.linear(self.norm(self.dropout(vector)))
         return embedding
 
 
 class Hybrid(ConvEncoder):
-    """Four convolution blocks, a recurrent layer over time with a skip connection, its last step, then as ``CNN``.
+    """Four convolution blocks, a recurrent layer over time with a skip connection, last or pooled step, as ``CNN``.
 
     A step's features are channels x remaining mel bins; bidirectional outputs are summed. With 3x3 pooling and up to
     242 frames the sequence has one or two steps.
@@ -73,6 +81,8 @@ class Hybrid(ConvEncoder):
         width = config.hidden_channels * self.remaining[0]
         recurrent: type[nn.RNN] | type[nn.GRU] | type[nn.LSTM] = getattr(nn, config.seq_type)
         self.rnn = recurrent(width, width, config.seq_layers, batch_first=True, bidirectional=config.bidirectional)
+        self.pooling = None if config.pooling == "last" else Pooling(config.pooling, width)
+        width = self.pooling.width if self.pooling else width
         self.dropout = nn.Dropout(DROPOUT)
         self.norm = nn.BatchNorm1d(width)
         self.linear = nn.Linear(width, config.out_dim)
@@ -84,14 +94,16 @@ class Hybrid(ConvEncoder):
         if self.rnn.bidirectional:
             forward, backward = output.chunk(2, dim=-1)
             output = forward + backward
-        last = output[:, -1] + sequence[:, -1]
-        embedding: Tensor = self.linear(self.norm(self.dropout(last)))
+        vector = self.pooling(output + sequence) if self.pooling else output[:, -1] + sequence[:, -1]
+        embedding: Tensor = self.linear(self.norm(self.dropout(vector)))
         return embedding
 
 
-ENCODERS: dict[str, Callable[..., ConvEncoder]] = {"CNN": CNN, "Hybrid": Hybrid}
+Encoder: TypeAlias = ConvEncoder | ResNet12
+
+ENCODERS: dict[EncoderName, Callable[..., Encoder]] = {"CNN": CNN, "Hybrid": Hybrid, "ResNet12": ResNet12}
 
 
-def build_encoder(name: Literal["CNN", "Hybrid"], config: CNNConfig, mels: int, frames: int) -> ConvEncoder:
+def build_encoder(name: EncoderName, config: EncoderConfig, mels: int, frames: int) -> Encoder:
     """Build the encoder called ``name`` for segments of (mels, frames)."""
     return ENCODERS[name](config, mels, frames)

@@ -1,12 +1,13 @@
 """The few-shot network: normalisation, encoder, fusion of views, and heads, as an experiment asks for them."""
 
+import math
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from fewshot_audio.config import ExperimentConfig, ModelConfig
-from fewshot_audio.learners import prototypical_scores
+from fewshot_audio.learners import prototypical_scores, transform_embeddings
 from fewshot_audio.models.encoders import build_encoder
 from fewshot_audio.models.fusion import ViewAttention
 from fewshot_audio.models.heads import ProjectionHead, RelationHead
@@ -16,22 +17,30 @@ class FewShotNetwork(nn.Module):
     """Everything that is trained, and the dataset's two normalisation numbers as buffers.
 
     Used in steps: ``normalize`` raw features, make views of them, ``encode`` each view, ``fuse`` the views of a
-    segment into its rows, take prototypes of support rows, ``score`` query rows.
+    segment into its rows, ``transform`` these (not in training), take prototypes of support rows, ``score`` query rows.
     """
 
     norm_mean: Tensor
     norm_std: Tensor
+    centre: Tensor | None
 
     def __init__(self, experiment: ExperimentConfig, model: ModelConfig, mels: int, frames: int) -> None:
         super().__init__()
         self.distance = experiment.distance
         encoder = model.encoder(experiment.encoder_name)
+        self.width = experiment.embedding_width(encoder.out_dim)
         self.register_buffer("norm_mean", torch.zeros(()))
         self.register_buffer("norm_std", torch.ones(()))
+        self.transformation = experiment.embedding_transform
+        self.register_buffer("centre", torch.zeros(self.width) if self.transformation == "centre_l2" else None)
         self.encoder = build_encoder(experiment.encoder_name, encoder, mels, frames)
         self.attention = ViewAttention(**model.Attention.model_dump()) if experiment.use_attention else None
         self.projection = ProjectionHead(**model.Projection.model_dump()) if experiment.contrastive else None
         self.relation = RelationHead(**model.Relation.model_dump()) if experiment.relation_head else None
+        self.score_scale = experiment.score_scale
+        # Trained as a logarithm, which keeps it positive.
+        start = torch.tensor(math.log(experiment.score_scale))
+        self.log_scale = nn.Parameter(start) if experiment.learn_score_scale else None
 
     def set_precision(self, precision: Literal["fp32", "bf16"]) -> None:
         """Choose the arithmetic of the convolutions; everything else is float32."""
@@ -58,9 +67,14 @@ class FewShotNetwork(nn.Module):
         """
         return self.attention(views).unsqueeze(1) if self.attention is not None else views
 
+    def transform(self, rows: Tensor) -> Tensor:
+        """Transform fused rows as testing asks for, before prototypes. Shape: (..., width) -> (..., width)."""
+        return transform_embeddings(rows, self.transformation, self.centre)
+
     def score(self, prototypes: Tensor, queries: Tensor) -> Tensor:
         """Score query rows. Shape: prototypes (..., way, width), queries (..., rows, width) -> (..., rows, way)."""
         if self.relation is not None:
             scores: Tensor = self.relation(prototypes, queries)
             return scores
-        return prototypical_scores(prototypes, queries, self.distance)
+        scale = self.score_scale if self.log_scale is None else self.log_scale.exp()
+        return scale * prototypical_scores(prototypes, queries, self.distance)

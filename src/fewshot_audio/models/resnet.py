@@ -1,0 +1,116 @@
+"""ResNet-12 (Oreshkin et al. 2018, TADAM; Lee et al. 2019, MetaOptNet) for spectrograms, at widths of one's own."""
+
+import itertools
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fewshot_audio.config.model import ResNet12Config
+from fewshot_audio.models.pooling import Pooling
+
+SLOPE = 0.1
+
+
+class DropBlock(nn.Module):
+    """Drop squares of a map in training (Ghiasi et al. 2018), all channels apart; what is left is scaled up.
+
+    Shape: (n, channels, mels, frames) -> the same.
+    """
+
+    def __init__(self, rate: float, size: int) -> None:
+        super().__init__()
+        self.rate = rate
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop a share of about ``rate``."""
+        if not self.training or not self.rate:
+            return x
+        height, width = x.shape[-2:]
+        size = min(self.size, height, width)
+        places = (height - size + 1) * (width - size + 1)  # of a square that lies inside
+        chance = self.rate * height * width / (size**2 * places)
+        corners = (torch.rand(*x.shape[:2], height - size + 1, width - size + 1, device=x.device) < chance).float()
+        kept = 1 - F.max_pool2d(F.pad(corners, [size - 1] * 4), size, stride=1)
+        return x * (kept * (kept.numel() / kept.sum().clamp(min=1))).to(x.dtype)
+
+
+class ResidualBlock(nn.Module):
+    """Three 3x3 convolutions with batch norm beside a 1x1 shortcut; max pool, leaky ReLU.
+
+    Pooling comes before the last activation, which is the same function and cheaper.
+
+    Shape: (n, in_channels, mels, frames) -> (n, channels, mels // pool, frames // pool).
+    """
+
+    def __init__(self, in_channels: int, channels: int, pool: tuple[int, int]) -> None:
+        super().__init__()
+        widths = [in_channels, channels, channels, channels]
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1, bias=False) for a, b in itertools.pairwise(widths))
+        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in self.convs)
+        self.shortcut = nn.Sequential(nn.Conv2d(in_channels, channels, 1, bias=False), nn.BatchNorm2d(channels))
+        self.pool = nn.MaxPool2d(pool)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the block."""
+        y = x
+        for number, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
+            y = norm(conv(F.leaky_relu(y, SLOPE) if number else y))
+        return F.leaky_relu(self.pool(y + self.shortcut(x)), SLOPE)
+
+
+class ResNet12(nn.Module):
+    """A strided stem, four residual blocks, pooling, dropout, linear; computed in ``precision``.
+
+    The stem keeps the first block, where a spectrogram is largest, cheap; stride 1 is the published network, whose
+    first block reads the input itself.
+
+    Shape: (n, mels, frames) -> (n, out_dim).
+    """
+
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+    def __init__(self, config: ResNet12Config, mels: int, frames: int) -> None:
+        super().__init__()
+        stride, widths = config.stem_stride, config.widths
+        self.stem: nn.Module = nn.Identity()
+        first: int = config.in_channels
+        if stride > 1:
+            first = widths[0]
+            stem = nn.Conv2d(config.in_channels, first, 2 * stride - 1, stride, padding=stride - 1, bias=False)
+            self.stem = nn.Sequential(stem, nn.BatchNorm2d(first), nn.LeakyReLU(SLOPE))
+        pools = [(2, 2)] * config.poolings + [(1, 1)] * (4 - config.poolings)
+        sizes = zip([first, *widths[:-1]], widths, pools, strict=True)
+        self.blocks = nn.Sequential(*(ResidualBlock(*size) for size in sizes))
+        self.drop = DropBlock(config.drop_block, config.drop_block_size)
+        self.pooling = Pooling(config.pooling, widths[-1])
+        self.dropout = nn.Dropout(config.dropout)
+        self.linear = nn.Linear(self.pooling.width, config.out_dim)
+        self.remaining = remaining(config, mels, frames)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):  # for the fast kernels of the CPU and the GPU
+                module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
+
+    def feature_map(self, x: Tensor) -> Tensor:
+        """Shape: (n, mels, frames) -> (n, channels, remaining mel bins, remaining frames)."""
+        x = x.contiguous().unsqueeze(-1).movedim(-1, 1)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            y = self.stem(x)
+            for number, block in enumerate(self.blocks):
+                y = block(y) if number < 2 else self.drop(block(y))  # as published, in the last two blocks
+        features: Tensor = y.to(x.dtype)
+        return features
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Embed a batch of segments."""
+        vector = self.pooling(self.feature_map(x).flatten(2).transpose(1, 2))
+        embedding: Tensor = self.linear(self.dropout(vector))
+        return embedding
+
+
+def remaining(config: ResNet12Config, mels: int, frames: int) -> tuple[int, int]:
+    """Mel bins and frames of the last map."""
+    size = [(length - 1) // config.stem_stride + 1 for length in (mels, frames)]
+    return size[0] // 2**config.poolings, size[1] // 2**config.poolings

@@ -1,0 +1,98 @@
+"""How weights move: the optimizer, its learning rate as a function of the epoch, and their moving average."""
+
+import bisect
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fewshot_audio.config import ExperimentConfig
+
+
+def learning_rate(experiment: ExperimentConfig, epoch: int) -> float:
+    """Learning rate of an epoch (from 0), a pure function, so that resuming needs no state.
+
+    After a linear warm-up: torch's MultiStepLR, or half a cosine (Loshchilov and Hutter 2017, without restarts).
+    """
+    plan = experiment.optimization
+    warmup = plan.warmup_epochs
+    if epoch < warmup:
+        return experiment.lr * (epoch + 1) / (warmup + 1)
+    if plan.schedule == "cosine":
+        done = (epoch - warmup) / (experiment.num_epochs - warmup)
+        return experiment.lr * (1 + math.cos(math.pi * done)) / 2
+    passed = bisect.bisect_right(experiment.scheduler_milestones, epoch)
+    return experiment.lr * experiment.scheduler_gamma**passed
+
+
+def build_optimizer(parameters: Iterable[nn.Parameter], experiment: ExperimentConfig) -> torch.optim.Optimizer:
+    """Adam, with ``weight_decay`` AdamW (Loshchilov and Hutter 2019), which spares biases, norms and scalars."""
+    decay, parameters = experiment.optimization.weight_decay, list(parameters)
+    if not decay:
+        return torch.optim.Adam(parameters, lr=experiment.lr)
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=experiment.lr)
+
+
+class WeightAverage:
+    """Exponential moving average of a network's parameters and batch statistics over steps (Polyak averaging).
+
+    The decay of step t, from 1, is min(decay, (1 + t) / (10 + t)), so that the first steps are soon forgotten.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.network = network
+        self.decay = decay
+        self.steps = 0
+        self.tensors: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take in the weights after a step."""
+        self.steps += 1
+        weights = self._weights()
+        if not self.tensors:
+            self.tensors = {name: value.clone() for name, value in weights.items()}
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        for name, value in weights.items():
+            self.tensors[name].lerp_(value, 1 - decay)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Have the network hold the average inside the block, and its own weights again after."""
+        own = {name: value.clone() for name, value in self._weights().items()}
+        self._load(self.tensors)
+        try:
+            yield
+        finally:
+            self._load(own)
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed training needs."""
+        return {"steps": self.steps, "tensors": self.tensors}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        self.steps = state["steps"]
+        weights = self._weights()
+        self.tensors = {name: value.to(weights[name].device) for name, value in state["tensors"].items()}
+
+    def _weights(self) -> dict[str, Tensor]:
+        statistics = {
+            name: buffer
+            for name, buffer in self.network.named_buffers()
+            if name.endswith(("running_mean", "running_var"))
+        }
+        return {name: parameter.detach() for name, parameter in self.network.named_parameters()} | statistics
+
+    @torch.no_grad()
+    def _load(self, tensors: dict[str, Tensor]) -> None:
+        weights = self._weights()
+        for name, value in tensors.items():
+            weights[name].copy_(value)

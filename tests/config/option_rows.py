@@ -1,0 +1,68 @@
+"""Rows of the options of training and scoring that are off in the documented scenarios."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from tests.config.bench import Bench
+from tests.config.probes import E, M, epoch_moves, losses, scores
+from tests.config.rows import Row, as_, so_that
+
+ONE_STEP_AN_EPOCH = {"n_training_tasks": 1}
+
+
+def first_step(bench: Bench, experiment: E, model: M) -> Any:
+    """Parameters before and after the first step."""
+    return bench.parameters_by_epoch(experiment, model)[:2]
+
+
+def decays_weights_only(seen: list[Any], values: tuple[Any, ...]) -> None:
+    (start, plain), (_, decayed) = seen
+    for name, value in start.items():
+        shrunk = 0.005 * values[1] * value if value.ndim > 1 else torch.zeros_like(value)
+        torch.testing.assert_close(decayed[name], plain[name] - shrunk)
+
+
+def saves_what_it_trained(bench: Bench, experiment: E, model: M) -> bool:
+    """Whether the saved weights are those that the optimizer moves."""
+    run = bench.run(experiment, model)
+    state = torch.load(next(run.output.rglob("state.pt")), weights_only=True)["network"]
+    return all(torch.equal(state[name], value) for name, value in run.weights[0].items())
+
+
+def ways(bench: Bench, experiment: E, model: M) -> list[int]:
+    """Classes of each training episode."""
+    return [episode.support.shape[0] for episode in bench.run(experiment, model).episodes["train"]]
+
+
+OPTION_ROWS = [
+    Row("optimization.weight_decay", (0.0, 0.5), first_step, decays_weights_only, given=ONE_STEP_AN_EPOCH),
+    Row("optimization.schedule", ("milestones", "cosine"), lambda *args: epoch_moves(*args)[1], so_that(
+        lambda full, half: half == pytest.approx(full / 2, rel=0.01)), given=ONE_STEP_AN_EPOCH | {"num_epochs": 2}),
+    Row("optimization.warmup_epochs", (0, 1, 3), lambda *args: epoch_moves(*args)[0], so_that(
+        lambda full, half, quarter: (full, half, quarter) == pytest.approx((0.005, 0.0025, 0.00125), rel=0.01)),
+        given=ONE_STEP_AN_EPOCH | {"num_epochs": 4}),
+    # Adam does not see the size of a gradient, as long as it is above its epsilon of 1e-8.
+    Row("optimization.gradient_clip", (0.0, 1e-11), lambda *args: epoch_moves(*args)[0], so_that(
+        lambda off, clipped: 0 < clipped < off / 100), given=ONE_STEP_AN_EPOCH),
+    Row("optimization.averaging", (0.0, 0.9), saves_what_it_trained, as_(True, False)),
+    Row("way_schedule", ([], [[1, 5]], [[0, 4], [1, 2]]), ways, as_([3, 3], [3, 5], [4, 2]),
+        given=ONE_STEP_AN_EPOCH | {"num_epochs": 2}),
+    Row("score_scale", (1.0, 4.0), scores, so_that(
+        lambda one, four: one.any() and torch.allclose(four, 4 * one))),
+    Row("embedding_transform", ("none", "centre_l2", "power"), lambda *args: Bench.judge(*args).scores),
+    Row("embedding_transform", ("none", "centre_l2", "power"), losses, so_that(  # in testing alone
+        lambda none, centred, power: none.loss == centred.loss == power.loss)),
+    Row("score_scale", (1.0, 4.0), scores, so_that(
+        lambda one, four: one.any() and torch.allclose(four, 4 * one)), given={"learn_score_scale": True}),
+    Row("learn_score_scale", (False, True), lambda *args: [step.get("log_scale") for step in first_step(*args)],
+        so_that(lambda fixed, learnt: fixed == [None, None] and learnt[0] == 0 and abs(learnt[1].item()) > 1e-3)),
+    Row("loss.classification_weight", (0.0, 1.0, 3.0), losses, so_that(
+        lambda off, one, three: 0 < (one.loss - off.loss).item()
+        == pytest.approx((three.loss - off.loss).item() / 3, rel=1e-5))),
+    Row("loss.pretraining_epochs", (0, 1), losses, so_that(  # among 10 classes instead of 3
+        lambda off, on: off.loss < 1.6 < on.loss < 3.5 and off.accuracy == on.accuracy)),
+    Row("loss.label_smoothing", (0.0, 0.1, 0.5), losses, so_that(
+        lambda off, some, much: off.loss != some.loss != much.loss and off.accuracy == much.accuracy)),
+]  # fmt: skip
