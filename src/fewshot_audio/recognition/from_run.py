@@ -50,7 +50,6 @@ def open_run(
 
 def open_pool(
     embedder: Embedder,
-    preprocessing: Preprocessing | None,
     dataset: DatasetFolder,
     phase: Phase,
     progress: Progress,
@@ -61,10 +60,13 @@ def open_pool(
     Raises DataError for a folder that was prepared otherwise.
     """
     experiment = embedder.experiment
-    if preprocessing and dataset.preprocessing.is_file():
+    if dataset.preprocessing.is_file():
         found = Preprocessing.from_json(dataset.preprocessing.read_text(encoding="utf-8"), str(dataset.preprocessing))
-        if found != preprocessing:
-            raise DataError(f"{dataset.preprocessing} differs from what the run was trained with: {preprocessing}")
+        if found != embedder.preprocessing:
+            raise DataError(
+                f"{dataset.preprocessing} differs from what the run was trained with: {found} instead of "
+                f"{embedder.preprocessing}"
+            )
     store = SegmentStore.open(dataset, "waveforms" if experiment.input_type == "wav" else "features", progress)
     if store.shape != embedder.segment_shape:
         raise DataError(
@@ -87,7 +89,7 @@ def _calibrate(
     if classes < LEAST_CLASSES:
         logger.warning("%s: %d validation classes are too few to calibrate (3 needed)", dataset.path, classes)
         return None
-    pool = open_pool(embedder, run.preprocessing, dataset, "validation", progress)
+    pool = open_pool(embedder, dataset, "validation", progress)
     return calibrate(
         pool,
         embedder,
