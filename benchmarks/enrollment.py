@@ -14,6 +14,7 @@ from fewshot_audio.data.splits import read_splits
 from fewshot_audio.data.store import list_clips
 from fewshot_audio.recognition.evaluation import evaluate_recognition
 from fewshot_audio.runs import Run
+from fewshot_audio.runtime import keep_pages
 
 OPEN_SET_TASKS = 200
 
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    keep_pages()
     found = [
         measure(run, arguments.data_root, dataset, arguments.shots, arguments.draws)
         for run in arguments.runs

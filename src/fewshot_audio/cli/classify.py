@@ -38,7 +38,9 @@ def classify(
     """
     from fewshot_audio.recognition.recognizer import Recognizer
     from fewshot_audio.recognition.scan import Journal, Options, fingerprint, list_recordings, scan
+    from fewshot_audio.runtime import keep_pages
 
+    keep_pages()  # three times as fast on the CPU
     recognizer = Recognizer.load(bundle, device)
     recognizer.snapshot()  # refuses one without classes before any work
     options = Options(hop, threshold)

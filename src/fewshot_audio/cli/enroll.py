@@ -35,7 +35,9 @@ def enroll(
 ) -> None:
     """Enroll sounds: a few clips of each class. Prints what the clips say about themselves."""
     from fewshot_audio.recognition.recognizer import Recognizer
+    from fewshot_audio.runtime import keep_pages
 
+    keep_pages()
     given = list(paths or [])
     if model is None and not given:
         raise ConfigError("enroll needs --model RUN and -o FOLDER to make a recogniser, or the folder of one to change")

@@ -20,7 +20,9 @@ def evaluate_open_set(
     from fewshot_audio.files import write_json
     from fewshot_audio.recognition.evaluation import evaluate_recognition
     from fewshot_audio.runs import Run
+    from fewshot_audio.runtime import keep_pages
 
+    keep_pages()
     root = data_root or Path(Run.read(run_dir).experiment.data_root or default_data_root)
     with progress_bar() as progress:
         found = evaluate_recognition(
