@@ -33,9 +33,19 @@ def evaluate(
     baseline: Annotated[
         Baseline | None, typer.Option(help="A baseline instead: of log-mel statistics, or on the trained encoder.")
     ] = None,
+    open_set: Annotated[
+        bool, typer.Option("--open-set", help="Test it as a recogniser: calibration, and sounds that are unknown.")
+    ] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the numbers there too.")] = None,
 ) -> None:
     """Test a run's network on test tasks."""
+    if open_set:
+        from fewshot_audio.cli.open_set import evaluate_open_set
+
+        if untrained or baseline or n_query is not None:
+            raise ConfigError("--open-set judges every clip with the trained network: no other system, no --n-query")
+        evaluate_open_set(run_dir, data_root, n_way, n_shot, tasks, dataset, device, json_file)
+        return
     from fewshot_audio.config import ExperimentConfig, validate
     from fewshot_audio.experiment import evaluate_run
     from fewshot_audio.files import write_json
