@@ -13,7 +13,9 @@ Row: TypeAlias = dict[str, float]
 
 
 def best_epoch(history: Sequence[Row]) -> int:
-    """Epoch (from 1) of the best validation accuracy, the earliest of equals."""
+    """Epoch (from 1) of the best validation accuracy, the earliest of equals; without validation the last one."""
+    if "val_accuracy" not in history[-1]:
+        return len(history)
     return 1 + max(range(len(history)), key=lambda i: (history[i]["val_accuracy"], -i))
 
 

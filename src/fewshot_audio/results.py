@@ -41,3 +41,33 @@ def summarize_runs(runs: Sequence[dict[str, Any]], accuracies: Sequence[Accuraci
         "ci95_over": "pooled tasks of all runs",
         "std_over_runs": float(means.std(ddof=1)) if len(runs) > 1 else None,
     }
+
+
+def t_interval(values: Accuracies) -> float:
+    """Half width of Student's 95 % interval of the mean of at least two independent observations."""
+    return t_quantile(len(values) - 1) * float(values.std(ddof=1)) / math.sqrt(len(values))
+
+
+def t_quantile(degrees: int) -> float:
+    """The 97.5 % quantile of Student's t, by bisection.
+
+    P(|T| < t) for whole degrees of freedom is a finite sum over the angle atan(t / sqrt(degrees)) (Abramowitz and
+    Stegun 26.7.3 and 26.7.4).
+    """
+    low, high = 0.0, 13.0  # 12.7 for one degree, and falling
+    while high - low > 1e-9:
+        middle = (low + high) / 2
+        low, high = (middle, high) if _within(middle, degrees) < 0.95 else (low, middle)
+    return low
+
+
+def _within(t: float, degrees: int) -> float:
+    angle = math.atan(t / math.sqrt(degrees))
+    cosine, odd = math.cos(angle), degrees % 2
+    term, total = (cosine if odd else 1.0), 0.0
+    for k in range(1 + odd, degrees, 2):
+        total += term
+        term *= cosine**2 * k / (k + 1)
+    if odd:
+        return (angle + math.sin(angle) * total) * 2 / math.pi
+    return math.sin(angle) * total

@@ -45,6 +45,10 @@ class Interrupted(FewShotError):
     """The user pressed Ctrl-C; finished epochs are kept."""
 
 
+class Diverged(FewShotError):
+    """A loss is not finite any more."""
+
+
 @dataclass(frozen=True)
 class TrainingData:
     """What a run trains on."""
@@ -137,24 +141,11 @@ class EpisodicTraining(pl.LightningModule):
             self.average.update()
 
     def validation_step(self, _: int) -> None:
-        """Evaluate the validation tasks, with the averaged weights if there are such, and write the epoch's row."""
-        with self.average.applied() if self.average else nullcontext():
-            parts = self.network, self.experiment, self.data.store, self.data.views
-            centre_embeddings(*parts, self.data.splits.train, seed=self.seed)
-            scores = evaluate_phase(
-                *parts,
-                self.data.splits.validation,
-                "validation",
-                seed=self.seed,
-                tasks=self.experiment.validation_tasks,
-            )
-            self.validated = {name: value.clone() for name, value in self.network.state_dict().items()}
+        """Write the epoch's row, with the scores of the validation tasks where there are validation classes."""
         totals = torch.stack(self.totals)
         if not totals[:, 0].isfinite().all():
             task = int((~totals[:, 0].isfinite()).nonzero()[0])
-            raise FewShotError(f"training diverged: the loss of epoch {self.epoch + 1}, task {task} is not finite")
-        if not np.isfinite(scores.loss).all():
-            raise FewShotError(f"training diverged: after epoch {self.epoch + 1} the validation loss is not finite")
+            raise Diverged(f"training diverged: the loss of epoch {self.epoch + 1}, task {task} is not finite")
         loss, accuracy, contrastive, pairs = totals.double().mean(0).tolist()
         row = {
             "epoch": self.epoch + 1,
@@ -164,12 +155,30 @@ class EpisodicTraining(pl.LightningModule):
             "contrastive_loss": contrastive,
             "mined_pairs": pairs,
             "episodes_without_pairs": int((totals[:, 3] == 0).sum()) if self.experiment.contrastive == "angular" else 0,
-            "val_loss": float(scores.loss.mean()),
-            "val_accuracy": float(scores.accuracy.mean()),
+            **self._validate(),
         }
         self.history.append(row)
         if isinstance(self.logger, TensorBoardLogger):
             self.logger.log_metrics({key: value for key, value in row.items() if key != "epoch"}, self.epoch + 1)
+
+    def _validate(self) -> Row:
+        """Evaluate the validation tasks if there are such classes, with the averaged weights if there are such."""
+        with self.average.applied() if self.average else nullcontext():
+            parts = self.network, self.experiment, self.data.store, self.data.views
+            centre_embeddings(*parts, self.data.splits.train, seed=self.seed)
+            self.validated = {name: value.clone() for name, value in self.network.state_dict().items()}
+            if not self.data.splits.validation:
+                return {}
+            scores = evaluate_phase(
+                *parts,
+                self.data.splits.validation,
+                "validation",
+                seed=self.seed,
+                tasks=self.experiment.validation_tasks,
+            )
+        if not np.isfinite(scores.loss).all():
+            raise Diverged(f"training diverged: after epoch {self.epoch + 1} the validation loss is not finite")
+        return {"val_loss": float(scores.loss.mean()), "val_accuracy": float(scores.accuracy.mean())}
 
     def state(self) -> dict[str, Any]:
         """Everything that the next epoch depends on; loads with ``weights_only=True``."""
@@ -233,7 +242,8 @@ class Journal(Callback):
         self._reported = now
         tasks = pl_module.experiment.n_training_tasks
         history = pl_module.history
-        best = f" best validation {max(row['val_accuracy'] for row in history):.3f}" if history else ""
+        validated = [row["val_accuracy"] for row in history if "val_accuracy" in row]
+        best = f" best validation {max(validated):.3f}" if validated else ""
         self.progress(
             "training",
             pl_module.epoch * tasks + batch_idx + 1,
@@ -252,7 +262,7 @@ class Journal(Callback):
                 save_tensors(self.folder / MODEL_FILE, pl_module.validated)
             write_text(self.folder / METRICS_FILE, metrics_csv(history))
             save_tensors(self.folder / STATE_FILE, pl_module.state())
-        logger.info("epoch %(epoch)d: loss %(train_loss).4f, validation %(val_accuracy).4f", history[-1])
+        logger.info("epoch %d: %s", len(history), history[-1])
         trainer.should_stop = finished(pl_module.experiment, history)
 
 
@@ -266,8 +276,8 @@ def train_run(
 ) -> list[Row]:
     """Train a run in ``folder``, going on from its last finished epoch; returns one row of metrics per epoch.
 
-    On return the network holds the weights of the best validation accuracy, which also lie in ``model.pt``.
-    Raises Interrupted on Ctrl-C.
+    On return the network holds the weights of the best validation accuracy, which also lie in ``model.pt``; those of
+    the last epoch where the splits have no validation classes. Raises Interrupted on Ctrl-C, and Diverged.
     """
     module = EpisodicTraining(network, experiment, data, seed)
     if (folder / STATE_FILE).exists():

@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -89,11 +89,34 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" (nearest known key: {by_case[close[0]]!r})" if close else f" (known keys: {', '.join(known)})"
 
 
+def change_configs(
+    experiment: ExperimentConfig, model: ModelConfig, changes: Mapping[str, Any], where: str
+) -> tuple[ExperimentConfig, ModelConfig]:
+    """Return the pair with other values of dotted keys; a key's first part says which file it belongs to.
+
+    Raises ConfigError with every problem found, one a line, each opened by ``where``.
+    """
+    values = {"experiment": experiment.model_dump(), "model": model.model_dump()}
+    for path, value in changes.items():
+        _assign(path, value, values, where)
+    return validate(ExperimentConfig, values["experiment"], where), validate(ModelConfig, values["model"], where)
+
+
 def _apply(override: str, values: dict[str, dict[str, Any]]) -> None:
     path, equals, text = override.partition("=")
-    keys = path.strip().split(".")
-    if not equals or not all(keys):
+    if not equals or not all(path.strip().split(".")):
         raise ConfigError(f"--set {override!r}: expected key=value or key.sub=value")
+    value: Any
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text
+    _assign(path.strip(), value, values, f"--set {override!r}")
+
+
+def _assign(path: str, value: Any, values: dict[str, dict[str, Any]], where: str) -> None:
+    """Put a value at a dotted key of the file that the key's first part belongs to."""
+    keys = path.split(".")
     section: type[BaseModel] | None
     if keys[0] in ExperimentConfig.model_fields:
         section, target = ExperimentConfig, values["experiment"]
@@ -101,21 +124,18 @@ def _apply(override: str, values: dict[str, dict[str, Any]]) -> None:
         section, target = ModelConfig, values["model"]
     else:
         hint = nearest(keys[0], [*ExperimentConfig.model_fields, *ModelConfig.model_fields])
-        raise ConfigError(f"--set {override!r}: unknown key {keys[0]!r}{hint}")
+        raise ConfigError(f"{where}: unknown key {keys[0]!r}{hint}")
     for depth, key in enumerate(keys):
         if section is None:
-            raise ConfigError(f"--set {override!r}: {'.'.join(keys[:depth])!r} has no keys below it")
+            raise ConfigError(f"{where}: {'.'.join(keys[:depth])!r} has no keys below it")
         if key not in section.model_fields:
-            raise ConfigError(f"--set {override!r}: unknown key {key!r}{nearest(key, section.model_fields)}")
+            raise ConfigError(f"{where}: unknown key {key!r}{nearest(key, section.model_fields)}")
         if depth < len(keys) - 1:
             section = _subsection(section, key)
             target = target.setdefault(key, {})
             if not isinstance(target, dict):
-                raise ConfigError(f"--set {override!r}: {'.'.join(keys[: depth + 1])!r} is not an object in the file")
-    try:
-        target[keys[-1]] = json.loads(text)
-    except ValueError:
-        target[keys[-1]] = text
+                raise ConfigError(f"{where}: {'.'.join(keys[: depth + 1])!r} is not an object in the file")
+    target[keys[-1]] = value
 
 
 def _subsection(section: type[BaseModel], key: str) -> type[BaseModel] | None:

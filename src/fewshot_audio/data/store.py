@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 import platformdirs
@@ -41,14 +41,25 @@ class StoredClip:
     modified: int
 
 
+class SegmentRows(Protocol):
+    """What a store needs of its segments: a memory map, or some of its rows."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape (segments, ...)."""
+
+    def __getitem__(self, indices: Indices) -> Segments:
+        """Read segments."""
+
+
 class SegmentStore:
     """All segments of a dataset folder, read by index.
 
-    ``segments`` is a read-only memory map (segments, ...); ``index`` says which clip and class each belongs to.
+    ``segments`` is read-only (segments, ...), memory-mapped; ``index`` says which clip and class each belongs to.
     """
 
     def __init__(
-        self, segments: Segments, classes: Sequence[str], clips: Sequence[str], class_of: Indices, offsets: Indices
+        self, segments: SegmentRows, classes: Sequence[str], clips: Sequence[str], class_of: Indices, offsets: Indices
     ):
         self.segments = segments
         self.classes = tuple(classes)
@@ -84,8 +95,12 @@ class SegmentStore:
             names.append((known[key],) if key in known else key)
         numbers: dict[tuple[str, ...], int] = {}
         groups = np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64)
-        self.index = dataclasses.replace(self.index, groups=groups)
+        self.use_groups(groups)
         return sum(len(name) == 1 for name in names)
+
+    def use_groups(self, groups: Indices) -> None:
+        """Number the source recording of every clip. Shape: (clips,)."""
+        self.index = dataclasses.replace(self.index, groups=groups)
 
     @classmethod
     def open(

@@ -1,0 +1,47 @@
+"""A store of some of a store's classes: what is left out has no index."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from fewshot_audio.data.store import SegmentRows, Segments, SegmentStore
+from fewshot_audio.episodes import Indices
+
+
+class SelectedRows:
+    """Some rows of an array, renumbered; an index can only reach those."""
+
+    def __init__(self, array: SegmentRows, rows: Indices) -> None:
+        self._array = array
+        self._rows = rows
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As an array's."""
+        return (len(self._rows), *self._array.shape[1:])
+
+    def __getitem__(self, indices: Indices) -> Segments:
+        """Copy rows. Raises IndexError for an index that is not below ``shape[0]``."""
+        return np.asarray(self._array[self._rows[indices]])
+
+
+def select_classes(store: SegmentStore, classes: Iterable[str]) -> SegmentStore:
+    """The clips of some classes as a store of their own, still memory-mapped: no clip or segment of another class
+    can be named in it. Clips keep their order and their source recordings.
+    """
+    wanted = set(classes)
+    kept = [code for code, name in enumerate(store.classes) if name in wanted]
+    clips = np.flatnonzero(np.isin(store.class_of, kept))
+    first, counts = store.index.offsets[clips], np.diff(store.index.offsets)[clips]
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    rows = np.repeat(first - offsets[:-1], counts) + np.arange(offsets[-1])
+    selected = SegmentStore(
+        SelectedRows(store.segments, rows),
+        [store.classes[code] for code in kept],
+        [store.clips[clip] for clip in clips],
+        np.searchsorted(kept, store.class_of[clips]),
+        offsets,
+    )
+    if store.index.groups is not None:
+        selected.use_groups(store.index.groups[clips])
+    return selected
