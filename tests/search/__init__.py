@@ -1,0 +1,1 @@
+"""Choosing without looking at a test class: cross-validation and search."""
