@@ -3,11 +3,11 @@
 import logging
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import lightning.pytorch as pl
 import numpy as np
@@ -47,6 +47,13 @@ class Interrupted(FewShotError):
 
 class Diverged(FewShotError):
     """A loss is not finite any more."""
+
+
+AfterEpoch: TypeAlias = Callable[[Sequence[Row]], object]  # called with all rows so far; may raise to end training
+
+
+def nothing(history: Sequence[Row]) -> None:
+    """Do nothing after an epoch."""
 
 
 @dataclass(frozen=True)
@@ -222,9 +229,10 @@ class Journal(Callback):
     The state comes last: a run killed in between repeats the epoch and writes the same best weights again.
     """
 
-    def __init__(self, folder: Path, progress: Progress) -> None:
+    def __init__(self, folder: Path, progress: Progress, after_epoch: AfterEpoch) -> None:
         self.folder = folder
         self.progress = progress
+        self.after_epoch = after_epoch
         self._epoch_began = self._reported = 0.0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -264,6 +272,7 @@ class Journal(Callback):
             save_tensors(self.folder / STATE_FILE, pl_module.state())
         logger.info("epoch %d: %s", len(history), history[-1])
         trainer.should_stop = finished(pl_module.experiment, history)
+        self.after_epoch(history)
 
 
 def train_run(
@@ -273,6 +282,8 @@ def train_run(
     seed: int,
     folder: Path,
     progress: Progress = silent,
+    *,
+    after_epoch: AfterEpoch = nothing,
 ) -> list[Row]:
     """Train a run in ``folder``, going on from its last finished epoch; returns one row of metrics per epoch.
 
@@ -283,12 +294,12 @@ def train_run(
     if (folder / STATE_FILE).exists():
         module.restore(load_tensors(folder / STATE_FILE))
     if not finished(experiment, module.history):
-        _fit(module, folder, progress)
+        _fit(module, folder, progress, after_epoch)
     network.load_state_dict(load_tensors(folder / MODEL_FILE))
     return module.history
 
 
-def _fit(module: EpisodicTraining, folder: Path, progress: Progress) -> None:
+def _fit(module: EpisodicTraining, folder: Path, progress: Progress, after_epoch: AfterEpoch) -> None:
     device = module.network.norm_mean.device
     try:
         with _quiet():
@@ -298,7 +309,7 @@ def _fit(module: EpisodicTraining, folder: Path, progress: Progress) -> None:
                 gradient_clip_val=module.experiment.optimization.gradient_clip or None,
                 max_epochs=module.experiment.num_epochs - module.first_epoch,
                 logger=TensorBoardLogger(folder, name="", version="tensorboard"),
-                callbacks=[Journal(folder, progress)],
+                callbacks=[Journal(folder, progress, after_epoch)],
                 enable_checkpointing=False,
                 enable_progress_bar=False,
                 enable_model_summary=False,

@@ -13,7 +13,7 @@ import pytest
 import scipy.stats
 from filelock import FileLock
 
-from fewshot_audio import train
+from fewshot_audio import scratch, train
 from fewshot_audio.crossval import training as training_module
 from fewshot_audio.crossval import work
 from fewshot_audio.crossval.compare import compare, markdown
@@ -85,10 +85,10 @@ def test_training_sees_every_class_but_the_fold_and_tests_the_last_epoch(
 ) -> None:
     seen: list[Any] = []
     tested: list[Any] = []
-    original_train, original_test = training_module.train_run, training_module.evaluate_phase
+    original_train, original_test = scratch.train_run, training_module.evaluate_phase
 
-    def spy_train(network: Any, experiment: Any, data: Any, seed: int, folder: Path, progress: Any) -> Any:
-        history = original_train(network, experiment, data, seed, folder, progress)
+    def spy_train(network: Any, experiment: Any, data: Any, seed: int, folder: Path, *rest: Any, **named: Any) -> Any:
+        history = original_train(network, experiment, data, seed, folder, *rest, **named)
         state = train.load_tensors(folder / "state.pt")["network"]
         assert all((value == state[name]).all() for name, value in network.state_dict().items())
         seen.append((data.splits, [set(row) for row in history], seed, experiment.num_epochs))
@@ -100,7 +100,7 @@ def test_training_sees_every_class_but_the_fold_and_tests_the_last_epoch(
         tested.append((tuple(classes), phase, experiment.n_shot_test, options["tasks"], options["seed"]))
         return original_test(network, experiment, store, maker, classes, phase, **options)
 
-    monkeypatch.setattr(training_module, "train_run", spy_train)
+    monkeypatch.setattr(scratch, "train_run", spy_train)
     monkeypatch.setattr(training_module, "evaluate_phase", spy_test)
     monkeypatch.setattr(train, "evaluate_phase", lambda *_, **__: pytest.fail("validated"))
     plan = plan_of(tiny_dataset, tmp_path, {}, [Rung(1, 3)])
@@ -130,7 +130,7 @@ def test_a_diverged_candidate_loses_and_says_why(tiny_dataset: Path, tmp_path: P
     wild = summary["candidates"][-1]
     assert "not finite" in wild["diverged"][0]
     assert wild["shots"][0]["accuracy"] is None
-    assert "| wild | 1 x 2 | diverged | - | diverged | - | - |" in markdown(summary)
+    assert "| wild | 1 x 2 | diverged | - | diverged | - | - | - |" in markdown(summary)
 
 
 # -- resuming and sharing ----------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from fewshot_audio.cli import (
     report,
     reproduce,
     train,
+    tune,
 )
 from fewshot_audio.cli.app import app, main
 
@@ -33,4 +34,5 @@ __all__ = [
     "report",
     "reproduce",
     "train",
+    "tune",
 ]

@@ -56,7 +56,7 @@ def _row(plan: Plan, candidate: Candidate, rung: Rung) -> dict[str, Any] | None:
         differences = accuracies - [others[fold] for fold in folds]
         shots.append(_numbers(shot, accuracies, differences, diverged=min(*own.values(), *others.values()) < 0))
     results = [job.result for job in trainings(plan, [candidate], rung) if job.file.exists()]
-    seconds = [result["seconds_per_episode"] for result in results if "diverged" not in result]
+    sound = [result for result in results if "diverged" not in result]
     return {
         "name": candidate.name,
         "set": candidate.changes,
@@ -64,8 +64,8 @@ def _row(plan: Plan, candidate: Candidate, rung: Rung) -> dict[str, Any] | None:
         "folds": len(folds),
         "diverged": [result["diverged"] for result in results if "diverged" in result],
         "shots": shots,
-        "seconds_per_episode": float(np.median(seconds)) if seconds else None,
-        "parameters": results[0]["parameters"],
+        "seconds_per_episode": float(np.median([result["seconds_per_episode"] for result in sound])) if sound else None,
+        "parameters": sound[0]["parameters"] if sound else None,
     }
 
 
@@ -97,8 +97,8 @@ def markdown(summary: dict[str, Any]) -> str:
         cells = [_escape(row["name"]), f"{row['folds']} x {row['epochs']}"]
         for test in row["shots"]:
             cells += [_percent(test["accuracy"]), _difference(row["name"], test)]
-        seconds = row["seconds_per_episode"]
-        cells += ["-" if seconds is None else f"{seconds:.3f}", f"{row['parameters']:,}"]
+        trained = row["parameters"] is not None
+        cells += [f"{row['seconds_per_episode']:.3f}", f"{row['parameters']:,}"] if trained else ["-", "-"]
         lines.append(f"| {' | '.join(cells)} |")
     seeds = ", ".join(map(str, summary["seeds"]))
     note = (

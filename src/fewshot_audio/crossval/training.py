@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from fewshot_audio.config import ExperimentConfig, read_json, validate
 from fewshot_audio.crossval.plan import Candidate, Plan, judged
 from fewshot_audio.development import hold_out, open_development
@@ -16,16 +14,12 @@ from fewshot_audio.errors import DataError
 from fewshot_audio.evaluate import evaluate_phase
 from fewshot_audio.experiment import Dataset
 from fewshot_audio.files import write_json
-from fewshot_audio.history import Row
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.results import ci95
-from fewshot_audio.runs import RUN_FILE, Run, versions
-from fewshot_audio.runtime import start_runtime
-from fewshot_audio.train import Diverged, train_run
-
-# They say where and under which name, not what: a training is the same without them.
-PLACE = {"data_root", "device", "gpu_index", "experiment_folder", "num_runs"}
+from fewshot_audio.runs import versions
+from fewshot_audio.scratch import PLACE, Busy, train_scratch, working_on
+from fewshot_audio.train import Diverged
 
 
 @dataclass(frozen=True)
@@ -77,18 +71,13 @@ class Training:
         A training that was killed goes on from its last finished epoch.
         """
         scratch = self.plan.folder / "under-way" / self.key
-        scratch.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(scratch.with_suffix(".lock"))
         try:
-            lock.acquire(blocking=False)
-        except Timeout:
+            with working_on(scratch):
+                if not self.file.exists():
+                    write_json(self.file, {**self._describe(), **_train_and_test(self, scratch, progress)})
+                shutil.rmtree(scratch, ignore_errors=True)  # another process may have seen to that
+        except Busy:
             return False
-        try:
-            if not self.file.exists():
-                write_json(self.file, {**self._describe(), **_train_and_test(self, scratch, progress)})
-            shutil.rmtree(scratch, ignore_errors=True)
-        finally:
-            lock.release()
         return True
 
     def _describe(self) -> dict[str, Any]:
@@ -104,39 +93,23 @@ class Training:
 
 
 def _train_and_test(training: Training, scratch: Path, progress: Progress) -> dict[str, Any]:
-    """Return the accuracy of each shot, or that the training diverged; the time of an episode; the parameters."""
+    """Return the accuracy of each shot, the time of an episode and the parameters, or that the training diverged."""
     experiment, plan = training.experiment, training.plan
     development = open_development(plan.data_root, experiment)
     if development.fingerprint != plan.fingerprint:
         raise DataError(f"{development.folder.path} has changed since this cross-validation was started")
     dataset = hold_out(development, plan.folds[training.fold])
-    former = Run.read(scratch).runtime if (scratch / RUN_FILE).exists() else None
-    runtime = start_runtime(experiment, former)
-    run = Run(
-        scratch,
-        experiment,
-        training.candidate.model,
-        training.seed,
-        dataset.input_shape,
-        plan.fingerprint,
-        dataset.preprocessing,
-        runtime.as_json(),
-    )
-    run.write()
-    network = run.untrained_network()
-    network.set_normalization(dataset.mean, dataset.std)
-    network.set_precision(runtime.precision)
-    network.to(runtime.device)
-    parameters = sum(weights.numel() for weights in network.parameters())
-    described = {"parameters": parameters, "runtime": runtime.as_json()}
     try:
-        history = train_run(network, experiment, dataset.data, training.seed, scratch, progress)
+        trained = train_scratch(scratch, experiment, training.candidate.model, dataset, progress)
     except Diverged as error:
-        return {**described, "diverged": str(error)}
-    tests = {
-        str(shot): _test(network, judged(experiment, plan.protocol, shot), dataset) for shot in plan.protocol.shots
+        return {"diverged": str(error)}
+    network, shots = trained.network, plan.protocol.shots
+    return {
+        "shots": {str(shot): _test(network, judged(experiment, plan.protocol, shot), dataset) for shot in shots},
+        "seconds_per_episode": trained.seconds / experiment.n_training_tasks,
+        "parameters": sum(weights.numel() for weights in network.parameters()),
+        "runtime": trained.runtime,
     }
-    return {**described, "shots": tests, "seconds_per_episode": _seconds(history) / experiment.n_training_tasks}
 
 
 def _test(network: FewShotNetwork, experiment: ExperimentConfig, dataset: Dataset) -> dict[str, Any]:
@@ -152,8 +125,3 @@ def _test(network: FewShotNetwork, experiment: ExperimentConfig, dataset: Datase
         tasks=experiment.n_testing_tasks,
     ).accuracy
     return {"accuracy": float(accuracy.mean()), "ci95": ci95(accuracy), "tasks": len(accuracy)}
-
-
-def _seconds(history: list[Row]) -> float:
-    """Seconds of an epoch in the middle: the first one warms up, and another process may disturb some."""
-    return sorted(row["seconds"] for row in history)[len(history) // 2]

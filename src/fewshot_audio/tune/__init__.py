@@ -1,0 +1,1 @@
+"""Search over config keys by validation accuracy: Optuna's sampler and pruner, our trainings."""
