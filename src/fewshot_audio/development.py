@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fewshot_audio.config import ExperimentConfig, Phase, check_classes
+from fewshot_audio.config import ExperimentConfig, ModelConfig, Phase, check_classes, check_configs, check_input
 from fewshot_audio.data.selection import select_classes
 from fewshot_audio.data.splits import Splits
 from fewshot_audio.errors import ConfigError
@@ -24,7 +24,7 @@ from fewshot_audio.train import TrainingData
 def open_development(root: Path, experiment: ExperimentConfig, progress: Progress = silent) -> Dataset:
     """Open the experiment's dataset without its test classes: ``splits.test`` is empty and the store lacks them.
 
-    Raises DataError or ConfigError as ``open_dataset`` does; what episodes ask for is not checked (``check_phases``).
+    Raises DataError or ConfigError as ``open_dataset`` does; what a training asks for is left to ``check_training``.
     """
     dataset = open_dataset(root, experiment, progress, phases=())
     published = dataset.data.splits
@@ -33,8 +33,13 @@ def open_development(root: Path, experiment: ExperimentConfig, progress: Progres
     return dataclasses.replace(dataset, data=TrainingData(store, splits, dataset.data.views))
 
 
-def check_phases(dataset: Dataset, experiment: ExperimentConfig, phases: Sequence[Phase]) -> None:
-    """Check that the dataset's splits offer what the experiment's episodes ask for. Raises ConfigError, DataError."""
+def check_training(dataset: Dataset, experiment: ExperimentConfig, model: ModelConfig, phases: Sequence[Phase]) -> None:
+    """Check that a pair of configs can be trained on the dataset, and what the episodes of ``phases`` ask for.
+
+    Raises ConfigError or DataError naming the key or the class.
+    """
+    check_configs(experiment, model)
+    check_input(experiment, model, *dataset.input_shape)
     index, splits = dataset.data.store.index, dataset.data.splits
     by_class = {phase: {name: index.by_class[name] for name in splits[phase]} for phase in phases}
     check_classes(experiment, {phase: {name: len(c) for name, c in of.items()} for phase, of in by_class.items()})

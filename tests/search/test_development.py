@@ -11,7 +11,7 @@ from fewshot_audio.data.layout import find_dataset
 from fewshot_audio.data.selection import select_classes
 from fewshot_audio.data.splits import Splits
 from fewshot_audio.data.store import SegmentStore
-from fewshot_audio.development import check_phases, hold_out, make_folds, open_development
+from fewshot_audio.development import check_training, hold_out, make_folds, open_development
 from fewshot_audio.errors import ConfigError, DataError
 from tests.tiny import tiny_configs, write_tiny_dataset, write_tiny_groups
 
@@ -111,10 +111,10 @@ def test_a_fold_trains_on_the_rest_and_validates_on_nothing(tiny_dataset: Path, 
 def test_what_a_fold_cannot_offer_is_refused(tmp_path: Path) -> None:
     folder = write_tiny_dataset(tmp_path)
     write_tiny_groups(folder, 6)  # two recordings a class: 2 shots and 2 queries fit, 7 shots do not
-    experiment, _ = tiny_configs({"disjoint_groups": True})
+    experiment, model = tiny_configs({"disjoint_groups": True})
     fold = hold_out(open_development(tmp_path, experiment), ("class-00", "class-01", "class-02"))
-    check_phases(fold, experiment, ("train", "test"))
+    check_training(fold, experiment, model, ("train", "test"))
     with pytest.raises(DataError, match="3 classes of the test split cannot offer 7 support"):
-        check_phases(fold, experiment.model_copy(update={"n_shot_test": 7}), ("test",))
+        check_training(fold, experiment.model_copy(update={"n_shot_test": 7}), model, ("test",))
     with pytest.raises(ConfigError, match="n_way_test is 3, but the test split has 2 classes"):
-        check_phases(hold_out(fold, ("class-00", "class-01")), experiment, ("test",))
+        check_training(hold_out(fold, ("class-00", "class-01")), experiment, model, ("test",))

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fewshot_audio.config import ExperimentConfig, ModelConfig, check_configs, check_input, validate
+from fewshot_audio.config import ExperimentConfig, ModelConfig, validate
 from fewshot_audio.config.load import change_configs
-from fewshot_audio.development import check_phases, hold_out, make_folds, open_development
+from fewshot_audio.development import check_training, hold_out, make_folds, open_development
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.progress import Progress, silent
 
@@ -157,15 +157,13 @@ def make_plan(
             raise ConfigError(f"rung {rung}: there are {len(folds)} folds")
     for candidate in candidates:
         try:
-            check_configs(candidate.experiment, candidate.model)
             own = open_development(data_root, candidate.experiment, progress)
             if own.fingerprint != dataset.fingerprint:
                 raise ConfigError("input_type: its clips differ from those of the base, so tasks would differ too")
-            check_input(candidate.experiment, candidate.model, *own.input_shape)
             for classes in folds:
                 for shot in protocol.shots:
                     asked = judged(candidate.experiment, protocol, shot)
-                    check_phases(hold_out(own, classes), asked, ("train", "test"))
+                    check_training(hold_out(own, classes), asked, candidate.model, ("train", "test"))
         except ConfigError as error:
             raise ConfigError(f"candidate {candidate.name!r}: {error}") from error
     fingerprint = dataset.fingerprint

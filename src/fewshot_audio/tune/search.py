@@ -16,14 +16,14 @@ from optuna.trial import TrialState
 
 from fewshot_audio.config import ExperimentConfig, ModelConfig
 from fewshot_audio.config.load import change_configs
-from fewshot_audio.development import check_phases, open_development
-from fewshot_audio.errors import ConfigError, FewShotError
+from fewshot_audio.development import check_training, open_development
+from fewshot_audio.errors import ConfigError, DataError, FewShotError
 from fewshot_audio.experiment import Dataset
 from fewshot_audio.history import Row
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.scratch import PLACE, train_scratch, working_on
 from fewshot_audio.train import Diverged, Interrupted
-from fewshot_audio.tune.space import Space, check_pair, check_space, describe
+from fewshot_audio.tune.space import Space, check_space, describe
 from fewshot_audio.tune.study import (
     REASON,
     STOPPED,
@@ -62,9 +62,8 @@ class Search:
         Raises ConfigError naming the key (``where`` is the space's file), or DataError.
         """
         dataset = open_development(self.data_root, self.experiment, progress)
-        check_pair(self.experiment, self.model, dataset.input_shape)
-        check_phases(dataset, self.experiment, ("train", "validation"))
-        check_space(self.space, self.experiment, self.model, dataset.input_shape, where)
+        check_training(dataset, self.experiment, self.model, ("train", "validation"))
+        check_space(self.space, self.experiment, self.model, dataset, where)
         configs = [
             self.experiment.model_dump(exclude_defaults=True, exclude=PLACE),
             self.model.model_dump(exclude_defaults=True),
@@ -133,8 +132,10 @@ def _try(
     try:
         with heartbeat(trial, search.stale_after), working_on(scratch, wait=True):
             configs = change_configs(search.experiment, search.model, values, "tune")
-            check_pair(*configs, dataset.input_shape)
             data = open_development(search.data_root, configs[0])
+            if data.fingerprint != dataset.fingerprint:
+                raise DataError(f"{data.folder.path} has changed since this search was started")
+            check_training(data, *configs, ("train", "validation"))
             history = train_scratch(scratch, *configs, data, progress, after_epoch).history
             state, value = TrialState.COMPLETE, max(row["val_accuracy"] for row in history)
     except UpdateFinishedTrialError:
@@ -145,7 +146,7 @@ def _try(
         reason = str(error)
     except ConfigError as error:  # single values were checked, combinations show themselves here
         reason = f"{describe(values)}: {error}"
-    except (KeyboardInterrupt, Interrupted, TimeUp):
+    except (KeyboardInterrupt, Interrupted, TimeUp, DataError):
         give_up(study, trial, STOPPED)
         raise
     if reason:

@@ -8,14 +8,16 @@ from typing import Annotated, Any, Self, TypeAlias
 import optuna
 from pydantic import Field, model_validator
 
-from fewshot_audio.config import ExperimentConfig, ModelConfig, check_configs, check_input, read_json, validate
+from fewshot_audio.config import ExperimentConfig, ModelConfig, read_json, validate
 from fewshot_audio.config.base import Section
 from fewshot_audio.config.load import change_configs
+from fewshot_audio.development import check_training
 from fewshot_audio.errors import ConfigError
+from fewshot_audio.experiment import Dataset
 
 # They decide which validation tasks are solved, how long training lasts, or where; or they act in testing alone.
 FIXED = {
-    *("dataset_name", "data_root", "disjoint_groups", "seed", "num_runs", "num_epochs", "patience"),
+    *("dataset_name", "data_root", "input_type", "disjoint_groups", "seed", "num_runs", "num_epochs", "patience"),
     *("n_way_validation", "n_shot_validation", "n_query_validation", "n_validation_tasks"),
     *("n_way_test", "n_shot_test", "n_query_test", "n_testing_tasks", "test_seed", "multi_segm", "tie_strategy"),
     *("experiment_folder", "device", "gpu_index"),
@@ -154,26 +156,18 @@ def default_space(experiment: ExperimentConfig) -> Space:
     return Space({key: _dimension(key, entry) for key, entry in entries.items()})
 
 
-def check_space(
-    space: Space, experiment: ExperimentConfig, model: ModelConfig, shape: tuple[int, int], where: str
-) -> None:
+def check_space(space: Space, experiment: ExperimentConfig, model: ModelConfig, dataset: Dataset, where: str) -> None:
     """Try the ends of every dimension on the base pair, before any work. Raises ConfigError naming the key."""
     for key, dimension in space.dimensions.items():
         at = f"{where}: {key!r}"
         if key in FIXED:
             raise ConfigError(f"{at} cannot be searched: it decides which tasks are solved or where, or only tests it")
         for value in dimension.ends():
+            changed = change_configs(experiment, model, {key: value}, at)
             try:
-                check_pair(*change_configs(experiment, model, {key: value}, at), shape)
+                check_training(dataset, *changed, ("train",))
             except ConfigError as error:
-                text = str(error)
-                raise ConfigError(text if text.startswith(at) else f"{at} = {value!r}: {text}") from error
-
-
-def check_pair(experiment: ExperimentConfig, model: ModelConfig, shape: tuple[int, int]) -> None:
-    """Check that a pair can be trained on segments of a shape. Raises ConfigError."""
-    check_configs(experiment, model)
-    check_input(experiment, model, *shape)
+                raise ConfigError(f"{at} = {value!r}: {error}") from error
 
 
 def _dimension(where: str, entry: Any) -> Dimension:

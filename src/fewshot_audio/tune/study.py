@@ -14,6 +14,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from fewshot_audio.errors import ConfigError
 
@@ -38,7 +39,8 @@ def open_storage(url: str) -> BaseStorage:
         if address.drivername in ("postgres", "postgresql"):
             address = address.set(drivername="postgresql+psycopg")
         lite = address.drivername.startswith("sqlite")
-        options = {"connect_args": {"timeout": 60}} if lite else {"pool_pre_ping": True}
+        # A trial takes minutes: nothing is gained by a connection kept open, which a server may drop meanwhile.
+        options = {"poolclass": NullPool, "connect_args": {"timeout": 60} if lite else {}}
         return RDBStorage(address.render_as_string(hide_password=False), engine_kwargs=options)
     except ArgumentError as error:
         raise ConfigError(
