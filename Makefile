@@ -1,14 +1,36 @@
 # make demo: set up and run everything once. make test: lint, types, tests.
+# make esc50 ESC50=DIR: train the fast recipe on ESC-50 and test it. make recognizer ESC50=DIR: retrain what is shipped.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := -c requirements.txt -c requirements-dev.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint types unit soak pins clean
+.PHONY: demo esc50 recognizer test lint types unit soak pins clean
 
 demo: $(VENV)/.installed
 	$(BIN)/fewshot-audio demo --output demo
+
+# ESC50 is the folder of the published recordings (meta/esc50.csv, audio/); what is finished already is kept.
+DATA ?= data
+EXPERIMENTS ?= experiments
+RECIPE ?= fast
+ENCODER ?= Hybrid
+PAIR = $(EXPERIMENTS)/config-$(RECIPE)-$(ENCODER)
+TRAIN = $(BIN)/fewshot-audio train -e $(PAIR)/experiment_config.json -m $(PAIR)/model_config.json \
+	--data-root $(DATA) --output $(EXPERIMENTS) --resume
+
+esc50: $(VENV)/.installed
+	@test -n "$(ESC50)" || { echo "make $@ ESC50=DIR: the folder of ESC-50, with meta/esc50.csv and audio/"; exit 1; }
+	$(BIN)/fewshot-audio prepare esc50 --source "$(ESC50)" --data-root $(DATA)
+	$(BIN)/fewshot-audio configs --dataset ESC-50-master --recipe $(RECIPE) --encoder $(ENCODER) -o $(PAIR)
+	$(TRAIN) --set num_runs=1
+
+LICENCE := The recordings of ESC-50 (Piczak 2015) are licensed CC BY-NC 3.0: use the weights for non-commercial purposes.
+recognizer: RECIPE = best
+recognizer: esc50
+	$(BIN)/python -m fewshot_audio.pretrained $(EXPERIMENTS)/ESC-50-master_$(RECIPE)_$(ENCODER) esc50 \
+		--data-root $(DATA) --licence "$(LICENCE)"
 
 test: lint types unit
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fewshot_audio.config import PHASES, check_configs, check_input, read_configs
+from fewshot_audio.config.recipes import recipe_configs
 from tests.cli.conftest import Shell
 from tests.tiny import tiny_configs
 
@@ -87,3 +88,17 @@ def test_a_written_pair_trains(tiny_dataset: Path, shell: Shell, tmp_path: Path)
     )
     assert outcome.code == 0, outcome.err
     assert (tmp_path / "out" / "tiny_scenario-3_Hybrid" / "results.json").is_file()
+
+
+def test_a_recipe_instead_of_a_scenario(shell: Shell, tmp_path: Path) -> None:
+    outcome = shell("configs", "--dataset", "nsynth", "--recipe", "fast", "--encoder", "CNN", "-o", tmp_path)
+    assert outcome.code == 0, outcome.err
+    made = read_configs(tmp_path / "experiment_config.json", tmp_path / "model_config.json")
+    assert made == recipe_configs("nsynth", "fast", "CNN")
+
+
+@pytest.mark.parametrize("given", [[], ["--recipe", "best", "--scenario", "1"]], ids=["neither", "both"])
+def test_a_scenario_or_a_recipe_is_asked_for(given: list[str], shell: Shell, tmp_path: Path) -> None:
+    outcome = shell("configs", "--dataset", "nsynth", "-o", tmp_path, *given)
+    assert outcome.code == 1
+    assert "--scenario 1 to 5 or --recipe best or fast, one of them" in outcome.err

@@ -350,6 +350,7 @@ def test_a_candidate_that_cannot_be_trained_is_refused_before_any_work(tiny_data
         ({"use_attention": True}, "candidate 'a': use_attention is true"),
         ({"n_way_train": 14}, "candidate 'a': n_way_train is 14, but the train split has 12 classes"),
         ({"Hybrid.pool_dim": [3, 3]}, "candidate 'a': .*pool_dim"),
+        ({"optimization.warmup_epochs": 2}, "candidate 'a': optimization.warmup_epochs is 2, expected less than the 2"),
     ):
         with pytest.raises(ConfigError, match=message):
             plan_of(tiny_dataset, tmp_path, {"a": changes})

@@ -1,4 +1,4 @@
-"""``fewshot-audio configs``: ready pairs of JSON files for the five scenarios."""
+"""``fewshot-audio configs``: ready pairs of JSON files for the five scenarios and for the recipes."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -21,24 +21,42 @@ class Encoder(StrEnum):
 
     CNN = "CNN"
     Hybrid = "Hybrid"
+    ResNet12 = "ResNet12"
+
+
+class Recipe(StrEnum):
+    """Recipes."""
+
+    best = "best"
+    fast = "fast"
 
 
 @app.command()
 def configs(
     dataset: Annotated[str, typer.Option(help="Name of the dataset folder.")],
-    scenario: Annotated[
-        int, typer.Option(min=1, max=5, help="1 plain, 2 enrichment, 3 attention, 4 contrastive, 5 all.")
-    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write the two files to.")],
+    scenario: Annotated[
+        int | None, typer.Option(min=1, max=5, help="1 plain, 2 enrichment, 3 attention, 4 contrastive, 5 all.")
+    ] = None,
+    recipe: Annotated[
+        Recipe | None, typer.Option(help="Instead of a scenario: settings chosen by cross-validation.")
+    ] = None,
     loss: Annotated[Loss, typer.Option(help="Contrastive loss of scenarios 4 and 5.")] = Loss.cpl,
     encoder: Annotated[Encoder, typer.Option(help="Encoder.")] = Encoder.Hybrid,
 ) -> None:
-    """Write experiment_config.json and model_config.json for a scenario of the paper."""
+    """Write experiment_config.json and model_config.json for a scenario of the paper or a recipe."""
     from fewshot_audio.config import EXPERIMENT_FILE, MODEL_CONFIG_FILE
     from fewshot_audio.config.presets import scenario_configs
+    from fewshot_audio.config.recipes import recipe_configs
+    from fewshot_audio.errors import ConfigError
     from fewshot_audio.files import write_json
 
-    experiment, model = scenario_configs(dataset, scenario, loss.value, encoder.value)
+    if scenario is not None and recipe is None:
+        experiment, model = scenario_configs(dataset, scenario, loss.value, encoder.value)
+    elif recipe is not None and scenario is None:
+        experiment, model = recipe_configs(dataset, recipe.value, encoder.value)
+    else:
+        raise ConfigError("configs needs --scenario 1 to 5 or --recipe best or fast, one of them")
     write_json(output / EXPERIMENT_FILE, experiment.model_dump())
     write_json(output / MODEL_CONFIG_FILE, model.model_dump())
     say(f"Wrote {output / EXPERIMENT_FILE} and {output / MODEL_CONFIG_FILE}")

@@ -32,7 +32,7 @@ def demo(output: Annotated[Path, typer.Option(help="Folder for everything the de
 
     data, files, experiments = output / "data", output / "config", output / "experiments"
     prepare(SourceName.synthetic, data_root=data)
-    configs("synthetic", 1, files, Loss.cpl, Encoder.Hybrid)
+    configs("synthetic", files, scenario=1, loss=Loss.cpl, encoder=Encoder.Hybrid)
     results = run_training(
         files / EXPERIMENT_FILE, files / MODEL_CONFIG_FILE, data, list(SETTINGS), False, True, experiments
     )

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 def enroll(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(help="A recogniser to change (none with --model), then the files of --add."),
+        typer.Argument(help="A recogniser to change, if any, then the files of --add."),
     ] = None,
-    model: Annotated[Path | None, typer.Option(help="A run's folder, to start from its network.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="A run's folder, to start from its network; default the shipped recogniser.")
+    ] = None,
     support: Annotated[Path | None, typer.Option(help="A folder with a folder of clips for each class.")] = None,
     add: Annotated[str | None, typer.Option(help="Enroll the given files as this class.")] = None,
     remove: Annotated[list[str] | None, typer.Option(help="Remove a class.")] = None,
@@ -34,17 +36,17 @@ def enroll(
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "cpu",
 ) -> None:
     """Enroll sounds: a few clips of each class. Prints what the clips say about themselves."""
+    from fewshot_audio.pretrained import is_bundle
     from fewshot_audio.recognition.recognizer import Recognizer
     from fewshot_audio.runtime import keep_pages
 
     keep_pages()
     given = list(paths or [])
-    if model is None and not given:
-        raise ConfigError("enroll needs --model RUN and -o FOLDER to make a recogniser, or the folder of one to change")
-    target = output or (given[0] if model is None else None)
+    former = given[0] if model is None and given and is_bundle(given[0]) else None
+    target = output or former
     if target is None:
-        raise ConfigError("enroll --model needs -o FOLDER, where the recogniser is saved")
-    files = given if model is not None else given[1:]
+        raise ConfigError("enroll needs -o FOLDER, where a new recogniser is saved, or the folder of one to change")
+    files = given[1:] if former else given
     if bool(files) != (add is not None):
         raise ConfigError("--add CLASS and files belong together: one was given without the other")
     problems: list[str] = []
@@ -54,7 +56,7 @@ def enroll(
                 model, device=device, data_root=data_root, false_alarm=false_alarm, progress=progress
             )
         else:
-            recognizer = Recognizer.load(given[0], device)
+            recognizer = Recognizer.load(former, device) if former else Recognizer.pretrained(device=device)
         for name in remove or ():
             recognizer.remove(name)
         if rename:

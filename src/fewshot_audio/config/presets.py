@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from fewshot_audio.config.experiment import ExperimentConfig
 from fewshot_audio.config.load import validate
-from fewshot_audio.config.model import ModelConfig
+from fewshot_audio.config.model import EncoderName, ModelConfig
 
 MILESTONES = (20, 40, 60)
 OUT_DIM, SPEC_VIEWS = 64, 4
@@ -85,7 +85,7 @@ def scenario_configs(
     dataset: str,
     scenario: int,
     loss: Literal["cpl", "angular"] = "cpl",
-    encoder: Literal["CNN", "Hybrid"] = "Hybrid",
+    encoder: EncoderName = "Hybrid",
 ) -> tuple[ExperimentConfig, ModelConfig]:
     """Return valid configs of scenario 1 (plain), 2 (enrichment), 3 (attention), 4 (contrastive) or 5 (all)."""
     if scenario not in range(1, 6):

@@ -1,5 +1,6 @@
 """What is to be compared, on which folds, and how it narrows down: read, checked and made before any work."""
 
+import itertools
 import json
 import math
 from collections import Counter
@@ -160,14 +161,19 @@ def make_plan(
             own = open_development(data_root, candidate.experiment, progress)
             if own.fingerprint != dataset.fingerprint:
                 raise ConfigError("input_type: its clips differ from those of the base, so tasks would differ too")
-            for classes in folds:
-                for shot in protocol.shots:
-                    asked = judged(candidate.experiment, protocol, shot)
+            for epochs, shot in itertools.product({rung.epochs for rung in rungs}, protocol.shots):
+                asked = judged(trained(candidate.experiment, epochs, 0), protocol, shot)
+                for classes in folds:
                     check_training(hold_out(own, classes), asked, candidate.model, ("train", "test"))
         except ConfigError as error:
             raise ConfigError(f"candidate {candidate.name!r}: {error}") from error
     fingerprint = dataset.fingerprint
     return Plan(folder, data_root, tuple(candidates), tuple(folds), tuple(rungs), protocol, fingerprint)
+
+
+def trained(experiment: ExperimentConfig, epochs: int, seed: int) -> ExperimentConfig:
+    """The experiment with the length and the seed of one training."""
+    return validate(ExperimentConfig, experiment.model_dump() | {"num_epochs": epochs, "seed": seed}, "crossval")
 
 
 def judged(experiment: ExperimentConfig, protocol: Protocol, shot: int) -> ExperimentConfig:

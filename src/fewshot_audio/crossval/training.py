@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fewshot_audio.config import ExperimentConfig, read_json, validate
-from fewshot_audio.crossval.plan import Candidate, Plan, judged
+from fewshot_audio.config import ExperimentConfig, read_json
+from fewshot_audio.crossval.plan import Candidate, Plan, judged, trained
 from fewshot_audio.development import hold_out, open_development
 from fewshot_audio.errors import DataError
 from fewshot_audio.evaluate import evaluate_phase
@@ -35,8 +35,7 @@ class Training:
     @property
     def experiment(self) -> ExperimentConfig:
         """The candidate's experiment with this training's length."""
-        changes = {"num_epochs": self.epochs, "seed": self.seed}
-        return validate(ExperimentConfig, self.candidate.experiment.model_dump() | changes, "crossval")
+        return trained(self.candidate.experiment, self.epochs, self.seed)
 
     @property
     def key(self) -> str:
@@ -100,15 +99,15 @@ def _train_and_test(training: Training, scratch: Path, progress: Progress) -> di
         raise DataError(f"{development.folder.path} has changed since this cross-validation was started")
     dataset = hold_out(development, plan.folds[training.fold])
     try:
-        trained = train_scratch(scratch, experiment, training.candidate.model, dataset, progress)
+        outcome = train_scratch(scratch, experiment, training.candidate.model, dataset, progress)
     except Diverged as error:
         return {"diverged": str(error)}
-    network, shots = trained.network, plan.protocol.shots
+    network, shots = outcome.network, plan.protocol.shots
     return {
         "shots": {str(shot): _test(network, judged(experiment, plan.protocol, shot), dataset) for shot in shots},
-        "seconds_per_episode": trained.seconds / experiment.n_training_tasks,
+        "seconds_per_episode": outcome.seconds / experiment.n_training_tasks,
         "parameters": sum(weights.numel() for weights in network.parameters()),
-        "runtime": trained.runtime,
+        "runtime": outcome.runtime,
     }
 
 

@@ -205,6 +205,16 @@ class Recognizer:
         recognizer._classes = classes
         return recognizer
 
+    @classmethod
+    def pretrained(cls, name: str | None = None, device: str = "cpu") -> Self:
+        """Load a recogniser that comes with the package, without classes; see its model card.
+
+        Raises DataError where this installation has none, or several and no name is given.
+        """
+        from fewshot_audio.pretrained import pretrained_folder
+
+        return cls.load(pretrained_folder(name), device)
+
     def judge(self, enrolled: Enrolled, rows: Tensor, segments: int) -> Classification:
         """Answer for a clip whose segments are embedded as rows (segments x rows, width)."""
         counts = np.array([len(rows)])

@@ -1,0 +1,48 @@
+"""Recipes: training settings that were chosen by cross-validation, over scenario 1, for any dataset.
+
+They are data: keys of either config file and their values. ``best`` is for accuracy, ``fast`` for a network within
+minutes.
+"""
+
+from typing import Any, Literal, TypeAlias
+
+from fewshot_audio.config.experiment import ExperimentConfig
+from fewshot_audio.config.load import change_configs
+from fewshot_audio.config.model import EncoderName, ModelConfig
+from fewshot_audio.config.presets import scenario_configs
+
+Recipe: TypeAlias = Literal["best", "fast"]
+Changes: TypeAlias = dict[str, Any]
+
+SHARED: Changes = {
+    "lr": 0.001,
+    "optimization.schedule": "cosine",
+    "input_augmentation.shift": 0.5,
+    "input_augmentation.time_masks": 2,
+    "input_augmentation.time_mask_width": [1, 32],
+    "input_augmentation.frequency_masks": 2,
+    "input_augmentation.frequency_mask_width": [1, 24],
+    "n_way_train": 12,
+    "loss.label_smoothing": 0.1,
+}
+
+ENCODERS: dict[EncoderName, Changes] = {
+    "CNN": {"CNN.pooling": "mean_max", "CNN.pool_last": False},
+    "Hybrid": {"Hybrid.pooling": "mean_max", "Hybrid.pool_last": False},
+    "ResNet12": {"ResNet12.pooling": "mean_max"},
+}
+
+RECIPES: dict[Recipe, Changes] = {
+    "best": {"num_epochs": 60},
+    "fast": {"num_epochs": 15, "num_runs": 1},
+}
+
+
+def recipe_configs(
+    dataset: str, recipe: Recipe, encoder: EncoderName = "Hybrid"
+) -> tuple[ExperimentConfig, ModelConfig]:
+    """Return the pair of configs of a recipe for a dataset and an encoder."""
+    base = scenario_configs(dataset, 1, encoder=encoder)
+    folder = {"experiment_folder": f"{dataset}_{recipe}_{encoder}"}
+    changes = {**SHARED, **ENCODERS[encoder], **RECIPES[recipe], **folder}
+    return change_configs(*base, changes, f"recipe {recipe!r}")
