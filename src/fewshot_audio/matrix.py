@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from fewshot_audio.config import ExperimentConfig, ModelConfig, override_configs
+from fewshot_audio.config.model import EncoderName
 from fewshot_audio.config.presets import scenario_configs
 
 Loss = Literal["cpl", "angular"]
-Encoder = Literal["CNN", "Hybrid"]
 
 DATASETS = ("ESC-50-master", "nsynth", "FSD2018", "BirdClef", "VoxCeleb")
 SYSTEMS = ("1", "2", "3", "4-cpl", "4-angular", "5-cpl", "5-angular")
@@ -35,7 +35,7 @@ class Cell:
 
     dataset: str
     system: str
-    encoder: Encoder
+    encoder: EncoderName
 
     def configs(self, budget: str, overrides: Sequence[str] = ()) -> tuple[ExperimentConfig, ModelConfig]:
         """The pair of configs; ``overrides`` (``key.sub=value``) come on top of the budget's."""
@@ -48,7 +48,7 @@ class Cell:
         return override_configs({"experiment": changed, "model": model.model_dump()}, overrides, title, title)
 
 
-def cells(datasets: Sequence[str], systems: Sequence[str], encoders: Sequence[Encoder]) -> Iterator[Cell]:
+def cells(datasets: Sequence[str], systems: Sequence[str], encoders: Sequence[EncoderName]) -> Iterator[Cell]:
     """All cells, dataset by dataset."""
     for dataset in datasets:
         for encoder in encoders:
