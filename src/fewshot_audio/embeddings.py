@@ -59,7 +59,7 @@ def embed_segments(
     parts = []
     for start in range(0, len(segments), batch):
         part = slice(start, min(start + batch, len(segments)))
-        raw = torch.from_numpy(store.gather(segments[part])).to(network.norm_mean.device)
+        raw = store.fetch(segments[part], network.norm_mean.device)
         original = network.encode(maker.plain(network, raw).flatten(0, 1)).unsqueeze(1)
         tokens = [] if draws else [original]
         for draw in draws:  # the original is the same in every draw: it is encoded once

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import mmap
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -12,11 +13,14 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import platformdirs
+import torch
 from filelock import FileLock
 from numpy.typing import NDArray
+from torch import Tensor
 
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.manifest import read_rows
+from fewshot_audio.data.placement import Placement, free_memory
 from fewshot_audio.data.untrusted import NPY_ERRORS
 from fewshot_audio.episodes import ClipIndex, Indices
 from fewshot_audio.errors import DataError
@@ -26,6 +30,7 @@ from fewshot_audio.progress import Progress, silent
 Segments: TypeAlias = NDArray[np.float32]
 
 FORMAT = 1
+READ_AHEAD = 128 * 1024  # bytes that every kernel reads ahead when asked
 AXES = {"features": ("mels", "frames"), "waveforms": ("samples",)}  # of one segment
 
 
@@ -57,15 +62,37 @@ class SegmentStore:
         bounds = np.searchsorted(class_of[order], np.arange(len(classes) + 1))
         by_class = {name: order[bounds[c] : bounds[c + 1]] for c, name in enumerate(classes)}
         self.index = ClipIndex(offsets, by_class)
+        self._placements: dict[torch.device, Placement] = {}
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one segment: (mels, frames), or (samples,)."""
         return self.segments.shape[1:]
 
-    def gather(self, indices: Indices) -> Segments:
-        """Copy segments. Shape: indices (...) -> (..., *shape)."""
-        return np.asarray(self.segments[indices])
+    def gather(self, indices: Indices, out: Segments | None = None) -> Segments:
+        """Copy segments, into ``out`` where it is given. Shape: indices (...) -> (..., *shape), float32."""
+        self.read_ahead(indices)
+        if out is None:
+            return np.asarray(self.segments[indices], dtype=np.float32)
+        out[...] = self.segments[indices]
+        return out
+
+    def fetch(self, indices: Indices, device: torch.device) -> Tensor:
+        """Segments on a device, where the whole store lies if it fits. Shape: indices (n,) -> (n, *shape)."""
+        if device not in self._placements:
+            self._placements[device] = Placement(self, device, free_memory(device))
+        return self._placements[device].fetch(indices)
+
+    def read_ahead(self, indices: Indices) -> None:
+        """Have the kernel read what is not in memory yet, all at once and in the order of the disk."""
+        memory: Any = self.segments.base
+        if not hasattr(memory, "madvise"):
+            return
+        size, header = self.segments[0].nbytes, len(memory) - self.segments.nbytes
+        for index in np.unique(indices).tolist():
+            begin, end = header + index * size, header + (index + 1) * size
+            for piece in range(begin - begin % mmap.PAGESIZE, end, READ_AHEAD):
+                memory.madvise(mmap.MADV_WILLNEED, piece, min(READ_AHEAD, end - piece))
 
     def read_groups(self, path: Path) -> int:
         """Number the clips' source recordings in ``index.groups`` as ``clips.csv`` names them.
@@ -88,7 +115,11 @@ class SegmentStore:
 
     @classmethod
     def open(
-        cls, folder: DatasetFolder, kind: Literal["features", "waveforms"] = "features", progress: Progress = silent
+        cls,
+        folder: DatasetFolder,
+        kind: Literal["features", "waveforms"] = "features",
+        progress: Progress = silent,
+        precision: Literal["float32", "float16"] = "float32",
     ) -> "SegmentStore":
         """Open the store of ``folder``'s features or waveforms; packed first where it is missing or the folder changed.
 
@@ -108,13 +139,13 @@ class SegmentStore:
             digest.update(
                 f"{clip.class_name}\0{clip.name}\0{clip.size}\0{clip.modified}\n".encode("utf-8", "surrogateescape")
             )
-        home = _home(folder.path) / kind
+        home = _home(folder.path) / (kind if precision == "float32" else f"{kind}-{precision}")
         home.mkdir(exist_ok=True)
         packed = home / digest.hexdigest()[:20]
         if not packed.is_dir():
             with FileLock(home / "lock"):
                 if not packed.is_dir():
-                    _pack(clips, packed, AXES[kind], progress)
+                    _pack(clips, packed, AXES[kind], np.dtype(precision), progress)
         return cls._read(packed)
 
     @classmethod
@@ -122,6 +153,8 @@ class SegmentStore:
         with (packed / "index.json").open(encoding="utf-8") as file:
             index = json.load(file)
         segments = np.load(packed / "segments.npy", mmap_mode="r")
+        if hasattr(segments.base, "madvise"):
+            segments.base.madvise(mmap.MADV_RANDOM)  # what is needed is read ahead by its number, nothing beside it
         arrays = np.load(packed / "clips.npy")
         return cls(segments, index["classes"], index["clips"], arrays[0], np.concatenate([[0], np.cumsum(arrays[1])]))
 
@@ -176,14 +209,16 @@ def read_shape(path: Path, axes: tuple[str, ...], first: tuple[Path, tuple[int, 
     return shape
 
 
-def _pack(clips: Sequence[StoredClip], packed: Path, axes: tuple[str, ...], progress: Progress) -> None:
+def _pack(
+    clips: Sequence[StoredClip], packed: Path, axes: tuple[str, ...], dtype: np.dtype[Any], progress: Progress
+) -> None:
     """Write the store beside its final place, then rename it there; called under the lock."""
     for leftover in packed.parent.glob("*.partial"):  # of a process that was killed: nobody else holds the lock
         shutil.rmtree(leftover)
     partial = packed.with_suffix(".partial")
     partial.mkdir()
     try:
-        _fill(partial, clips, axes, progress)
+        _fill(partial, clips, axes, dtype, progress)
     except BaseException:
         shutil.rmtree(partial)
         raise
@@ -193,19 +228,21 @@ def _pack(clips: Sequence[StoredClip], packed: Path, axes: tuple[str, ...], prog
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _fill(partial: Path, clips: Sequence[StoredClip], axes: tuple[str, ...], progress: Progress) -> None:
+def _fill(
+    partial: Path, clips: Sequence[StoredClip], axes: tuple[str, ...], dtype: np.dtype[Any], progress: Progress
+) -> None:
     shapes: list[tuple[int, ...]] = []
     for clip in clips:
         shapes.append(read_shape(clip.path, axes, (clips[0].path, shapes[0]) if shapes else None))
     counts = np.array([shape[0] for shape in shapes], dtype=np.int64)
     shape = (int(counts.sum()), *shapes[0][1:])
-    segments: Any = np.lib.format.open_memmap(partial / "segments.npy", "w+", np.dtype("<f4"), shape)
+    segments: Any = np.lib.format.open_memmap(partial / "segments.npy", "w+", dtype.newbyteorder("<"), shape)
     position = 0
     for done, (clip, count) in enumerate(zip(clips, counts.tolist(), strict=True), start=1):
-        with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold is found below
-            array = np.load(clip.path, allow_pickle=False).astype(np.float32).reshape(count, *shape[1:])
+        with np.errstate(over="ignore", invalid="ignore"):  # what the store cannot hold is found below
+            array = np.load(clip.path, allow_pickle=False).astype(dtype).reshape(count, *shape[1:])
         if not np.isfinite(array).all():
-            raise DataError(f"{clip.path}: holds values that are not finite (in float32)")
+            raise DataError(f"{clip.path}: holds values that are not finite (in {dtype})")
         segments[position : position + count] = array
         position += count
         if done % 256 == 0 or done == len(clips):
