@@ -3,12 +3,13 @@
 import hashlib
 import io
 import logging
-import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,8 +17,6 @@ import torch
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.wave_stats import read_wave_stats
 from fewshot_audio.config import (
-    EXPERIMENT_FILE,
-    MODEL_CONFIG_FILE,
     PHASES,
     ExperimentConfig,
     ModelConfig,
@@ -25,7 +24,7 @@ from fewshot_audio.config import (
     check_classes,
     check_configs,
     check_input,
-    read_json,
+    check_steps,
 )
 from fewshot_audio.data.layout import DatasetFolder, find_dataset
 from fewshot_audio.data.norm import read_norm
@@ -33,22 +32,20 @@ from fewshot_audio.data.splits import Splits, read_splits
 from fewshot_audio.data.store import SegmentStore
 from fewshot_audio.errors import ConfigError, DataError
 from fewshot_audio.evaluate import TaskScores, evaluate_phase
-from fewshot_audio.files import clear_leftovers, write_bytes, write_json
+from fewshot_audio.experiment_folder import ACCURACIES_FILE, RESULT_FILE, ExperimentFolder
+from fewshot_audio.files import write_bytes, write_json
 from fewshot_audio.groups import check_groups
-from fewshot_audio.history import best_epoch
+from fewshot_audio.history import Row, best_epoch
+from fewshot_audio.loading import TrainingData
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, silent
-from fewshot_audio.results import Accuracies, summarize_runs, summarize_tasks
-from fewshot_audio.runs import RUN_FILE, Run, versions
+from fewshot_audio.ranks import ALONE, Ranks
+from fewshot_audio.results import summarize_tasks
+from fewshot_audio.runs import RUN_FILE, Run
 from fewshot_audio.runtime import Runtime, resolve_device, start_runtime
-from fewshot_audio.train import TrainingData, train_run
 from fewshot_audio.views import make_views
 
 logger = logging.getLogger(__name__)
-
-RESULT_FILE, ACCURACIES_FILE, RESULTS_FILE = "result.json", "test_accuracies.npy", "results.json"
-# A resumed experiment may be given these anew: they change where and how long it runs, not a run's numbers.
-RESUMABLE_KEYS = {"num_runs", "data_root", "device", "gpu_index"}
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,8 @@ def open_dataset(
     folder = find_dataset(root, experiment.dataset_name)
     splits = read_splits(folder.splits)
     mean, std = read_norm(folder.norm_stats)
-    store = SegmentStore.open(folder, "waveforms" if experiment.input_type == "wav" else "features", progress)
+    kind: Literal["features", "waveforms"] = "waveforms" if experiment.input_type == "wav" else "features"
+    store = SegmentStore.open(folder, kind, progress, experiment.store_precision)
     absent = [name for name in splits.classes if name not in store.index.by_class]
     if absent:
         listed = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
@@ -124,44 +122,58 @@ def run_experiment(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    runs: Sequence[int] | None = None,
+    ranks: Ranks = ALONE,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Train and test all runs and return what ``results.json`` holds.
+    """Train and test all runs, or those numbered in ``runs`` (from 1), and return what ``results.json`` holds.
 
     Everything that can be refused is refused before any work. With ``resume`` finished epochs and runs are kept and
-    the rest is done, ending bit-equal to an experiment that was never interrupted (on the CPU).
+    the rest is done, ending bit-equal to an experiment that was never interrupted (on the CPU). ``ranks`` train each
+    run together; all call this function alike, and rank zero alone writes and tests.
     """
-    for warning in check_configs(experiment, model):
-        logger.warning(warning)
-    folder = output_root / experiment.experiment_folder
-    _check_folder(folder, experiment, model, resume=resume, overwrite=overwrite)
-    resolve_device(experiment.device, experiment.gpu_index)  # refuses a missing GPU; each run sets itself up
-    dataset = open_dataset(data_root, experiment, progress)
-    check_input(experiment, model, *dataset.input_shape)
-    if overwrite and folder.exists():
-        shutil.rmtree(folder)
-    clear_leftovers(folder)
+    folder = ExperimentFolder(output_root / experiment.experiment_folder)
+    chosen = range(1, experiment.num_runs + 1) if runs is None else runs
 
-    results: list[dict[str, Any]] = []
-    accuracies: list[Accuracies] = []
-    for number in range(1, experiment.num_runs + 1):
-        run_folder = folder / f"run-{number}"
+    def check() -> None:
+        for warning in check_configs(experiment, model):
+            logger.warning(warning)
+        check_steps(experiment, ranks.size)
+        if not set(chosen) <= set(range(1, experiment.num_runs + 1)):
+            raise ConfigError(f"runs are numbered from 1 to num_runs, which is {experiment.num_runs}: got {chosen}")
+        folder.check(experiment, model, resume=resume, overwrite=overwrite)
+        resolve_device(experiment.device, experiment.gpu_index)  # refuses a missing GPU; each run sets itself up
+
+    ranks.decide(check)
+    dataset = ranks.together(lambda: open_dataset(data_root, experiment, progress if ranks.leads else silent))
+    ranks.together(lambda: check_input(experiment, model, *dataset.input_shape))
+    if overwrite:
+        ranks.decide(folder.delete)
+
+    summary: dict[str, Any] = {}
+    for number in chosen:
 
         def report(description: str, done: int, total: int, details: str = "", number: int = number) -> None:
             progress(f"run {number}/{experiment.num_runs}: {description}", done, total, details)
 
-        if not (run_folder / RESULT_FILE).exists():
-            _do_run(run_folder, experiment, model, experiment.seed + number - 1, dataset, report)
-        results.append(read_json(run_folder / RESULT_FILE))
-        accuracies.append(np.load(run_folder / ACCURACIES_FILE, allow_pickle=False))
-        summary = {
-            **summarize_runs(results, accuracies),
-            "dataset": dataset.folder.name,
-            "config": {"experiment": experiment.model_dump(), "model": model.model_dump()},
-            "versions": versions(),
-        }
-        write_json(folder / RESULTS_FILE, summary)
+        if not ranks.decide(partial(folder.done, number)):
+            with _locked(folder, number, ranks):
+                seed = experiment.seed + number - 1
+                _do_run(folder.run(number), experiment, model, seed, dataset, ranks, report)
+        summary = ranks.decide(partial(folder.summarize, experiment, model, dataset.folder.name))
     return summary
+
+
+@contextmanager
+def _locked(folder: ExperimentFolder, number: int, ranks: Ranks) -> Iterator[None]:
+    """Have rank zero keep other processes off a run."""
+    with ExitStack() as held:
+
+        def lock() -> None:
+            held.enter_context(folder.working_on(number))
+
+        ranks.decide(lock)
+        yield
 
 
 def evaluate_run(
@@ -192,57 +204,59 @@ def evaluate_run(
     return {**_summary(scores, experiment), "dataset": dataset.folder.name}
 
 
-def _check_folder(
-    folder: Path, experiment: ExperimentConfig, model: ModelConfig, *, resume: bool, overwrite: bool
-) -> None:
-    """Refuse a folder that holds another experiment, or this one where neither flag was given."""
-    if resume and overwrite:
-        raise ConfigError("resume keeps former results and overwrite deletes them: choose one")
-    if not folder.exists():
-        return
-    if overwrite:
-        ours = (folder / RESULTS_FILE).exists() or any(folder.glob(f"run-*/{EXPERIMENT_FILE}"))
-        if not ours and (not folder.is_dir() or any(folder.iterdir())):
-            raise ConfigError(f"{folder} is not an experiment's folder: it will not be overwritten")
-        return
-    if not resume:
-        raise ConfigError(f"{folder} exists: continue it with --resume, replace it with --overwrite, or choose another")
-    for run_file in sorted(folder.glob(f"run-*/{RUN_FILE}")):
-        for name, config in ((EXPERIMENT_FILE, experiment), (MODEL_CONFIG_FILE, model)):
-            before, now = read_json(run_file.parent / name), config.model_dump()
-            old, new = _leaves(before), _leaves(now)
-            keys = [key for key in new if old.get(key) != new[key] and key not in RESUMABLE_KEYS]
-            if keys:
-                changed = ", ".join(f"{key} ({old.get(key)!r} -> {new[key]!r})" for key in keys[:3])
-                raise ConfigError(f"{run_file.parent / name}: cannot resume with other settings: {changed}")
-
-
-def _leaves(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values by dotted key."""
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        found |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return found
-
-
 def _do_run(
-    folder: Path, experiment: ExperimentConfig, model: ModelConfig, seed: int, dataset: Dataset, progress: Progress
+    folder: Path,
+    experiment: ExperimentConfig,
+    model: ModelConfig,
+    seed: int,
+    dataset: Dataset,
+    ranks: Ranks,
+    progress: Progress,
 ) -> None:
-    if (folder / RUN_FILE).exists():
-        run = Run.read(folder)
-        if run.dataset != dataset.fingerprint:
-            raise DataError(f"{dataset.folder.path} has changed since {folder} was started: it cannot be resumed")
-        runtime = start_runtime(experiment, run.runtime)
-    else:
-        runtime = start_runtime(experiment)
+    from fewshot_audio.train import train_run  # Lightning takes seconds to import: testing does without
+
+    run = ranks.decide(lambda: _recorded(folder, dataset, ranks))
+    runtime = ranks.together(lambda: start_runtime(ranks.placed(experiment), run.runtime if run else None))
+    if run is None:
         shape, fingerprint = dataset.input_shape, dataset.fingerprint
-        run = Run(folder, experiment, model, seed, shape, fingerprint, dataset.preprocessing, runtime.as_json())
-        run.write()
+        recorded = {**runtime.as_json(), "processes": ranks.size}
+        run = Run(folder, experiment, model, seed, shape, fingerprint, dataset.preprocessing, recorded)
+        ranks.decide(run.write)
     network = run.untrained_network()
     network.set_normalization(dataset.mean, dataset.std)
     network.set_precision(runtime.precision)
     network.to(runtime.device)
-    history = train_run(network, experiment, dataset.data, seed, folder, progress)
+    history = train_run(network, experiment, dataset.data, seed, folder, progress, ranks)
+    ranks.decide(lambda: _finish(folder, network, experiment, seed, dataset, runtime, history, progress))
+
+
+def _recorded(folder: Path, dataset: Dataset, ranks: Ranks) -> Run | None:
+    """The run as it was started, if it was. Raises where it cannot go on to the same end."""
+    if not (folder / RUN_FILE).exists():
+        return None
+    run = Run.read(folder)
+    if run.dataset != dataset.fingerprint:
+        raise DataError(f"{dataset.folder.path} has changed since {folder} was started: it cannot be resumed")
+    processes = run.runtime.get("processes", 1)
+    if processes != ranks.size:
+        raise ConfigError(
+            f"{folder} was started with {processes} processes (devices x nodes), a step's episodes each; it cannot go "
+            f"on with {ranks.size}"
+        )
+    return run
+
+
+def _finish(
+    folder: Path,
+    network: FewShotNetwork,
+    experiment: ExperimentConfig,
+    seed: int,
+    dataset: Dataset,
+    runtime: Runtime,
+    history: list[Row],
+    progress: Progress,
+) -> None:
+    """Test a trained run and write its result."""
     without = sum(row["episodes_without_pairs"] for row in history)
     if without:
         logger.warning(

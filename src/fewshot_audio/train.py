@@ -1,55 +1,38 @@
-"""Meta-training of one run: Lightning's loop over episodes, a journal after every epoch, resuming from it."""
+"""Meta-training of one run: Lightning's loop over episodes, on one device or several, resuming from its journal."""
 
 import bisect
-import logging
-import time
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from fewshot_audio.chatter import quiet
 from fewshot_audio.config import ExperimentConfig
-from fewshot_audio.data.splits import Splits
-from fewshot_audio.data.store import SegmentStore
-from fewshot_audio.episodes import EpisodeSampler, Indices
+from fewshot_audio.episodes import EpisodeSampler
 from fewshot_audio.errors import FewShotError
-from fewshot_audio.evaluate import evaluate_phase
-from fewshot_audio.files import write_text
-from fewshot_audio.history import Row, best_epoch, finished, metrics_csv
+from fewshot_audio.evaluate import TaskScores, evaluate_phase
+from fewshot_audio.history import Row, finished
+from fewshot_audio.journal import STATE_FILE, Journal
+from fewshot_audio.loading import EpisodeLoader, TrainingData
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.objective import EpisodeResult, episode_loss
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.randomness import Purpose, forked, torch_generator, torch_seed
-from fewshot_audio.tensors import MODEL_FILE, load_tensors, save_tensors
-from fewshot_audio.views import ViewMaker
-
-logger = logging.getLogger(__name__)
-
-STATE_FILE, METRICS_FILE = "state.pt", "metrics.csv"
-REPORT_SECONDS = 0.25
+from fewshot_audio.ranks import ALONE, PATIENCE, Ranks, local_devices
+from fewshot_audio.running_statistics import RunningStatistics
+from fewshot_audio.tensors import MODEL_FILE, load_tensors
 
 
 class Interrupted(FewShotError):
     """The user pressed Ctrl-C; finished epochs are kept."""
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """What a run trains on."""
-
-    store: SegmentStore
-    splits: Splits
-    views: ViewMaker
 
 
 def learning_rate(experiment: ExperimentConfig, epoch: int) -> float:
@@ -61,18 +44,26 @@ def learning_rate(experiment: ExperimentConfig, epoch: int) -> float:
 class EpisodicTraining(pl.LightningModule):
     """One run's training: a batch is the number of a task, everything else follows from (seed, epoch, task)."""
 
-    def __init__(self, network: FewShotNetwork, experiment: ExperimentConfig, data: TrainingData, seed: int) -> None:
+    def __init__(
+        self,
+        network: FewShotNetwork,
+        experiment: ExperimentConfig,
+        data: TrainingData,
+        seed: int,
+        ranks: Ranks = ALONE,
+    ) -> None:
         super().__init__()
         self.network = network
         self.experiment = experiment
         self.data = data
         self.seed = seed
+        self.ranks = ranks
         self.history: list[Row] = []
         self.first_epoch = 0
         self.totals: list[Tensor] = []
         self.last: EpisodeResult | None = None
         self._optimizer_state: dict[str, Any] | None = None
-        self._sampler = EpisodeSampler(
+        sampler = EpisodeSampler(
             data.store.index,
             data.splits.train,
             experiment.n_way_train,
@@ -82,6 +73,11 @@ class EpisodicTraining(pl.LightningModule):
             phase="train",
             disjoint_groups=experiment.disjoint_groups,
         )
+        tasks = ranks.tasks(experiment.n_training_tasks, experiment.episodes_per_step)
+        self._following = dict(itertools.pairwise(tasks))
+        self._tasks = tasks
+        self._loader = EpisodeLoader(sampler, data.store, network.norm_mean.device)
+        self._statistics = RunningStatistics(network, experiment.episodes_per_step, ranks)
 
     @property
     def epoch(self) -> int:
@@ -89,8 +85,8 @@ class EpisodicTraining(pl.LightningModule):
         return self.first_epoch + self.current_epoch
 
     def train_dataloader(self) -> DataLoader[int]:
-        """Task numbers of an epoch."""
-        tasks: Any = range(self.experiment.n_training_tasks)
+        """This rank's task numbers of an epoch."""
+        tasks: Any = self._tasks
         return DataLoader(tasks, batch_size=None)
 
     def val_dataloader(self) -> DataLoader[int]:
@@ -100,7 +96,8 @@ class EpisodicTraining(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam, at the state it was left in."""
-        optimizer = torch.optim.Adam(self.network.parameters(), lr=self.experiment.lr)
+        fused = True if self.device.type == "cuda" else None
+        optimizer = torch.optim.Adam(self.network.parameters(), lr=self.experiment.lr, fused=fused)
         if self._optimizer_state is not None:
             optimizer.load_state_dict(self._optimizer_state)
         return optimizer
@@ -111,34 +108,37 @@ class EpisodicTraining(pl.LightningModule):
             group["lr"] = learning_rate(self.experiment, self.epoch)
         self.totals = []
 
+    def on_train_batch_start(self, batch: int, batch_idx: int) -> None:
+        """Prepare the running statistics for an episode."""
+        self._statistics.before(batch_idx)
+
+    def on_train_batch_end(self, outputs: Any, batch: int, batch_idx: int) -> None:
+        """Take the episode into account in the running statistics."""
+        self._statistics.after(batch_idx)
+
     def training_step(self, task: int) -> Tensor:
         """Draw an episode, make its views, compute its loss."""
-        episode = self._sampler.episode(self.epoch, task)
+        episode, support, query = self._loader.load(self.epoch, task, self._following.get(task))
         views = torch_generator(self.seed, "train", self.epoch, task, Purpose.VIEWS)
-        support = self._views(episode.support, self.experiment.support_views("train"), views)
-        query = self._views(episode.query, self.experiment.query_views("train"), views)
+        support_views = self._views(support, self.experiment.support_views("train"), views)
+        query_views = self._views(query, self.experiment.query_views("train"), views)
         contrast = torch_generator(self.seed, "train", self.epoch, task, Purpose.CONTRAST)
         with forked(torch_seed(self.seed, "train", self.epoch, task, Purpose.LAYERS), self.device):
-            self.last = episode_loss(self.network, self.experiment, support, query, contrast)
+            self.last = episode_loss(
+                self.network,
+                self.experiment,
+                support_views.view(*episode.support.shape, *support_views.shape[1:]),
+                query_views.view(*episode.query.shape, *query_views.shape[1:]),
+                contrast,
+            )
         self.totals.append(torch.stack([value.detach() for value in self.last]))
         return self.last.loss
 
     def validation_step(self, _: int) -> None:
-        """Evaluate the validation tasks and write the epoch's row."""
-        scores = evaluate_phase(
-            self.network,
-            self.experiment,
-            self.data.store,
-            self.data.views,
-            self.data.splits.validation,
-            "validation",
-            seed=self.seed,
-            tasks=self.experiment.validation_tasks,
-        )
-        totals = torch.stack(self.totals)
-        if not totals[:, 0].isfinite().all():
-            task = int((~totals[:, 0].isfinite()).nonzero()[0])
-            raise FewShotError(f"training diverged: the loss of epoch {self.epoch + 1}, task {task} is not finite")
+        """Have rank zero evaluate the validation tasks, and keep the epoch's row."""
+        totals = self._episode_totals()
+        self._statistics.average_ranks()
+        scores = self.ranks.decide(self._validate)
         if not np.isfinite(scores.loss).all():
             raise FewShotError(f"training diverged: after epoch {self.epoch + 1} the validation loss is not finite")
         loss, accuracy, contrastive, pairs = totals.double().mean(0).tolist()
@@ -157,6 +157,29 @@ class EpisodicTraining(pl.LightningModule):
         if isinstance(self.logger, TensorBoardLogger):
             self.logger.log_metrics({key: value for key, value in row.items() if key != "epoch"}, self.epoch + 1)
 
+    def _episode_totals(self) -> Tensor:
+        """Loss, accuracy, contrastive loss and pairs of the epoch's episodes of all ranks. Shape: (tasks, 4)."""
+        totals = self.ranks.stack(torch.stack(self.totals)).flatten(0, 1)
+        number = self.experiment.n_training_tasks, self.experiment.episodes_per_step
+        tasks = [task for rank in range(self.ranks.size) for task in replace(self.ranks, rank=rank).tasks(*number)]
+        broken = (~totals[:, 0].isfinite()).nonzero().flatten().tolist()
+        if broken:
+            first = 1 + min(tasks[position] for position in broken)
+            raise FewShotError(f"training diverged: the loss of epoch {self.epoch + 1}, task {first} is not finite")
+        return totals
+
+    def _validate(self) -> TaskScores:
+        return evaluate_phase(
+            self.network,
+            self.experiment,
+            self.data.store,
+            self.data.views,
+            self.data.splits.validation,
+            "validation",
+            seed=self.seed,
+            tasks=self.experiment.validation_tasks,
+        )
+
     def state(self) -> dict[str, Any]:
         """Everything that the next epoch depends on; loads with ``weights_only=True``."""
         return {
@@ -172,65 +195,12 @@ class EpisodicTraining(pl.LightningModule):
         self.history = list(state["history"])
         self.first_epoch = len(self.history)
 
-    def _views(self, segments: Indices, views: int, generator: torch.Generator) -> Tensor:
-        """Shape: segments (way, items) -> (way, items, views, mels, frames)."""
-        flat = segments.ravel()
-        raw = torch.from_numpy(self.data.store.gather(flat)).to(self.device, non_blocking=True)
+    def _views(self, raw: Tensor, views: int, generator: torch.Generator) -> Tensor:
+        """Shape: raw (items, *segment) -> (items, views, mels, frames)."""
         if views == 1:
-            made = self.data.views.plain(self.network, raw)
-        else:
-            draw = self.data.views.draw(len(flat), self.data.store.shape, generator)
-            made = self.data.views.views(self.network, raw, draw)
-        return made.view(*segments.shape, *made.shape[1:])
-
-
-class Journal(Callback):
-    """After each epoch: best weights, metrics and the training state, each written atomically, in this order.
-
-    The state comes last: a run killed in between repeats the epoch and writes the same best weights again.
-    """
-
-    def __init__(self, folder: Path, progress: Progress) -> None:
-        self.folder = folder
-        self.progress = progress
-        self._epoch_began = self._reported = 0.0
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock."""
-        self._epoch_began = time.perf_counter()
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Report the loss and accuracy of the last episode, a few times a second."""
-        assert isinstance(pl_module, EpisodicTraining)
-        now = time.perf_counter()
-        if now - self._reported < REPORT_SECONDS or pl_module.last is None:
-            return
-        self._reported = now
-        tasks = pl_module.experiment.n_training_tasks
-        history = pl_module.history
-        best = f" best validation {max(row['val_accuracy'] for row in history):.3f}" if history else ""
-        self.progress(
-            "training",
-            pl_module.epoch * tasks + batch_idx + 1,
-            pl_module.experiment.num_epochs * tasks,
-            f"epoch {pl_module.epoch + 1} loss {pl_module.last.loss.item():.3f} "
-            f"accuracy {pl_module.last.accuracy.item():.2f}{best}",
-        )
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the epoch down; stop when training is over."""
-        assert isinstance(pl_module, EpisodicTraining)
-        history = pl_module.history
-        history[-1]["seconds"] = round(time.perf_counter() - self._epoch_began, 3)
-        if trainer.is_global_zero:
-            if best_epoch(history) == len(history):
-                save_tensors(self.folder / MODEL_FILE, pl_module.network.state_dict())
-            write_text(self.folder / METRICS_FILE, metrics_csv(history))
-            save_tensors(self.folder / STATE_FILE, pl_module.state())
-        logger.info("epoch %(epoch)d: loss %(train_loss).4f, validation %(val_accuracy).4f", history[-1])
-        trainer.should_stop = finished(pl_module.experiment, history)
+            return self.data.views.plain(self.network, raw)
+        draw = self.data.views.draw(len(raw), self.data.store.shape, generator)
+        return self.data.views.views(self.network, raw, draw)
 
 
 def train_run(
@@ -240,31 +210,41 @@ def train_run(
     seed: int,
     folder: Path,
     progress: Progress = silent,
+    ranks: Ranks = ALONE,
 ) -> list[Row]:
     """Train a run in ``folder``, going on from its last finished epoch; returns one row of metrics per epoch.
 
-    On return the network holds the weights of the best validation accuracy, which also lie in ``model.pt``.
-    Raises Interrupted on Ctrl-C.
+    On return the network of rank zero holds the weights of the best validation accuracy, which also lie in
+    ``model.pt``; only rank zero reads and writes the folder. Raises Interrupted on Ctrl-C.
     """
-    module = EpisodicTraining(network, experiment, data, seed)
-    if (folder / STATE_FILE).exists():
-        module.restore(load_tensors(folder / STATE_FILE))
+    module = EpisodicTraining(network, experiment, data, seed, ranks)
+    state = ranks.decide(lambda: load_tensors(folder / STATE_FILE) if (folder / STATE_FILE).exists() else None)
+    if state is not None:
+        module.restore(state)
     if not finished(experiment, module.history):
         _fit(module, folder, progress)
-    network.load_state_dict(load_tensors(folder / MODEL_FILE))
+    if ranks.leads:
+        network.load_state_dict(load_tensors(folder / MODEL_FILE))
     return module.history
 
 
 def _fit(module: EpisodicTraining, folder: Path, progress: Progress) -> None:
-    device = module.network.norm_mean.device
+    device, ranks = module.network.norm_mean.device, module.ranks
+    first_gpu = (device.index or 0) - ranks.local
     try:
-        with _quiet():
+        with quiet():
             trainer = pl.Trainer(
                 accelerator="gpu" if device.type == "cuda" else "cpu",
-                devices=[device.index] if device.type == "cuda" else 1,
+                devices=local_devices(device, first_gpu, ranks.devices),
+                num_nodes=ranks.nodes,
+                # Buffers stay each rank's own until they are averaged.
+                strategy=DDPStrategy(broadcast_buffers=False, timeout=PATIENCE) if ranks.size > 1 else "auto",
+                use_distributed_sampler=False,
+                accumulate_grad_batches=module.experiment.episodes_per_step,
+                benchmark=device.type == "cuda",
                 max_epochs=module.experiment.num_epochs - module.first_epoch,
                 logger=TensorBoardLogger(folder, name="", version="tensorboard"),
-                callbacks=[Journal(folder, progress)],
+                callbacks=[Journal(module, folder, progress)],
                 enable_checkpointing=False,
                 enable_progress_bar=False,
                 enable_model_summary=False,
@@ -276,19 +256,3 @@ def _fit(module: EpisodicTraining, folder: Path, progress: Progress) -> None:
         raise Interrupted("interrupted") from error
     if trainer.interrupted:
         raise Interrupted("interrupted")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence what Lightning says to everybody: its advertisements and advice that does not apply here."""
-    chatter = logging.getLogger("lightning.pytorch")
-    level = chatter.level
-    chatter.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*does not have many workers")  # a batch is a number
-            warnings.filterwarnings("ignore", message=".*GPU available but not used")  # the config says where
-            warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\)")
-            yield
-    finally:
-        chatter.setLevel(level)

@@ -112,6 +112,12 @@ def epoch_moves(bench: Bench, experiment: E, model: M) -> list[float]:
     ]
 
 
+def epoch_steps(bench: Bench, experiment: E, model: M) -> int:
+    """Steps of the optimiser in one epoch."""
+    run = bench.run(experiment, model).output / experiment.experiment_folder / "run-1"
+    return int(torch.load(run / "state.pt", weights_only=True)["optimizer"]["state"][0]["step"])
+
+
 def reported_in_fp32(bench: Bench, experiment: E, model: M) -> Weights:
     """The weights of a run; its reported accuracy is that of the weights in fp32."""
     run = bench.run(experiment, model)
