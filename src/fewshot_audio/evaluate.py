@@ -11,12 +11,12 @@ from torch import Tensor
 
 from fewshot_audio.config import ExperimentConfig, Phase
 from fewshot_audio.data.store import SegmentStore
-from fewshot_audio.embeddings import Embeddings, embed_segments
+from fewshot_audio.embeddings import Embeddings, embed_fresh, embed_originals, embed_segments
 from fewshot_audio.episodes import ClipIndex, Episode, EpisodeSampler, Indices
 from fewshot_audio.learners import prototypes
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, silent
-from fewshot_audio.randomness import Purpose, numpy_generator
+from fewshot_audio.randomness import Purpose, numpy_generator, torch_generator
 from fewshot_audio.views import ViewMaker
 from fewshot_audio.vote import vote
 
@@ -40,12 +40,15 @@ def evaluate_phase(
     *,
     seed: int,
     tasks: int,
+    fresh_views: bool = False,
     progress: Progress = silent,
 ) -> TaskScores:
     """Evaluate the network on ``tasks`` episodes of a split's ``classes``; its mode is restored afterwards.
 
     Tasks depend on ``seed`` and ``phase`` only. In testing a clip's answer is the vote over its rows (segments, with
-    ``multi_segm``, and views); in validation every row counts by itself.
+    ``multi_segm``, and views); in validation every row counts by itself. Views come from a pool of ``DRAWS`` per
+    segment, each embedded once, of which every item of every task takes one at random; with ``fresh_views`` every item
+    of every task has views of its own, which are embedded for it: the same in expectation, and much slower.
     """
     way, shot, n_query = experiment.way(phase), experiment.shot(phase), experiment.query(phase)
     apart = experiment.disjoint_groups
@@ -58,6 +61,9 @@ def evaluate_phase(
     network.eval()
     try:
         with torch.no_grad():
+            if fresh_views and experiment.query_views(phase) > 1:
+                fresh = _FreshViews(network, experiment, store, maker, segments, phase, seed)
+                return fresh.score(support, queries, progress)
             embeddings = embed_segments(
                 network, experiment, store, maker, segments, phase, seed=seed, progress=progress
             )
@@ -111,6 +117,47 @@ def _choose_draws(
         return np.zeros((way, shot), np.int64), np.zeros((way, n_query), np.int64)
     random = numpy_generator(seed, phase, 0, task, Purpose.DRAW)
     return random.integers(draws, size=(way, shot)), random.integers(draws, size=(way, n_query))
+
+
+class _FreshViews:
+    """Scores task by task, so that memory is bounded by one task's items."""
+
+    def __init__(
+        self,
+        network: FewShotNetwork,
+        experiment: ExperimentConfig,
+        store: SegmentStore,
+        maker: ViewMaker,
+        segments: Indices,
+        phase: Phase,
+        seed: int,
+    ) -> None:
+        self._network, self._experiment, self._phase, self._seed = network, experiment, phase, seed
+        self._store, self._maker = store, maker
+        self._originals = embed_originals(network, experiment, store, maker, segments)
+
+    def score(self, support: Indices, queries: QuerySegments, progress: Progress) -> TaskScores:
+        """Score all tasks. Shape: support (tasks, way, shot)."""
+        parts = []
+        for task in range(len(support)):
+            parts.append(self._task(task, support[task : task + 1], queries[task : task + 1]))
+            progress("testing", task + 1, len(support))
+        return TaskScores(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+
+    def _task(self, task: int, support: Indices, query: QuerySegments) -> TaskScores:
+        items = np.concatenate([support.ravel(), query.segments[query.present]])
+        # Epoch 1 of the stream: epoch 0 belongs to the pool's draws.
+        generator = torch_generator(self._seed, self._phase, 1, task, Purpose.VIEWS)
+        embeddings = embed_fresh(
+            self._network, self._experiment, self._store, self._maker, self._originals, items, generator
+        )
+        numbers = np.arange(len(items))
+        shown = np.zeros_like(query.segments)  # padding shows any item
+        shown[query.present] = numbers[support.size :]
+        scorer = _Scorer(self._network, self._experiment, self._phase, embeddings)
+        own = numbers[: support.size].reshape(support.shape)
+        no_choice = np.zeros_like(support), np.zeros(query.segments.shape[:3], np.int64)
+        return scorer.score(own, no_choice[0], QuerySegments(shown, query.present), no_choice[1])
 
 
 @dataclass(frozen=True)

@@ -177,11 +177,18 @@ def _locked(folder: ExperimentFolder, number: int, ranks: Ranks) -> Iterator[Non
 
 
 def evaluate_run(
-    run: Run, data_root: Path, experiment: ExperimentConfig, *, untrained: bool = False, progress: Progress = silent
+    run: Run,
+    data_root: Path,
+    experiment: ExperimentConfig,
+    *,
+    untrained: bool = False,
+    fresh_views: bool = False,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Test a run's network on the test tasks of ``experiment`` (its own config, or one with other episodes).
 
-    With ``untrained`` the network has the weights that the run started from. Returns what ``test`` holds in
+    With ``untrained`` the network has the weights that the run started from; with ``fresh_views`` test-time views are
+    drawn anew for every task instead of from a pool. Returns what ``test`` holds in
     ``results.json``, and the dataset's name.
     """
     runtime = start_runtime(experiment)
@@ -200,7 +207,7 @@ def evaluate_run(
     network = run.untrained_network() if untrained else run.trained_network()
     if untrained:
         network.set_normalization(dataset.mean, dataset.std)
-    scores = _test(network, experiment, dataset, runtime, progress)
+    scores = _test(network, experiment, dataset, runtime, progress, fresh_views)
     return {**_summary(scores, experiment), "dataset": dataset.folder.name}
 
 
@@ -280,7 +287,12 @@ def _finish(
 
 
 def _test(
-    network: FewShotNetwork, experiment: ExperimentConfig, dataset: Dataset, runtime: Runtime, progress: Progress
+    network: FewShotNetwork,
+    experiment: ExperimentConfig,
+    dataset: Dataset,
+    runtime: Runtime,
+    progress: Progress,
+    fresh_views: bool = False,
 ) -> TaskScores:
     network.set_precision("fp32")  # whatever training used, reported numbers are computed in full
     network.to(torch.device(runtime.device))
@@ -293,6 +305,7 @@ def _test(
         "test",
         seed=experiment.test_seed,
         tasks=experiment.n_testing_tasks,
+        fresh_views=fresh_views,
         progress=progress,
     )
 

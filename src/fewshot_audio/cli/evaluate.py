@@ -20,6 +20,9 @@ def evaluate(
     dataset: Annotated[str | None, typer.Option(help="Another dataset's test classes.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
     untrained: Annotated[bool, typer.Option("--untrained", help="The weights that the run started from.")] = False,
+    fresh_views: Annotated[
+        bool, typer.Option("--fresh-views", help="Draw test-time views anew for every task: slow; else from a pool.")
+    ] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the numbers there too.")] = None,
 ) -> None:
     """Test a run's network on test tasks."""
@@ -41,7 +44,7 @@ def evaluate(
     experiment = validate(ExperimentConfig, run.experiment.model_dump() | changes, "evaluate")
     root = data_root or Path(experiment.data_root or default_data_root)
     with progress_bar() as progress:
-        result = evaluate_run(run, root, experiment, untrained=untrained, progress=progress)
+        result = evaluate_run(run, root, experiment, untrained=untrained, fresh_views=fresh_views, progress=progress)
     if json_file:
         write_json(json_file, result)
     state = "untrained" if untrained else "trained"
