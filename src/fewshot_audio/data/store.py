@@ -7,6 +7,7 @@ import mmap
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -30,6 +31,7 @@ from fewshot_audio.progress import Progress, silent
 Segments: TypeAlias = NDArray[np.float32]
 
 FORMAT = 1
+LOOKING_THREADS = 4
 READ_AHEAD = 128 * 1024  # bytes that every kernel reads ahead when asked
 AXES = {"features": ("mels", "frames"), "waveforms": ("samples",)}  # of one segment
 
@@ -41,8 +43,6 @@ class StoredClip:
     path: Path
     class_name: str
     name: str
-    size: int
-    modified: int
 
 
 class SegmentStore:
@@ -131,25 +131,19 @@ class SegmentStore:
         if not source.is_dir():
             how = "`prepare` makes it" if kind == "features" else "`prepare --waveforms` makes it"
             raise DataError(f"{source}: no such folder; a dataset folder keeps its {kind} there ({how})")
-        clips = list(list_clips(source))
-        if not clips:
-            raise DataError(f"{source}: no <class>/<clip>.npy files in it")
-        digest = hashlib.sha256(f"{FORMAT}\n".encode())
-        for clip in clips:
-            digest.update(
-                f"{clip.class_name}\0{clip.name}\0{clip.size}\0{clip.modified}\n".encode("utf-8", "surrogateescape")
-            )
+        digest = fingerprint(source)
         home = _home(folder.path) / (kind if precision == "float32" else f"{kind}-{precision}")
         home.mkdir(exist_ok=True)
-        packed = home / digest.hexdigest()[:20]
+        packed = home / digest[:20]
         if not packed.is_dir():
             with FileLock(home / "lock"):
                 if not packed.is_dir():
-                    _pack(clips, packed, AXES[kind], np.dtype(precision), progress)
-        return cls._read(packed)
+                    _pack(list(list_clips(source)), packed, AXES[kind], np.dtype(precision), progress)
+        return cls.read(packed)
 
     @classmethod
-    def _read(cls, packed: Path) -> "SegmentStore":
+    def read(cls, packed: Path) -> "SegmentStore":
+        """Read a packed store's index and map its segments."""
         with (packed / "index.json").open(encoding="utf-8") as file:
             index = json.load(file)
         segments = np.load(packed / "segments.npy", mmap_mode="r")
@@ -173,18 +167,48 @@ def _home(folder: Path) -> Path:
     return home
 
 
+def fingerprint(features: Path) -> str:
+    """Digest of all clips' names, sizes and times, which changes when any file does.
+
+    Hundreds of thousands of files are looked at, by a few threads: on a network each look is a wait. Raises DataError
+    for a folder without clips.
+    """
+
+    def look(name: str) -> str:
+        try:
+            with os.scandir(features / name) as entries:
+                found = sorted(
+                    (entry.name, (stat := entry.stat()).st_size, stat.st_mtime_ns)
+                    for entry in entries
+                    if _is_clip(entry)
+                )
+        except OSError as error:
+            raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from error
+        return "".join(f"{name}\0{file[:-4]}\0{size}\0{modified}\n" for file, size, modified in found)
+
+    names = sorted(entry.name for entry in os.scandir(features) if entry.is_dir())
+    digest, empty = hashlib.sha256(f"{FORMAT}\n".encode()), True
+    with ThreadPoolExecutor(LOOKING_THREADS) as threads:
+        for clips in threads.map(look, names):
+            digest.update(clips.encode("utf-8", "surrogateescape"))
+            empty &= not clips
+    if empty:
+        raise DataError(f"{features}: no <class>/<clip>.npy files in it")
+    return digest.hexdigest()
+
+
+def _is_clip(entry: "os.DirEntry[str]") -> bool:
+    return entry.name.endswith(".npy") and not entry.name.startswith(".")
+
+
 def list_clips(features: Path) -> Iterator[StoredClip]:
     """Clips in the order of class and file name, whatever order the file system lists them in."""
     classes = sorted((entry for entry in os.scandir(features) if entry.is_dir()), key=lambda entry: entry.name)
     for directory in classes:
         with os.scandir(directory.path) as entries:
-            files = [e for e in entries if e.name.endswith(".npy") and not e.name.startswith(".")]
-        for entry in sorted(files, key=lambda entry: entry.name):
-            try:
-                stat = entry.stat()
-            except OSError as error:
-                raise DataError(f"{entry.path}: cannot be read ({error.strerror})") from error
-            yield StoredClip(Path(entry.path), directory.name, entry.name[:-4], stat.st_size, stat.st_mtime_ns)
+            files = sorted(entry.name for entry in entries if _is_clip(entry))
+        for name in files:
+            yield StoredClip(Path(directory.path, name), directory.name, name[:-4])
 
 
 def read_shape(path: Path, axes: tuple[str, ...], first: tuple[Path, tuple[int, ...]] | None) -> tuple[int, ...]:
