@@ -34,18 +34,19 @@ def train(
     nodes: Annotated[int, typer.Option(min=1, help="Machines that train together.")] = 1,
 ) -> None:
     """Meta-train a few-shot network on episodes and test it, as two JSON files describe."""
-    chosen = _numbers(runs) if runs else None
+    chosen = _numbers(runs) if runs is not None else None
     run_training(experiment, model, data_root, overrides or [], resume, overwrite, output, chosen, devices, nodes)
 
 
 def _numbers(runs: str) -> list[int]:
     """Read "1-2,5" as [1, 2, 5]."""
-    if not re.fullmatch(r"\d{1,6}(-\d{1,6})?(,\d{1,6}(-\d{1,6})?)*", runs):
-        raise typer.BadParameter(f"{runs!r}: expected numbers and ranges of runs, such as 3 or 1-2,5")
+    known = re.fullmatch(r"\d{1,6}(-\d{1,6})?(,\d{1,6}(-\d{1,6})?)*", runs)
     numbers: set[int] = set()
-    for part in runs.split(","):
+    for part in runs.split(",") if known else ():
         first, _, last = part.partition("-")
         numbers |= set(range(int(first), int(last or first) + 1))
+    if not numbers:
+        raise typer.BadParameter(f"{runs!r}: expected numbers and ranges of runs, such as 3 or 1-2,5")
     return sorted(numbers)
 
 
