@@ -32,9 +32,10 @@ from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.splits import read_splits
 from fewshot_audio.data.store import SegmentStore
 from fewshot_audio.episodes import EpisodeSampler
+from fewshot_audio.loading import TrainingData
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.runtime import start_runtime
-from fewshot_audio.train import EpisodicTraining, TrainingData
+from fewshot_audio.train import EpisodicTraining
 from fewshot_audio.views import SpecViews
 
 SCENARIOS: dict[str, tuple[int, str]] = {

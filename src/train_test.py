@@ -13,4 +13,5 @@ data_root = "data"
 
 if __name__ == "__main__":
     train.default_data_root = data_root
+    train.command = ["python3", sys.argv[0]]
     main(["train", *sys.argv[1:]])

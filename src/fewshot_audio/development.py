@@ -14,11 +14,11 @@ import numpy as np
 from fewshot_audio.config import ExperimentConfig, ModelConfig, Phase, check_classes, check_configs, check_input
 from fewshot_audio.data.selection import select_classes
 from fewshot_audio.data.splits import Splits
+from fewshot_audio.dataset import Dataset, open_dataset
 from fewshot_audio.errors import ConfigError
-from fewshot_audio.experiment import Dataset, open_dataset
 from fewshot_audio.groups import check_groups
+from fewshot_audio.loading import TrainingData
 from fewshot_audio.progress import Progress, silent
-from fewshot_audio.train import TrainingData
 
 
 def open_development(root: Path, experiment: ExperimentConfig, progress: Progress = silent) -> Dataset:

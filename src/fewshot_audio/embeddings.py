@@ -1,6 +1,8 @@
 """Embedding segments for validation and testing: each once, or once per draw of its views."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +16,8 @@ from fewshot_audio.progress import Progress, silent
 from fewshot_audio.randomness import Purpose, torch_generator
 from fewshot_audio.views import ViewMaker
 
-ENCODE_BATCH = 64  # spectrograms; more is hardly faster on a CPU and takes much more memory
+# Spectrograms at once; more is hardly faster on a CPU and takes much more memory.
+ENCODE_BATCH, GPU_ENCODE_BATCH = 64, 1024
 DRAWS: dict[Phase, int] = {"train": 1, "validation": 1, "test": 8}  # draws of views per segment
 
 
@@ -55,17 +58,56 @@ def embed_segments(
         maker.draw(len(segments), store.shape, torch_generator(seed, phase, 0, draw, Purpose.VIEWS))
         for draw in range(DRAWS[phase] if with_views else 0)
     ]
-    batch = max(1, ENCODE_BATCH // experiment.query_views(phase))
     parts = []
-    for start in range(0, len(segments), batch):
-        part = slice(start, min(start + batch, len(segments)))
-        raw = torch.from_numpy(store.gather(segments[part])).to(network.norm_mean.device)
-        original = network.encode(maker.plain(network, raw).flatten(0, 1)).unsqueeze(1)
-        tokens = [] if draws else [original]
-        for draw in draws:  # the original is the same in every draw: it is encoded once
-            views = maker.views(network, raw, maker.select(draw, part))[:, 1:]
-            encoded = network.encode(views.flatten(0, 1)).view(len(raw), views.shape[1], -1)
-            tokens.append(torch.cat([original, encoded], dim=1))
-        parts.append(torch.stack([network.fuse(views) for views in tokens], dim=1))
+    for part in _batches(network, experiment, phase, len(segments)):
+        raw = store.fetch(segments[part], network.norm_mean.device)
+        original = network.encode(maker.plain(network, raw).flatten(0, 1))
+        rows = [_fuse_views(network, maker, raw, original, maker.select(draw, part)) for draw in draws]
+        parts.append(torch.stack(rows or [network.fuse(original.unsqueeze(1))], dim=1))
         progress("embedding", part.stop, len(segments))
     return Embeddings(segments, torch.cat(parts))
+
+
+def embed_originals(
+    network: FewShotNetwork, experiment: ExperimentConfig, store: SegmentStore, maker: ViewMaker, segments: Indices
+) -> Embeddings:
+    """Encode sorted ``segments`` without views and without fusion: rows are (segments, 1, 1, out_dim)."""
+    device = network.norm_mean.device
+    batches = _batches(network, experiment, "test", len(segments))
+    raw = (store.fetch(segments[part], device) for part in batches)
+    parts = [network.encode(maker.plain(network, part).flatten(0, 1)) for part in raw]
+    return Embeddings(segments, torch.cat(parts)[:, None, None])
+
+
+def embed_fresh(
+    network: FewShotNetwork,
+    experiment: ExperimentConfig,
+    store: SegmentStore,
+    maker: ViewMaker,
+    originals: Embeddings,
+    items: Indices,
+    generator: torch.Generator,
+) -> Embeddings:
+    """Embed the items of a task, store indices (items,), with views of their own; they are numbered from 0."""
+    draw = maker.draw(len(items), store.shape, generator)
+    original = originals.take(items, np.zeros_like(items))[:, 0]
+    parts = []
+    for part in _batches(network, experiment, "test", len(items)):
+        raw = store.fetch(items[part], network.norm_mean.device)
+        parts.append(_fuse_views(network, maker, raw, original[part], maker.select(draw, part)))
+    return Embeddings(np.arange(len(items)), torch.cat(parts).unsqueeze(1))
+
+
+def _batches(network: FewShotNetwork, experiment: ExperimentConfig, phase: Phase, n: int) -> Iterator[slice]:
+    """Slices of ``n`` segments that are encoded at once."""
+    spectrograms = ENCODE_BATCH if network.norm_mean.device.type == "cpu" else GPU_ENCODE_BATCH
+    batch = max(1, spectrograms // experiment.query_views(phase))
+    for start in range(0, n, batch):
+        yield slice(start, min(start + batch, n))
+
+
+def _fuse_views(network: FewShotNetwork, maker: ViewMaker, raw: Tensor, original: Tensor, draw: Any) -> Tensor:
+    """Encode a draw's views beside the originals, which are encoded already: (n, out_dim) -> (n, rows, width)."""
+    views = maker.views(network, raw, draw)[:, 1:]
+    encoded = network.encode(views.flatten(0, 1)).view(len(raw), views.shape[1], -1)
+    return network.fuse(torch.cat([original.unsqueeze(1), encoded], dim=1))

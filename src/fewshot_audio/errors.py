@@ -11,3 +11,7 @@ class ConfigError(FewShotError):
 
 class DataError(FewShotError):
     """A dataset folder, recording or split file is wrong."""
+
+
+class FailedElsewhere(FewShotError):
+    """Another of several processes has failed, and the one that leads says why."""

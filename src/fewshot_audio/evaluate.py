@@ -1,6 +1,6 @@
 """Validation and testing by the field's protocol: thousands of tasks as index arithmetic on embeddings."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
@@ -12,16 +12,15 @@ from torch import Tensor
 from fewshot_audio.config import ExperimentConfig, Phase
 from fewshot_audio.data.store import SegmentStore
 from fewshot_audio.embeddings import Embeddings, embed_segments
-from fewshot_audio.episodes import ClipIndex, Episode, EpisodeSampler, Indices
+from fewshot_audio.episodes import ClipIndex, EpisodeSampler, Indices
 from fewshot_audio.learners import prototypes
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, silent
-from fewshot_audio.randomness import Purpose, numpy_generator
+from fewshot_audio.task_chunks import Chunk, Embedder, QuerySegments, fresh_chunks, pooled_chunks
 from fewshot_audio.views import ViewMaker
 from fewshot_audio.vote import vote
 
 CENTRE_CLIPS = 20  # of a class, by which the centre of embeddings is found
-TASK_BUDGET = 2**24  # numbers held at once while a chunk of tasks is scored
 
 
 class Answers(NamedTuple):
@@ -44,11 +43,8 @@ class TaskScores(NamedTuple):
     answers: Answers
 
 
-class System(Protocol):
+class System(Embedder, Protocol):
     """What is tested: it embeds segments, and scores the rows of queries by those of the support."""
-
-    def embed(self, segments: Indices, progress: Progress) -> Embeddings:
-        """Embed sorted segments of the store."""
 
     def scores(self, support: Tensor, queries: Tensor) -> Tensor:
         """Shape: support (tasks, way, rows, width), queries (tasks, rows, width) -> (tasks, rows, way)."""
@@ -94,63 +90,85 @@ def evaluate_phase(
     *,
     seed: int,
     tasks: int,
+    fresh_views: bool = False,
     progress: Progress = silent,
 ) -> TaskScores:
-    """Evaluate the network on ``tasks`` episodes of a split's ``classes``; its mode is restored afterwards."""
+    """Evaluate the network on ``tasks`` episodes of a split's ``classes``; its mode is restored afterwards.
+
+    Views come from a pool of ``DRAWS`` per segment, each embedded once, of which every item of every task takes one at
+    random; with ``fresh_views`` every item of every task has views of its own, which are embedded for it: the same in
+    expectation, and much slower.
+    """
     system = NetworkSystem(network, experiment, store, maker, phase, seed)
+    planned = plan_tasks(experiment, store.index, classes, phase, seed, tasks)
     was_training = network.training
     network.eval()
     try:
-        return evaluate_system(
-            system, experiment, store.index, classes, phase, seed=seed, tasks=tasks, progress=progress
-        )
+        if not (fresh_views and experiment.query_views(phase) > 1):
+            return evaluate_system(system, experiment, planned, phase, seed=seed, progress=progress)
+        fresh = fresh_chunks(network, experiment, store, maker, phase, seed, planned.support, planned.queries, progress)
+        return score_tasks(system, experiment, planned, phase, fresh)
     finally:
         network.train(was_training)
+
+
+class PlannedTasks(NamedTuple):
+    """Which segments the tasks are made of: ``support`` (tasks, way, shot), ``clips`` (tasks, way, n_query)."""
+
+    classes: Indices
+    support: Indices
+    queries: QuerySegments
+    clips: Indices
+
+
+def plan_tasks(
+    experiment: ExperimentConfig, index: ClipIndex, classes: Sequence[str], phase: Phase, seed: int, tasks: int
+) -> PlannedTasks:
+    """Draw the tasks of ``phase``, which depend on ``seed`` and ``phase`` only."""
+    way, shot, n_query = experiment.way(phase), experiment.shot(phase), experiment.query(phase)
+    apart = experiment.disjoint_groups
+    sampler = EpisodeSampler(index, classes, way, shot, n_query, seed=seed, phase=phase, disjoint_groups=apart)
+    episodes = [sampler.episode(0, task) for task in range(tasks)]
+    return PlannedTasks(
+        classes=np.stack([episode.classes for episode in episodes]),
+        support=np.stack([episode.support for episode in episodes]),
+        queries=QuerySegments.of(index, episodes, whole_clips=phase == "test" and experiment.multi_segm),
+        clips=np.stack([episode.query_clips for episode in episodes]),
+    )
 
 
 def evaluate_system(
     system: System,
     experiment: ExperimentConfig,
-    index: ClipIndex,
-    classes: Sequence[str],
+    planned: PlannedTasks,
     phase: Phase,
     *,
     seed: int,
-    tasks: int,
     progress: Progress = silent,
 ) -> TaskScores:
-    """Evaluate any system on the tasks of ``phase``, which depend on ``seed`` and ``phase`` only.
+    """Evaluate any system on the planned tasks."""
+    chunks = pooled_chunks(system, experiment, phase, seed, planned.support, planned.queries, progress)
+    return score_tasks(system, experiment, planned, phase, chunks)
+
+
+def score_tasks(
+    system: System, experiment: ExperimentConfig, planned: PlannedTasks, phase: Phase, chunks: Iterable[Chunk]
+) -> TaskScores:
+    """Score all tasks, chunk by chunk.
 
     In testing a clip's answer is the vote over its rows (segments, with ``multi_segm``, and views); in validation
     every row counts by itself, and a clip's first row is its answer.
     """
-    way, shot, n_query = experiment.way(phase), experiment.shot(phase), experiment.query(phase)
-    apart = experiment.disjoint_groups
-    sampler = EpisodeSampler(index, classes, way, shot, n_query, seed=seed, phase=phase, disjoint_groups=apart)
-    episodes = [sampler.episode(0, task) for task in range(tasks)]
-    queries = QuerySegments.of(index, episodes, whole_clips=phase == "test" and experiment.multi_segm)
-    support = np.stack([episode.support for episode in episodes])
-    parts = []
     with torch.no_grad():
-        embeddings = system.embed(np.union1d(support, queries.segments), progress)
-        scorer = _Scorer(system, experiment, phase, embeddings)
-        # A relation head holds prototype and query side by side.
-        width = embeddings.rows.shape[3] * (2 * way if experiment.relation_head else way + 1)
-        chunk = max(1, TASK_BUDGET // (queries.segments[0].size * embeddings.rows.shape[2] * width))
-        for start in range(0, tasks, chunk):
-            part = slice(start, min(start + chunk, tasks))
-            draws = [
-                _choose_draws(embeddings, seed, phase, task, way, shot, n_query)
-                for task in range(part.start, part.stop)
-            ]
-            support_draws, query_draws = (np.stack(chosen) for chosen in zip(*draws, strict=True))
-            parts.append(scorer.score(support[part], support_draws, queries[part], query_draws))
+        parts = [_score(system, experiment, phase, chunk) for chunk in chunks]
     scored = _Scores(*(np.concatenate(values) for values in zip(*parts, strict=True)))
-    labels = np.stack([episode.classes for episode in episodes])
+    tasks, _, n_query = planned.clips.shape
     answers = Answers(
-        clip=np.stack([episode.query_clips for episode in episodes]),
-        truth=np.repeat(labels[..., None], n_query, axis=-1),
-        answer=np.take_along_axis(labels, scored.answer.reshape(tasks, -1), axis=1).reshape(scored.answer.shape),
+        clip=planned.clips,
+        truth=np.repeat(planned.classes[..., None], n_query, axis=-1),
+        answer=np.take_along_axis(planned.classes, scored.answer.reshape(tasks, -1), axis=1).reshape(
+            scored.answer.shape
+        ),
         probability=scored.probability,
     )
     return TaskScores(scored.accuracy, scored.loss, answers)
@@ -188,39 +206,6 @@ def centre_embeddings(
         network.train(was_training)
 
 
-@dataclass(frozen=True)
-class QuerySegments:
-    """Segments by which query clips are judged: (tasks, way, n_query, longest), with ``present`` false on padding."""
-
-    segments: Indices
-    present: NDArray[np.bool_]
-
-    @classmethod
-    def of(cls, index: ClipIndex, episodes: Sequence[Episode], *, whole_clips: bool) -> "QuerySegments":
-        """All segments of each query clip, or the one that the episode drew."""
-        if not whole_clips:
-            segments = np.stack([episode.query for episode in episodes])[..., None]
-            return cls(segments, np.ones(segments.shape, bool))
-        clips = np.stack([episode.query_clips for episode in episodes])
-        first, count = index.offsets[clips][..., None], np.diff(index.offsets)[clips][..., None]
-        step = np.arange(count.max())
-        return cls(first + np.minimum(step, count - 1), step < count)
-
-    def __getitem__(self, tasks: slice) -> "QuerySegments":
-        return QuerySegments(self.segments[tasks], self.present[tasks])
-
-
-def _choose_draws(
-    embeddings: Embeddings, seed: int, phase: Phase, task: int, way: int, shot: int, n_query: int
-) -> tuple[Indices, Indices]:
-    """Which draw of its views each support item (way, shot) and query item (way, n_query) of a task shows."""
-    draws = embeddings.rows.shape[1]
-    if draws == 1:
-        return np.zeros((way, shot), np.int64), np.zeros((way, n_query), np.int64)
-    random = numpy_generator(seed, phase, 0, task, Purpose.DRAW)
-    return random.integers(draws, size=(way, shot)), random.integers(draws, size=(way, n_query))
-
-
 class _Scores(NamedTuple):
     """Of each task (tasks,) its accuracy and loss; of each query (tasks, way, n_query) its label and probability."""
 
@@ -230,37 +215,28 @@ class _Scores(NamedTuple):
     probability: NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class _Scorer:
-    system: System
-    experiment: ExperimentConfig
-    phase: Phase
-    embeddings: Embeddings
-
-    def score(self, support: Indices, support_draws: Indices, query: QuerySegments, query_draws: Indices) -> _Scores:
-        """Score a chunk of tasks. Shape: support (tasks, way, shot), draws alike, query_draws (tasks, way, n_query)."""
-        support_rows = self.embeddings.take(support, support_draws).flatten(2, 3)  # (tasks, way, rows, width)
-        rows = self.embeddings.take(
-            query.segments, query_draws[..., None]
-        )  # (tasks, way, n_query, longest, rows, width)
-        tasks, way, n_query = rows.shape[:3]
-        scores = self.system.scores(support_rows, rows.flatten(1, 4)).view(tasks, way, n_query, -1, way)
-        present = torch.from_numpy(query.present).to(scores.device)
-        valid = present.unsqueeze(-1).expand(*present.shape, rows.shape[-2]).flatten(3)  # (tasks, way, n_query, rows)
-        labels = torch.arange(way, device=scores.device).view(1, way, 1)
-        if self.phase == "test":
-            answer = vote(scores, valid, self.experiment.tie_strategy)
-            right = answer == labels
-        else:
-            ballots = scores.argmax(-1)
-            answer, right = ballots[..., 0], ballots == labels.unsqueeze(-1)
-        weight = valid / valid.sum(-1, keepdim=True)
-        posterior = (scores.softmax(-1) * weight.unsqueeze(-1)).sum(-2)
-        probability = posterior.gather(-1, answer.unsqueeze(-1)).squeeze(-1)
-        accuracy = right.double().flatten(1).mean(1)
-        loss = _row_losses(scores, labels.unsqueeze(-1), relation=self.experiment.relation_head)
-        loss = (loss * valid).double().flatten(1).sum(1) / valid.flatten(1).sum(1)
-        return _Scores(*(value.cpu().numpy() for value in (accuracy, loss, answer, probability)))
+def _score(system: System, experiment: ExperimentConfig, phase: Phase, chunk: Chunk) -> _Scores:
+    embeddings, query = chunk.embeddings, chunk.query
+    support_rows = embeddings.take(chunk.support, chunk.support_draws).flatten(2, 3)  # (tasks, way, rows, width)
+    rows = embeddings.take(query.segments, chunk.query_draws[..., None])  # (tasks, way, n_query, longest, rows, width)
+    tasks, way, n_query = rows.shape[:3]
+    scores = system.scores(support_rows, rows.flatten(1, 4)).view(tasks, way, n_query, -1, way)
+    present = torch.from_numpy(query.present).to(scores.device)
+    valid = present.unsqueeze(-1).expand(*present.shape, rows.shape[-2]).flatten(3)  # (tasks, way, n_query, rows)
+    labels = torch.arange(way, device=scores.device).view(1, way, 1)
+    if phase == "test":
+        answer = vote(scores, valid, experiment.tie_strategy)
+        right = answer == labels
+    else:
+        ballots = scores.argmax(-1)
+        answer, right = ballots[..., 0], ballots == labels.unsqueeze(-1)
+    weight = valid / valid.sum(-1, keepdim=True)
+    posterior = (scores.softmax(-1) * weight.unsqueeze(-1)).sum(-2)
+    probability = posterior.gather(-1, answer.unsqueeze(-1)).squeeze(-1)
+    accuracy = right.double().flatten(1).mean(1)
+    loss = _row_losses(scores, labels.unsqueeze(-1), relation=experiment.relation_head)
+    loss = (loss * valid).double().flatten(1).sum(1) / valid.flatten(1).sum(1)
+    return _Scores(*(value.cpu().numpy() for value in (accuracy, loss, answer, probability)))
 
 
 def _row_losses(scores: Tensor, labels: Tensor, *, relation: bool) -> Tensor:

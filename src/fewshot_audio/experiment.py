@@ -1,122 +1,30 @@
 """An experiment: checks before any work, then its runs, each trained and tested once, and their results."""
 
-import hashlib
 import io
 import logging
-import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from fewshot_audio.audio.preprocessing import Preprocessing
-from fewshot_audio.audio.wave_stats import read_wave_stats
-from fewshot_audio.baselines import BASELINES
-from fewshot_audio.config import (
-    EXPERIMENT_FILE,
-    MODEL_CONFIG_FILE,
-    PHASES,
-    ExperimentConfig,
-    ModelConfig,
-    Phase,
-    check_classes,
-    check_configs,
-    check_input,
-    read_json,
-    validate,
-)
-from fewshot_audio.data.layout import DatasetFolder, find_dataset
-from fewshot_audio.data.norm import read_norm
-from fewshot_audio.data.splits import Splits, read_splits
-from fewshot_audio.data.store import SegmentStore
+from fewshot_audio.config import ExperimentConfig, ModelConfig, check_configs, check_input, check_steps
+from fewshot_audio.dataset import Dataset, open_dataset
 from fewshot_audio.errors import ConfigError, DataError
-from fewshot_audio.evaluate import NetworkSystem, TaskScores, evaluate_phase, evaluate_system
-from fewshot_audio.files import clear_leftovers, write_bytes, write_json
-from fewshot_audio.groups import check_groups
-from fewshot_audio.history import best_epoch
+from fewshot_audio.experiment_folder import ACCURACIES_FILE, RESULT_FILE, ExperimentFolder
+from fewshot_audio.files import write_bytes, write_json
+from fewshot_audio.history import Row, best_epoch
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, silent
-from fewshot_audio.results import Accuracies, summarize_runs, summarize_tasks
-from fewshot_audio.runs import RUN_FILE, Run, versions
+from fewshot_audio.ranks import ALONE, Ranks
+from fewshot_audio.runs import RUN_FILE, Run
 from fewshot_audio.runtime import Runtime, resolve_device, start_runtime
-from fewshot_audio.train import TrainingData, train_run
-from fewshot_audio.views import make_views
+from fewshot_audio.testing import run_test, summarize_test
 
 logger = logging.getLogger(__name__)
-
-RESULT_FILE, ACCURACIES_FILE, RESULTS_FILE = "result.json", "test_accuracies.npy", "results.json"
-SYSTEMS = ("network", "untrained", *BASELINES)  # what evaluate_run can test
-# A resumed experiment may be given these anew: they change where and how long it runs, not a run's numbers.
-RESUMABLE_KEYS = {"num_runs", "data_root", "device", "gpu_index"}
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """An opened dataset folder."""
-
-    folder: DatasetFolder
-    data: TrainingData
-    mean: float
-    std: float
-    preprocessing: Preprocessing | None
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes with the clips, their segments, the splits and the normalisation numbers."""
-        store, splits = self.data.store, self.data.splits
-        names = [splits[phase] for phase in PHASES], store.classes, store.clips, self.mean, self.std
-        digest = hashlib.sha256(repr(names).encode("utf-8", "surrogateescape"))
-        digest.update(store.class_of.tobytes() + store.index.offsets.tobytes())
-        return digest.hexdigest()
-
-    @property
-    def input_shape(self) -> tuple[int, int]:
-        """Mel bins and frames that the network sees."""
-        return self.data.views.input_shape(self.data.store.shape)
-
-
-def open_dataset(
-    root: Path, experiment: ExperimentConfig, progress: Progress = silent, phases: Sequence[Phase] = PHASES
-) -> Dataset:
-    """Open the experiment's dataset and check that it offers what the episodes of ``phases`` ask for.
-
-    Raises DataError or ConfigError naming the file, class or key.
-    """
-    folder = find_dataset(root, experiment.dataset_name)
-    splits = read_splits(folder.splits)
-    mean, std = read_norm(folder.norm_stats)
-    store = SegmentStore.open(folder, "waveforms" if experiment.input_type == "wav" else "features", progress)
-    absent = [name for name in splits.classes if name not in store.index.by_class]
-    if absent:
-        listed = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
-        raise DataError(f"{folder.splits} names {len(absent)} classes that {folder.features} lacks: {listed}")
-    counts = {phase: {name: len(store.index.by_class[name]) for name in splits[phase]} for phase in phases}
-    check_classes(experiment, counts)
-    if experiment.disjoint_groups:
-        _use_groups(store, folder, splits, experiment, phases)
-    known = folder.preprocessing.is_file()
-    text = folder.preprocessing.read_text(encoding="utf-8") if known else ""
-    preprocessing = Preprocessing.from_json(text, str(folder.preprocessing)) if known else None
-    stats = read_wave_stats(folder.wave_stats) if folder.wave_stats.is_file() else None
-    views = make_views(experiment, preprocessing, stats)
-    return Dataset(folder, TrainingData(store, splits, views), mean, std, preprocessing)
-
-
-def _use_groups(
-    store: SegmentStore, folder: DatasetFolder, splits: Splits, experiment: ExperimentConfig, phases: Sequence[Phase]
-) -> None:
-    """Let the store know its clips' source recordings, and check that there are enough of them."""
-    if not store.read_groups(folder.clips):
-        logger.warning("disjoint_groups is true, but %s knows no source recordings: it has no effect", folder.clips)
-    groups = store.index.groups
-    if groups is not None:
-        for phase in phases:
-            by_class = {name: store.index.by_class[name] for name in splits[phase]}
-            check_groups(groups, by_class, experiment.shot(phase), experiment.query(phase), phase)
 
 
 def run_experiment(
@@ -127,147 +35,120 @@ def run_experiment(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    runs: Sequence[int] | None = None,
+    ranks: Ranks = ALONE,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Train and test all runs and return what ``results.json`` holds.
+    """Train and test all runs, or those numbered in ``runs`` (from 1), and return what ``results.json`` holds.
 
     Everything that can be refused is refused before any work. With ``resume`` finished epochs and runs are kept and
-    the rest is done, ending bit-equal to an experiment that was never interrupted (on the CPU).
+    the rest is done, ending bit-equal to an experiment that was never interrupted (on the CPU). ``ranks`` train each
+    run together; all call this function alike, and rank zero alone writes and tests.
     """
-    for warning in check_configs(experiment, model):
-        logger.warning(warning)
-    folder = output_root / experiment.experiment_folder
-    _check_folder(folder, experiment, model, resume=resume, overwrite=overwrite)
-    resolve_device(experiment.device, experiment.gpu_index)  # refuses a missing GPU; each run sets itself up
-    dataset = open_dataset(data_root, experiment, progress)
-    check_input(experiment, model, *dataset.input_shape)
-    if overwrite and folder.exists():
-        shutil.rmtree(folder)
-    clear_leftovers(folder)
+    folder = ExperimentFolder(output_root / experiment.experiment_folder)
+    chosen = range(1, experiment.num_runs + 1) if runs is None else runs
 
-    results: list[dict[str, Any]] = []
-    accuracies: list[Accuracies] = []
-    for number in range(1, experiment.num_runs + 1):
-        run_folder = folder / f"run-{number}"
+    def check() -> None:
+        for warning in check_configs(experiment, model):
+            logger.warning(warning)
+        check_steps(experiment, ranks.size)
+        if not set(chosen) <= set(range(1, experiment.num_runs + 1)):
+            raise ConfigError(f"runs are numbered from 1 to num_runs, which is {experiment.num_runs}: got {chosen}")
+        folder.check(experiment, model, resume=resume, overwrite=overwrite)
+        resolve_device(experiment.device, experiment.gpu_index)  # refuses a missing GPU; each run sets itself up
+
+    ranks.decide(check)
+    dataset = ranks.together(lambda: open_dataset(data_root, experiment, progress if ranks.leads else silent))
+    ranks.together(lambda: check_input(experiment, model, *dataset.input_shape))
+    if overwrite:
+        ranks.decide(folder.delete)
+
+    summary: dict[str, Any] = {}
+    for number in chosen:
 
         def report(description: str, done: int, total: int, details: str = "", number: int = number) -> None:
             progress(f"run {number}/{experiment.num_runs}: {description}", done, total, details)
 
-        if not (run_folder / RESULT_FILE).exists():
-            _do_run(run_folder, experiment, model, experiment.seed + number - 1, dataset, report)
-        results.append(read_json(run_folder / RESULT_FILE))
-        accuracies.append(np.load(run_folder / ACCURACIES_FILE, allow_pickle=False))
-        summary = {
-            **summarize_runs(results, accuracies),
-            "dataset": dataset.folder.name,
-            "config": {"experiment": experiment.model_dump(), "model": model.model_dump()},
-            "versions": versions(),
-        }
-        write_json(folder / RESULTS_FILE, summary)
+        if not ranks.decide(partial(folder.done, number)):
+            with _locked(folder, number, ranks):
+                seed = experiment.seed + number - 1
+                _do_run(folder.run(number), experiment, model, seed, dataset, ranks, report)
+        summary = ranks.decide(partial(folder.summarize, experiment, model, dataset.folder.name))
     return summary
 
 
-def evaluate_run(
-    run: Run, data_root: Path, experiment: ExperimentConfig, *, system: str = "network", progress: Progress = silent
-) -> dict[str, Any]:
-    """Test a run's network, or a baseline, on the test tasks of ``experiment``; see ``examine_run``.
+@contextmanager
+def _locked(folder: ExperimentFolder, number: int, ranks: Ranks) -> Iterator[None]:
+    """Have rank zero keep other processes off a run."""
+    with ExitStack() as held:
 
-    Returns what ``test`` holds in ``results.json``, and the dataset's name.
-    """
-    dataset, scores = examine_run(run, data_root, experiment, system=system, progress=progress)
-    return {**_summary(scores, experiment), "dataset": dataset.folder.name}
+        def lock() -> None:
+            held.enter_context(folder.working_on(number))
 
-
-def examine_run(
-    run: Run, data_root: Path, experiment: ExperimentConfig, *, system: str = "network", progress: Progress = silent
-) -> tuple[Dataset, TaskScores]:
-    """Test on the tasks of ``experiment`` (the run's own config, or one with other episodes) and return every answer.
-
-    ``system`` is "network", "untrained" (the weights that the run started from) or a baseline of ``baselines``.
-    Raises DataError where the dataset does not fit the run.
-    """
-    if system not in SYSTEMS:
-        raise ConfigError(f"system {system!r}: expected one of {', '.join(SYSTEMS)}")
-    runtime = start_runtime(experiment)
-    dataset = open_dataset(data_root, experiment, progress, phases=("test",))
-    if run.preprocessing and dataset.preprocessing and run.preprocessing != dataset.preprocessing:
-        raise DataError(
-            f"{dataset.folder.preprocessing} differs from the preprocessing that the run was trained with: "
-            f"{dataset.preprocessing} instead of {run.preprocessing}"
-        )
-    if dataset.input_shape != run.input_shape:
-        raise DataError(
-            f"{dataset.folder.path} has segments of {dataset.input_shape}, but the run was trained on {run.input_shape}"
-        )
-    if dataset.fingerprint != run.dataset and experiment.dataset_name.lower() == run.experiment.dataset_name.lower():
-        logger.warning("%s has changed since the run was trained on it: are its test classes new?", dataset.folder.path)
-    network = run.untrained_network() if system == "untrained" else run.trained_network()
-    if system == "untrained":
-        network.set_normalization(dataset.mean, dataset.std)
-    return dataset, _test(network, experiment, dataset, runtime, progress, system)
-
-
-def _check_folder(
-    folder: Path, experiment: ExperimentConfig, model: ModelConfig, *, resume: bool, overwrite: bool
-) -> None:
-    """Refuse a folder that holds another experiment, or this one where neither flag was given."""
-    if resume and overwrite:
-        raise ConfigError("resume keeps former results and overwrite deletes them: choose one")
-    if not folder.exists():
-        return
-    if overwrite:
-        ours = (folder / RESULTS_FILE).exists() or any(folder.glob(f"run-*/{EXPERIMENT_FILE}"))
-        if not ours and (not folder.is_dir() or any(folder.iterdir())):
-            raise ConfigError(f"{folder} is not an experiment's folder: it will not be overwritten")
-        return
-    if not resume:
-        raise ConfigError(f"{folder} exists: continue it with --resume, replace it with --overwrite, or choose another")
-    for run_file in sorted(folder.glob(f"run-*/{RUN_FILE}")):
-        for name, config in ((EXPERIMENT_FILE, experiment), (MODEL_CONFIG_FILE, model)):
-            path = run_file.parent / name
-            before = validate(
-                type(config), read_json(path), str(path)
-            )  # a key that is newer than the run has its default
-            old, new = _leaves(before.model_dump()), _leaves(config.model_dump())
-            keys = [key for key in new if old.get(key) != new[key] and key not in RESUMABLE_KEYS]
-            if keys:
-                changed = ", ".join(f"{key} ({old.get(key)!r} -> {new[key]!r})" for key in keys[:3])
-                raise ConfigError(f"{path}: cannot resume with other settings: {changed}")
-
-
-def _leaves(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values by dotted key."""
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        found |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return found
+        ranks.decide(lock)
+        yield
 
 
 def _do_run(
-    folder: Path, experiment: ExperimentConfig, model: ModelConfig, seed: int, dataset: Dataset, progress: Progress
+    folder: Path,
+    experiment: ExperimentConfig,
+    model: ModelConfig,
+    seed: int,
+    dataset: Dataset,
+    ranks: Ranks,
+    progress: Progress,
 ) -> None:
-    if (folder / RUN_FILE).exists():
-        run = Run.read(folder)
-        if run.dataset != dataset.fingerprint:
-            raise DataError(f"{dataset.folder.path} has changed since {folder} was started: it cannot be resumed")
-        runtime = start_runtime(experiment, run.runtime)
-    else:
-        runtime = start_runtime(experiment)
+    from fewshot_audio.train import train_run  # Lightning takes seconds to import: testing does without
+
+    run = ranks.decide(lambda: _recorded(folder, dataset, ranks))
+    runtime = ranks.together(lambda: start_runtime(ranks.placed(experiment), run.runtime if run else None))
+    if run is None:
         shape, fingerprint = dataset.input_shape, dataset.fingerprint
-        run = Run(folder, experiment, model, seed, shape, fingerprint, dataset.preprocessing, runtime.as_json())
-        run.write()
+        recorded = {**runtime.as_json(), "processes": ranks.size}
+        run = Run(folder, experiment, model, seed, shape, fingerprint, dataset.preprocessing, recorded)
+        ranks.decide(run.write)
     network = run.untrained_network()
     network.set_normalization(dataset.mean, dataset.std)
     network.set_precision(runtime.precision)
     network.to(runtime.device)
-    history = train_run(network, experiment, dataset.data, seed, folder, progress)
+    history = train_run(network, experiment, dataset.data, seed, folder, progress, ranks)
+    ranks.decide(lambda: _finish(folder, network, experiment, seed, dataset, runtime, history, progress))
+
+
+def _recorded(folder: Path, dataset: Dataset, ranks: Ranks) -> Run | None:
+    """The run as it was started, if it was. Raises where it cannot go on to the same end."""
+    if not (folder / RUN_FILE).exists():
+        return None
+    run = Run.read(folder)
+    if run.dataset != dataset.fingerprint:
+        raise DataError(f"{dataset.folder.path} has changed since {folder} was started: it cannot be resumed")
+    processes = run.runtime.get("processes", 1)
+    if processes != ranks.size:
+        raise ConfigError(
+            f"{folder} was started with {processes} processes (devices x nodes), a step's episodes each; it cannot go "
+            f"on with {ranks.size}"
+        )
+    return run
+
+
+def _finish(
+    folder: Path,
+    network: FewShotNetwork,
+    experiment: ExperimentConfig,
+    seed: int,
+    dataset: Dataset,
+    runtime: Runtime,
+    history: list[Row],
+    progress: Progress,
+) -> None:
+    """Test a trained run and write its result."""
     without = sum(row["episodes_without_pairs"] for row in history)
     if without:
         logger.warning(
             "%d of %d training episodes had no mined triplet", without, len(history) * experiment.n_training_tasks
         )
     testing_began = time.perf_counter()
-    scores = _test(network, experiment, dataset, runtime, progress)
+    scores = run_test(network, experiment, dataset, runtime, progress)
     buffer = io.BytesIO()
     np.save(buffer, scores.accuracy)
     write_bytes(folder / ACCURACIES_FILE, buffer.getvalue())
@@ -277,50 +158,7 @@ def _do_run(
         "best_epoch": best,
         "epochs": len(history),
         "val_accuracy": history[best - 1]["val_accuracy"],
-        "test": _summary(scores, experiment),
+        "test": summarize_test(scores, experiment),
         "seconds": round(sum(row["seconds"] for row in history) + time.perf_counter() - testing_began, 1),
     }
     write_json(folder / RESULT_FILE, result)  # comes last: it marks the run as done
-
-
-def _test(
-    network: FewShotNetwork,
-    experiment: ExperimentConfig,
-    dataset: Dataset,
-    runtime: Runtime,
-    progress: Progress,
-    system: str = "network",
-) -> TaskScores:
-    network.set_precision("fp32")  # whatever training used, reported numbers are computed in full
-    network.to(torch.device(runtime.device))
-    data, seed, tasks = dataset.data, experiment.test_seed, experiment.n_testing_tasks
-    if system not in BASELINES:
-        return evaluate_phase(
-            network,
-            experiment,
-            data.store,
-            data.views,
-            data.splits.test,
-            "test",
-            seed=seed,
-            tasks=tasks,
-            progress=progress,
-        )
-    by_class, offsets = data.store.index.by_class, data.store.index.offsets
-    training = np.sort(offsets[np.concatenate([by_class[name] for name in data.splits.train])])  # first segments
-    trained = NetworkSystem(network.eval(), experiment, data.store, data.views, "test", seed)
-    by_distance = experiment.model_copy(update={"relation_head": False})
-    return evaluate_system(
-        BASELINES[system](trained, training),
-        by_distance,
-        data.store.index,
-        data.splits.test,
-        "test",
-        seed=seed,
-        tasks=tasks,
-        progress=progress,
-    )
-
-
-def _summary(scores: TaskScores, experiment: ExperimentConfig) -> dict[str, Any]:
-    return summarize_tasks(scores.accuracy, experiment.n_way_test, experiment.n_shot_test, experiment.n_query_test)

@@ -11,6 +11,7 @@ from fewshot_audio.classification import JointClassification
 from fewshot_audio.config import ExperimentConfig
 from fewshot_audio.learners import prototypes
 from fewshot_audio.models.network import FewShotNetwork
+from fewshot_audio.tensors import send
 
 
 class EpisodeResult(NamedTuple):
@@ -87,7 +88,8 @@ def _contrastive(
         anchors = F.normalize(centres, dim=-1) if experiment.normalize_prototypes else centres
     if experiment.contrastive == "cpl":
         cpl = experiment.loss.cpl
-        negatives = losses.draw_negatives(labels.cpu(), len(centres), cpl.m_param, generator).to(rows.device)
+        classes = torch.arange(len(centres)).repeat_interleave(len(rows) // len(centres))  # as labels, on the CPU
+        negatives = send(losses.draw_negatives(classes, len(centres), cpl.m_param, generator), rows.device)
         loss = losses.cpl_loss(anchors, queries, labels, negatives, cpl.t_param, cpl.reduction)
         return loss, torch.zeros((), device=rows.device)
     angular = experiment.loss.angular
@@ -99,5 +101,5 @@ def _permute_views(tokens: Tensor, generator: torch.Generator) -> Tensor:
     """Shuffle views 1.. of each example, the original staying first. Shape: (n, views, width) -> the same."""
     n, views, width = tokens.shape
     order = torch.rand(n, views - 1, generator=generator).argsort(-1) + 1
-    order = torch.cat([torch.zeros(n, 1, dtype=torch.int64), order], dim=1).to(tokens.device)
+    order = send(torch.cat([torch.zeros(n, 1, dtype=torch.int64), order], dim=1), tokens.device)
     return tokens.gather(1, order.unsqueeze(-1).expand(n, views, width))

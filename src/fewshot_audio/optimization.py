@@ -31,13 +31,14 @@ def learning_rate(experiment: ExperimentConfig, epoch: int) -> float:
 def build_optimizer(parameters: Iterable[nn.Parameter], experiment: ExperimentConfig) -> torch.optim.Optimizer:
     """Adam, with ``weight_decay`` AdamW (Loshchilov and Hutter 2019), which spares biases, norms and scalars."""
     decay, parameters = experiment.optimization.weight_decay, list(parameters)
+    fused = True if parameters[0].device.type == "cuda" else None
     if not decay:
-        return torch.optim.Adam(parameters, lr=experiment.lr)
+        return torch.optim.Adam(parameters, lr=experiment.lr, fused=fused)
     groups: list[dict[str, Any]] = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=experiment.lr)
+    return torch.optim.AdamW(groups, lr=experiment.lr, fused=fused)
 
 
 class WeightAverage:

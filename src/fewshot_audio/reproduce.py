@@ -10,13 +10,14 @@ from typing import Any
 from fewshot_audio.config import read_json
 from fewshot_audio.data.layout import find_dataset
 from fewshot_audio.errors import DataError, FewShotError
-from fewshot_audio.experiment import evaluate_run, run_experiment
+from fewshot_audio.experiment import run_experiment
 from fewshot_audio.files import write_json, write_text
 from fewshot_audio.matrix import NAMES, Cell
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.published import published_figures
 from fewshot_audio.runs import Run
 from fewshot_audio.tables import csv_table, latex_table, markdown_table
+from fewshot_audio.testing import evaluate_run
 
 logger = logging.getLogger(__name__)
 

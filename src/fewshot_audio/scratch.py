@@ -9,13 +9,14 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from fewshot_audio.config import ExperimentConfig, ModelConfig
-from fewshot_audio.experiment import Dataset
+from fewshot_audio.dataset import Dataset
 from fewshot_audio.history import Row
+from fewshot_audio.journal import AfterEpoch, nothing
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.runs import RUN_FILE, Run
 from fewshot_audio.runtime import start_runtime
-from fewshot_audio.train import AfterEpoch, nothing, train_run
+from fewshot_audio.train import train_run
 
 # Keys that say where and under which name a training runs, not what it is.
 PLACE = {"data_root", "device", "gpu_index", "experiment_folder", "num_runs"}

@@ -1,9 +1,10 @@
-"""Files of tensors: written atomically, read without trusting them."""
+"""Tensors on their way: to the device without waiting for it, and to files, read without trusting them."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from fewshot_audio.errors import DataError
 from fewshot_audio.files import write_atomic
@@ -22,3 +23,8 @@ def load_tensors(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever the damage provokes
         raise DataError(f"{path}: not a readable file of tensors ({error})") from error
+
+
+def send(host: Tensor, device: torch.device) -> Tensor:
+    """Copy from the host; to a GPU without waiting for the work that is under way there."""
+    return host.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else host.to(device)

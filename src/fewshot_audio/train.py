@@ -1,44 +1,37 @@
-"""Meta-training of one run: Lightning's loop over episodes, a journal after every epoch, resuming from it."""
+"""Meta-training of one run: Lightning's loop over episodes, on one device or several, resuming from its journal."""
 
-import logging
-import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+import itertools
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from fewshot_audio.augment.inplace import draw_change
+from fewshot_audio.chatter import quiet
 from fewshot_audio.classification import JointClassification, build_head
 from fewshot_audio.config import ExperimentConfig
-from fewshot_audio.data.splits import Splits
-from fewshot_audio.data.store import SegmentStore
 from fewshot_audio.episodes import EpisodeSampler, Indices
 from fewshot_audio.errors import FewShotError
 from fewshot_audio.evaluate import centre_embeddings, evaluate_phase
-from fewshot_audio.files import write_text
-from fewshot_audio.history import Row, best_epoch, finished, metrics_csv
+from fewshot_audio.history import Row, finished
+from fewshot_audio.journal import STATE_FILE, AfterEpoch, Journal, nothing
+from fewshot_audio.loading import EpisodeLoader, TrainingData
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.objective import EpisodeResult, episode_loss
 from fewshot_audio.optimization import WeightAverage, build_optimizer, learning_rate
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.randomness import Purpose, forked, torch_generator, torch_seed
-from fewshot_audio.tensors import MODEL_FILE, load_tensors, save_tensors
-from fewshot_audio.views import ViewMaker
-
-logger = logging.getLogger(__name__)
-
-STATE_FILE, METRICS_FILE = "state.pt", "metrics.csv"
-REPORT_SECONDS = 0.25
+from fewshot_audio.ranks import ALONE, PATIENCE, Ranks, local_devices
+from fewshot_audio.running_statistics import RunningStatistics
+from fewshot_audio.tensors import MODEL_FILE, load_tensors, send
 
 
 class Interrupted(FewShotError):
@@ -49,31 +42,23 @@ class Diverged(FewShotError):
     """A loss is not finite any more."""
 
 
-AfterEpoch: TypeAlias = Callable[[Sequence[Row]], object]  # called with all rows so far; may raise to end training
-
-
-def nothing(history: Sequence[Row]) -> None:
-    """Do nothing after an epoch."""
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """What a run trains on."""
-
-    store: SegmentStore
-    splits: Splits
-    views: ViewMaker
-
-
 class EpisodicTraining(pl.LightningModule):
     """One run's training: a batch is the number of a task, everything else follows from (seed, epoch, task)."""
 
-    def __init__(self, network: FewShotNetwork, experiment: ExperimentConfig, data: TrainingData, seed: int) -> None:
+    def __init__(
+        self,
+        network: FewShotNetwork,
+        experiment: ExperimentConfig,
+        data: TrainingData,
+        seed: int,
+        ranks: Ranks = ALONE,
+    ) -> None:
         super().__init__()
         self.network = network
         self.experiment = experiment
         self.data = data
         self.seed = seed
+        self.ranks = ranks
         self.history: list[Row] = []
         self.first_epoch = 0
         self.totals: list[Tensor] = []
@@ -83,7 +68,7 @@ class EpisodicTraining(pl.LightningModule):
         self.validated: dict[str, Tensor] = {}
         decay = experiment.optimization.averaging
         self.average = WeightAverage(network, decay) if decay else None
-        self._samplers = {
+        samplers = {
             way: EpisodeSampler(
                 data.store.index,
                 data.splits.train,
@@ -96,6 +81,15 @@ class EpisodicTraining(pl.LightningModule):
             )
             for way in experiment.train_ways
         }
+        tasks = ranks.tasks(experiment.n_training_tasks, experiment.episodes_per_step)
+        self._following = dict(itertools.pairwise(tasks))
+        self._tasks = tasks
+        self._loader = EpisodeLoader(
+            lambda epoch, task: samplers[experiment.train_way(epoch)].episode(epoch, task),
+            data.store,
+            network.norm_mean.device,
+        )
+        self._statistics = RunningStatistics(network, experiment.episodes_per_step, ranks)
 
     @property
     def epoch(self) -> int:
@@ -103,8 +97,8 @@ class EpisodicTraining(pl.LightningModule):
         return self.first_epoch + self.current_epoch
 
     def train_dataloader(self) -> DataLoader[int]:
-        """Task numbers of an epoch."""
-        tasks: Any = range(self.experiment.n_training_tasks)
+        """This rank's task numbers of an epoch."""
+        tasks: Any = self._tasks
         return DataLoader(tasks, batch_size=None)
 
     def val_dataloader(self) -> DataLoader[int]:
@@ -125,34 +119,38 @@ class EpisodicTraining(pl.LightningModule):
             group["lr"] = learning_rate(self.experiment, self.epoch)
         self.totals = []
 
+    def on_train_batch_start(self, batch: int, batch_idx: int) -> None:
+        """Prepare the running statistics for an episode."""
+        self._statistics.before(batch_idx)
+
+    def on_train_batch_end(self, outputs: Any, batch: int, batch_idx: int) -> None:
+        """Take the episode into the running statistics, and a step's weights into their average."""
+        self._statistics.after(batch_idx)
+        if self.average and (batch_idx + 1) % self.experiment.episodes_per_step == 0:
+            self.average.update()
+
     def training_step(self, task: int) -> Tensor:
         """Draw an episode, make its views, compute its loss."""
-        episode = self._samplers[self.experiment.train_way(self.epoch)].episode(self.epoch, task)
+        episode, support, query = self._loader.load(self.epoch, task, self._following.get(task))
         views = torch_generator(self.seed, "train", self.epoch, task, Purpose.VIEWS)
         inputs = torch_generator(self.seed, "train", self.epoch, task, Purpose.INPUT)
-        support = self._views(episode.support, self.experiment.support_views("train"), views, inputs)
-        query = self._views(episode.query, self.experiment.query_views("train"), views, inputs)
+        support_views = self._views(support, episode.support, self.experiment.support_views("train"), views, inputs)
+        query_views = self._views(query, episode.query, self.experiment.query_views("train"), views, inputs)
         contrast = torch_generator(self.seed, "train", self.epoch, task, Purpose.CONTRAST)
         joint = None
         if self.classifier is not None:
-            classes = torch.from_numpy(episode.classes).to(self.device)
+            classes = send(torch.from_numpy(episode.classes), self.device)
             joint = JointClassification.of(self.classifier, self.experiment, classes, self.epoch)
         with forked(torch_seed(self.seed, "train", self.epoch, task, Purpose.LAYERS), self.device):
-            self.last = episode_loss(self.network, self.experiment, support, query, contrast, joint)
+            self.last = episode_loss(self.network, self.experiment, support_views, query_views, contrast, joint)
         self.totals.append(torch.stack([value.detach() for value in self.last]))
         return self.last.loss
 
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Take the step's weights into the average."""
-        if self.average:
-            self.average.update()
-
     def validation_step(self, _: int) -> None:
-        """Write the epoch's row, with the scores of the validation tasks where there are validation classes."""
-        totals = torch.stack(self.totals)
-        if not totals[:, 0].isfinite().all():
-            task = int((~totals[:, 0].isfinite()).nonzero()[0])
-            raise Diverged(f"training diverged: the loss of epoch {self.epoch + 1}, task {task} is not finite")
+        """Keep the epoch's row, with rank zero's scores of the validation tasks where there are such classes."""
+        totals = self._episode_totals()
+        self._statistics.average_ranks()
+        validated = self.ranks.decide(self._validate)
         loss, accuracy, contrastive, pairs = totals.double().mean(0).tolist()
         row = {
             "epoch": self.epoch + 1,
@@ -162,14 +160,25 @@ class EpisodicTraining(pl.LightningModule):
             "contrastive_loss": contrastive,
             "mined_pairs": pairs,
             "episodes_without_pairs": int((totals[:, 3] == 0).sum()) if self.experiment.contrastive == "angular" else 0,
-            **self._validate(),
+            **validated,
         }
         self.history.append(row)
         if isinstance(self.logger, TensorBoardLogger):
             self.logger.log_metrics({key: value for key, value in row.items() if key != "epoch"}, self.epoch + 1)
 
+    def _episode_totals(self) -> Tensor:
+        """Loss, accuracy, contrastive loss and pairs of the epoch's episodes of all ranks. Shape: (tasks, 4)."""
+        totals = self.ranks.stack(torch.stack(self.totals)).flatten(0, 1)
+        number = self.experiment.n_training_tasks, self.experiment.episodes_per_step
+        tasks = [task for rank in range(self.ranks.size) for task in replace(self.ranks, rank=rank).tasks(*number)]
+        broken = (~totals[:, 0].isfinite()).nonzero().flatten().tolist()
+        if broken:
+            first = 1 + min(tasks[position] for position in broken)
+            raise Diverged(f"training diverged: the loss of epoch {self.epoch + 1}, task {first} is not finite")
+        return totals
+
     def _validate(self) -> Row:
-        """Evaluate the validation tasks if there are such classes, with the averaged weights if there are such."""
+        """Evaluate with the averaged weights, if there are such, and keep them as what the epoch came to."""
         with self.average.applied() if self.average else nullcontext():
             parts = self.network, self.experiment, self.data.store, self.data.views
             centre_embeddings(*parts, self.data.splits.train, seed=self.seed)
@@ -208,71 +217,18 @@ class EpisodicTraining(pl.LightningModule):
         self.history = list(state["history"])
         self.first_epoch = len(self.history)
 
-    def _views(self, segments: Indices, views: int, generator: torch.Generator, inputs: torch.Generator) -> Tensor:
-        """Shape: segments (way, items) -> (way, items, views, mels, frames)."""
-        flat = segments.ravel()
+    def _views(
+        self, raw: Tensor, items: Indices, views: int, generator: torch.Generator, inputs: torch.Generator
+    ) -> Tensor:
+        """Shape: raw (way * items, *segment), ``items`` (way, items) -> (way, items, views, mels, frames)."""
         size = self.data.views.input_shape(self.data.store.shape)
-        augmentation = self.experiment.input_augmentation
-        change = draw_change(augmentation, segments.shape, size, self.network.norm_std, inputs)
-        raw = torch.from_numpy(self.data.store.gather(flat)).to(self.device, non_blocking=True)
+        change = draw_change(self.experiment.input_augmentation, items.shape, size, self.network.norm_std, inputs)
         if views == 1:
             made = self.data.views.plain(self.network, raw, change)
         else:
-            draw = self.data.views.draw(len(flat), self.data.store.shape, generator)
+            draw = self.data.views.draw(len(raw), self.data.store.shape, generator)
             made = self.data.views.views(self.network, raw, draw, change)
-        return made.view(*segments.shape, *made.shape[1:])
-
-
-class Journal(Callback):
-    """After each epoch: best weights, metrics and the training state, each written atomically, in this order.
-
-    The state comes last: a run killed in between repeats the epoch and writes the same best weights again.
-    """
-
-    def __init__(self, folder: Path, progress: Progress, after_epoch: AfterEpoch) -> None:
-        self.folder = folder
-        self.progress = progress
-        self.after_epoch = after_epoch
-        self._epoch_began = self._reported = 0.0
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock."""
-        self._epoch_began = time.perf_counter()
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Report the loss and accuracy of the last episode, a few times a second."""
-        assert isinstance(pl_module, EpisodicTraining)
-        now = time.perf_counter()
-        if now - self._reported < REPORT_SECONDS or pl_module.last is None:
-            return
-        self._reported = now
-        tasks = pl_module.experiment.n_training_tasks
-        history = pl_module.history
-        validated = [row["val_accuracy"] for row in history if "val_accuracy" in row]
-        best = f" best validation {max(validated):.3f}" if validated else ""
-        self.progress(
-            "training",
-            pl_module.epoch * tasks + batch_idx + 1,
-            pl_module.experiment.num_epochs * tasks,
-            f"epoch {pl_module.epoch + 1} loss {pl_module.last.loss.item():.3f} "
-            f"accuracy {pl_module.last.accuracy.item():.2f}{best}",
-        )
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the epoch down; stop when training is over."""
-        assert isinstance(pl_module, EpisodicTraining)
-        history = pl_module.history
-        history[-1]["seconds"] = round(time.perf_counter() - self._epoch_began, 3)
-        if trainer.is_global_zero:
-            if best_epoch(history) == len(history):
-                save_tensors(self.folder / MODEL_FILE, pl_module.validated)
-            write_text(self.folder / METRICS_FILE, metrics_csv(history))
-            save_tensors(self.folder / STATE_FILE, pl_module.state())
-        logger.info("epoch %d: %s", len(history), history[-1])
-        trainer.should_stop = finished(pl_module.experiment, history)
-        self.after_epoch(history)
+        return made.view(*items.shape, *made.shape[1:])
 
 
 def train_run(
@@ -282,34 +238,45 @@ def train_run(
     seed: int,
     folder: Path,
     progress: Progress = silent,
+    ranks: Ranks = ALONE,
     *,
     after_epoch: AfterEpoch = nothing,
 ) -> list[Row]:
     """Train a run in ``folder``, going on from its last finished epoch; returns one row of metrics per epoch.
 
-    On return the network holds the weights of the best validation accuracy, which also lie in ``model.pt``; those of
-    the last epoch where the splits have no validation classes. Raises Interrupted on Ctrl-C, and Diverged.
+    On return the network of rank zero holds the weights of the best validation accuracy, which also lie in
+    ``model.pt``; those of the last epoch where the splits have no validation classes. Only rank zero reads and writes
+    the folder. Raises Interrupted on Ctrl-C, and Diverged.
     """
-    module = EpisodicTraining(network, experiment, data, seed)
-    if (folder / STATE_FILE).exists():
-        module.restore(load_tensors(folder / STATE_FILE))
+    module = EpisodicTraining(network, experiment, data, seed, ranks)
+    state = ranks.decide(lambda: load_tensors(folder / STATE_FILE) if (folder / STATE_FILE).exists() else None)
+    if state is not None:
+        module.restore(state)
     if not finished(experiment, module.history):
         _fit(module, folder, progress, after_epoch)
-    network.load_state_dict(load_tensors(folder / MODEL_FILE))
+    if ranks.leads:
+        network.load_state_dict(load_tensors(folder / MODEL_FILE))
     return module.history
 
 
 def _fit(module: EpisodicTraining, folder: Path, progress: Progress, after_epoch: AfterEpoch) -> None:
-    device = module.network.norm_mean.device
+    device, ranks = module.network.norm_mean.device, module.ranks
+    first_gpu = (device.index or 0) - ranks.local
     try:
-        with _quiet():
+        with quiet():
             trainer = pl.Trainer(
                 accelerator="gpu" if device.type == "cuda" else "cpu",
-                devices=[device.index] if device.type == "cuda" else 1,
+                devices=local_devices(device, first_gpu, ranks.devices),
+                num_nodes=ranks.nodes,
+                # Buffers stay each rank's own until they are averaged.
+                strategy=DDPStrategy(broadcast_buffers=False, timeout=PATIENCE) if ranks.size > 1 else "auto",
+                use_distributed_sampler=False,
                 gradient_clip_val=module.experiment.optimization.gradient_clip or None,
+                accumulate_grad_batches=module.experiment.episodes_per_step,
+                benchmark=device.type == "cuda",
                 max_epochs=module.experiment.num_epochs - module.first_epoch,
                 logger=TensorBoardLogger(folder, name="", version="tensorboard"),
-                callbacks=[Journal(folder, progress, after_epoch)],
+                callbacks=[Journal(module, folder, progress, after_epoch)],
                 enable_checkpointing=False,
                 enable_progress_bar=False,
                 enable_model_summary=False,
@@ -321,19 +288,3 @@ def _fit(module: EpisodicTraining, folder: Path, progress: Progress, after_epoch
         raise Interrupted("interrupted") from error
     if trainer.interrupted:
         raise Interrupted("interrupted")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence what Lightning says to everybody: its advertisements and advice that does not apply here."""
-    chatter = logging.getLogger("lightning.pytorch")
-    level = chatter.level
-    chatter.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*does not have many workers")  # a batch is a number
-            warnings.filterwarnings("ignore", message=".*GPU available but not used")  # the config says where
-            warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\)")
-            yield
-    finally:
-        chatter.setLevel(level)

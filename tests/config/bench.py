@@ -16,10 +16,11 @@ from torch import Tensor
 import fewshot_audio.evaluate
 import fewshot_audio.train
 from fewshot_audio.config import PHASES, ExperimentConfig, ModelConfig, Phase
+from fewshot_audio.dataset import Dataset, open_dataset
 from fewshot_audio.embeddings import embed_segments
 from fewshot_audio.episodes import Episode, EpisodeSampler
 from fewshot_audio.evaluate import TaskScores, evaluate_phase
-from fewshot_audio.experiment import Dataset, open_dataset, run_experiment
+from fewshot_audio.experiment import run_experiment
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.objective import EpisodeResult, episode_loss
 from fewshot_audio.runs import Run

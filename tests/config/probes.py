@@ -11,10 +11,10 @@ from torch import Tensor
 
 from fewshot_audio.cli.train import run_training
 from fewshot_audio.config import PHASES, ExperimentConfig, ModelConfig, Phase
-from fewshot_audio.experiment import evaluate_run
 from fewshot_audio.files import write_json
 from fewshot_audio.runs import Run
 from fewshot_audio.runtime import start_runtime
+from fewshot_audio.testing import evaluate_run
 from tests.config.bench import CLIPS_OF_A_RECORDING, Bench, Probe, Weights, plain
 from tests.tiny import FRAMES, MELS, tiny_configs
 
@@ -110,6 +110,12 @@ def epoch_moves(bench: Bench, experiment: E, model: M) -> list[float]:
         max((after[name] - before[name]).abs().max().item() for name in before)
         for before, after in itertools.pairwise(history)
     ]
+
+
+def epoch_steps(bench: Bench, experiment: E, model: M) -> int:
+    """Steps of the optimiser in one epoch."""
+    run = bench.run(experiment, model).output / experiment.experiment_folder / "run-1"
+    return int(torch.load(run / "state.pt", weights_only=True)["optimizer"]["state"][0]["step"])
 
 
 def reported_in_fp32(bench: Bench, experiment: E, model: M) -> Weights:

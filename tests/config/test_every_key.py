@@ -23,6 +23,7 @@ from tests.config.probes import (
     episode_count,
     episode_size,
     epoch_moves,
+    epoch_steps,
     losses,
     machine,
     masks,
@@ -159,6 +160,12 @@ EXPERIMENT_ROWS = [
     Row("num_runs", (1, 3), probes.run_folders, as_(["run-1"], ["run-1", "run-2", "run-3"])),
     Row("data_root", ("root", "elsewhere"), probes.trained_from_config_root),
     Row("precision", ("fp32", "bf16", "auto"), probes.reported_in_fp32, one_of_both),
+    Row("episodes_per_step", (1, 2, 4), lambda *args: len(Bench.run(*args).episodes["train"]), as_(4, 4, 4),
+        given={"n_training_tasks": 4}),
+    Row("episodes_per_step", (1, 2, 4), epoch_steps, as_(4, 2, 1), given={"n_training_tasks": 4}),
+    Row("store_precision", ("float32", "float16"), lambda bench, experiment, _: str(
+        bench.open(experiment).data.store.segments.dtype), the_value),
+    Row("store_precision", ("float32", "float16"), scores),
     Row("disjoint_groups", (False, True), probes.shared_recordings, so_that(
         lambda off, on: all(off.values()) and not any(on.values()))),
     Row("distance", ("euclidean", "squared", "cosine"), scores, so_that(

@@ -13,13 +13,15 @@ from torch import Tensor, nn
 
 from fewshot_audio import embeddings, evaluate
 from fewshot_audio.config import ExperimentConfig, ModelConfig, Phase
+from fewshot_audio.dataset import Dataset, open_dataset
 from fewshot_audio.embeddings import DRAWS
 from fewshot_audio.episodes import Episode, EpisodeSampler
 from fewshot_audio.evaluate import TaskScores, evaluate_phase
-from fewshot_audio.experiment import Dataset, open_dataset, run_experiment
+from fewshot_audio.experiment import run_experiment
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.randomness import Purpose, numpy_generator, torch_generator
+from fewshot_audio.results import ci95
 from fewshot_audio.views import SpecViews
 from tests.oracles import algebra, learners, losses, spectrogram
 from tests.oracles.vote import vote
@@ -162,13 +164,23 @@ def evaluate_on(
     seed: int = SEED,
     tasks: int = TASKS,
     classes: Sequence[str] | None = None,
+    fresh_views: bool = False,
     progress: Progress = silent,
 ) -> TaskScores:
     data = dataset.data
     maker = SpecViews(experiment.specaug_params)
     classes = classes or data.splits[phase]
     return evaluate_phase(
-        network, experiment, data.store, maker, classes, phase, seed=seed, tasks=tasks, progress=progress
+        network,
+        experiment,
+        data.store,
+        maker,
+        classes,
+        phase,
+        seed=seed,
+        tasks=tasks,
+        fresh_views=fresh_views,
+        progress=progress,
     )
 
 
@@ -212,6 +224,51 @@ def test_evaluation_equals_the_naive_loop(
     assert scores.accuracy.tolist() == pytest.approx([accuracy for accuracy, _ in expected])
     assert scores.loss.tolist() == pytest.approx([loss for _, loss in expected], rel=1e-4)
     assert len(set(scores.accuracy.tolist())) > 1  # not the same number whatever happens
+
+
+class NaiveFreshEvaluation(NaiveEvaluation):
+    """Every item of every task has views of its own; within a task no segment occurs twice."""
+
+    def task(self, number: int) -> tuple[float, float]:
+        items = list(self.segments_of(self.episodes[number]))
+        assert len(set(items)) == len(items)
+        self.position = {segment: i for i, segment in enumerate(items)}
+        generator = torch_generator(SEED, self.phase, 1, number, Purpose.VIEWS)
+        self.draws = [SpecViews(self.experiment.specaug_params).draw(len(items), self.store.shape, generator)]
+        return super().task(number)
+
+
+FRESH_CASES = ("views vote", "views and segments vote", "attention", "attention, relation, segments vote")
+
+
+@pytest.mark.parametrize("case", FRESH_CASES)
+def test_fresh_views_equal_the_naive_loop(dataset: Dataset, case: str) -> None:
+    phase, scenario, changes = CASES[case]
+    experiment, network = make(dataset, changes, scenario)
+    naive = NaiveFreshEvaluation(network, experiment, dataset, phase)
+    scores = evaluate_on(dataset, network, experiment, phase, fresh_views=True)
+    expected = [naive.task(number) for number in range(TASKS)]
+    assert scores.accuracy.tolist() == pytest.approx([accuracy for accuracy, _ in expected])
+    assert scores.loss.tolist() == pytest.approx([loss for _, loss in expected], rel=1e-4)
+
+
+def test_the_pool_and_fresh_views_agree_within_their_intervals(dataset: Dataset) -> None:
+    for scenario, changes in ((2, VIEWS), (3, VOTE)):
+        experiment, network = make(dataset, changes, scenario)
+        tests = [
+            evaluate_on(dataset, network, experiment, "test", tasks=150, fresh_views=fresh) for fresh in (False, True)
+        ]
+        (pool, pool_width), (fresh, fresh_width) = ((t.accuracy.mean(), ci95(t.accuracy)) for t in tests)
+        assert abs(pool - fresh) < min(pool_width, fresh_width)
+        assert not np.array_equal(tests[0].loss, tests[1].loss)
+        paired = tests[0].accuracy - tests[1].accuracy  # the same tasks, so that the views alone differ
+        assert abs(paired.mean()) < 1.5 * ci95(paired)
+
+
+def test_fresh_views_without_views_change_nothing(dataset: Dataset) -> None:
+    experiment, network = make(dataset, VOTE)
+    tests = [evaluate_on(dataset, network, experiment, "test", fresh_views=fresh) for fresh in (False, True)]
+    assert np.array_equal(tests[0].loss, tests[1].loss)
 
 
 def test_the_tie_strategies_differ_here(dataset: Dataset) -> None:

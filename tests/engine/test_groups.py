@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.store import SegmentStore
+from fewshot_audio.dataset import open_dataset
 from fewshot_audio.episodes import ClipIndex, Episode, EpisodeSampler
 from fewshot_audio.errors import DataError
-from fewshot_audio.experiment import evaluate_run, open_dataset, run_experiment
+from fewshot_audio.experiment import run_experiment
 from fewshot_audio.groups import check_groups, fewest
 from fewshot_audio.runs import Run
+from fewshot_audio.testing import evaluate_run
 from tests.tiny import CLIPS, NAME, tiny_configs, write_tiny_groups
 
 

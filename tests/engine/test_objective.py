@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from fewshot_audio import losses
 from fewshot_audio.config import ExperimentConfig
+from fewshot_audio.dataset import Dataset, open_dataset
 from fewshot_audio.episodes import EpisodeSampler
-from fewshot_audio.experiment import Dataset, open_dataset
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.objective import EpisodeResult, episode_loss
 from fewshot_audio.train import EpisodicTraining

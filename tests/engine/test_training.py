@@ -17,16 +17,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fewshot_audio import train
+from fewshot_audio import journal, train
 from fewshot_audio.cli import main
 from fewshot_audio.config import ExperimentConfig, ModelConfig
+from fewshot_audio.dataset import open_dataset
 from fewshot_audio.errors import ConfigError, DataError, FewShotError
 from fewshot_audio.evaluate import TaskScores, evaluate_phase
-from fewshot_audio.experiment import evaluate_run, open_dataset, run_experiment
+from fewshot_audio.experiment import run_experiment
 from fewshot_audio.history import best_epoch, finished
 from fewshot_audio.objective import EpisodeResult, episode_loss
 from fewshot_audio.optimization import learning_rate
 from fewshot_audio.runs import Run
+from fewshot_audio.testing import evaluate_run
 from fewshot_audio.train import Interrupted
 from tests.engine.comparison import metrics, outcome, run_outcome, tensors
 from tests.engine.job import PATIENCE, Job, after, until
@@ -105,7 +107,7 @@ class Epochs:
 
 @pytest.fixture
 def every_step_reports(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "REPORT_SECONDS", 0)
+    monkeypatch.setattr(journal, "REPORT_SECONDS", 0)
 
 
 @pytest.mark.usefixtures("scripted", "every_step_reports")
@@ -416,7 +418,7 @@ def test_a_finished_experiment_resumes_to_itself(
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("there is nothing to do")
 
-    monkeypatch.setattr("fewshot_audio.experiment.train_run", refuse)
+    monkeypatch.setattr(train, "train_run", refuse)
     folder, results = two_runs
     assert run_experiment(*everything(), tiny_dataset, folder.parent, resume=True) == results
 
@@ -497,12 +499,12 @@ def test_divergence_names_epoch_and_task(
         nonlocal calls
         calls += 1
         result = episode_loss(*arguments)
-        return result._replace(loss=result.loss * float(what)) if calls == 5 else result  # epoch 2, its task 1 of 0..2
+        return result._replace(loss=result.loss * float(what)) if calls == 5 else result  # epoch 2, task 2 of 3
 
     configs = tiny_configs({"n_training_tasks": 3, "num_epochs": 3})
     with monkeypatch.context() as patch:
         patch.setattr(train, "episode_loss", diverge)
-        with pytest.raises(FewShotError, match=r"diverged.*epoch 2, task 1\b"):
+        with pytest.raises(FewShotError, match=r"diverged.*epoch 2, task 2\b"):
             run_experiment(*configs, tiny_dataset, tmp_path)
     run = tmp_path / "tiny" / "run-1"
     assert [row["epoch"] for row in metrics(run)] == ["1"]  # the finished epoch is kept, the broken one is not

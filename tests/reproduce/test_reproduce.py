@@ -11,12 +11,12 @@ import pytest
 
 from fewshot_audio import reproduce as module
 from fewshot_audio.config.presets import scenario_configs
-from fewshot_audio.experiment import evaluate_run
 from fewshot_audio.matrix import BUDGETS, DATASETS, SYSTEMS, Cell, cells
 from fewshot_audio.published import PUBLISHED_FIGURES, published_figures
 from fewshot_audio.reproduce import METAAUDIO, Plan, Protocol, Row, pooled, reproduce, write_tables
 from fewshot_audio.results import ci95
 from fewshot_audio.runs import Run
+from fewshot_audio.testing import evaluate_run
 from tests.tiny import NAME, write_tiny_dataset
 
 SMALL = [

@@ -8,11 +8,13 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from fewshot_audio.dataset import Dataset
 from fewshot_audio.episodes import EpisodeSampler
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.evaluate import TaskScores
-from fewshot_audio.experiment import Dataset, evaluate_run, examine_run, run_experiment
+from fewshot_audio.experiment import run_experiment
 from fewshot_audio.runs import Run
+from fewshot_audio.testing import evaluate_run, examine_run
 from tests.tiny import tiny_configs
 
 TASKS = 10

@@ -19,8 +19,8 @@ from optuna.trial import TrialState
 from fewshot_audio import train
 from fewshot_audio.config import read_configs
 from fewshot_audio.data.splits import Splits
+from fewshot_audio.dataset import Dataset
 from fewshot_audio.errors import ConfigError, FewShotError
-from fewshot_audio.experiment import Dataset
 from fewshot_audio.files import write_json
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.train import Diverged, Interrupted

@@ -6,6 +6,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from fewshot_audio.tensors import send
+
 N_VIEWS = 4
 
 
@@ -112,8 +114,8 @@ def time_warp(x: Tensor, source: Tensor, shift: Tensor) -> Tensor:
     right = last - (last - t) * (last - origin) / (last - moved)
     where = torch.where(t <= moved, left, right).clamp(0, last)
     below = where.floor().clamp(max=last - 1)
-    weight = (where - below).to(x.dtype).unsqueeze(1).to(x.device)
-    index = below.long().unsqueeze(1).expand(x.shape).to(x.device)
+    weight = send((where - below).to(x.dtype).unsqueeze(1), x.device)
+    index = send(below.long().unsqueeze(1), x.device).expand(x.shape)
     return torch.lerp(x.gather(-1, index), x.gather(-1, index + 1), weight)
 
 
@@ -121,4 +123,4 @@ def covered(start: Tensor, width: Tensor, size: int, device: torch.device) -> Te
     """Where masks lie. Shape: start and width (n, masks) -> (n, size), true under a mask."""
     position = torch.arange(size)
     inside = (position >= start.unsqueeze(-1)) & (position < (start + width).unsqueeze(-1))
-    return inside.any(1).to(device)
+    return send(inside.any(1), device)

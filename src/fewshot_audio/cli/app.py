@@ -15,7 +15,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from fewshot_audio import __version__
-from fewshot_audio.errors import FewShotError
+from fewshot_audio.errors import FailedElsewhere, FewShotError
 from fewshot_audio.progress import Progress
 
 INTERRUPTED = 130  # what shells expect after Ctrl-C
@@ -53,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line. Errors that a user can act on are printed without a traceback, with exit code 1."""
     try:
         app(args=list(arguments) if arguments is not None else None, prog_name="fewshot-audio")
+    except FailedElsewhere:
+        sys.exit(1)  # the process that leads says why
     except FewShotError as error:
         _fail(str(error))
     except OSError as error:  # a full disk, a folder that cannot be written

@@ -33,6 +33,9 @@ def evaluate(
     baseline: Annotated[
         Baseline | None, typer.Option(help="A baseline instead: of log-mel statistics, or on the trained encoder.")
     ] = None,
+    fresh_views: Annotated[
+        bool, typer.Option("--fresh-views", help="Draw test-time views anew for every task: slow; else from a pool.")
+    ] = False,
     open_set: Annotated[
         bool, typer.Option("--open-set", help="Test it as a recogniser: calibration, and sounds that are unknown.")
     ] = False,
@@ -47,9 +50,9 @@ def evaluate(
         evaluate_open_set(run_dir, data_root, n_way, n_shot, tasks, dataset, device, json_file)
         return
     from fewshot_audio.config import ExperimentConfig, validate
-    from fewshot_audio.experiment import evaluate_run
     from fewshot_audio.files import write_json
     from fewshot_audio.runs import Run
+    from fewshot_audio.testing import evaluate_run
 
     run = Run.read(run_dir)
     given = {
@@ -67,7 +70,7 @@ def evaluate(
     experiment = validate(ExperimentConfig, run.experiment.model_dump() | changes, "evaluate")
     root = data_root or Path(experiment.data_root or default_data_root)
     with progress_bar() as progress:
-        result = evaluate_run(run, root, experiment, system=system, progress=progress)
+        result = evaluate_run(run, root, experiment, system=system, fresh_views=fresh_views, progress=progress)
     if json_file:
         write_json(json_file, result)
     state = {"network": "trained"}.get(system, system)

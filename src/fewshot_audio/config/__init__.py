@@ -1,7 +1,7 @@
 """The two JSON files of an experiment as strict, typed models."""
 
 from fewshot_audio.config.augmentation import SpecAugParams, WaveAugParams
-from fewshot_audio.config.checks import PHASES, check_classes, check_configs, check_input
+from fewshot_audio.config.checks import PHASES, check_classes, check_configs, check_input, check_steps
 from fewshot_audio.config.experiment import ExperimentConfig, Phase
 from fewshot_audio.config.inplace import InputAugmentation
 from fewshot_audio.config.load import (
@@ -29,6 +29,7 @@ __all__ = [
     "check_classes",
     "check_configs",
     "check_input",
+    "check_steps",
     "override_configs",
     "read_configs",
     "read_json",

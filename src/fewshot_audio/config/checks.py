@@ -32,7 +32,18 @@ def check_configs(experiment: ExperimentConfig, model: ModelConfig) -> list[str]
         )
     if errors:
         raise ConfigError("\n".join(errors))
+    check_steps(experiment)
     return _warnings(experiment)
+
+
+def check_steps(experiment: ExperimentConfig, processes: int = 1) -> None:
+    """Check that an epoch has whole steps where ``processes`` train together. Raises ConfigError with the numbers."""
+    step = experiment.episodes_per_step * processes
+    if experiment.n_training_tasks % step:
+        raise ConfigError(
+            f"n_training_tasks is {experiment.n_training_tasks}, not a multiple of the {step} episodes of a step "
+            f"(episodes_per_step {experiment.episodes_per_step} x {processes} process{'es' if processes > 1 else ''})"
+        )
 
 
 def check_classes(experiment: ExperimentConfig, clips: Mapping[Phase, Mapping[str, int]]) -> None:

@@ -128,6 +128,14 @@ class ExperimentConfig(Section):
         Literal["auto", "fp32", "bf16"],
         Field(description='Arithmetic of training; "auto" takes bf16 where it is fast. Tests are computed in fp32.'),
     ] = "auto"
+    episodes_per_step: Annotated[
+        Count,
+        Field(description="Training episodes whose gradients are averaged in a step; 1 is the published protocol."),
+    ] = 1
+    store_precision: Annotated[
+        Literal["float32", "float16"],
+        Field(description='Numbers of the packed store; "float16" halves it, exact to 0.06 dB.'),
+    ] = "float32"
     disjoint_groups: Annotated[
         bool, Field(description="Support and query of an episode share no source recording, where clips.csv knows it.")
     ] = False

@@ -9,10 +9,10 @@ from typing import Any
 
 from fewshot_audio.config import ExperimentConfig, read_json
 from fewshot_audio.crossval.plan import Candidate, Plan, judged, trained
+from fewshot_audio.dataset import Dataset
 from fewshot_audio.development import hold_out, open_development
 from fewshot_audio.errors import DataError
 from fewshot_audio.evaluate import evaluate_phase
-from fewshot_audio.experiment import Dataset
 from fewshot_audio.files import write_json
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, silent

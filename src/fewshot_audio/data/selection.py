@@ -1,6 +1,7 @@
 """A store of some of a store's classes: what is left out has no index."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,16 @@ class SelectedRows:
         """As an array's."""
         return (len(self._rows), *self._array.shape[1:])
 
-    def __getitem__(self, indices: Indices) -> Segments:
+    @property
+    def nbytes(self) -> int:
+        """As an array's."""
+        return len(self) * (self._array.nbytes // max(1, len(self._array)))
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self._rows)
+
+    def __getitem__(self, indices: Any) -> Segments:
         """Copy rows. Raises IndexError for an index that is not below ``shape[0]``."""
         return np.asarray(self._array[self._rows[indices]])
 

@@ -3,20 +3,25 @@
 import dataclasses
 import hashlib
 import json
+import mmap
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import platformdirs
+import torch
 from filelock import FileLock
 from numpy.typing import NDArray
+from torch import Tensor
 
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.manifest import read_rows
+from fewshot_audio.data.placement import Placement, free_memory
 from fewshot_audio.data.untrusted import NPY_ERRORS
 from fewshot_audio.episodes import ClipIndex, Indices
 from fewshot_audio.errors import DataError
@@ -27,6 +32,8 @@ Segments: TypeAlias = NDArray[np.float32]
 
 FORMAT = 1
 STORE = ".store"  # in the dataset folder
+LOOKING_THREADS = 4
+READ_AHEAD = 128 * 1024  # bytes that every kernel reads ahead when asked
 AXES = {"features": ("mels", "frames"), "waveforms": ("samples",)}  # of one segment
 
 
@@ -37,8 +44,6 @@ class StoredClip:
     path: Path
     class_name: str
     name: str
-    size: int
-    modified: int
 
 
 class SegmentRows(Protocol):
@@ -48,7 +53,14 @@ class SegmentRows(Protocol):
     def shape(self) -> tuple[int, ...]:
         """Shape (segments, ...)."""
 
-    def __getitem__(self, indices: Indices) -> Segments:
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all of them."""
+
+    def __len__(self) -> int:
+        """Number of segments."""
+
+    def __getitem__(self, indices: Any) -> Any:
         """Read segments."""
 
 
@@ -69,15 +81,37 @@ class SegmentStore:
         bounds = np.searchsorted(class_of[order], np.arange(len(classes) + 1))
         by_class = {name: order[bounds[c] : bounds[c + 1]] for c, name in enumerate(classes)}
         self.index = ClipIndex(offsets, by_class)
+        self._placements: dict[torch.device, Placement] = {}
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one segment: (mels, frames), or (samples,)."""
         return self.segments.shape[1:]
 
-    def gather(self, indices: Indices) -> Segments:
-        """Copy segments. Shape: indices (...) -> (..., *shape)."""
-        return np.asarray(self.segments[indices])
+    def gather(self, indices: Indices, out: Segments | None = None) -> Segments:
+        """Copy segments, into ``out`` where it is given. Shape: indices (...) -> (..., *shape), float32."""
+        self.read_ahead(indices)
+        if out is None:
+            return np.asarray(self.segments[indices], dtype=np.float32)
+        out[...] = self.segments[indices]
+        return out
+
+    def fetch(self, indices: Indices, device: torch.device) -> Tensor:
+        """Segments on a device, where the whole store lies if it fits. Shape: indices (n,) -> (n, *shape)."""
+        if device not in self._placements:
+            self._placements[device] = Placement(self, device, free_memory(device))
+        return self._placements[device].fetch(indices)
+
+    def read_ahead(self, indices: Indices) -> None:
+        """Have the kernel read what is not in memory yet, all at once and in the order of the disk."""
+        memory: Any = getattr(self.segments, "base", None)
+        if not hasattr(memory, "madvise"):
+            return
+        size, header = self.segments[0].nbytes, len(memory) - self.segments.nbytes
+        for index in np.unique(indices).tolist():
+            begin, end = header + index * size, header + (index + 1) * size
+            for piece in range(begin - begin % mmap.PAGESIZE, end, READ_AHEAD):
+                memory.madvise(mmap.MADV_WILLNEED, piece, min(READ_AHEAD, end - piece))
 
     def read_groups(self, path: Path) -> int:
         """Number the clips' source recordings in ``index.groups`` as ``clips.csv`` names them.
@@ -104,7 +138,11 @@ class SegmentStore:
 
     @classmethod
     def open(
-        cls, folder: DatasetFolder, kind: Literal["features", "waveforms"] = "features", progress: Progress = silent
+        cls,
+        folder: DatasetFolder,
+        kind: Literal["features", "waveforms"] = "features",
+        progress: Progress = silent,
+        precision: Literal["float32", "float16"] = "float32",
     ) -> "SegmentStore":
         """Open the store of ``folder``'s features or waveforms; packed first where it is missing or the folder changed.
 
@@ -117,31 +155,26 @@ class SegmentStore:
         if not source.is_dir():
             how = "`prepare` makes it" if kind == "features" else "`prepare --waveforms` makes it"
             raise DataError(f"{source}: no such folder; a dataset folder keeps its {kind} there ({how})")
-        clips = list(list_clips(source))
-        if not clips:
-            raise DataError(f"{source}: no <class>/<clip>.npy files in it")
-        digest = hashlib.sha256(f"{FORMAT}\n".encode())
-        for clip in clips:
-            digest.update(
-                f"{clip.class_name}\0{clip.name}\0{clip.size}\0{clip.modified}\n".encode("utf-8", "surrogateescape")
-            )
-        place = Path(kind) / digest.hexdigest()[:20]
+        place = Path(kind if precision == "float32" else f"{kind}-{precision}") / fingerprint(source)[:20]
         packed = folder.path / STORE / place
         if packed.is_dir():  # whether the dataset can be written or not
-            return cls._read(packed)
+            return cls.read(packed)
         packed = _home(folder.path) / place
         packed.parent.mkdir(exist_ok=True)
         if not packed.is_dir():
             with FileLock(packed.parent / "lock"):
                 if not packed.is_dir():
-                    _pack(clips, packed, AXES[kind], progress)
-        return cls._read(packed)
+                    _pack(list(list_clips(source)), packed, AXES[kind], np.dtype(precision), progress)
+        return cls.read(packed)
 
     @classmethod
-    def _read(cls, packed: Path) -> "SegmentStore":
+    def read(cls, packed: Path) -> "SegmentStore":
+        """Read a packed store's index and map its segments."""
         with (packed / "index.json").open(encoding="utf-8") as file:
             index = json.load(file)
         segments = np.load(packed / "segments.npy", mmap_mode="r")
+        if hasattr(segments.base, "madvise"):
+            segments.base.madvise(mmap.MADV_RANDOM)  # what is needed is read ahead by its number, nothing beside it
         arrays = np.load(packed / "clips.npy")
         return cls(segments, index["classes"], index["clips"], arrays[0], np.concatenate([[0], np.cumsum(arrays[1])]))
 
@@ -160,18 +193,48 @@ def _home(folder: Path) -> Path:
     return home
 
 
+def fingerprint(features: Path) -> str:
+    """Digest of all clips' names, sizes and times, which changes when any file does.
+
+    Hundreds of thousands of files are looked at, by a few threads: on a network each look is a wait. Raises DataError
+    for a folder without clips.
+    """
+
+    def look(name: str) -> str:
+        try:
+            with os.scandir(features / name) as entries:
+                found = sorted(
+                    (entry.name, (stat := entry.stat()).st_size, stat.st_mtime_ns)
+                    for entry in entries
+                    if _is_clip(entry)
+                )
+        except OSError as error:
+            raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from error
+        return "".join(f"{name}\0{file[:-4]}\0{size}\0{modified}\n" for file, size, modified in found)
+
+    names = sorted(entry.name for entry in os.scandir(features) if entry.is_dir())
+    digest, empty = hashlib.sha256(f"{FORMAT}\n".encode()), True
+    with ThreadPoolExecutor(LOOKING_THREADS) as threads:
+        for clips in threads.map(look, names):
+            digest.update(clips.encode("utf-8", "surrogateescape"))
+            empty &= not clips
+    if empty:
+        raise DataError(f"{features}: no <class>/<clip>.npy files in it")
+    return digest.hexdigest()
+
+
+def _is_clip(entry: "os.DirEntry[str]") -> bool:
+    return entry.name.endswith(".npy") and not entry.name.startswith(".")
+
+
 def list_clips(features: Path) -> Iterator[StoredClip]:
     """Clips in the order of class and file name, whatever order the file system lists them in."""
     classes = sorted((entry for entry in os.scandir(features) if entry.is_dir()), key=lambda entry: entry.name)
     for directory in classes:
         with os.scandir(directory.path) as entries:
-            files = [e for e in entries if e.name.endswith(".npy") and not e.name.startswith(".")]
-        for entry in sorted(files, key=lambda entry: entry.name):
-            try:
-                stat = entry.stat()
-            except OSError as error:
-                raise DataError(f"{entry.path}: cannot be read ({error.strerror})") from error
-            yield StoredClip(Path(entry.path), directory.name, entry.name[:-4], stat.st_size, stat.st_mtime_ns)
+            files = sorted(entry.name for entry in entries if _is_clip(entry))
+        for name in files:
+            yield StoredClip(Path(directory.path, name), directory.name, name[:-4])
 
 
 def read_shape(path: Path, axes: tuple[str, ...], first: tuple[Path, tuple[int, ...]] | None) -> tuple[int, ...]:
@@ -196,14 +259,16 @@ def read_shape(path: Path, axes: tuple[str, ...], first: tuple[Path, tuple[int, 
     return shape
 
 
-def _pack(clips: Sequence[StoredClip], packed: Path, axes: tuple[str, ...], progress: Progress) -> None:
+def _pack(
+    clips: Sequence[StoredClip], packed: Path, axes: tuple[str, ...], dtype: np.dtype[Any], progress: Progress
+) -> None:
     """Write the store beside its final place, then rename it there; called under the lock."""
     for leftover in packed.parent.glob("*.partial"):  # of a process that was killed: nobody else holds the lock
         shutil.rmtree(leftover)
     partial = packed.with_suffix(".partial")
     partial.mkdir()
     try:
-        _fill(partial, clips, axes, progress)
+        _fill(partial, clips, axes, dtype, progress)
     except OSError as error:
         shutil.rmtree(partial)
         raise DataError(
@@ -218,20 +283,23 @@ def _pack(clips: Sequence[StoredClip], packed: Path, axes: tuple[str, ...], prog
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _fill(partial: Path, clips: Sequence[StoredClip], axes: tuple[str, ...], progress: Progress) -> None:
+def _fill(
+    partial: Path, clips: Sequence[StoredClip], axes: tuple[str, ...], dtype: np.dtype[Any], progress: Progress
+) -> None:
     shapes: list[tuple[int, ...]] = []
     for clip in clips:
         shapes.append(read_shape(clip.path, axes, (clips[0].path, shapes[0]) if shapes else None))
     counts = np.array([shape[0] for shape in shapes], dtype=np.int64)
     shape = (int(counts.sum()), *shapes[0][1:])
-    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    dtype = dtype.newbyteorder("<")
+    header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
     with (partial / "segments.npy").open("wb") as stream:  # no memory map: on a full disk that ends the process
         np.lib.format.write_array_header_1_0(stream, header)
         for done, (clip, count) in enumerate(zip(clips, counts.tolist(), strict=True), start=1):
-            with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold is found below
-                array = np.load(clip.path, allow_pickle=False).astype("<f4").reshape(count, *shape[1:])
+            with np.errstate(over="ignore", invalid="ignore"):  # what the store cannot hold is found below
+                array = np.load(clip.path, allow_pickle=False).astype(dtype).reshape(count, *shape[1:])
             if not np.isfinite(array).all():
-                raise DataError(f"{clip.path}: holds values that are not finite (in float32)")
+                raise DataError(f"{clip.path}: holds values that are not finite (in {dtype.name})")
             stream.write(np.ascontiguousarray(array).data)
             if done % 256 == 0 or done == len(clips):
                 progress("packing", done, len(clips))

@@ -9,7 +9,7 @@ from fewshot_audio.data.layout import find_dataset
 from fewshot_audio.data.names import safe_name
 from fewshot_audio.data.splits import PHASES, read_splits
 from fewshot_audio.errors import DataError
-from fewshot_audio.experiment import RESULTS_FILE
+from fewshot_audio.experiment_folder import RESULTS_FILE
 from fewshot_audio.files import write_text
 from fewshot_audio.pretrained import CARD_FILE, HOME
 from fewshot_audio.pretrained.card import model_card

@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.config import ExperimentConfig, read_json
 from fewshot_audio.data.store import SegmentStore
+from fewshot_audio.dataset import Dataset
 from fewshot_audio.embeddings import embed_segments
 from fewshot_audio.errors import DataError
 from fewshot_audio.evaluate import Answers
-from fewshot_audio.experiment import ACCURACIES_FILE, RESULTS_FILE, Dataset, evaluate_run, examine_run
+from fewshot_audio.experiment_folder import ACCURACIES_FILE, RESULTS_FILE
 from fewshot_audio.history import Row, read_metrics
+from fewshot_audio.journal import METRICS_FILE
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.runs import Run
-from fewshot_audio.train import METRICS_FILE
+from fewshot_audio.testing import evaluate_run, examine_run
 
 Floats = NDArray[np.float64]
 SHOTS = (1, 2, 3, 5, 10, 20)

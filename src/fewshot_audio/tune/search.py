@@ -16,9 +16,9 @@ from optuna.trial import TrialState
 
 from fewshot_audio.config import ExperimentConfig, ModelConfig
 from fewshot_audio.config.load import change_configs
+from fewshot_audio.dataset import Dataset
 from fewshot_audio.development import check_training, open_development
 from fewshot_audio.errors import ConfigError, DataError, FewShotError
-from fewshot_audio.experiment import Dataset
 from fewshot_audio.history import Row
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.scratch import PLACE, train_scratch, working_on

@@ -11,9 +11,9 @@ from pydantic import Field, model_validator
 from fewshot_audio.config import ExperimentConfig, ModelConfig, read_json, validate
 from fewshot_audio.config.base import Section
 from fewshot_audio.config.load import change_configs
+from fewshot_audio.dataset import Dataset
 from fewshot_audio.development import check_training
 from fewshot_audio.errors import ConfigError
-from fewshot_audio.experiment import Dataset
 
 # They decide which validation tasks are solved, how long training lasts, or where; or they act in testing alone.
 FIXED = {

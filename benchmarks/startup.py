@@ -1,0 +1,71 @@
+"""How long a user waits: ``fewshot-audio --help``, and ``train`` until its first episode is done, the store being warm.
+
+python -m benchmarks.startup [--json FILE]
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.common import random_dataset, report
+from fewshot_audio.config.presets import scenario_configs
+from fewshot_audio.data.store import SegmentStore
+
+LIMITS = {"--help": 0.5, "train, plain": 15.0, "train, attention + angular": 15.0}
+# Stops the process at the first report of the training loop, which comes after the first episode.
+UNTIL_FIRST_EPISODE = """
+import os, sys
+import fewshot_audio.cli.train as command
+from contextlib import contextmanager
+@contextmanager
+def stop_at_once():
+    def report(description, done, total, details=""):
+        if description.endswith("training"):
+            os._exit(0)
+    yield report
+command.progress_bar = stop_at_once
+from fewshot_audio.cli import main
+main(sys.argv[1:])
+"""
+
+
+def seconds(command: list[str]) -> float:
+    """Wall time of a command, which must succeed."""
+    began = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Measure each, after one run that brings the files into memory."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        SegmentStore.open(random_dataset(root))
+        commands = {"--help": [sys.executable, "-m", "fewshot_audio.cli", "--help"]}
+        for title, scenario in (("train, plain", 1), ("train, attention + angular", 5)):
+            files = []
+            for kind, config in zip("em", scenario_configs("random", scenario, "angular"), strict=True):
+                path = root / f"{kind}{scenario}.json"
+                path.write_text(json.dumps(config.model_dump()))
+                files += [f"-{kind}", str(path)]
+            train = ["train", *files, "--data-root", name, "--output", str(root / "out"), "--overwrite"]
+            commands[title] = [sys.executable, "-c", UNTIL_FIRST_EPISODE, *train]
+        results = {}
+        for title, command in commands.items():
+            seconds(command)
+            results[title] = statistics.median(seconds(command) for _ in range(options.repetitions))
+    rows = [[title, f"{value:.2f}", f"{LIMITS[title]}"] for title, value in results.items()]
+    report("Start-up, seconds", ["command", "median, s", "limit, s"], rows, results, options.json)
+
+
+if __name__ == "__main__":
+    main()
