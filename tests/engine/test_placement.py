@@ -113,6 +113,8 @@ def test_all_bytes_are_read_ahead_in_the_order_of_the_disk(tmp_path: Path) -> No
     for index in (0, 1, 4):
         begin = header + index * size
         assert {byte - byte % 512 for byte in range(begin, begin + size, 512)} <= covered
+        for byte in (begin, begin + size - 1):
+            assert any(start <= byte < end for start, end in ranges)
     assert not covered & set(range(header + 2 * size + mmap.PAGESIZE, header + 4 * size - mmap.PAGESIZE))
 
 
