@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +10,10 @@ from fewshot_audio.audio.decode import Samples
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.errors import DataError
 from fewshot_audio.files import write_json
+from fewshot_audio.recognition.diagnosis import ClipDiagnosis, Diagnosis
+from fewshot_audio.recognition.enrolled import Classification
 
 REACH = 60.0
-
-
-@dataclass(frozen=True)
-class FakeAnswer:
-    label: str
-    best: str
-    probabilities: dict[str, float]
-    unknown_score: float
-    segments: int
 
 
 class FakeRecognizer:
@@ -62,7 +54,7 @@ class FakeRecognizer:
     def rename(self, old: str, new: str) -> None:
         self._classes = {new if name == old else name: rows for name, rows in self._classes.items()}
 
-    def classify_with_embeddings(self, clips: Sequence[Samples]) -> list[tuple[FakeAnswer, np.ndarray]]:
+    def classify_with_embeddings(self, clips: Sequence[Samples]) -> list[tuple[Classification, np.ndarray]]:
         answers = []
         for clip, embedding in zip(clips, self._embed(clips), strict=True):
             distances = {
@@ -74,8 +66,16 @@ class FakeRecognizer:
             score = distances[best] / REACH
             label = best if score <= self.unknown_threshold else "unknown"
             segments = len(self.preprocessing.segments(clip))
-            answers.append((FakeAnswer(label, best, probabilities, score, segments), embedding))
+            answers.append((Classification(label, best, probabilities, score, segments), embedding))
         return answers
+
+    def diagnose(self) -> Diagnosis:
+        clips = tuple(
+            ClipDiagnosis(name, f"clip {number + 1}", 1, name, 0.5, 0.0, outlier=False, duplicate_of=None)
+            for name, rows in self._classes.items()
+            for number in range(len(rows))
+        )
+        return Diagnosis(1.0, dict.fromkeys(self._classes, 1.0), clips, ())
 
     def save(self, folder: Path) -> None:
         write_json(folder / "recognizer.json", {name: rows.tolist() for name, rows in self._classes.items()})

@@ -23,10 +23,10 @@ from fewshot_audio.serve.intake import Intake
 from fewshot_audio.serve.limits import Limits
 from fewshot_audio.serve.messages import (
     Classified,
-    Diagnosis,
     EmbeddingMap,
     Enrolled,
     ErrorReply,
+    Findings,
     Health,
     Rename,
     State,
@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 BLOCK = 1 << 16
 
+Answers = dict[int | str, dict[str, Any]]
 T = TypeVar("T")
 
 
@@ -116,7 +117,7 @@ def create_app(
         """What is enrolled, what is saved, what may be sent."""
         return await on_model(studio.state)
 
-    bad_clips = {code: {"model": ErrorReply} for code in (400, 408, 409, 413, 415, 422)}
+    bad_clips: Answers = {code: {"model": ErrorReply} for code in (400, 408, 409, 413, 415, 422)}
 
     @app.post("/api/classes", tags=["recogniser"], responses=bad_clips)
     async def enroll(
@@ -137,7 +138,7 @@ def create_app(
         metrics.clips("enrolled", len(samples))
         return enrolled
 
-    unknown_class = {code: {"model": ErrorReply} for code in (400, 404, 409, 413, 415, 422)}
+    unknown_class: Answers = {code: {"model": ErrorReply} for code in (400, 404, 409, 413, 415, 422)}
 
     @app.patch("/api/classes", tags=["recogniser"], responses=unknown_class)
     async def rename(name: Annotated[str, Query(description="The class.")], change: Rename) -> State:
@@ -168,7 +169,7 @@ def create_app(
         return await on_model(studio.embedding_map)
 
     @app.get("/api/diagnosis", tags=["recogniser"])
-    async def diagnosis() -> Diagnosis:
+    async def diagnosis() -> Findings:
         """What is to be said of the enrolled clips: outliers, classes that collide, silence."""
         return await on_model(studio.diagnosis)
 

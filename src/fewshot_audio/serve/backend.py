@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -10,26 +10,11 @@ import numpy.typing as npt
 from fewshot_audio.audio.decode import Samples
 from fewshot_audio.audio.preprocessing import Preprocessing
 
+if TYPE_CHECKING:
+    from fewshot_audio.recognition.diagnosis import Diagnosis
+    from fewshot_audio.recognition.enrolled import Classification
+
 Embedding = npt.NDArray[np.float32]
-
-
-class Answer(Protocol):
-    """A clip's classification; a ``label`` that has no probability means "none of the enrolled classes"."""
-
-    @property
-    def label(self) -> str: ...  # noqa: D102
-
-    @property
-    def best(self) -> str: ...  # noqa: D102
-
-    @property
-    def probabilities(self) -> dict[str, float]: ...  # noqa: D102
-
-    @property
-    def unknown_score(self) -> float: ...  # noqa: D102
-
-    @property
-    def segments(self) -> int: ...  # noqa: D102
 
 
 class Backend(Protocol):
@@ -62,10 +47,10 @@ class Backend(Protocol):
     def rename(self, old: str, new: str) -> None:
         """Give a class another name."""
 
-    def classify_with_embeddings(self, clips: Sequence[Samples]) -> Sequence[tuple[Answer, Embedding]]:
+    def classify_with_embeddings(self, clips: Sequence[Samples]) -> Sequence[tuple["Classification", Embedding]]:
         """Answer clips; each answer with the clip's embedding (width,)."""
 
-    def diagnose(self) -> object:
+    def diagnose(self) -> "Diagnosis":
         """What is to be said of the enrolled clips."""
 
     def save(self, folder: Path) -> None:

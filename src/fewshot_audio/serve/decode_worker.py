@@ -92,7 +92,7 @@ def claimed_seconds(path: Path) -> float:
         header = soundfile.info(str(path))
     except (soundfile.SoundFileError, OSError):
         return 0.0
-    return float(header.frames) / max(1, header.samplerate)
+    return float(header.frames / max(1, header.samplerate))
 
 
 def check_length(seconds: float, most: float) -> None:

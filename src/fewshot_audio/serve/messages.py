@@ -69,12 +69,11 @@ class RejectedClip(BaseModel):
 
 
 class Enrolled(BaseModel):
-    """The outcome of an enrolment: ``messages`` are what the recogniser thinks of the class's clips."""
+    """The outcome of an enrolment."""
 
     name: str
     enrolled: int
     rejected: list[RejectedClip]
-    messages: list[str]
     state: State
 
 
@@ -147,7 +146,14 @@ class EmbeddingMap(BaseModel):
     revision: int
 
 
-class Diagnosis(BaseModel):
-    """What the recogniser thinks of its enrolled clips."""
+class Finding(BaseModel):
+    """Something about the enrolled clips: good, accuracy, collision, outlier, silence or duplicate, and in words."""
 
-    messages: list[str]
+    kind: str
+    message: str
+
+
+class Findings(BaseModel):
+    """What is to be said of the enrolled clips."""
+
+    findings: list[Finding]

@@ -77,7 +77,7 @@ def run_server(
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[bound])
-    return app.state.studio.unsaved
+    return int(app.state.studio.unsaved)
 
 
 def is_local(host: str) -> bool:

@@ -13,13 +13,14 @@ from fewshot_audio import __version__
 from fewshot_audio.audio.decode import Samples
 from fewshot_audio.errors import FewShotError
 from fewshot_audio.serve.backend import Backend
+from fewshot_audio.serve.findings import findings
 from fewshot_audio.serve.limits import Limits
 from fewshot_audio.serve.messages import (
-    ClassInfo,
     Classified,
-    Diagnosis,
+    ClassInfo,
     EmbeddingMap,
     Enrolled,
+    Findings,
     Granted,
     MapPoint,
     Point,
@@ -82,15 +83,9 @@ class Studio:
             raise Refusal(409, f"The bundle holds {len(known)} classes, which is the most. Remove one first.")
         if sum(map(self._clips, known)) + len(clips) > self.limits.clips_in_all:
             raise Refusal(409, f"The bundle would hold more than {self.limits.clips_in_all} clips, which is the most.")
-        enrolment = self.backend.enroll(name, clips)
+        self.backend.enroll(name, clips)
         self._changed()
-        return Enrolled(
-            name=name,
-            enrolled=len(clips),
-            rejected=list(rejected),
-            messages=list(enrolment.messages),
-            state=self.state(),
-        )
+        return Enrolled(name=name, enrolled=len(clips), rejected=list(rejected), state=self.state())
 
     def remove(self, name: str) -> State:
         """Forget a class."""
@@ -135,9 +130,9 @@ class Studio:
         """Where the enrolled clips lie."""
         return self._mapped()[1] if self.backend.classes else EmbeddingMap(points=[], explained=[0, 0], revision=0)
 
-    def diagnosis(self) -> Diagnosis:
+    def diagnosis(self) -> Findings:
         """What the recogniser thinks of its clips."""
-        return Diagnosis(messages=list(self.backend.diagnose().messages) if self.backend.classes else [])
+        return Findings(findings=findings(self.backend.diagnose()) if self.backend.classes else [])
 
     def bundle(self) -> IO[bytes]:
         """The bundle as a zip archive, in a temporary file at its start."""

@@ -25,9 +25,9 @@ export const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 
 
 export function percent(value) {
   const whole = Math.round(100 * value);
-  if (whole === 0 && value > 0) return "< 1 %";
-  if (whole === 100 && value < 1) return "> 99 %";
-  return `${whole} %`;
+  if (whole === 0 && value > 0) return "< 1\u00a0%";
+  if (whole === 100 && value < 1) return "> 99\u00a0%";
+  return `${whole}\u00a0%`;
 }
 
 export const seconds = (value) => `${value < 10 ? value.toFixed(1) : Math.round(value)} s`;
