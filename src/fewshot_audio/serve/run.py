@@ -95,6 +95,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
+        bound.listen(CONNECTIONS)  # who is told the address can connect to it
     except OSError as error:
         bound.close()
         raise ConfigError(f"cannot listen at {host}, port {port}: {error.strerror or error}") from error
