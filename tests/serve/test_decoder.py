@@ -55,15 +55,15 @@ def test_the_samples_are_those_of_decode(kind: str, subtype: str, decoder: Share
 def test_hostile_uploads_are_rejected_with_a_reason(name: str, decoder: SharedDecoder) -> None:
     """Some of them hold sound: then it is finite, and as short as allowed."""
     file, data = UPLOADS[name]
-    try:
+    if name in ("silence", "4 GB claimed", "ten hours claimed", "rate 4 GHz"):
         samples = decoder.decode(data, file)
-    except Rejected as rejected:
-        assert rejected.detail
-        assert "/" not in rejected.detail.replace(" / ", "")  # no path of the server
-    else:
-        assert name in ("silence", "4 GB claimed", "ten hours claimed", "rate 4 GHz")
         assert np.isfinite(samples).all()
         assert len(samples) <= 16_000 * LIMITS.clip_seconds
+        return
+    with pytest.raises(Rejected) as caught:
+        decoder.decode(data, file)
+    assert caught.value.detail
+    assert "/" not in caught.value.detail  # no path of the server
 
 
 @pytest.mark.parametrize(
@@ -89,15 +89,11 @@ def test_reasons(name: str, reason: Reason, decoder: SharedDecoder) -> None:
 
 
 def test_a_header_that_lies_about_the_length_is_found_out(decoder: SharedDecoder) -> None:
-    """The FLAC header says 1 s; there are more samples than are allowed."""
-    data = wav(tone(300, 6.0), kind="FLAC")
-    claims_less = patched(data, 22, ">I", 16_000)
-    try:
-        samples = decoder.decode(claims_less, "a.flac")
-    except Rejected as rejected:
-        assert rejected.reason in (Reason.TOO_LONG, Reason.DAMAGED)
-    else:
-        assert len(samples) <= 16_000 * LIMITS.clip_seconds
+    """The header says 1 s; there are 6 s, and 5 are allowed."""
+    claims_less = patched(wav(tone(300, 6.0), kind="FLAC"), 22, ">I", 16_000)
+    with pytest.raises(Rejected) as caught:
+        decoder.decode(claims_less, "a.flac")
+    assert caught.value.reason in (Reason.TOO_LONG, Reason.DAMAGED)
 
 
 def test_a_process_is_used_again_after_good_files_only(single: Decoder, scratch: Path) -> None:
@@ -119,7 +115,10 @@ def test_a_process_is_used_again_after_good_files_only(single: Decoder, scratch:
 
 def test_a_decoder_that_hangs_is_killed_with_all_that_it_started(scratch: Path, tmp_path: Path) -> None:
     note = tmp_path / "pid"
-    code = f"import subprocess, sys, pathlib; p = subprocess.Popen(['sleep', '1000']); pathlib.Path({str(note)!r}).write_text(str(p.pid)); p.wait()"
+    code = (
+        "import subprocess, pathlib; p = subprocess.Popen(['sleep', '1000']); "
+        f"pathlib.Path({str(note)!r}).write_text(str(p.pid)); p.wait()"
+    )
     decoder = Decoder(16_000, replace(LIMITS, decoders=1, decode_seconds=1.0), program(code))
     with pytest.raises(Rejected, match="took longer than 1 s"):
         decoder.decode(tone_wav(300), "a.wav")

@@ -22,7 +22,7 @@ from tests.serve.fake import FakeRecognizer
 from tests.serve.hostile import UPLOADS
 from tests.serve.live import running
 from tests.serve.sounds import tone_wav
-from tests.serve.test_api import classify, enroll, error, names, teach
+from tests.serve.test_api import classify, error, names, teach
 
 TOKEN = "0123456789abcdef-secret"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}

@@ -26,6 +26,7 @@ async function show(fresh) {
   at("version").textContent = `Version ${state.version}`;
   at("teach-name").maxLength = state.limits.name_length;
   listen.disabled = !classes.length;
+  lessons.disabled = at("teach-submit").disabled = at("download").disabled = false;
   at("listen-hint").textContent = advice(classes.length);
   showSaving();
   await Promise.all([refreshMap(), refreshFindings()]);
@@ -159,8 +160,9 @@ function teachThis() {
 async function rename(name) {
   at("rename-title").textContent = `Rename “${name}”`;
   at("rename-name").value = name;
+  const decided = answered(at("rename-dialog"));
   at("rename-name").select();
-  if ((await answered(at("rename-dialog"))) !== "ok") return;
+  if ((await decided) !== "ok") return;
   const wanted = at("rename-name").value.trim();
   await working(at("teach-hint"), "", async () => {
     const headers = { "Content-Type": "application/json" };
@@ -227,13 +229,16 @@ async function download() {
 }
 
 const limits = () => state.limits;
-const listen = makeIntake({ ...intakeOf("listen", "Record"), input: at("listen-file") }, ask, limits);
-makeIntake({ ...intakeOf("teach", "Record a clip"), input: at("teach-files") }, stage, limits);
+const listen = makeIntake(intakeOf("listen", "Record"), ask, limits);
+const lessons = makeIntake(intakeOf("teach", "Record a clip"), stage, limits);
 guardDrops();
 at("teach").addEventListener("submit", teach);
 at("teach-this").addEventListener("click", teachThis);
 at("download").addEventListener("click", download);
 at("notice-close").addEventListener("click", quiet);
+for (const button of document.querySelectorAll("[data-close]")) {
+  button.addEventListener("click", () => button.closest("dialog").close("cancel"));
+}
 try {
   await show(await json("/api/state"));
 } catch (error) {

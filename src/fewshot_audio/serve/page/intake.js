@@ -7,7 +7,7 @@ import { Recorder } from "./recorder.js";
 let recording = null; // one microphone: starting here stops there
 
 /** Wire an intake; `take(files)` gets what the user gives, `limits()` the server's limits. */
-export function makeIntake({ area, button, input, meter, hint, idle }, take, limits) {
+export function makeIntake({ area, button, choose, input, meter, hint, idle }, take, limits) {
   const recorder = new Recorder();
   let running = false;
   let busy = false;
@@ -65,6 +65,7 @@ export function makeIntake({ area, button, input, meter, hint, idle }, take, lim
   }
 
   button.addEventListener("click", toggle);
+  choose.addEventListener("click", () => input.click());
   input.addEventListener("change", () => {
     give([...input.files]);
     input.value = ""; // the same file can be chosen again
@@ -83,8 +84,7 @@ export function makeIntake({ area, button, input, meter, hint, idle }, take, lim
 
   return {
     set disabled(value) {
-      button.disabled = value;
-      input.disabled = value;
+      for (const control of [button, choose, input]) control.disabled = value;
       area.classList.toggle("disabled", value);
     },
   };
@@ -98,6 +98,8 @@ export function guardDrops() {
 export const intakeOf = (name, idle) => ({
   area: at(`${name}-intake`),
   button: at(`${name}-record`),
+  choose: at(`${name}-choose`),
+  input: at(`${name}-files`),
   meter: at(`${name}-meter`),
   hint: at(`${name}-hint`),
   idle,

@@ -67,7 +67,7 @@ const cover = (one, other) =>
 /** A name near its place, where it covers least of what is there already. */
 function label(name, [x, y], taken, size, height, kind) {
   const text = name.length > 24 ? `${name.slice(0, 23)}…` : name;
-  const half = 0.3 * size * text.length;
+  const half = 0.33 * size * text.length;
   let best = null;
   for (const up of [-1.2, 1.4, -2.4, 2.6, -3.6, 3.8, 0]) {
     for (const aside of [0, -0.6, 0.6, -1.2, 1.2]) {

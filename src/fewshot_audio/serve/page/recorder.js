@@ -33,13 +33,13 @@ export class Recorder {
       this.context = new AudioContext();
       await this.context.audioWorklet.addModule("/assets/recorder-worklet.js");
       await this.context.resume();
-      const tap = new AudioWorkletNode(this.context, "tap", { numberOfOutputs: 0 });
-      tap.port.onmessage = ({ data }) => {
+      this.tap = new AudioWorkletNode(this.context, "tap", { numberOfOutputs: 0 });
+      this.tap.port.onmessage = ({ data }) => {
         this.#blocks.push(data);
         this.#length += data.length;
         onSamples(data, this.#length / this.context.sampleRate);
       };
-      this.context.createMediaStreamSource(this.stream).connect(tap);
+      this.context.createMediaStreamSource(this.stream).connect(this.tap);
     } catch (error) {
       await this.#release();
       throw new Error(`The recording could not be started (${error.message}).`);
@@ -49,6 +49,7 @@ export class Recorder {
   /** Ends the recording; returns it as a wav File. */
   async stop() {
     const rate = this.context.sampleRate;
+    this.tap.port.onmessage = null; // blocks still on their way come after the end
     await this.#release();
     const samples = new Float32Array(this.#length);
     let at = 0;
