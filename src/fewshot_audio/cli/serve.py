@@ -33,6 +33,7 @@ def serve(
     except ImportError as error:
         raise ConfigError(f"the server needs {error.name}: pip install 'fewshot-audio[serve]'") from error
     from fewshot_audio.recognition.recognizer import Recognizer
+    from fewshot_audio.runtime import keep_pages
 
     def started(url: str) -> None:
         say(f"Open {url} (the API is described at {url}/docs). Ctrl-C stops the server.")
@@ -42,6 +43,7 @@ def serve(
             else "Changes are kept in memory: download the bundle from the page, or start with --save."
         )
 
+    keep_pages()  # answers take and free the same large blocks again and again
     unsaved = run_server(
         Recognizer.load(bundle, device),
         host=host,
