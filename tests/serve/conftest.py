@@ -32,7 +32,18 @@ def tiny_recognizer() -> Recognizer:
         torch.manual_seed(0)
         network = FewShotNetwork(experiment, model, preprocessing.n_mels, preprocessing.frames)
     network.set_normalization(-40.0, 20.0)
-    calibration = Calibration(temperature=1.0, scatter=0.01, threshold=3.0, false_alarm=0.05)
+    calibration = Calibration(
+        temperature=1.0,
+        scatter=0.01,
+        threshold=3.0,
+        false_alarm=0.05,
+        ece_before=0.1,
+        ece_after=0.05,
+        auroc=0.9,
+        unknown_found=0.5,
+        enrolled_classes=4,
+        shot=5,
+    )
     return Recognizer(Embedder(network, experiment, preprocessing, None, torch.device("cpu")), model, calibration)
 
 
