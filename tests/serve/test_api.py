@@ -187,6 +187,10 @@ def test_the_map_is_a_fixed_projection(client: TestClient) -> None:
     np.testing.assert_allclose([answer["point"]["x"], answer["point"]["y"]], points["low"][1], atol=1e-3)
     assert answer["revision"] == shown["revision"] == 2
     assert 1 >= shown["explained"][0] > shown["explained"][1] >= 0
+    teach(client, mid=1000.0)
+    assert [point["name"] for point in client.get("/api/map").json()["points"]] == ["low"] * 3 + ["high"] * 3 + [
+        "mid"
+    ] * 3
 
 
 def test_the_bundle_can_be_downloaded_and_loaded(serve: Serve, tmp_path: Path) -> None:

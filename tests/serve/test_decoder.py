@@ -176,9 +176,8 @@ def test_memory_is_bounded(scratch: Path) -> None:
     decoder = Decoder(16_000, limits)
     samples = np.zeros(3600 * 4000, dtype=np.int16)
     samples[::4000] = 5000
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(Rejected, match="needs more memory than is granted"):
         decoder.decode(wav(samples, 4000, kind="FLAC"), "a.flac")
-    assert caught.value.reason in (Reason.TOO_LONG, Reason.DAMAGED)
     decoder.close()
 
 
