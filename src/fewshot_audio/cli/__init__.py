@@ -14,6 +14,7 @@ from fewshot_audio.cli import (
     prepare,
     report,
     reproduce,
+    serve,
     train,
     tune,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "prepare",
     "report",
     "reproduce",
+    "serve",
     "train",
     "tune",
 ]

@@ -171,8 +171,15 @@ class Recognizer:
 
     def classify(self, clips: Clips) -> list[Classification]:
         """Answer for each clip, with everything that the answer rests on."""
+        return [answer for answer, _ in self.classify_with_embeddings(clips)]
+
+    def classify_with_embeddings(self, clips: Clips) -> list[tuple[Classification, NDArray[np.float32]]]:
+        """Answer for each clip as ``classify`` does, and its embedding (width,) as ``embed`` gives it."""
         known = self.snapshot()
-        return [self.judge(known, rows, len(clip.segments)) for clip, rows in self._embedded(clips)]
+        return [
+            (self.judge(known, rows, len(clip.segments)), clip_means([rows])[0].numpy())
+            for clip, rows in self._embedded(clips)
+        ]
 
     def predict(self, clips: Clips) -> list[str]:
         """Answer for each clip: the name of an enrolled class, or "unknown"."""

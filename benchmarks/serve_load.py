@@ -1,0 +1,196 @@
+"""Clients that mix good and hostile uploads, for a long time: no good request may fail, memory must not grow.
+
+python -m benchmarks.serve_load BUNDLE --minutes 30 --clients 8 --json FILE
+"""
+
+import argparse
+import io
+import os
+import random
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import psutil
+import soundfile
+
+from benchmarks.common import report
+
+RATE = 16_000
+CLIP_SECONDS = 5.0
+GROWTH = 0.10  # of the memory after warming up: noise of the allocator
+WARM_UP = 0.2  # share of the time
+
+
+@dataclass
+class Tally:
+    """What the clients saw."""
+
+    seconds: list[float] = field(default_factory=list)
+    good: int = 0
+    hostile: Counter[int] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+def clip(seed: int, seconds: float = CLIP_SECONDS) -> bytes:
+    """A wav file: a tone under noise."""
+    noise = np.random.default_rng(seed).normal(scale=0.05, size=round(seconds * RATE))
+    tone = 0.3 * np.sin(2 * np.pi * (200 + 150 * (seed % 20)) / RATE * np.arange(len(noise)))
+    stream = io.BytesIO()
+    soundfile.write(stream, tone + noise, RATE, format="WAV")
+    return stream.getvalue()
+
+
+def hostile_uploads() -> list[tuple[str, bytes]]:
+    """Text, noise, cut-off files, silence, an hour in a small file, more than is allowed, odd names."""
+    good = clip(0)
+    hour = io.BytesIO()
+    soundfile.write(hour, np.zeros(3600 * 8000, dtype=np.int16), 8000, format="FLAC")
+    return [
+        ("a.wav", b"no sound " * 1000),
+        ("a.mp3", np.random.default_rng(0).bytes(100_000)),
+        ("a.wav", good[: len(good) // 2]),
+        ("a.wav", good[:20]),
+        ("a.flac", hour.getvalue()),
+        ("../../a", good),
+        ("a.zip", good),
+        ("a.wav", b""),
+        ("a.m4a", np.random.default_rng(1).bytes(50_000)),
+        ("a.wav", bytes(65 << 20)),
+    ]
+
+
+def client(url: str, number: int, until: float, hostile: list[tuple[str, bytes]], tally: Tally) -> None:
+    """Ask and teach, three good uploads to one hostile one, until the time is over."""
+    choose = random.Random(number)
+    name, turn = f"client {number}", 0
+    with httpx.Client(base_url=url, timeout=120) as session:
+        while time.monotonic() < until:
+            turn += 1
+            try:
+                if choose.random() < 0.25:
+                    file, data = choose.choice(hostile)
+                    status = session.post("/api/classify", files={"clip": (file, data)}).status_code
+                    with tally.lock:
+                        tally.hostile[status] += 1
+                        if status not in (413, 422):
+                            tally.failures.append(f"a hostile upload was answered with {status}")
+                elif turn % 10 == 0:
+                    answers = [
+                        session.post("/api/classes", data={"name": name}, files={"clips": ("a.wav", clip(turn, 1.0))}),
+                        session.get("/api/map"),
+                        session.delete("/api/classes", params={"name": name}),
+                    ]
+                    with tally.lock:
+                        tally.good += len(answers)
+                        tally.failures += [f"{a.request.url}: {a.status_code}" for a in answers if a.status_code != 200]
+                else:
+                    upload = {"clip": ("a.wav", clip(choose.randrange(1000)))}
+                    began = time.monotonic()
+                    answer = session.post("/api/classify", files=upload)
+                    with tally.lock:
+                        tally.good += 1
+                        tally.seconds.append(time.monotonic() - began)
+                        if answer.status_code != 200:
+                            tally.failures.append(f"{answer.request.url}: {answer.status_code} {answer.text[:200]}")
+            except httpx.HTTPError as error:
+                with tally.lock:
+                    tally.failures.append(f"client {number}: {error!r}")
+
+
+def watch(process: psutil.Process, until: float, began: float, found: list[tuple[float, float, int]]) -> None:
+    """Note the server's memory (MB), and its number of processes, every two seconds."""
+    while time.monotonic() < until:
+        children = process.children(recursive=True)
+        found.append((time.monotonic() - began, process.memory_info().rss / 2**20, len(children)))
+        time.sleep(2)
+
+
+def measure(bundle: Path, minutes: float, clients: int) -> dict[str, Any]:
+    """Run a server and its clients; returns what was measured."""
+    words = [sys.executable, "-c", "from fewshot_audio.cli import main; main()", "serve", str(bundle), "--port", "0"]
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": scratch}) as server,
+    ):
+        try:
+            assert server.stdout
+            found = re.match(r"Open (\S+) ", server.stdout.readline())
+            assert found
+            url, tally, memory = found[1], Tally(), list[tuple[float, float, int]]()
+            for seed in range(5):
+                enrolled = httpx.post(
+                    f"{url}/api/classes",
+                    data={"name": f"tone {seed}"},
+                    files={"clips": ("a.wav", clip(seed))},
+                    timeout=60,
+                )
+                enrolled.raise_for_status()
+            began = time.monotonic()
+            until = began + 60 * minutes
+            hostile = hostile_uploads()
+            jobs = [threading.Thread(target=client, args=(url, n, until, hostile, tally)) for n in range(clients)]
+            jobs.append(threading.Thread(target=watch, args=(psutil.Process(server.pid), until, began, memory)))
+            for job in jobs:
+                job.start()
+            for job in jobs:
+                job.join()
+            left = len(list(Path(scratch).iterdir()))
+        finally:
+            server.terminate()
+    return summary(tally, memory, minutes, left)
+
+
+def summary(tally: Tally, memory: list[tuple[float, float, int]], minutes: float, left: int) -> dict[str, Any]:
+    """Numbers of a run; memory is compared between the time just after warming up and the end."""
+    settled = [megabytes for at, megabytes, _ in memory if at > WARM_UP * 60 * minutes]
+    quarter = max(1, len(settled) // 4)
+    cuts = statistics.quantiles(tally.seconds, n=20)
+    return {
+        "minutes": minutes,
+        "good_requests": tally.good,
+        "hostile_requests": dict(tally.hostile),
+        "failures": tally.failures[:20],
+        "median_seconds": statistics.median(tally.seconds),
+        "p95_seconds": cuts[-1],
+        "rss_mb_after_warm_up": statistics.median(settled[:quarter]),
+        "rss_mb_at_the_end": statistics.median(settled[-quarter:]),
+        "most_processes": max(count for _, _, count in memory),
+        "temporary_folders": left,
+    }
+
+
+def main() -> None:
+    """Measure, print, and exit with 1 where a check fails."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    found = measure(given.bundle, given.minutes, given.clients)
+    rows = [
+        (name.replace("_", " "), f"{value:.3f}" if isinstance(value, float) else str(value))
+        for name, value in found.items()
+    ]
+    report(f"{given.clients} clients, good and hostile uploads", ("what", "value"), rows, found, given.json)
+    grown = found["rss_mb_at_the_end"] - found["rss_mb_after_warm_up"]
+    problems = list(found["failures"])
+    if grown > GROWTH * found["rss_mb_after_warm_up"]:
+        problems.append(f"memory grew by {grown:.0f} MB")
+    sys.exit("\n".join(problems) or 0)
+
+
+if __name__ == "__main__":
+    main()

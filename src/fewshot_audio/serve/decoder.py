@@ -1,0 +1,151 @@
+"""Decoding strangers' recordings in processes that can be killed: nothing they do reaches the server."""
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from pathlib import PurePath
+from typing import IO
+
+import numpy as np
+
+from fewshot_audio.audio.decode import AUDIO_EXTENSIONS, Samples
+from fewshot_audio.audio.rejection import Reason, Rejected
+from fewshot_audio.serve.decode_worker import REPLY, REQUEST, SAMPLES
+from fewshot_audio.serve.limits import Limits
+
+WORKER = (sys.executable, "-m", "fewshot_audio.serve.decode_worker")
+TOLD = 500  # characters of a decoder's complaint that are handed on
+
+
+class Decoder:
+    """A pool of decoding processes. A process that met a bad recording is replaced, so that it cannot harm the next.
+
+    ``decode`` may be called from several threads; ``close`` ends the processes.
+    """
+
+    def __init__(self, sample_rate: int, limits: Limits, worker: Sequence[str] = WORKER) -> None:
+        self.sample_rate = sample_rate
+        self.limits = limits
+        self._command = [*worker, str(sample_rate), str(limits.clip_seconds), str(limits.decode_bytes)]
+        self._idle: queue.SimpleQueue[_Process | None] = queue.SimpleQueue()
+        for _ in range(limits.decoders):
+            self._idle.put(None)  # a place in the pool; its process starts with the first recording
+
+    def decode(self, data: bytes, name: str) -> Samples:
+        """Decode the bytes of a sound file; of its ``name`` only a known extension counts.
+
+        Shape:
+            returns (samples,) mono float32 at ``sample_rate``, finite.
+
+        Raises:
+            Rejected: as ``fewshot_audio.audio.decode.decode`` does; not a sound file; too long; or decoding it took
+                too much time or memory, or killed its process.
+        """
+        extension = PurePath(name).suffix.lower()
+        if extension not in AUDIO_EXTENSIONS:
+            raise Rejected(Reason.NOT_AUDIO, "expected a sound file such as wav, flac, ogg or mp3")
+        if not data:
+            raise Rejected(Reason.EMPTY, "the file has 0 bytes")
+        process = self._idle.get()
+        reusable = False
+        try:
+            process = process or _Process(self._command)
+            samples = process.decode(data, extension, self.limits)
+            reusable = True
+            return samples
+        finally:
+            if not reusable and process:
+                process.end()
+                process = None
+            self._idle.put(process)
+
+    def close(self) -> None:
+        """End all processes; waits for those at work."""
+        for _ in range(self.limits.decoders):
+            process = self._idle.get()
+            if process:
+                process.end()
+
+
+class _Process:
+    """One decoding process, its pipes and its private folder."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        with ExitStack() as stack:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="fewshot-audio-upload-"))
+            # One thread: a pool of them is memory without use. The folder is all that it may fill.
+            environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "TMPDIR": folder}
+            self._child = stack.enter_context(
+                subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    env=environment,
+                    start_new_session=True,  # a group of its own: what it starts is killed with it
+                )
+            )
+            self._close = stack.pop_all().close
+
+    def decode(self, data: bytes, extension: str, limits: Limits) -> Samples:
+        """Decode one file; whatever goes wrong is a rejection of that file."""
+        assert self._child.stdin
+        assert self._child.stdout
+        late = threading.Event()
+
+        def stop() -> None:
+            late.set()
+            self._kill()
+
+        timer = threading.Timer(limits.decode_seconds, stop)
+        timer.start()
+        try:
+            self._child.stdin.write(REQUEST.pack(extension.encode(), len(data)))
+            self._child.stdin.write(data)
+            self._child.stdin.flush()
+            return self._reply(self._child.stdout, limits)
+        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+            if late.is_set():
+                detail = f"decoding took longer than {limits.decode_seconds:g} s"
+                raise Rejected(Reason.UNREADABLE, detail) from error
+            raise Rejected(Reason.DAMAGED, "the decoder broke down on it") from error
+        finally:
+            timer.cancel()
+            timer.join()
+
+    def _reply(self, stream: IO[bytes], limits: Limits) -> Samples:
+        status, length = REPLY.unpack(_exactly(stream, REPLY.size))
+        if length > limits.decode_bytes:  # a hostile file may have taken the process over: it is not believed
+            raise ValueError(f"a reply of {length} bytes")
+        payload = _exactly(stream, length)
+        if status == SAMPLES:
+            return np.frombuffer(payload, dtype=np.float32)
+        said = json.loads(payload)
+        raise Rejected(Reason(said["reason"]), str(said["detail"])[:TOLD])
+
+    def _kill(self) -> None:
+        if sys.platform == "win32":
+            self._child.kill()
+        else:
+            with suppress(ProcessLookupError, PermissionError):  # it has ended by itself
+                os.killpg(self._child.pid, signal.SIGKILL)
+
+    def end(self) -> None:
+        """Kill the process and remove its folder."""
+        self._kill()
+        with suppress(BrokenPipeError):  # bytes that it never read
+            self._close()
+
+
+def _exactly(stream: IO[bytes], length: int) -> bytes:
+    data = stream.read(length)
+    if len(data) < length:
+        raise EOFError(f"{len(data)} of {length} bytes")
+    return data

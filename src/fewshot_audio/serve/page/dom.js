@@ -1,0 +1,51 @@
+// Small helpers: elements, numbers, the notice. Text from outside is only ever set as text.
+
+export const at = (id) => document.getElementById(id);
+
+/** Make an element: `el("li", { class: "row" }, "text", child)`. */
+export function el(tag, attributes = {}, ...children) {
+  return build(document.createElement(tag), attributes, children);
+}
+
+/** The same for drawings. */
+export function svg(tag, attributes = {}, ...children) {
+  return build(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
+}
+
+function build(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") element.addEventListener(name, value);
+    else if (value !== undefined && value !== null) element.setAttribute(name, value);
+  }
+  element.append(...children);
+  return element;
+}
+
+export const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
+
+export function percent(value) {
+  const whole = Math.round(100 * value);
+  if (whole === 0 && value > 0) return "< 1\u00a0%";
+  if (whole === 100 && value < 1) return "> 99\u00a0%";
+  return `${whole}\u00a0%`;
+}
+
+export const seconds = (value) => `${value < 10 ? value.toFixed(1) : Math.round(value)} s`;
+
+/** Colours that stay apart for up to eight classes, and go on around the circle. */
+const HUES = [172, 24, 265, 340, 210, 45, 130, 300];
+
+export function colour(index) {
+  const hue = index < HUES.length ? HUES[index] : (index * 137.5) % 360;
+  return `hsl(${hue} var(--class-saturation) var(--class-lightness))`;
+}
+
+export function notify(message, kind = "error") {
+  at("notice").dataset.kind = kind;
+  at("notice-text").textContent = message;
+  at("notice").hidden = false;
+}
+
+export function quiet() {
+  at("notice").hidden = true;
+}

@@ -1,0 +1,11 @@
+// Runs on the audio thread: hands the microphone's samples over, block by block.
+
+class Tap extends AudioWorkletProcessor {
+  process(inputs) {
+    const channel = inputs[0][0];
+    if (channel) this.port.postMessage(channel.slice());
+    return true;
+  }
+}
+
+registerProcessor("tap", Tap);

@@ -1,0 +1,95 @@
+"""Servers to test: over a fake recogniser and over a real one with a tiny network."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from starlette.testclient import TestClient
+
+from fewshot_audio.audio.preprocessing import Preprocessing
+from fewshot_audio.models.network import FewShotNetwork
+from fewshot_audio.recognition.calibration import Calibration
+from fewshot_audio.recognition.embedder import Embedder
+from fewshot_audio.recognition.recognizer import Recognizer
+from fewshot_audio.serve.app import create_app
+from fewshot_audio.serve.decoder import Decoder
+from fewshot_audio.serve.limits import Limits
+from tests.serve.fake import FakeRecognizer
+from tests.tiny import tiny_configs
+
+LIMITS = Limits(upload_bytes=1 << 20, clip_seconds=5.0, clips=5, classes=4, clips_in_all=12, decode_seconds=10.0)
+
+Serve = Callable[..., TestClient]
+
+
+def tiny_recognizer() -> Recognizer:
+    """A recogniser with an untrained network, on segments of half a second: it tells tones apart all the same."""
+    experiment, model = tiny_configs()
+    preprocessing = Preprocessing.of(segment_seconds=0.5, n_mels=16)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = FewShotNetwork(experiment, model, preprocessing.n_mels, preprocessing.frames)
+    network.set_normalization(-40.0, 20.0)
+    calibration = Calibration(
+        temperature=1.0,
+        scatter=0.01,
+        threshold=3.0,
+        false_alarm=0.05,
+        ece_before=0.1,
+        ece_after=0.05,
+        auroc=0.9,
+        unknown_found=0.5,
+        enrolled_classes=4,
+        shot=5,
+    )
+    return Recognizer(Embedder(network, experiment, preprocessing, None, torch.device("cpu")), model, calibration)
+
+
+class SharedDecoder(Decoder):
+    """Outlives the servers that use it, so that not every test starts processes."""
+
+    def close(self) -> None:
+        """Stay."""
+
+    def end(self) -> None:
+        super().close()
+
+
+@pytest.fixture(scope="session")
+def decoder() -> Iterator[SharedDecoder]:
+    """Decoding processes for recordings at 16 kHz."""
+    shared = SharedDecoder(16_000, LIMITS)
+    yield shared
+    shared.end()
+
+
+@pytest.fixture
+def serve(decoder: SharedDecoder) -> Iterator[Serve]:
+    """Start servers in this process, with tight limits; ``serve(backend, **options)`` returns a client."""
+    clients = []
+
+    def start(backend: Any = None, limits: Limits = LIMITS, **options: Any) -> TestClient:
+        app = create_app(backend or FakeRecognizer(), limits=limits, **{"decoder": decoder, **options})
+        client = TestClient(app, base_url="http://localhost:8000")
+        clients.append(client)
+        return client.__enter__()
+
+    yield start
+    for client in clients:
+        client.__exit__(None, None, None)
+
+
+@pytest.fixture(params=["fake", "real"])
+def client(request: pytest.FixtureRequest, serve: Serve) -> TestClient:
+    """A server over each kind of recogniser; no class is enrolled."""
+    return serve(FakeRecognizer() if request.param == "fake" else tiny_recognizer())
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    """A bundle without classes."""
+    folder = tmp_path / "bundle"
+    tiny_recognizer().save(folder)
+    return folder

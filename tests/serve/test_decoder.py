@@ -1,0 +1,211 @@
+"""Decoding in processes of their own: what comes back, and what cannot get out."""
+
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fewshot_audio.audio.decode import decode
+from fewshot_audio.audio.rejection import Reason, Rejected
+from fewshot_audio.serve import decode_worker
+from fewshot_audio.serve.decoder import Decoder
+from tests.serve.conftest import LIMITS, SharedDecoder
+from tests.serve.hostile import UPLOADS
+from tests.serve.sounds import tone, tone_wav, wav
+
+REPLY_OF = "import sys; sys.stdin.buffer.read(16); sys.stdout.buffer.write({!r}); sys.stdout.flush(); "
+
+
+def program(code: str) -> list[str]:
+    """A worker that does something else."""
+    return [sys.executable, "-c", code]
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where this process's temporary folders go."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def single(scratch: Path) -> Iterator[Decoder]:
+    """A pool of one process."""
+    decoder = Decoder(16_000, replace(LIMITS, decoders=1))
+    yield decoder
+    decoder.close()
+
+
+@pytest.mark.parametrize(("kind", "subtype"), [("WAV", "FLOAT"), ("FLAC", "PCM_24"), ("OGG", "VORBIS")])
+def test_the_samples_are_those_of_decode(kind: str, subtype: str, decoder: SharedDecoder, tmp_path: Path) -> None:
+    data = wav(tone(440), 22_050, subtype, kind)
+    path = tmp_path / f"a.{kind.lower()}"
+    path.write_bytes(data)
+    np.testing.assert_array_equal(decoder.decode(data, path.name), decode(path))
+
+
+@pytest.mark.parametrize("name", sorted(UPLOADS))
+def test_hostile_uploads_are_rejected_with_a_reason(name: str, decoder: SharedDecoder) -> None:
+    """Some of them hold sound: then it is finite, and as short as allowed."""
+    file, data = UPLOADS[name]
+    if name in ("silence", "4 GB claimed"):
+        samples = decoder.decode(data, file)
+        assert np.isfinite(samples).all()
+        assert len(samples) <= 16_000 * LIMITS.clip_seconds
+        return
+    with pytest.raises(Rejected) as caught:
+        decoder.decode(data, file)
+    assert caught.value.detail
+    assert "/" not in caught.value.detail  # no path of the server
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("text", Reason.UNREADABLE),
+        ("empty", Reason.EMPTY),
+        ("truncated samples", Reason.DAMAGED),
+        ("no samples", Reason.EMPTY),
+        ("NaN", Reason.NON_FINITE),
+        ("infinite", Reason.NON_FINITE),
+        ("ten minutes", Reason.TOO_LONG),
+        ("zip", Reason.NOT_AUDIO),
+        ("zip as wav", Reason.UNREADABLE),
+        ("no extension", Reason.NOT_AUDIO),
+    ],
+)
+def test_reasons(name: str, reason: Reason, decoder: SharedDecoder) -> None:
+    file, data = UPLOADS[name]
+    with pytest.raises(Rejected) as caught:
+        decoder.decode(data, file)
+    assert caught.value.reason == reason
+
+
+def test_a_header_that_lies_about_the_length_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(tone_wav(300, seconds=6.0))
+    monkeypatch.setattr(decode_worker, "claimed_seconds", lambda path: 0.0)
+    with pytest.raises(Rejected, match="too long: 6 s, at most 5 s"):
+        decode_worker.bounded_decode(path, 16_000, 5.0)
+
+
+def test_a_process_is_used_again_after_good_files_only(single: Decoder, scratch: Path) -> None:
+    assert list(scratch.iterdir()) == []
+    single.decode(tone_wav(300), "a.wav")
+    [first] = scratch.iterdir()
+    single.decode(tone_wav(300), "a.wav")
+    assert [first] == list(scratch.iterdir())
+    assert list(first.iterdir()) == []
+    with pytest.raises(Rejected):
+        single.decode(b"text", "a.wav")
+    assert list(scratch.iterdir()) == []
+    single.decode(tone_wav(300), "a.wav")
+    assert list(scratch.iterdir()) != [first]
+    single.close()
+    assert list(scratch.iterdir()) == []
+    single._idle.put(None)
+
+
+def test_a_decoder_that_hangs_is_killed_with_all_that_it_started(scratch: Path, tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    code = (
+        "import subprocess, pathlib; p = subprocess.Popen(['sleep', '1000']); "
+        f"pathlib.Path({str(note)!r}).write_text(str(p.pid)); p.wait()"
+    )
+    decoder = Decoder(16_000, replace(LIMITS, decoders=1, decode_seconds=1.0), program(code))
+    with pytest.raises(Rejected, match="took longer than 1 s"):
+        decoder.decode(tone_wav(300), "a.wav")
+    for _ in range(500):
+        if not is_alive(int(note.read_text())):
+            break
+        time.sleep(0.01)
+    assert not is_alive(int(note.read_text()))
+    decoder.close()
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
+        "raise SystemExit(3)",
+        REPLY_OF.format(b"+" + (1 << 62).to_bytes(8, "little")),
+        REPLY_OF.format(b"+" + (7).to_bytes(8, "little") + b"1234567"),
+        REPLY_OF.format(b"-" + (2).to_bytes(8, "little") + b"{}"),
+        REPLY_OF.format(b"-" + (9).to_bytes(8, "little") + b"[1, 2, 3]"),
+        REPLY_OF.format(b"-" + (3).to_bytes(8, "little") + b"\xff{}"),
+        REPLY_OF.format(b"+1"),
+    ],
+    ids=["segfault", "exit", "endless reply", "odd samples", "no reason", "no object", "no text", "half a reply"],
+)
+def test_a_decoder_that_breaks_down_costs_its_file_only(code: str, scratch: Path) -> None:
+    decoder = Decoder(16_000, replace(LIMITS, decoders=1), program(code))
+    for _ in range(2):
+        with pytest.raises(Rejected, match="damaged: the decoder broke down"):
+            decoder.decode(tone_wav(300), "a.wav")
+    decoder.close()
+    assert list(scratch.iterdir()) == []
+
+
+def test_an_upload_that_nobody_reads_does_not_block(scratch: Path) -> None:
+    """More than a pipe holds, into a process that never reads."""
+    limits = replace(LIMITS, decoders=1, decode_seconds=0.5)
+    decoder = Decoder(16_000, limits, program("import time; time.sleep(1000)"))
+    with pytest.raises(Rejected, match="took longer"):
+        decoder.decode(bytes(4 << 20), "a.wav")
+    decoder.close()
+
+
+def test_memory_is_bounded(scratch: Path) -> None:
+    """An hour of sound, allowed by its length, in a process that may hold 160 MB."""
+    limits = replace(LIMITS, decoders=1, clip_seconds=7200.0, decode_bytes=160 << 20)
+    decoder = Decoder(16_000, limits)
+    samples = np.zeros(3600 * 4000, dtype=np.int16)
+    samples[::4000] = 5000
+    with pytest.raises(Rejected, match="needs more memory than is granted"):
+        decoder.decode(wav(samples, 4000, kind="FLAC"), "a.flac")
+    decoder.close()
+
+
+def test_a_worker_that_was_killed_between_files_is_replaced(single: Decoder) -> None:
+    single.decode(tone_wav(300), "a.wav")
+    process = single._idle.get()
+    assert process is not None
+    os.kill(process._child.pid, signal.SIGKILL)
+    single._idle.put(process)
+    with pytest.raises(Rejected, match="broke down"):
+        single.decode(tone_wav(300), "a.wav")
+    assert len(single.decode(tone_wav(300), "a.wav")) == 9600
+
+
+def test_side_by_side(decoder: SharedDecoder) -> None:
+    """More threads than processes, good and bad files mixed: everybody gets their own answer."""
+    answers: dict[int, object] = {}
+
+    def work(number: int) -> None:
+        data = b"text" if number % 3 == 0 else wav(np.full(2000 + number, 0.1), subtype="FLOAT")
+        try:
+            answers[number] = len(decoder.decode(data, "a.wav"))
+        except Rejected as rejected:
+            answers[number] = rejected.reason
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == {n: Reason.UNREADABLE if n % 3 == 0 else 2000 + n for n in range(12)}
