@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fewshot_audio import embeddings, evaluate
+from fewshot_audio import embeddings, task_chunks
 from fewshot_audio.config import ExperimentConfig, ModelConfig, Phase
 from fewshot_audio.dataset import Dataset, open_dataset
 from fewshot_audio.embeddings import DRAWS
@@ -297,7 +297,7 @@ def test_chunks_and_batches_do_not_matter(
     experiment, network = make(dataset, changes, scenario)
     whole = run(network, experiment, dataset, phase)
     for budget, batch in ((1, 128), (3000, 13)):
-        monkeypatch.setattr(evaluate, "TASK_BUDGET", budget)
+        monkeypatch.setattr(task_chunks, "TASK_BUDGET", budget)
         monkeypatch.setattr(embeddings, "ENCODE_BATCH", batch)
         parts = run(network, experiment, dataset, phase)
         assert np.array_equal(parts.accuracy, whole.accuracy)
@@ -396,7 +396,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
 
         return evaluate
 
-    monkeypatch.setattr("fewshot_audio.experiment.evaluate_phase", spy(evaluate_phase))
+    monkeypatch.setattr("fewshot_audio.testing.evaluate_phase", spy(evaluate_phase))
     monkeypatch.setattr("fewshot_audio.train.evaluate_phase", spy(evaluate_phase))
     return calls
 

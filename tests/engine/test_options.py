@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from fewshot_audio import train
+from fewshot_audio import journal, train
 from fewshot_audio.classification import JointClassification, build_head
 from fewshot_audio.config import ExperimentConfig, ModelConfig, check_classes, check_configs
 from fewshot_audio.dataset import open_dataset
@@ -74,7 +74,7 @@ def test_an_interrupted_training_resumes_to_the_same_bits(
         if "training" in description and done >= step:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(train, "REPORT_SECONDS", 0)
+    monkeypatch.setattr(journal, "REPORT_SECONDS", 0)
     with pytest.raises(Interrupted):
         run_experiment(*optional(), tiny_dataset, tmp_path, progress=press)
     torch.rand(3)

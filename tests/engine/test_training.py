@@ -228,7 +228,7 @@ def test_the_untrained_network_is_where_the_run_started(
         tested.append({name: value.clone() for name, value in network.state_dict().items()})
         return evaluate_phase(network, *arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("fewshot_audio.experiment.evaluate_phase", spy)
+    monkeypatch.setattr("fewshot_audio.testing.evaluate_phase", spy)
     evaluate_run(run, tiny_dataset, run.experiment, system="untrained")
     evaluate_run(run, tiny_dataset, run.experiment)
     start, end = run.untrained_network().state_dict(), run.trained_network().state_dict()
@@ -245,7 +245,7 @@ def test_bf16_is_for_training_only(tiny_dataset: Path, tmp_path: Path, monkeypat
         used.append((arguments[5], arguments[0].encoder.precision))
         return evaluate_phase(*arguments, **options)
 
-    monkeypatch.setattr("fewshot_audio.experiment.evaluate_phase", spy)
+    monkeypatch.setattr("fewshot_audio.testing.evaluate_phase", spy)
     monkeypatch.setattr("fewshot_audio.train.evaluate_phase", spy)
     experiment, model = tiny_configs({"precision": "bf16", "num_epochs": 1})
     run_experiment(experiment, model, tiny_dataset, tmp_path)

@@ -139,7 +139,7 @@ def test_a_diverged_candidate_loses_and_says_why(tiny_dataset: Path, tmp_path: P
 def test_an_interrupted_training_ends_as_if_it_had_not_been(
     tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train, "REPORT_SECONDS", 0)
+    monkeypatch.setattr("fewshot_audio.journal.REPORT_SECONDS", 0)
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     whole = plan_of(tiny_dataset, tmp_path / "a", {"fast": {"lr": 0.02}}, [Rung(1, 3)])

@@ -274,7 +274,7 @@ def test_a_worker_that_was_taken_for_lost_gives_way(tiny_dataset: Path, tmp_path
 def test_a_stopped_trial_goes_on_from_its_last_epoch(
     tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train, "REPORT_SECONDS", 0)
+    monkeypatch.setattr("fewshot_audio.journal.REPORT_SECONDS", 0)
     (tmp_path / "whole").mkdir()
     (tmp_path / "parts").mkdir()
     whole = go(a_search(tiny_dataset, tmp_path / "whole", changes={"num_epochs": 3}), 1)
