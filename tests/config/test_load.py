@@ -178,7 +178,7 @@ def test_a_value_of_a_wrong_type_is_refused(file: str, key: str, write: Write, d
         ("lr=NaN", "finite number (found nan)"),
         ("lr=1e999", "finite number (found inf)"),
         (f"lr=1{'0' * 5000}", "valid number"),
-        ("encoder_name=cnn", "'CNN' or 'Hybrid' (found 'cnn')"),
+        ("encoder_name=cnn", "'CNN', 'Hybrid' or 'ResNet12' (found 'cnn')"),
         ("tie_strategy=first", "'', 'min_label' or 'max_posterior' (found 'first')"),
         ("device=gpu", "'cuda', 'cpu' or 'auto' (found 'gpu')"),
         ("loss.cpl.m_param=4.5", "valid integer (found 4.5)"),
