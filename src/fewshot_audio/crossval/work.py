@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from typing import Any
@@ -144,5 +145,6 @@ def _employed(plan: Plan, threads: int, sender: Connection) -> None:
     try:
         _work(plan, report)
     except FewShotError as error:
-        sender.send(str(error))
+        with suppress(BrokenPipeError):  # nobody is left to tell
+            sender.send(str(error))
         raise SystemExit(1) from error
