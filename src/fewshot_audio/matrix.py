@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from fewshot_audio.config import ExperimentConfig, ModelConfig, override_configs
+from fewshot_audio.config import ExperimentConfig, ModelConfig, change_configs, parse_override
 from fewshot_audio.config.model import EncoderName
 from fewshot_audio.config.presets import scenario_configs
 
@@ -43,9 +43,8 @@ class Cell:
         chosen: Loss = "angular" if loss == "angular" else "cpl"
         experiment, model = scenario_configs(self.dataset, int(scenario), chosen, self.encoder)
         folder = f"{self.dataset}_{self.system}_{self.encoder}_{budget}"
-        changed = experiment.model_dump() | BUDGETS[budget] | {"experiment_folder": folder}
-        title = f"{self.dataset} {self.system}"
-        return override_configs({"experiment": changed, "model": model.model_dump()}, overrides, title, title)
+        changes = BUDGETS[budget] | {"experiment_folder": folder} | dict(map(parse_override, overrides))
+        return change_configs(experiment, model, changes, f"{self.dataset} {self.system}")
 
 
 def cells(datasets: Sequence[str], systems: Sequence[str], encoders: Sequence[EncoderName]) -> Iterator[Cell]:

@@ -141,6 +141,17 @@ def test_a_clip_embeds_to_the_same_bits_in_any_company(model: str, run_of: RunOf
     assert np.array_equal(together[::-1], recognizer.embed(clips[::-1]))
 
 
+def test_embeddings_are_transformed_as_in_testing(run_of: RunOf, data_root: Path) -> None:
+    """Rows of length 1 about the centre; a clip of one segment is its row."""
+    recognizer = Recognizer.from_run(run_of("centred"), data_root=data_root)
+    clips = [sound(pitch, 3) for pitch in range(4)]
+    plain = Recognizer.from_run(run_of("plain"), data_root=data_root).embed(clips)
+    centred = plain - recognizer.network.centre.numpy()
+    np.testing.assert_allclose(
+        recognizer.embed(clips), centred / np.linalg.norm(centred, axis=1, keepdims=True), rtol=1e-5
+    )
+
+
 def test_files_arrays_and_pairs_are_the_same_clip(recognizer: Recognizer, tmp_path: Path) -> None:
     slow = sound(4, 9, 2.3)
     path = write_wav(tmp_path / "Slow.WAV", slow, 11_025)

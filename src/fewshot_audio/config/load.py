@@ -26,16 +26,12 @@ def read_configs(experiment: Path, model: Path, overrides: Sequence[str] = ()) -
     Raises ConfigError with every problem found, one a line.
     """
     values = {"experiment": read_json(experiment), "model": read_json(model)}
-    return override_configs(values, overrides, str(experiment), str(model))
-
-
-def override_configs(
-    values: dict[str, dict[str, Any]], overrides: Sequence[str], experiment: str, model: str
-) -> tuple[ExperimentConfig, ModelConfig]:
-    """Apply overrides to the ``values`` of "experiment" and "model" and validate; the last two name them in errors."""
     for override in overrides:
         _apply(override, values)
-    return validate(ExperimentConfig, values["experiment"], experiment), validate(ModelConfig, values["model"], model)
+    return (
+        validate(ExperimentConfig, values["experiment"], str(experiment)),
+        validate(ModelConfig, values["model"], str(model)),
+    )
 
 
 def read_experiment(experiment: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
@@ -102,16 +98,20 @@ def change_configs(
     return validate(ExperimentConfig, values["experiment"], where), validate(ModelConfig, values["model"], where)
 
 
-def _apply(override: str, values: dict[str, dict[str, Any]]) -> None:
+def parse_override(override: str) -> tuple[str, Any]:
+    """Split ``key.sub=value`` into the dotted key and the value, which is JSON or, if it is not, a string."""
     path, equals, text = override.partition("=")
     if not equals or not all(path.strip().split(".")):
         raise ConfigError(f"--set {override!r}: expected key=value or key.sub=value")
-    value: Any
     try:
-        value = json.loads(text)
+        return path.strip(), json.loads(text)
     except ValueError:
-        value = text
-    _assign(path.strip(), value, values, f"--set {override!r}")
+        return path.strip(), text
+
+
+def _apply(override: str, values: dict[str, dict[str, Any]]) -> None:
+    path, value = parse_override(override)
+    _assign(path, value, values, f"--set {override!r}")
 
 
 def _assign(path: str, value: Any, values: dict[str, dict[str, Any]], where: str) -> None:

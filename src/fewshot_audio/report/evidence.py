@@ -13,9 +13,8 @@ from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.config import ExperimentConfig, read_json
 from fewshot_audio.data.store import SegmentStore
 from fewshot_audio.dataset import Dataset
-from fewshot_audio.embeddings import embed_segments
 from fewshot_audio.errors import DataError
-from fewshot_audio.evaluate import Answers
+from fewshot_audio.evaluate import Answers, NetworkSystem
 from fewshot_audio.experiment_folder import ACCURACIES_FILE, RESULTS_FILE
 from fewshot_audio.history import Row, read_metrics
 from fewshot_audio.journal import METRICS_FILE
@@ -151,17 +150,9 @@ def _map(
     }
     segments = np.array(sorted(firsts), np.int64)
     network = run.trained_network().eval()
+    system = NetworkSystem(network, experiment, store, dataset.data.views, "test", experiment.test_seed)
     with torch.no_grad():
-        rows = embed_segments(
-            network,
-            experiment,
-            store,
-            dataset.data.views,
-            segments,
-            "test",
-            seed=experiment.test_seed,
-            progress=progress,
-        ).rows[:, 0]
+        rows = system.embed(segments, progress).rows[:, 0]
     points, explained = principal_components(rows.mean(1).double().numpy())
     return points, np.array([firsts[int(segment)] for segment in segments]), explained
 
