@@ -75,6 +75,11 @@ class Journal(Callback):
                 save_tensors(self.folder / MODEL_FILE, module.validated)
             write_text(self.folder / METRICS_FILE, metrics_csv(history))
             save_tensors(self.folder / STATE_FILE, module.state())
-        logger.info("epoch %d: %s", len(history), history[-1])
+        logger.info("epoch %d: %s", len(history), _told(history[-1]))
         trainer.should_stop = finished(module.experiment, history)
         self.after_epoch(history)
+
+
+def _told(row: Row) -> str:
+    validation = f", validation {row['val_accuracy']:.4f}" if "val_accuracy" in row else ""
+    return f"loss {row['train_loss']:.4f}{validation}"

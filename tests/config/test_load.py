@@ -19,6 +19,7 @@ Documented = dict[str, dict[str, Any]]
 ALL_SECTIONS = [(file, path) for file, model in FILES.items() for path, _ in sections(model)]
 ALL_KEYS = [(file, key) for file, model in FILES.items() for key in leaves(model)]
 OPTIONAL = {
+    *("episodes_per_step", "store_precision"),
     *("seed", "test_seed", "n_validation_tasks", "num_runs", "data_root", "precision", "distance", "disjoint_groups"),
     *("loss.cpl.reduction", "loss.angular.alpha"),
     *(

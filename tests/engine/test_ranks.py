@@ -82,7 +82,7 @@ def test_a_step_averages_gradients_and_running_statistics(
     seen: list[tuple[Any, ...]] = []
 
     def spy(network: FewShotNetwork, experiment: Any, *arguments: Any) -> Any:
-        *tensors, generator = arguments
+        *tensors, generator, _ = arguments
         seen.append((*tensors, generator.get_state(), torch.get_rng_state()))
         return episode_loss(network, experiment, *arguments)
 
@@ -125,7 +125,7 @@ def test_the_segments_of_the_next_episode_are_its_own(dataset: Dataset) -> None:
     loader = module._loader
     for epoch, task, following in ((0, 0, 1), (0, 1, 2), (0, 3, None), (1, 0, 1), (0, 2, 1)):
         episode, support, query = loader.load(epoch, task, following)
-        again = module._loader._sampler.episode(epoch, task)
+        again = module._loader._draw(epoch, task)
         assert (episode.support == again.support).all()
         store = dataset.data.store
         assert support.numpy().tolist() == store.segments[again.support.ravel()].tolist()

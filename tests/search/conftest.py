@@ -22,6 +22,13 @@ class Watched:
     def shape(self) -> tuple[int, ...]:
         return self.array.shape
 
+    @property
+    def nbytes(self) -> int:
+        return self.array.nbytes
+
+    def __len__(self) -> int:
+        return len(self.array)
+
     def __getitem__(self, indices: Indices) -> Segments:
         self.read.update(np.arange(self.shape[0])[indices].ravel().tolist())
         return self.array[indices]
