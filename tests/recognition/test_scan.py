@@ -343,7 +343,7 @@ def test_enrolling_from_a_run_and_changing_the_bundle(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "enroll needs --model RUN"),
+        ([], "enroll needs -o FOLDER"),
         (["--model", "{run}"], "needs -o FOLDER"),
         (["{bundle}", "file.wav"], "--add CLASS and files belong together"),
         (["{bundle}", "--add", "x"], "--add CLASS and files belong together"),
@@ -372,4 +372,4 @@ def test_evaluate_open_set(run_of: Callable[[str], Path], data_root: Path, shell
     )
     assert f"AUROC {found['auroc']:.3f}" in outcome.out
     outcome = shell(*line, "--untrained")
-    assert "no --untrained" in outcome.err
+    assert "no other system" in outcome.err
