@@ -140,6 +140,14 @@ class DatasetFolders:
         return WaveStats.mean(every) if len(every) > 1 else every[0]
 
 
+def known_name(root: Path, name: str) -> str:
+    """The dataset's name as its folders have it, whatever alias or case is given; as given where there is none."""
+    try:
+        return DatasetFolders.find(root, name).name
+    except DataError:
+        return name
+
+
 def class_name(dataset: str, name: str) -> str:
     """What a class of a joined dataset is called; neither part holds a slash, both being folders' names."""
     return f"{dataset}/{name}"
