@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fewshot_audio.cli.app import app, errors, percent, progress_bar, say, table
+from fewshot_audio.cli.app import INTERRUPTED, app, errors, percent, progress_bar, say, table
 from fewshot_audio.cli.configs import Encoder
 from fewshot_audio.cli.train import default_data_root
 from fewshot_audio.errors import ConfigError
@@ -53,6 +53,7 @@ def reproduce(
     from fewshot_audio.matrix_tables import write_tables
     from fewshot_audio.protocols import METAAUDIO, Protocol, Way
     from fewshot_audio.reproduce import Plan, reproduce
+    from fewshot_audio.train import Interrupted
 
     chosen = scenarios or ["1", "3", "4-cpl", "5-cpl", "5-angular"]
     for name in chosen:
@@ -75,12 +76,17 @@ def reproduce(
         protocols=[*protocols, METAAUDIO] if metaaudio else protocols,
         test_on=further,
     )
-    rows = []
-    with progress_bar() as progress:
-        for row in reproduce(plan, progress):
-            rows.append(row)
-            write_tables(rows, output)  # after every row: what is done is never lost
-            say(f"{row.where}, {row.system}, {row.encoder or '-'}, {row.task}: {row.note or _accuracy(row)}", errors)
+    rows: list[Row] = []
+    try:
+        with progress_bar() as progress:
+            for row in reproduce(plan, progress):
+                rows.append(row)
+                write_tables(rows, output)  # after every row: what is done is never lost
+                result = row.note or _accuracy(row)
+                say(f"{row.where}, {row.system}, {row.encoder or '-'}, {row.task}: {result}", errors)
+    except (KeyboardInterrupt, Interrupted):
+        say("Stopped; every finished test and epoch is kept: the same command goes on.", errors)
+        raise typer.Exit(INTERRUPTED) from None
     table(
         f"Budget {budget.value}; the tables lie in {output}",
         ("system", "dataset", "task", "accuracy"),
