@@ -1,33 +1,28 @@
 """An experiment's dataset, opened and checked."""
 
 import hashlib
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from fewshot_audio.audio.preprocessing import Preprocessing
-from fewshot_audio.audio.wave_stats import read_wave_stats
 from fewshot_audio.config import PHASES, ExperimentConfig, Phase, check_classes
-from fewshot_audio.data.layout import DatasetFolder, find_dataset
-from fewshot_audio.data.norm import read_norm
-from fewshot_audio.data.splits import Splits, read_splits
-from fewshot_audio.data.store import SegmentStore
+from fewshot_audio.data.joint import DatasetFolders
+from fewshot_audio.data.splits import Splits
+from fewshot_audio.episodes import ClipIndex
 from fewshot_audio.errors import DataError
 from fewshot_audio.groups import check_groups
 from fewshot_audio.loading import TrainingData
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.views import make_views
 
-logger = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
 class Dataset:
-    """An opened dataset folder."""
+    """An opened dataset folder, or several as one."""
 
-    folder: DatasetFolder
+    folders: DatasetFolders
     data: TrainingData
     mean: float
     std: float
@@ -55,35 +50,35 @@ def open_dataset(
 
     Raises DataError or ConfigError naming the file, class or key.
     """
-    folder = find_dataset(root, experiment.dataset_name)
-    splits = read_splits(folder.splits)
-    mean, std = read_norm(folder.norm_stats)
+    folders = DatasetFolders.find(root, experiment.dataset_name)
+    splits = folders.read_splits()
+    mean, std = folders.read_norm()
     kind: Literal["features", "waveforms"] = "waveforms" if experiment.input_type == "wav" else "features"
-    store = SegmentStore.open(folder, kind, progress, experiment.store_precision)
+    store = folders.open_store(kind, progress, experiment.store_precision, groups=experiment.disjoint_groups)
     absent = [name for name in splits.classes if name not in store.index.by_class]
     if absent:
         listed = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
-        raise DataError(f"{folder.splits} names {len(absent)} classes that {folder.features} lacks: {listed}")
-    counts = {phase: {name: len(store.index.by_class[name]) for name in splits[phase]} for phase in phases}
-    check_classes(experiment, counts)
-    if experiment.disjoint_groups:
-        _use_groups(store, folder, splits, experiment, phases)
-    known = folder.preprocessing.is_file()
-    text = folder.preprocessing.read_text(encoding="utf-8") if known else ""
-    preprocessing = Preprocessing.from_json(text, str(folder.preprocessing)) if known else None
-    stats = read_wave_stats(folder.wave_stats) if folder.wave_stats.is_file() else None
-    views = make_views(experiment, preprocessing, stats)
-    return Dataset(folder, TrainingData(store, splits, views), mean, std, preprocessing)
+        raise DataError(f"the splits of {folders} name {len(absent)} classes that its {kind} lack: {listed}")
+    check_episodes(experiment, store.index, splits, phases)
+    preprocessing = folders.read_preprocessing()
+    views = make_views(experiment, preprocessing, folders.read_wave_stats())
+    return Dataset(folders, TrainingData(store, splits, views), mean, std, preprocessing)
 
 
-def _use_groups(
-    store: SegmentStore, folder: DatasetFolder, splits: Splits, experiment: ExperimentConfig, phases: Sequence[Phase]
-) -> None:
-    """Let the store know its clips' source recordings, and check that there are enough of them."""
-    if not store.read_groups(folder.clips):
-        logger.warning("disjoint_groups is true, but %s knows no source recordings: it has no effect", folder.clips)
-    groups = store.index.groups
-    if groups is not None:
+def check_episodes(experiment: ExperimentConfig, index: ClipIndex, splits: Splits, phases: Sequence[Phase]) -> None:
+    """Check that there are the classes, clips and source recordings that the episodes of ``phases`` ask for.
+
+    Raises ConfigError or DataError naming split, class and numbers.
+    """
+    pools = {phase: index.pools(splits[phase], experiment.joint_sampling) for phase in phases}
+    for dataset in dict.fromkeys(name for of_phase in pools.values() for name in of_phase):
+        counts: dict[Phase, dict[str, int]] = {
+            phase: {name: len(index.by_class[name]) for name in of_phase[dataset]}
+            for phase, of_phase in pools.items()
+            if dataset in of_phase
+        }
+        check_classes(experiment, counts, dataset)
+    if experiment.disjoint_groups and index.groups is not None:
         for phase in phases:
-            by_class = {name: store.index.by_class[name] for name in splits[phase]}
-            check_groups(groups, by_class, experiment.shot(phase), experiment.query(phase), phase)
+            by_class = {name: index.by_class[name] for name in splits[phase]}
+            check_groups(index.groups, by_class, experiment.shot(phase), experiment.query(phase), phase)

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fewshot_audio.config import ExperimentConfig, ModelConfig, Phase, check_classes, check_configs, check_input
+from fewshot_audio.config import ExperimentConfig, ModelConfig, Phase, check_configs, check_input
 from fewshot_audio.data.selection import select_classes
 from fewshot_audio.data.splits import Splits
-from fewshot_audio.dataset import Dataset, open_dataset
+from fewshot_audio.dataset import Dataset, check_episodes, open_dataset
 from fewshot_audio.errors import ConfigError
-from fewshot_audio.groups import check_groups
 from fewshot_audio.loading import TrainingData
 from fewshot_audio.progress import Progress, silent
 
@@ -40,12 +39,7 @@ def check_training(dataset: Dataset, experiment: ExperimentConfig, model: ModelC
     """
     check_configs(experiment, model)
     check_input(experiment, model, *dataset.input_shape)
-    index, splits = dataset.data.store.index, dataset.data.splits
-    by_class = {phase: {name: index.by_class[name] for name in splits[phase]} for phase in phases}
-    check_classes(experiment, {phase: {name: len(c) for name, c in of.items()} for phase, of in by_class.items()})
-    if experiment.disjoint_groups and index.groups is not None:
-        for phase, clips in by_class.items():
-            check_groups(index.groups, clips, experiment.shot(phase), experiment.query(phase), phase)
+    check_episodes(experiment, dataset.data.store.index, dataset.data.splits, phases)
 
 
 def make_folds(classes: Sequence[str], folds: int, seed: int) -> list[tuple[str, ...]]:

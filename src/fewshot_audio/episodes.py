@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_audio.config.experiment import Phase
+from fewshot_audio.config.experiment import JointSampling, Phase
 from fewshot_audio.errors import DataError
 from fewshot_audio.groups import Apart
 from fewshot_audio.randomness import Purpose, numpy_generator
@@ -21,15 +21,28 @@ class ClipIndex:
 
     Clip ``c`` owns segments ``offsets[c]`` to ``offsets[c + 1]`` (exclusive); ``by_class[name]`` lists its clips.
     ``groups[c]`` numbers the source recording that the clip was cut from; a clip of unknown origin is a group itself.
+    ``datasets[name]`` is the dataset of a class, where several are joined.
     """
 
     offsets: Indices
     by_class: dict[str, Indices]
     groups: Indices | None = None
+    datasets: dict[str, str] | None = None
 
     def segments(self, clip: int) -> range:
         """Segments of a clip."""
         return range(int(self.offsets[clip]), int(self.offsets[clip + 1]))
+
+    def pools(self, classes: Sequence[str], joint_sampling: JointSampling) -> dict[str, list[str]]:
+        """The classes that an episode of ``classes`` may be drawn from together, by dataset: with "within" those of
+        each joined dataset apart, else all (under an empty name).
+        """
+        if self.datasets is None or joint_sampling == "free" or not classes:
+            return {"": list(classes)}
+        pools: dict[str, list[str]] = {}
+        for name in classes:
+            pools.setdefault(self.datasets[name], []).append(name)
+        return pools
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,8 @@ class Episode:
 class EpisodeSampler:
     """Draws the episodes of one phase from the classes of its split.
 
+    Of joined datasets an episode has one, each as likely as another, unless ``joint_sampling`` is "free" (Heggan et
+    al. 2022 call these within-dataset and free-dataset sampling).
     Support and query of an episode never share a clip, nor with ``disjoint_groups`` a source recording where the index
     knows it; an item is one random segment of its clip. The caller has checked that there are enough classes, clips
     (``config.check_classes``) and recordings (``groups.check_groups``).
@@ -65,6 +80,7 @@ class EpisodeSampler:
         seed: int,
         phase: Phase,
         disjoint_groups: bool = False,
+        joint_sampling: JointSampling = "within",
     ) -> None:
         self._names = classes
         self._clips = [index.by_class[name] for name in classes]
@@ -72,11 +88,15 @@ class EpisodeSampler:
         self._way, self._shot, self._query = way, shot, query
         self._seed, self._phase = seed, phase
         self._groups = index.groups if disjoint_groups else None
+        position = {name: number for number, name in enumerate(classes)}
+        pools = index.pools(classes, joint_sampling).values()
+        self._pools = [np.array([position[name] for name in pool], dtype=np.int64) for pool in pools]
 
     def episode(self, epoch: int, task: int) -> Episode:
         """Draw the episode of a task."""
         random = numpy_generator(self._seed, self._phase, epoch, task, Purpose.EPISODE)
-        classes = np.sort(random.choice(len(self._clips), self._way, replace=False))
+        pool = self._pools[random.integers(len(self._pools))] if len(self._pools) > 1 else self._pools[0]
+        classes = np.sort(random.choice(pool, self._way, replace=False))
         if self._groups is None:
             per_class = self._shot + self._query
             clips = np.stack([random.choice(self._clips[c], per_class, replace=False) for c in classes])

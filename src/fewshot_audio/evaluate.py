@@ -126,8 +126,17 @@ def plan_tasks(
 ) -> PlannedTasks:
     """Draw the tasks of ``phase``, which depend on ``seed`` and ``phase`` only."""
     way, shot, n_query = experiment.way(phase), experiment.shot(phase), experiment.query(phase)
-    apart = experiment.disjoint_groups
-    sampler = EpisodeSampler(index, classes, way, shot, n_query, seed=seed, phase=phase, disjoint_groups=apart)
+    sampler = EpisodeSampler(
+        index,
+        classes,
+        way,
+        shot,
+        n_query,
+        seed=seed,
+        phase=phase,
+        disjoint_groups=experiment.disjoint_groups,
+        joint_sampling=experiment.joint_sampling,
+    )
     episodes = [sampler.episode(0, task) for task in range(tasks)]
     return PlannedTasks(
         classes=np.stack([episode.classes for episode in episodes]),

@@ -73,7 +73,7 @@ def run_experiment(
             with _locked(folder, number, ranks):
                 seed = experiment.seed + number - 1
                 _do_run(folder.run(number), experiment, model, seed, dataset, ranks, report)
-        summary = ranks.decide(partial(folder.summarize, experiment, model, dataset.folder.name))
+        summary = ranks.decide(partial(folder.summarize, experiment, model, dataset.folders.name))
     return summary
 
 
@@ -121,7 +121,7 @@ def _recorded(folder: Path, dataset: Dataset, ranks: Ranks) -> Run | None:
         return None
     run = Run.read(folder)
     if run.dataset != dataset.fingerprint:
-        raise DataError(f"{dataset.folder.path} has changed since {folder} was started: it cannot be resumed")
+        raise DataError(f"{dataset.folders} has changed since {folder} was started: it cannot be resumed")
     processes = run.runtime.get("processes", 1)
     if processes != ranks.size:
         raise ConfigError(

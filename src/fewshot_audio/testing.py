@@ -44,7 +44,7 @@ def evaluate_run(
     Returns what ``test`` holds in ``results.json``, and the dataset's name.
     """
     dataset, scores = examine_run(run, data_root, experiment, system=system, fresh_views=fresh_views, progress=progress)
-    return {**summarize_test(scores, experiment), "dataset": dataset.folder.name}
+    return {**summarize_test(scores, experiment), "dataset": dataset.folders.name}
 
 
 def examine_run(
@@ -68,15 +68,15 @@ def examine_run(
     dataset = open_dataset(data_root, experiment, progress, phases=("test",))
     if run.preprocessing and dataset.preprocessing and run.preprocessing != dataset.preprocessing:
         raise DataError(
-            f"{dataset.folder.preprocessing} differs from the preprocessing that the run was trained with: "
+            f"{dataset.folders}: the preprocessing differs from what the run was trained with: "
             f"{dataset.preprocessing} instead of {run.preprocessing}"
         )
     if dataset.input_shape != run.input_shape:
         raise DataError(
-            f"{dataset.folder.path} has segments of {dataset.input_shape}, but the run was trained on {run.input_shape}"
+            f"{dataset.folders} has segments of {dataset.input_shape}, but the run was trained on {run.input_shape}"
         )
     if dataset.fingerprint != run.dataset and experiment.dataset_name.lower() == run.experiment.dataset_name.lower():
-        logger.warning("%s has changed since the run was trained on it: are its test classes new?", dataset.folder.path)
+        logger.warning("%s has changed since the run was trained on it: are its test classes new?", dataset.folders)
     network = run.untrained_network() if system == "untrained" else run.trained_network()
     if system == "untrained":
         data = dataset.data

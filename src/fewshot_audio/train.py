@@ -78,6 +78,7 @@ class EpisodicTraining(pl.LightningModule):
                 seed=seed,
                 phase="train",
                 disjoint_groups=experiment.disjoint_groups,
+                joint_sampling=experiment.joint_sampling,
             )
             for way in experiment.train_ways
         }

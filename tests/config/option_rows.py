@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from fewshot_audio.config import PHASES
 from tests.config.bench import Bench
 from tests.config.probes import E, M, epoch_moves, losses, scores
 from tests.config.rows import Row, as_, so_that
@@ -36,6 +37,13 @@ def ways(bench: Bench, experiment: E, model: M) -> list[int]:
     return [episode.support.shape[0] for episode in bench.run(experiment, model).episodes["train"]]
 
 
+def datasets_of_an_episode(bench: Bench, experiment: E, model: M) -> set[int]:
+    """How many datasets the classes of an episode come from."""
+    names = bench.open(experiment).data.splits
+    episodes = bench.run(experiment, model).episodes
+    return {len({names[phase][c].split("/")[0] for c in e.classes}) for phase in PHASES for e in episodes[phase]}
+
+
 OPTION_ROWS = [
     Row("optimization.weight_decay", (0.0, 0.5), first_step, decays_weights_only, given=ONE_STEP_AN_EPOCH),
     Row("optimization.schedule", ("milestones", "cosine"), lambda *args: epoch_moves(*args)[1], so_that(
@@ -49,6 +57,8 @@ OPTION_ROWS = [
     Row("optimization.averaging", (0.0, 0.9), saves_what_it_trained, as_(True, False)),
     Row("way_schedule", ([], [[1, 5]], [[0, 4], [1, 2]]), ways, as_([3, 3], [3, 5], [4, 2]),
         given=ONE_STEP_AN_EPOCH | {"num_epochs": 2}),
+    Row("joint_sampling", ("within", "free"), datasets_of_an_episode, as_({1}, {1, 2}),
+        given={"dataset_name": "Tiny+Other", "n_training_tasks": 12, "num_epochs": 1}),
     Row("score_scale", (1.0, 4.0), scores, so_that(
         lambda one, four: one.any() and torch.allclose(four, 4 * one))),
     Row("embedding_transform", ("none", "centre_l2", "power"), lambda *args: Bench.judge(*args).scores),

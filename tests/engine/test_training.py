@@ -544,7 +544,12 @@ def test_input_is_checked_before_any_work(tiny_dataset: Path, tmp_path: Path) ->
 def test_the_dataset_stays_as_it_is(tiny_dataset: Path) -> None:
     """Fixtures share it: nothing above may have written anything but its store."""
     dataset = open_dataset(tiny_dataset, tiny_configs()[0])
-    assert {path.name for path in dataset.folder.path.iterdir()} == {"features", "splits.npy", "norm_stats", ".store"}
+    assert {path.name for path in dataset.folders.members[0].path.iterdir()} == {
+        "features",
+        "splits.npy",
+        "norm_stats",
+        ".store",
+    }
 
 
 # -- the command, in a process of its own ------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fewshot_audio.data.joint import DatasetFolders
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.store import SegmentStore
 from fewshot_audio.errors import ConfigError, DataError
@@ -32,7 +33,7 @@ def embedder(run_of: Callable[[str], Path]) -> Embedder:
 
 @pytest.fixture(scope="module")
 def pool(embedder: Embedder, data_root: Path) -> Pool:
-    return open_pool(embedder, DatasetFolder(data_root / NAME), "validation", silent)
+    return open_pool(embedder, DatasetFolders.find(data_root, NAME), "validation", silent)
 
 
 @given(scores_, scores_)

@@ -2,21 +2,27 @@
 
 import csv
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 
 from fewshot_audio import reproduce as module
 from fewshot_audio.config.presets import scenario_configs
+from fewshot_audio.config.recipes import RECIPES, recipe_configs
+from fewshot_audio.errors import ConfigError
 from fewshot_audio.matrix import BUDGETS, DATASETS, SYSTEMS, Cell, cells
+from fewshot_audio.matrix_tables import Row, write_tables
+from fewshot_audio.protocols import METAAUDIO, Protocol
 from fewshot_audio.published import PUBLISHED_FIGURES, published_figures
-from fewshot_audio.reproduce import METAAUDIO, Plan, Protocol, Row, pooled, reproduce, write_tables
+from fewshot_audio.reproduce import Plan, pooled, reproduce
 from fewshot_audio.results import ci95
 from fewshot_audio.runs import Run
 from fewshot_audio.testing import evaluate_run
+from fewshot_audio.train import Diverged
 from tests.tiny import NAME, write_tiny_dataset
 
 SMALL = [
@@ -33,6 +39,7 @@ SMALL = [
     "specaug_params.W=4",
 ]
 PROTOCOL = Protocol(way=3, shot=2, n_query=2, tasks=20)
+LOG_MEL = module.BASELINE_NAMES["log-mel"]
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +61,10 @@ def test_every_cell_is_tested_on_every_dataset_and_baselines_stand_beside_the_fi
     systems = ["1 plain", *(name.format("1 plain") for name in module.BASELINE_NAMES.values())]
     expected = [(dataset, system) for dataset in (NAME, "Other") for system in systems]
     assert names == [*expected, (NAME, "3 attention"), ("Other", "3 attention"), ("Absent", "1 plain")]
-    assert {row.runs for row in rows[:-1]} == {2}
-    assert all(row.trained_on == NAME for row in rows[:-1])
+    networks = [row for row in rows[:-1] if row.encoder]
+    assert {row.runs for row in networks} == {2}
+    assert {row.trained_on for row in networks if row.system != "untrained network"} == {NAME}
+    assert {row.trained_on for row in rows if row.system in ("untrained network", LOG_MEL)} == {""}
 
 
 def test_the_row_is_what_evaluate_says_of_each_run(plan: Plan, rows: list[Row]) -> None:
@@ -63,13 +72,21 @@ def test_the_row_is_what_evaluate_says_of_each_run(plan: Plan, rows: list[Row]) 
     runs = [Run.read(folder / f"run-{number}") for number in (1, 2)]
     for system in ("network", "log-mel"):
         tests = [
-            evaluate_run(run, plan.data_root, run.experiment.model_copy(update=PROTOCOL.changes), system=system)
+            evaluate_run(
+                run,
+                plan.data_root,
+                run.experiment.model_copy(update=PROTOCOL.of(run.experiment).changes),
+                system=system,
+            )
             for run in runs
         ]
         row = rows[0] if system == "network" else rows[1]
         assert row.accuracy == pytest.approx(np.mean([test["accuracy"] for test in tests]))
-    assert rows[1].accuracy is not None
-    assert rows[1].std_over_runs == 0  # no network, no luck of training
+    assert (rows[1].system, rows[1].runs, rows[1].std_over_runs) == (
+        LOG_MEL,
+        0,
+        None,
+    )  # no network, no luck of training
 
 
 def test_a_missing_dataset_is_a_row_that_says_so(rows: list[Row]) -> None:
@@ -125,9 +142,11 @@ def test_the_published_budget_changes_nothing() -> None:
     for cell in cells(DATASETS, SYSTEMS, ["CNN", "Hybrid"]):
         experiment, model = cell.configs("published")
         scenario, _, loss = cell.system.partition("-")
-        expected = scenario_configs(
-            cell.dataset, int(scenario), "angular" if loss == "angular" else "cpl", cell.encoder
-        )
+        if cell.system in RECIPES:
+            expected = recipe_configs(cell.dataset, "best" if cell.system == "best" else "fast", cell.encoder)
+        else:
+            chosen: Literal["cpl", "angular"] = "angular" if loss == "angular" else "cpl"
+            expected = scenario_configs(cell.dataset, int(scenario), chosen, cell.encoder)
         assert (experiment.model_copy(update={"experiment_folder": ""}), model) == (
             expected[0].model_copy(update={"experiment_folder": ""}),
             expected[1],
@@ -147,10 +166,95 @@ def test_published_figures_are_found_in_any_case() -> None:
 
 
 def test_metaaudios_protocol() -> None:
-    assert METAAUDIO.changes == {"n_way_test": 5, "n_shot_test": 1, "n_query_test": 1, "n_testing_tasks": 10_000}
+    experiment, _ = scenario_configs(NAME, 1)
+    assert METAAUDIO.of(experiment).changes == {
+        "n_way_test": 5,
+        "n_shot_test": 1,
+        "n_query_test": 1,
+        "n_testing_tasks": 10_000,
+    }
 
 
 def test_evaluations_are_kept_in_the_run(plan: Plan, rows: list[Row]) -> None:
     kept = sorted((plan.output / f"{NAME}_1_Hybrid_quick" / "run-1" / "evaluations").glob("*.json"))
     assert len(kept) == 2 * (1 + len(module.BASELINE_NAMES))
+    assert len(list((plan.output / f"{NAME}_1_Hybrid_quick" / "run-2" / "evaluations").glob("*.json"))) == len(kept) - 2
     assert json.loads(kept[0].read_text())["tasks"] == PROTOCOL.tasks
+
+
+def test_a_joint_training_is_tested_on_each_of_its_datasets(plan: Plan, tmp_path: Path) -> None:
+    joint = replace(plan, cells=[Cell(f"{NAME}+Other", "1", "Hybrid")], test_on=["Other"], output=tmp_path)
+    found = [(row.dataset, row.system) for row in reproduce(joint) if row.accuracy is not None]
+    names = ["1 plain", *(name.format("1 plain") for name in module.BASELINE_NAMES.values())]
+    assert found == [(dataset, system) for dataset in (NAME, "Other") for system in names]
+
+
+def test_what_needs_no_training_stands_once_for_a_dataset_and_its_tasks(
+    plan: Plan, rows: list[Row], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    test = {"accuracy": 0.5, "std": 0.1, "tasks": 20}
+    monkeypatch.setattr(module, "_evaluation", lambda *_: test)
+    monkeypatch.setattr(module, "_train", lambda *_: [None, None])
+    both = [Cell(NAME, "1", "Hybrid"), Cell(f"{NAME}+Other", "1", "Hybrid"), Cell(NAME, "1", "CNN")]
+    small = [*SMALL, "CNN.pool_dim=[2,2]", "CNN.hidden_channels=4"]
+    made = list(reproduce(replace(plan, cells=both, overrides=small, test_on=())))
+    counts = Counter((row.dataset, row.system) for row in made)
+    assert counts[NAME, LOG_MEL] == counts["Other", LOG_MEL] == 1
+    assert counts[NAME, "untrained network"] == 2  # Hybrid and CNN
+    assert counts[NAME, "linear probe on 1 plain"] == 3
+    assert {row.runs for row in made if row.system == LOG_MEL} == {0}
+    assert {row.runs for row in made if row.system == "untrained network"} == {2}
+    (probe, *_) = [row for row in made if row.system == LOG_MEL]
+    assert probe.ci95 == pytest.approx(1.96 * 0.1 / 20**0.5), "runs that answer alike narrow no interval"
+
+
+def test_all_classes_are_those_of_the_dataset_that_is_tested(plan: Plan, rows: list[Row]) -> None:
+    every = replace(plan, cells=plan.cells[::2], protocols=[replace(PROTOCOL, way="all", tasks=3)], test_on=())
+    found = list(reproduce(every))
+    assert [row.way for row in found] == [7] * 5 + ["all"]
+    assert found[0].accuracy is not None
+
+
+def test_tasks_are_the_experiments_own_where_the_protocol_does_not_say(plan: Plan, rows: list[Row]) -> None:
+    own = replace(plan, cells=plan.cells[:1], protocols=[Protocol(way=4)], test_on=())
+    (row, *_) = reproduce(own)
+    assert (row.way, row.shot, row.n_query, row.tasks) == (4, 5, 5, 10)
+
+
+def test_a_dataset_that_does_not_fit_is_a_row_and_the_rest_goes_on(plan: Plan, rows: list[Row]) -> None:
+    wide = replace(plan, cells=plan.cells[:1], overrides=[*SMALL, "n_way_validation=8"], test_on=())
+    (row,) = reproduce(wide)
+    assert (row.accuracy, row.runs) == (None, 0)
+    assert "n_way_validation is 8, but the validation split has 7 classes" in row.note
+
+
+def test_a_training_that_diverges_is_a_row(plan: Plan, rows: list[Row], monkeypatch: pytest.MonkeyPatch) -> None:
+    def diverge(*_: Any, **__: Any) -> None:
+        raise Diverged("the loss is not finite")
+
+    monkeypatch.setattr(module, "run_experiment", diverge)
+    (row,) = reproduce(replace(plan, cells=plan.cells[:1]))
+    assert row.note == "the loss is not finite"
+
+
+def test_wrong_overrides_are_refused_before_any_work(plan: Plan) -> None:
+    with pytest.raises(ConfigError, match="nonsense"):
+        next(reproduce(replace(plan, overrides=["nonsense=1"])))
+
+
+def test_a_recipe_keeps_its_length_in_every_budget() -> None:
+    quick, model = Cell(NAME, "fast", "CNN").configs("quick")
+    recipe = recipe_configs(NAME, "fast", "CNN")
+    assert (quick.model_copy(update={"experiment_folder": ""}), model) == (
+        recipe[0].model_copy(update={"experiment_folder": ""}),
+        recipe[1],
+    )
+    assert Cell(NAME, "best", "Hybrid").configs("quick")[0].num_runs == 1
+
+
+def test_a_reason_is_a_note_below_the_table_and_no_cell_of_it(tmp_path: Path) -> None:
+    absent = [Row("gone", "gone", "1 plain", "Hybrid", way, 1, 5, 9, note="not\nthere") for way in (5, 10)]
+    markdown, _, latex = (path.read_text() for path in write_tables(absent, tmp_path))
+    assert markdown.count("No figure for gone: not there") == latex.count("% No figure for gone: not there") == 1
+    assert "| gone | 1 plain | Hybrid | 10-way 1-shot, 9 x 5 | - | - |  |" in markdown
+    assert all(line.startswith("%") for line in latex.splitlines() if "not there" in line)

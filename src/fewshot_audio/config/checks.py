@@ -46,25 +46,27 @@ def check_steps(experiment: ExperimentConfig, processes: int = 1) -> None:
         )
 
 
-def check_classes(experiment: ExperimentConfig, clips: Mapping[Phase, Mapping[str, int]]) -> None:
+def check_classes(experiment: ExperimentConfig, clips: Mapping[Phase, Mapping[str, int]], dataset: str = "") -> None:
     """Check that every split in ``clips`` offers what its episodes ask for.
 
-    ``clips[phase][class]`` is the number of clips. Raises ConfigError naming split, class and numbers.
+    ``clips[phase][class]`` is the number of clips, ``dataset`` names one of several that are joined. Raises ConfigError
+    naming split, class and numbers.
     """
     errors = []
+    of = f" of {dataset}" if dataset else ""
     for phase in clips:
         way, needed = experiment.way(phase), experiment.shot(phase) + experiment.query(phase)
         if way > len(clips[phase]):
-            errors.append(f"n_way_{phase} is {way}, but the {phase} split has {len(clips[phase])} classes")
+            errors.append(f"n_way_{phase} is {way}, but the {phase} split{of} has {len(clips[phase])} classes")
         widest = max(experiment.train_ways - {way}, default=0) if phase == "train" else 0
         if widest > len(clips[phase]):
-            errors.append(f"way_schedule goes up to {widest}, but the train split has {len(clips[phase])} classes")
+            errors.append(f"way_schedule goes up to {widest}, but the train split{of} has {len(clips[phase])} classes")
         small = sorted((count, name) for name, count in clips[phase].items() if count < needed)
         if small:
             listed = ", ".join(f"{name!r} ({count})" for count, name in small[:5])
             more = f" and {len(small) - 5} more" if len(small) > 5 else ""
             errors.append(
-                f"n_shot_{phase} + n_query_{phase} is {needed} clips per class, but the {phase} split has smaller "
+                f"n_shot_{phase} + n_query_{phase} is {needed} clips per class, but the {phase} split{of} has smaller "
                 f"classes: {listed}{more}"
             )
     if errors:

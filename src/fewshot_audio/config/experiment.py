@@ -15,6 +15,7 @@ from fewshot_audio.config.optimization import Optimization
 Phase = Literal["train", "validation", "test"]
 Distance = Literal["euclidean", "squared", "cosine"]
 EmbeddingTransform = Literal["none", "centre_l2", "power"]
+JointSampling = Literal["within", "free"]
 Reduction = Literal["reference", "mean"]
 TieStrategy = Literal["", "min_label", "max_posterior"]
 Way = Annotated[int, Field(ge=2)]
@@ -75,7 +76,9 @@ class ExperimentConfig(Section):
     """The experiment file."""
 
     encoder_name: Annotated[EncoderName, Field(description="Backbone: plain convolutions, a CRNN, or a ResNet-12.")]
-    dataset_name: Annotated[str, Field(min_length=1, description="Dataset folder under the data root, any case.")]
+    dataset_name: Annotated[
+        str, Field(min_length=1, description='Dataset folder under the data root, any case; "A+B" joins several.')
+    ]
     use_attention: Annotated[bool, Field(description="Fuse the views of a segment by self-attention.")]
     use_contrastive: Annotated[bool, Field(description="Add a contrastive loss through the projection head.")]
     input_type: Annotated[Literal["spec", "wav"], Field(description="Spectrogram or waveform input.")]
@@ -139,6 +142,10 @@ class ExperimentConfig(Section):
     disjoint_groups: Annotated[
         bool, Field(description="Support and query of an episode share no source recording, where clips.csv knows it.")
     ] = False
+    joint_sampling: Annotated[
+        JointSampling,
+        Field(description='Classes of an episode of joined datasets: "within" one of them, or "free" from any.'),
+    ] = "within"
     distance: Annotated[
         Distance, Field(description="Plain or squared Euclidean distance to the prototypes, or cosine similarity.")
     ] = "euclidean"

@@ -18,7 +18,7 @@ from fewshot_audio.progress import Progress, silent
 BASE = "base"
 # They decide which tasks are solved, how long training lasts, or where: the same for every candidate.
 FIXED = {
-    *("dataset_name", "data_root", "disjoint_groups", "multi_segm", "test_seed"),
+    *("dataset_name", "data_root", "disjoint_groups", "joint_sampling", "multi_segm", "test_seed"),
     *("n_way_test", "n_shot_test", "n_query_test", "n_testing_tasks"),
     *("seed", "num_runs", "num_epochs", "patience", "experiment_folder", "device", "gpu_index"),
 }

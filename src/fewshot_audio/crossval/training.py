@@ -96,7 +96,7 @@ def _train_and_test(training: Training, scratch: Path, progress: Progress) -> di
     experiment, plan = training.experiment, training.plan
     development = open_development(plan.data_root, experiment)
     if development.fingerprint != plan.fingerprint:
-        raise DataError(f"{development.folder.path} has changed since this cross-validation was started")
+        raise DataError(f"{development.folders} has changed since this cross-validation was started")
     dataset = hold_out(development, plan.folds[training.fold])
     try:
         outcome = train_scratch(scratch, experiment, training.candidate.model, dataset, progress)

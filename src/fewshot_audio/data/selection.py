@@ -1,6 +1,7 @@
 """A store of some of a store's classes: what is left out has no index."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ class SelectedRows:
 
 def select_classes(store: SegmentStore, classes: Iterable[str]) -> SegmentStore:
     """The clips of some classes as a store of their own, still memory-mapped: no clip or segment of another class
-    can be named in it. Clips keep their order and their source recordings.
+    can be named in it. Clips keep their order, source recordings and datasets.
     """
     wanted = set(classes)
     kept = [code for code, name in enumerate(store.classes) if name in wanted]
@@ -52,6 +53,10 @@ def select_classes(store: SegmentStore, classes: Iterable[str]) -> SegmentStore:
         np.searchsorted(kept, store.class_of[clips]),
         offsets,
     )
-    if store.index.groups is not None:
-        selected.use_groups(store.index.groups[clips])
+    groups, datasets = store.index.groups, store.index.datasets
+    selected.index = replace(
+        selected.index,
+        groups=groups[clips] if groups is not None else None,
+        datasets={name: datasets[name] for name in selected.classes} if datasets is not None else None,
+    )
     return selected

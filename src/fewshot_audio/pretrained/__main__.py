@@ -5,9 +5,9 @@ from pathlib import Path
 
 from fewshot_audio.cli.app import progress_bar, say
 from fewshot_audio.config import read_json
-from fewshot_audio.data.layout import find_dataset
+from fewshot_audio.data.joint import DatasetFolders
 from fewshot_audio.data.names import safe_name
-from fewshot_audio.data.splits import PHASES, read_splits
+from fewshot_audio.data.splits import PHASES
 from fewshot_audio.errors import DataError
 from fewshot_audio.experiment_folder import RESULTS_FILE
 from fewshot_audio.files import write_text
@@ -25,7 +25,7 @@ def ship(
         raise DataError(f"{name!r}: a recogniser's name is letters, digits and underscores")
     recognizer = Recognizer.from_run(experiment / "run-1", data_root=data_root, progress=progress)
     results = read_json(experiment / RESULTS_FILE)
-    splits = read_splits(find_dataset(data_root, results["dataset"]).splits)
+    splits = DatasetFolders.find(data_root, results["dataset"]).read_splits()
     folder = home / name
     recognizer.save(folder)
     classes = {phase: len(splits[phase]) for phase in PHASES}

@@ -5,9 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fewshot_audio.data.layout import find_dataset
-from fewshot_audio.data.splits import read_splits
-from fewshot_audio.data.store import list_clips
+from fewshot_audio.data.joint import DatasetFolders
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.randomness import Purpose, numpy_generator
@@ -45,16 +43,14 @@ def evaluate_recognition(
     if calibration is None:
         raise ConfigError(f"{run_dir}: its dataset has too few validation classes to calibrate on")
     experiment = embedder.experiment
-    folder = find_dataset(data_root, dataset or experiment.dataset_name)
-    names = read_splits(folder.splits).test
-    if classes == "all":
-        names = tuple(sorted({clip.class_name for clip in list_clips(folder.features)}))
+    folders = DatasetFolders.find(data_root, dataset or experiment.dataset_name)
+    names = folders.list_classes() if classes == "all" else folders.read_splits().test
     enrolled = enrolled or min(experiment.n_way_test, len(names) // 2)
     unknown = min(enrolled, len(names) - enrolled) if unknown is None else unknown
     shot = shot or experiment.n_shot_test
     if enrolled < 2:
-        raise ConfigError(f"{folder.path}: {len(names)} classes are too few to enrol two of them")
-    pool = open_pool(embedder, folder, "test", progress, names)
+        raise ConfigError(f"{folders}: {len(names)} classes are too few to enrol two of them")
+    pool = open_pool(embedder, folders, "test", progress, names)
     outcomes = draw_tasks(
         pool,
         embedder,
@@ -67,7 +63,7 @@ def evaluate_recognition(
         progress=progress,
     )
     return {
-        "dataset": folder.name,
+        "dataset": folders.name,
         "enrolled_classes": enrolled,
         "unknown_classes": unknown,
         "n_shot": shot,

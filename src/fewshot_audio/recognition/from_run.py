@@ -3,13 +3,11 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from fewshot_audio.audio.preprocessing import Preprocessing
-from fewshot_audio.audio.wave_stats import read_wave_stats
 from fewshot_audio.config import ModelConfig, Phase
-from fewshot_audio.data.layout import DatasetFolder, find_dataset
-from fewshot_audio.data.splits import read_splits
-from fewshot_audio.data.store import SegmentStore
+from fewshot_audio.data.joint import DatasetFolders
 from fewshot_audio.errors import DataError
 from fewshot_audio.progress import Progress
 from fewshot_audio.randomness import Purpose, numpy_generator, torch_generator
@@ -50,7 +48,7 @@ def open_run(
 
 def open_pool(
     embedder: Embedder,
-    dataset: DatasetFolder,
+    dataset: DatasetFolders,
     phase: Phase,
     progress: Progress,
     classes: Sequence[str] = (),
@@ -60,34 +58,30 @@ def open_pool(
     Raises DataError for a folder that was prepared otherwise.
     """
     experiment = embedder.experiment
-    if dataset.preprocessing.is_file():
-        found = Preprocessing.from_json(dataset.preprocessing.read_text(encoding="utf-8"), str(dataset.preprocessing))
-        if found != embedder.preprocessing:
-            raise DataError(
-                f"{dataset.preprocessing} differs from what the run was trained with: {found} instead of "
-                f"{embedder.preprocessing}"
-            )
-    store = SegmentStore.open(dataset, "waveforms" if experiment.input_type == "wav" else "features", progress)
-    if store.shape != embedder.segment_shape:
+    found = dataset.read_preprocessing()
+    if found and found != embedder.preprocessing:
         raise DataError(
-            f"{dataset.path} has segments of {store.shape}, but the run was trained on {embedder.segment_shape}"
+            f"{dataset}: the preprocessing differs from what the run was trained with: {found} instead of "
+            f"{embedder.preprocessing}"
         )
-    names = classes or read_splits(dataset.splits)[phase]
+    kind: Literal["features", "waveforms"] = "waveforms" if experiment.input_type == "wav" else "features"
+    store = dataset.open_store(kind, progress, groups=experiment.disjoint_groups)
+    if store.shape != embedder.segment_shape:
+        raise DataError(f"{dataset} has segments of {store.shape}, but the run was trained on {embedder.segment_shape}")
+    names = classes or dataset.read_splits()[phase]
     absent = [name for name in names if name not in store.index.by_class]
     if absent:
-        raise DataError(f"{dataset.path} lacks clips of {len(absent)} classes: {', '.join(absent[:5])}")
-    if experiment.disjoint_groups:
-        store.read_groups(dataset.clips)
+        raise DataError(f"{dataset} lacks clips of {len(absent)} classes: {', '.join(absent[:5])}")
     random = numpy_generator(experiment.test_seed, phase, 0, 0, Purpose.DRAW)
     return Pool.embed(embedder, store, names, random, progress)
 
 
 def _calibrate(
-    run: Run, embedder: Embedder, dataset: DatasetFolder, false_alarm: float, progress: Progress
+    run: Run, embedder: Embedder, dataset: DatasetFolders, false_alarm: float, progress: Progress
 ) -> Calibration | None:
-    classes = len(read_splits(dataset.splits)["validation"])
+    classes = len(dataset.read_splits().validation)
     if classes < LEAST_CLASSES:
-        logger.warning("%s: %d validation classes are too few to calibrate (3 needed)", dataset.path, classes)
+        logger.warning("%s: %d validation classes are too few to calibrate (3 needed)", dataset, classes)
         return None
     pool = open_pool(embedder, dataset, "validation", progress)
     return calibrate(
@@ -101,21 +95,21 @@ def _calibrate(
     )
 
 
-def _dataset(run: Run, data_root: Path | None) -> DatasetFolder | None:
+def _dataset(run: Run, data_root: Path | None) -> DatasetFolders | None:
     root = data_root or (Path(run.experiment.data_root) if run.experiment.data_root else None)
     try:
-        return find_dataset(root, run.experiment.dataset_name) if root else None
+        return DatasetFolders.find(root, run.experiment.dataset_name) if root else None
     except DataError:
         if data_root:
             raise
         return None
 
 
-def _freeze_views(run: Run, preprocessing: Preprocessing, dataset: DatasetFolder | None) -> Views | None:
+def _freeze_views(run: Run, preprocessing: Preprocessing, dataset: DatasetFolders | None) -> Views | None:
     """Draw one segment's views, as testing would, where the run is tested with views."""
     if run.experiment.query_views("test") == 1:
         return None
-    stats = read_wave_stats(dataset.wave_stats) if dataset and dataset.wave_stats.is_file() else None
+    stats = dataset.read_wave_stats() if dataset else None
     maker = make_views(run.experiment, preprocessing, stats)
     shape: tuple[int, ...] = (preprocessing.n_mels, preprocessing.frames)
     if run.experiment.input_type == "wav":

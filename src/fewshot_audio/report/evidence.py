@@ -72,9 +72,9 @@ class Evidence:
     @property
     def tested_on(self) -> tuple[Any, ...]:
         """Equal for experiments that met the same tasks."""
-        config = self.results["config"]["experiment"]
+        config = ExperimentConfig.model_validate(self.results["config"]["experiment"])
         keys = ("n_way_test", "n_shot_test", "n_query_test", "n_testing_tasks", "test_seed", "disjoint_groups")
-        return (self.dataset, *(config[key] for key in keys))
+        return (self.dataset, *(getattr(config, key) for key in keys), config.joint_sampling)
 
 
 def gather(folder: Path, data_root: Path, progress: Progress = silent) -> Evidence:
@@ -170,8 +170,8 @@ def principal_components(rows: Floats) -> tuple[Floats, Floats]:
 
 def _examples(answers: Answers, dataset: Dataset) -> list[Example]:
     """Right and wrong answers of the first tasks, no class twice among the right and no confusion among the wrong."""
-    features = SegmentStore.open(dataset.folder, "features")
-    waveforms = SegmentStore.open(dataset.folder, "waveforms") if dataset.folder.waveforms.is_dir() else None
+    features = dataset.folders.open_store("features")
+    waveforms = dataset.folders.open_store("waveforms") if dataset.folders.have_waveforms else None
     chosen: list[Example] = []
     for wrong in (False, True):
         seen: set[tuple[int, int]] = set()

@@ -134,7 +134,7 @@ def _try(
             configs = change_configs(search.experiment, search.model, values, "tune")
             data = open_development(search.data_root, configs[0])
             if data.fingerprint != dataset.fingerprint:
-                raise DataError(f"{data.folder.path} has changed since this search was started")
+                raise DataError(f"{data.folders} has changed since this search was started")
             check_training(data, *configs, ("train", "validation"))
             history = train_scratch(scratch, *configs, data, progress, after_epoch).history
             state, value = TrialState.COMPLETE, max(row["val_accuracy"] for row in history)

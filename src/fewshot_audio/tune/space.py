@@ -17,7 +17,8 @@ from fewshot_audio.errors import ConfigError
 
 # They decide which validation tasks are solved, how long training lasts, or where; or they act in testing alone.
 FIXED = {
-    *("dataset_name", "data_root", "input_type", "disjoint_groups", "seed", "num_runs", "num_epochs", "patience"),
+    *("dataset_name", "data_root", "input_type", "disjoint_groups", "joint_sampling"),
+    *("seed", "num_runs", "num_epochs", "patience"),
     *("n_way_validation", "n_shot_validation", "n_query_validation", "n_validation_tasks"),
     *("n_way_test", "n_shot_test", "n_query_test", "n_testing_tasks", "test_seed", "multi_segm", "tie_strategy"),
     *("experiment_folder", "device", "gpu_index"),

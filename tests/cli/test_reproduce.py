@@ -1,0 +1,68 @@
+"""``reproduce``: what its options ask for, what it prints, and how it is stopped and goes on."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import fewshot_audio.reproduce as module
+from fewshot_audio.matrix_tables import Row
+from fewshot_audio.protocols import METAAUDIO, Protocol
+from fewshot_audio.reproduce import Plan
+from fewshot_audio.train import Interrupted
+from tests.cli.conftest import Shell
+from tests.tiny import NAME
+
+DONE = Row(NAME, NAME, "1 plain", "Hybrid", 5, 5, 5, 20, 1, 0.5, 0.01)
+
+
+@pytest.fixture
+def plans(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
+    """What was asked for; nothing is run, and one row is there before Ctrl-C."""
+    seen: list[Plan] = []
+
+    def interrupted(plan: Plan, *_: object) -> Iterator[Row]:
+        seen.append(plan)
+        yield DONE
+        raise Interrupted("interrupted")
+
+    monkeypatch.setattr(module, "reproduce", interrupted)
+    return seen
+
+
+def test_options_make_the_plan(plans: list[Plan], shell: Shell, tiny_dataset: Path, tmp_path: Path) -> None:
+    options = ["--ways", "5,all", "--shots", "1,5", "--metaaudio", "--test-on", NAME.upper()]
+    names = ["--datasets", NAME.lower(), "--datasets", NAME, "--datasets", "Absent", "--scenarios", "fast"]
+    shell("reproduce", "--data-root", tiny_dataset, "--output", tmp_path, *options, *names)
+    (plan,) = plans
+    assert [(cell.dataset, cell.system) for cell in plan.cells] == [(NAME, "fast"), ("Absent", "fast")]
+    assert plan.protocols == [Protocol(5, 1), Protocol(5, 5), Protocol("all", 1), Protocol("all", 5), METAAUDIO]
+    assert plan.test_on == [NAME]
+
+
+def test_ctrl_c_keeps_the_rows_and_says_how_to_go_on(
+    plans: list[Plan], shell: Shell, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    outcome = shell("reproduce", "--data-root", tiny_dataset, "--output", tmp_path, "--datasets", NAME)
+    assert outcome.code == 130
+    assert "the same command goes on" in outcome.err
+    assert "50.00 ± 1.00" in (tmp_path / "results.md").read_text()
+    assert plans[0].protocols == [Protocol()]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--ways", "5,1", "from 2 on"),
+        ("--ways", "x", "or all"),
+        ("--shots", "all", "from 1 on"),
+        ("--scenarios", "6", "5-cpl"),
+    ],
+    ids=["one-way", "word", "all-shots", "scenario"],
+)
+def test_wrong_options_are_refused(
+    plans: list[Plan], shell: Shell, tmp_path: Path, option: str, value: str, message: str
+) -> None:
+    outcome = shell("reproduce", "--data-root", tmp_path, "--output", tmp_path, option, value)
+    assert (outcome.code, plans) == (1, [])
+    assert message in outcome.err
