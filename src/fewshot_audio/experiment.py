@@ -37,6 +37,7 @@ from fewshot_audio.files import clear_leftovers, write_bytes, write_json
 from fewshot_audio.groups import check_groups
 from fewshot_audio.history import best_epoch
 from fewshot_audio.models.network import FewShotNetwork
+from fewshot_audio.models.pretrained import check_segment, with_definition
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.results import Accuracies, summarize_runs, summarize_tasks
 from fewshot_audio.runs import RUN_FILE, Run, versions
@@ -133,11 +134,14 @@ def run_experiment(
     """
     for warning in check_configs(experiment, model):
         logger.warning(warning)
+    model = with_definition(experiment, model)
     folder = output_root / experiment.experiment_folder
     _check_folder(folder, experiment, model, resume=resume, overwrite=overwrite)
     resolve_device(experiment.device, experiment.gpu_index)  # refuses a missing GPU; each run sets itself up
     dataset = open_dataset(data_root, experiment, progress)
     check_input(experiment, model, *dataset.input_shape)
+    rate = (dataset.preprocessing or Preprocessing()).sample_rate
+    check_segment(experiment, model, dataset.data.store.shape[-1], rate)
     if overwrite and folder.exists():
         shutil.rmtree(folder)
     clear_leftovers(folder)

@@ -100,7 +100,8 @@ class EpisodicTraining(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam, at the state it was left in."""
-        optimizer = torch.optim.Adam(self.network.parameters(), lr=self.experiment.lr)
+        trainable = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.Adam(trainable, lr=self.experiment.lr)
         if self._optimizer_state is not None:
             optimizer.load_state_dict(self._optimizer_state)
         return optimizer
@@ -158,16 +159,17 @@ class EpisodicTraining(pl.LightningModule):
             self.logger.log_metrics({key: value for key, value in row.items() if key != "epoch"}, self.epoch + 1)
 
     def state(self) -> dict[str, Any]:
-        """Everything that the next epoch depends on; loads with ``weights_only=True``."""
+        """Everything that the next epoch depends on and that is not frozen; loads with ``weights_only=True``."""
+        frozen = {name for name, parameter in self.network.named_parameters() if not parameter.requires_grad}
         return {
-            "network": self.network.state_dict(),
+            "network": {name: value for name, value in self.network.state_dict().items() if name not in frozen},
             "optimizer": self.trainer.optimizers[0].state_dict(),
             "history": self.history,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to where ``state`` was taken."""
-        self.network.load_state_dict(state["network"])
+        self.network.load_state_dict(self.network.state_dict() | state["network"])
         self._optimizer_state = state["optimizer"]
         self.history = list(state["history"])
         self.first_epoch = len(self.history)
@@ -288,6 +290,7 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*does not have many workers")  # a batch is a number
             warnings.filterwarnings("ignore", message=".*GPU available but not used")  # the config says where
+            warnings.filterwarnings("ignore", message=".*in eval mode at the start of training")  # what is frozen
             warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\)")
             yield
     finally:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from fewshot_audio.audio.preprocessing import Preprocessing
+from fewshot_audio.audio.resample import resample
 from fewshot_audio.audio.wave_stats import WaveStats
 from fewshot_audio.augment.spectrogram import SpecAugmentDraw, draw_specaugment, specaugment_views
 from fewshot_audio.augment.waveform import WaveformDraw, draw_waveform_views, waveform_views
@@ -83,14 +84,17 @@ class WaveViews:
         return draw[segments.start * self.params.aug_num : segments.stop * self.params.aug_num]
 
     def plain(self, network: FewShotNetwork, raw: Tensor) -> Tensor:
-        """Log-mel, normalised."""
-        return self._features(network, raw).unsqueeze(1)
+        """What the encoder reads of the waveforms."""
+        return self._input(network, raw).unsqueeze(1)
 
     def views(self, network: FewShotNetwork, raw: Tensor, draw: WaveformDraw) -> Tensor:
-        """Augment, log-mel, normalise."""
-        return self._features(network, waveform_views(raw, draw))
+        """Augment, then as the originals."""
+        return self._input(network, waveform_views(raw, draw))
 
-    def _features(self, network: FewShotNetwork, waveforms: Tensor) -> Tensor:
+    def _input(self, network: FewShotNetwork, waveforms: Tensor) -> Tensor:
+        """Normalised log-mel features, or the waveforms at the rate of an encoder that reads those."""
+        if network.encoder.sample_rate is not None:
+            return resample(waveforms, self.preprocessing.sample_rate, network.encoder.sample_rate)
         features: Tensor = self.log_mel.to(waveforms.device)(waveforms)
         return network.normalize(features)
 

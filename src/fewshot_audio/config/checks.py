@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import get_args
 
 from fewshot_audio.config.experiment import ExperimentConfig, Phase
-from fewshot_audio.config.model import ModelConfig
+from fewshot_audio.config.model import CNNConfig, ModelConfig, PretrainedConfig
 from fewshot_audio.errors import ConfigError
 
 PHASES: tuple[Phase, ...] = get_args(Phase)
@@ -16,6 +16,11 @@ def check_configs(experiment: ExperimentConfig, model: ModelConfig) -> list[str]
     Returns warnings (keys that have no effect). Raises ConfigError with every contradiction, one a line.
     """
     errors = [*_attention_errors(experiment, model), *_width_errors(experiment, model)]
+    if isinstance(model.encoder(experiment.encoder_name), PretrainedConfig) and experiment.input_type == "spec":
+        errors.append(
+            f'encoder_name {experiment.encoder_name!r} reads waveforms, but input_type is "spec": set input_type=wav '
+            "(the dataset must have been prepared with --waveforms)"
+        )
     if experiment.contrastive == "cpl":
         rows = experiment.n_query_train * (1 if experiment.use_attention else experiment.query_views("train"))
         if experiment.loss.cpl.m_param > rows:
@@ -53,8 +58,9 @@ def check_classes(experiment: ExperimentConfig, clips: Mapping[Phase, Mapping[st
 def check_input(experiment: ExperimentConfig, model: ModelConfig, mels: int, frames: int) -> None:
     """Check the configs against the size of a segment's spectrogram. Raises ConfigError with the numbers."""
     errors = []
-    pool_mel, pool_time = model.encoder(experiment.encoder_name).pool_dim
-    for axis, pool, size in (("mel bins", pool_mel, mels), ("frames", pool_time, frames)):
+    encoder = model.encoder(experiment.encoder_name)
+    pools = encoder.pool_dim if isinstance(encoder, CNNConfig) else (1, 1)
+    for axis, pool, size in zip(("mel bins", "frames"), pools, (mels, frames), strict=True):
         if pool**4 > size:
             errors.append(
                 f"{experiment.encoder_name}.pool_dim: four poolings by {pool} need {pool**4} {axis}, "

@@ -4,10 +4,11 @@ import itertools
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from fewshot_audio.config.augmentation import SpecAugParams, WaveAugParams
 from fewshot_audio.config.base import Count, Positive, Section
+from fewshot_audio.config.model import ENCODERS, PRETRAINED
 
 Phase = Literal["train", "validation", "test"]
 Distance = Literal["euclidean", "squared"]
@@ -19,6 +20,12 @@ Way = Annotated[int, Field(ge=2)]
 def _whole(value: Any) -> Any:
     """Read 4.0 as 4: the published table gives M as 4.0000."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _encoder(value: str) -> str:
+    if value in ENCODERS or value.removeprefix(PRETRAINED) not in ("", value):
+        return value
+    raise ValueError(f"expected {', '.join(map(repr, ENCODERS))} or '{PRETRAINED}<folder or id of an audio encoder>'")
 
 
 class CPLConfig(Section):
@@ -61,7 +68,11 @@ class LossConfig(Section):
 class ExperimentConfig(Section):
     """The experiment file."""
 
-    encoder_name: Annotated[Literal["CNN", "Hybrid"], Field(description="Backbone: plain convolutions, or a CRNN.")]
+    encoder_name: Annotated[
+        str,
+        AfterValidator(_encoder),
+        Field(description='"CNN", "Hybrid" (a CRNN), or "hf:<folder or id>": a pretrained Hugging Face audio encoder.'),
+    ]
     dataset_name: Annotated[str, Field(min_length=1, description="Dataset folder under the data root, any case.")]
     use_attention: Annotated[bool, Field(description="Fuse the views of a segment by self-attention.")]
     use_contrastive: Annotated[bool, Field(description="Add a contrastive loss through the projection head.")]

@@ -1,10 +1,13 @@
 """The model file: the inside of each module."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from fewshot_audio.config.base import Count, Section
+
+ENCODERS = ("CNN", "Hybrid")
+PRETRAINED = "hf:"  # before the folder or id of a Hugging Face audio encoder
 
 PoolDim = Annotated[list[Count], Field(min_length=2, max_length=2, description="Pooling of each block: [mel, time].")]
 
@@ -24,6 +27,28 @@ class HybridConfig(CNNConfig):
     seq_layers: Annotated[Count, Field(description="Stacked recurrent layers.")]
     seq_type: Annotated[Literal["RNN", "GRU", "LSTM"], Field(description="Kind of recurrent layer.")]
     bidirectional: Annotated[bool, Field(description="Run over time both ways; the two outputs are summed.")]
+
+
+class PretrainedConfig(Section):
+    """A pretrained Hugging Face audio encoder and a linear layer (``encoder_name: "hf:..."``)."""
+
+    freeze: Annotated[bool, Field(description="Keep the pretrained weights as they are; else they are fine-tuned.")] = (
+        True
+    )
+    out_dim: Annotated[Count, Field(description="Width of the linear layer's output.")] = 64
+    definition: Annotated[
+        dict[str, Any] | None,
+        Field(description="The encoder's own config files; filled in when a run starts, which then needs no other."),
+    ] = None
+
+    @field_validator("definition")
+    @classmethod
+    def _both_files(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        if value is not None and not (
+            set(value) == {"config", "preprocessor"} and all(isinstance(file, dict) for file in value.values())
+        ):
+            raise ValueError("expected the objects 'config' and 'preprocessor'")
+        return value
 
 
 class AttentionConfig(Section):
@@ -61,7 +86,10 @@ class ModelConfig(Section):
     Attention: AttentionConfig
     Projection: ProjectionConfig
     Relation: RelationConfig
+    Pretrained: PretrainedConfig = PretrainedConfig()
 
-    def encoder(self, name: str) -> CNNConfig:
-        """Return the section of the encoder called ``name`` ("CNN" or "Hybrid")."""
+    def encoder(self, name: str) -> CNNConfig | PretrainedConfig:
+        """Return the section of the encoder called ``name`` ("CNN", "Hybrid" or "hf:...")."""
+        if name.startswith(PRETRAINED):
+            return self.Pretrained
         return self.Hybrid if name == "Hybrid" else self.CNN

@@ -1,4 +1,4 @@
-"""Encoders: a spectrogram segment in, an embedding out. A new encoder is one class and one line in ``ENCODERS``."""
+"""Encoders: a segment in, an embedding out. A new encoder of spectrograms is one class and one line in ``ENCODERS``."""
 
 from collections.abc import Callable
 from typing import Literal, cast
@@ -6,10 +6,18 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from fewshot_audio.config.model import CNNConfig, HybridConfig
+from fewshot_audio.config.model import CNNConfig, HybridConfig, PretrainedConfig
 
 DROPOUT = 0.3
 N_BLOCKS = 4
+
+
+class Encoder(nn.Module):
+    """What an encoder declares: its input, and the arithmetic of its heavy part."""
+
+    precision: Literal["fp32", "bf16"] = "fp32"
+    sample_rate: int | None = None
+    """Rate of the waveforms that it reads, Hz; None: it reads normalised log-mel features."""
 
 
 class ConvBlock(nn.Module):
@@ -29,10 +37,8 @@ class ConvBlock(nn.Module):
         return torch.relu(self.pool(self.norm(self.conv(x))))
 
 
-class ConvEncoder(nn.Module):
+class ConvEncoder(Encoder):
     """What both encoders share: four convolution blocks over one spectrogram, computed in ``precision``."""
-
-    precision: Literal["fp32", "bf16"] = "fp32"
 
     def __init__(self, config: CNNConfig, mels: int, frames: int) -> None:
         super().__init__()
@@ -108,6 +114,10 @@ class Hybrid(ConvEncoder):
 ENCODERS: dict[str, Callable[..., ConvEncoder]] = {"CNN": CNN, "Hybrid": Hybrid}
 
 
-def build_encoder(name: Literal["CNN", "Hybrid"], config: CNNConfig, mels: int, frames: int) -> ConvEncoder:
-    """Build the encoder called ``name`` for segments of (mels, frames)."""
+def build_encoder(name: str, config: CNNConfig | PretrainedConfig, mels: int, frames: int) -> Encoder:
+    """Build the encoder called ``name`` for segments of (mels, frames); a pretrained one without its weights."""
+    if isinstance(config, PretrainedConfig):
+        from fewshot_audio.models.pretrained import PretrainedEncoder
+
+        return PretrainedEncoder(name, config)
     return ENCODERS[name](config, mels, frames)
