@@ -47,6 +47,18 @@ def decode(path: Path, sample_rate: int = 16_000, span: Span | None = None) -> S
         Rejected: the file is missing, not permitted, unreadable, damaged, empty, ends before the span does, holds NaN
             or infinite samples, or needs ffmpeg where there is none.
     """
+    return np.concatenate(list(decode_blocks(path, sample_rate, span)))
+
+
+def decode_blocks(path: Path, sample_rate: int = 16_000, span: Span | None = None) -> Iterator[Samples]:
+    """Read as ``decode`` does, but yield the samples block by block, so that hours fit into little memory.
+
+    Shape:
+        yields (samples,), together at least one sample; equal to what ``decode`` returns, cut into blocks.
+
+    Raises:
+        Rejected: as ``decode`` does; for damage in the middle, after what precedes it was yielded.
+    """
     try:
         if path.exists() and not path.is_file():  # opening a named pipe would wait for ever
             raise Rejected(Reason.UNREADABLE, "not a regular file")
@@ -57,17 +69,27 @@ def decode(path: Path, sample_rate: int = 16_000, span: Span | None = None) -> S
     if empty:
         raise Rejected(Reason.EMPTY, "the file has 0 bytes")
     if path.suffix.lower() in FFMPEG_EXTENSIONS:
-        return _decode_with_ffmpeg(path, sample_rate, span)
-    return _decode_with_sndfile(path, sample_rate, span)
+        yield from _decode_with_ffmpeg(path, sample_rate, span)
+    else:
+        yield from _decode_with_sndfile(path, sample_rate, span)
 
 
-def _decode_with_sndfile(path: Path, sample_rate: int, span: Span | None) -> Samples:
+def resample(samples: Samples, source_rate: int, target_rate: int) -> Samples:
+    """Resample mono samples (n,) as files are; raises Rejected for a rate below 100 Hz."""
+    if source_rate < MIN_RATE:
+        raise Rejected(Reason.UNREADABLE, f"sample rate {source_rate} Hz, expected at least {MIN_RATE} Hz")
+    blocks = (samples[start : start + BLOCK_SAMPLES] for start in range(0, len(samples), BLOCK_SAMPLES))
+    return np.concatenate(list(_resampled(blocks, source_rate, target_rate)))
+
+
+def _decode_with_sndfile(path: Path, sample_rate: int, span: Span | None) -> Iterator[Samples]:
     # Names of any bytes are allowed on POSIX, where the library would insist on valid Unicode.
     name = os.fsencode(path) if os.name == "posix" else str(path)
     try:
         sound = soundfile.SoundFile(name)
     except (soundfile.SoundFileError, OSError) as error:
         raise Rejected(Reason.UNREADABLE, _cause(error)) from error
+    found = 0
     with sound:
         if sound.format == "RAW":  # the library takes any bytes for sound where the name ends in .au or .snd
             raise Rejected(Reason.UNREADABLE, "the file has no header of a sound file")
@@ -77,10 +99,11 @@ def _decode_with_sndfile(path: Path, sample_rate: int, span: Span | None) -> Sam
         blocks = _mono_blocks(sound, span)
         if sound.samplerate != sample_rate:
             blocks = _resampled(blocks, sound.samplerate, sample_rate)
-        parts = list(blocks)
-    if not any(map(len, parts)):
+        for block in blocks:
+            found += len(block)
+            yield block
+    if not found:
         raise Rejected(Reason.EMPTY, "the recording has 0 samples")
-    return np.concatenate(parts)
 
 
 def _mono_blocks(sound: soundfile.SoundFile, span: Span | None) -> Iterator[Samples]:
@@ -146,7 +169,7 @@ def _check_data_chunk(sound: soundfile.SoundFile) -> None:
             raise Rejected(Reason.DAMAGED, f"cut off: {there} of {promised} bytes of samples are there")
 
 
-def _decode_with_ffmpeg(path: Path, sample_rate: int, span: Span | None) -> Samples:
+def _decode_with_ffmpeg(path: Path, sample_rate: int, span: Span | None) -> Iterator[Samples]:
     program = shutil.which("ffmpeg")
     if program is None:
         raise Rejected(Reason.NEEDS_FFMPEG, f"{path.suffix.lower()} files are read by ffmpeg, which is not on PATH")
@@ -160,7 +183,7 @@ def _decode_with_ffmpeg(path: Path, sample_rate: int, span: Span | None) -> Samp
             lines = done.stderr.decode(errors="replace").strip().splitlines()
             said = lines[-1] if lines else f"exit code {done.returncode}"
             raise Rejected(Reason.UNREADABLE, f"ffmpeg: {said}")
-        return _decode_with_sndfile(converted, sample_rate, span)
+        yield from _decode_with_sndfile(converted, sample_rate, span)
 
 
 def _cause(error: Exception) -> str:
