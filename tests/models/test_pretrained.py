@@ -15,7 +15,7 @@ from fewshot_audio.config import check_configs
 from fewshot_audio.config.model import PretrainedConfig
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.models.pretrained import LEVEL, PretrainedEncoder, check_segment, read_definition, with_definition
-from tests.models.tiny_pretrained import KINDS, write_pretrained
+from tests.models.tiny_pretrained import KINDS, MORE_KINDS, write_pretrained
 from tests.tiny import tiny_configs
 
 
@@ -23,13 +23,14 @@ from tests.tiny import tiny_configs
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of each kind."""
     root = tmp_path_factory.mktemp("pretrained")
-    for kind in KINDS:
+    for kind in (*KINDS, *MORE_KINDS):
         write_pretrained(root / kind, kind)
     return root
 
 
 def load(folder: Path, **config: Any) -> PretrainedEncoder:
-    encoder = PretrainedEncoder(f"hf:{folder}", PretrainedConfig(**{"out_dim": 5, **config}))
+    definition = read_definition(f"hf:{folder}")
+    encoder = PretrainedEncoder(f"hf:{folder}", PretrainedConfig(**{"out_dim": 5, "definition": definition, **config}))
     encoder.load_pretrained()
     return encoder
 
@@ -56,7 +57,7 @@ def reference(folder: Path, kind: str, x: torch.Tensor, rate: int) -> torch.Tens
         return output.pooler_output if kind == "ast" else output.last_hidden_state.mean(1)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, *MORE_KINDS])
 def test_equals_what_transformers_computes(folders: Path, kind: str) -> None:
     encoder = load(folders / kind).eval()
     assert encoder.sample_rate == (48_000 if kind.startswith("clap") else 16_000)
@@ -182,11 +183,12 @@ def edited(folders: Path, target: Path, file: str, kind: str = "ast", **changes:
         ("config.json", {"model_type": "bert"}, "model_type is 'bert'; the known audio encoders are"),
         ("config.json", {"hidden_size": "many"}, "not usable as an audio encoder"),
         ("config.json", {"hidden_size": 24}, "not usable as an audio encoder"),
+        ("config.json", {"num_hidden_layers": 10**9}, "num_hidden_layers is 1000000000, expected at most 200"),
         ("config.json", {"num_hidden_layers": 3}, r"the weights lack 1\d of this encoder"),
         ("preprocessor_config.json", {"num_mel_bins": "few"}, "not usable as an audio encoder"),
         ("preprocessor_config.json", {"sampling_rate": None}, "not usable as an audio encoder"),
     ],
-    ids=["foreign", "type", "shape", "layers", "bins", "rate"],
+    ids=["foreign", "type", "shape", "endless", "layers", "bins", "rate"],
 )
 def test_contradictory_folders_are_refused(
     folders: Path, tmp_path: Path, file: str, changes: dict[str, Any], message: str
@@ -213,7 +215,7 @@ def test_damaged_weights_are_refused(folders: Path, tmp_path: Path) -> None:
 
 def segment_check(folder: Path, seconds: float, rate: int = 16_000) -> None:
     configs = tiny_configs({"encoder_name": f"hf:{folder}", "input_type": "wav", "Pretrained.out_dim": 8})
-    check_segment(*configs, round(seconds * rate), rate)
+    check_segment(configs[0], with_definition(*configs), round(seconds * rate), rate)
 
 
 @pytest.mark.parametrize(("kind", "most"), [("ast", 1.055), ("clap", 2.0), ("whisper", 2.0)])
@@ -275,3 +277,21 @@ def test_without_transformers_the_extra_is_named(folders: Path, monkeypatch: pyt
     monkeypatch.setitem(__import__("sys").modules, "transformers", None)
     with pytest.raises(ConfigError, match=r"pip install 'fewshot-audio\[hf\]'"):
         load(folders / "hubert")
+
+
+@pytest.mark.parametrize("kind", [*KINDS, *MORE_KINDS])
+def test_can_be_built_without_memory_and_given_its_weights(folders: Path, kind: str) -> None:
+    """As a recogniser's bundle is read: nothing that inference needs is outside the state dict or the config."""
+    encoder = load(folders / kind).eval()
+    config = PretrainedConfig(out_dim=5, definition=read_definition(f"hf:{folders / kind}"))
+    with torch.device("meta"):
+        built = PretrainedEncoder("hf:gone", config).eval()
+    built.load_state_dict(encoder.state_dict(), assign=True)
+    x = waveforms(encoder.sample_rate or 0)
+    with torch.no_grad():
+        assert torch.equal(built(x), encoder(x))
+
+
+def test_without_its_definition_nothing_is_looked_up(folders: Path) -> None:
+    with pytest.raises(ConfigError, match=r"Pretrained\.definition is not known"):
+        PretrainedEncoder(f"hf:{folders / 'ast'}", PretrainedConfig())

@@ -42,6 +42,7 @@ _CLAP_TEXT = {
 }
 
 KINDS = ("ast", "wav2vec2", "hubert", "wavlm", "clap", "clap-unfused", "whisper")
+MORE_KINDS = ("unispeech-sat", "data2vec-audio", "sew")
 
 
 def write_pretrained(folder: Path, kind: str, seed: int = 0) -> Path:
@@ -102,7 +103,8 @@ def _build(kind: str, seed: int) -> tuple[Any, Any]:
             )
             extractor = transformers.WhisperFeatureExtractor(feature_size=16, chunk_length=2)
             return transformers.WhisperForConditionalGeneration(config), extractor
-        names = {"wav2vec2": "Wav2Vec2", "hubert": "Hubert", "wavlm": "WavLM"}
+        names = {"wav2vec2": "Wav2Vec2", "hubert": "Hubert", "wavlm": "WavLM", "sew": "SEW"}
+        names |= {"unispeech-sat": "UniSpeechSat", "data2vec-audio": "Data2VecAudio"}
         config = getattr(transformers, f"{names[kind]}Config")(**_WAVE)
         model = getattr(transformers, f"{names[kind]}Model")(config)
         return model, transformers.Wav2Vec2FeatureExtractor(do_normalize=kind != "wavlm")

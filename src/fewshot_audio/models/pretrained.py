@@ -33,6 +33,7 @@ FILES = (
 )
 # Keys of config.json that have no say in the arithmetic, or would have one in what code runs.
 IGNORED = {"auto_map", "attn_implementation", "quantization_config", "id2label", "label2id", "dtype", "torch_dtype"}
+MOST_LAYERS = 200  # of any kind; a config that asks for more is no encoder's
 UNUSED = {"masked_spec_embed"}  # a weight of masking in pretraining, which is switched off here
 
 
@@ -59,7 +60,6 @@ ARCHITECTURES = {
     "wavlm": Architecture("WavLMModel", Waveform),
     "unispeech-sat": Architecture("UniSpeechSatModel", Waveform),
     "data2vec-audio": Architecture("Data2VecAudioModel", Waveform),
-    "wav2vec2-conformer": Architecture("Wav2Vec2ConformerModel", Waveform),
     "sew": Architecture("SEWModel", Waveform),
 }
 
@@ -74,11 +74,13 @@ class PretrainedEncoder(Encoder):
     """
 
     def __init__(self, name: str, config: PretrainedConfig) -> None:
-        """Raises ConfigError where the encoder's config files are missing, foreign or contradictory."""
+        """Raises ConfigError where ``config.definition`` is missing (``with_definition``), foreign or contradictory."""
         super().__init__()
         self.name = name
         self.frozen = config.freeze
-        definition = config.definition or read_definition(name)
+        definition = config.definition
+        if definition is None:
+            raise ConfigError(f"Pretrained.definition is not known of {name!r}: see with_definition")
         with _explained(name):
             self.architecture = ARCHITECTURES[definition["config"]["model_type"]]
             self.front_end = self.architecture.front_end(definition["preprocessor"])
@@ -131,7 +133,7 @@ class PretrainedEncoder(Encoder):
     def _pool(self, samples: int, features: Tensor) -> Tensor:
         """Shape: the front end's -> (n, width)."""
         if self.architecture is _CLAP:  # no segment is longer than its window: nothing to fuse
-            output = self.backbone(features, is_longer=torch.zeros(len(features), 1, dtype=torch.bool))
+            output = self.backbone(features, is_longer=torch.zeros(features.shape[0], 1, dtype=torch.bool))
         else:
             output = self.backbone(features)
         if self.architecture in (_AST, _CLAP):
@@ -226,8 +228,19 @@ def find_folder(name: str) -> Path:
 
 def _settings(architecture: Architecture, config: dict[str, Any]) -> Any:
     """The config object; masking of inputs, which would draw from a global generator, is off: views are made before."""
+    _check_depth(config)
     reader = _find(architecture.checkpoint or architecture.encoder)
     return reader.config_class.from_dict({**config, "apply_spec_augment": False})
+
+
+def _check_depth(config: dict[str, Any]) -> None:
+    for key, value in config.items():
+        if isinstance(value, dict):
+            _check_depth(value)
+        elif key == "depths" or "layers" in key:
+            counts = value if isinstance(value, list) else [value]
+            if any(isinstance(count, int) and count > MOST_LAYERS for count in counts):
+                raise ValueError(f"{key} is {value}, expected at most {MOST_LAYERS}")
 
 
 def _find(name: str) -> Any:
