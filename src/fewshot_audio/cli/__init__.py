@@ -1,6 +1,6 @@
 """The command line: ``fewshot-audio``. Commands import the heavy rooms only when they run."""
 
-from fewshot_audio.cli import augment, configs, demo, download, evaluate, info, prepare, train
+from fewshot_audio.cli import augment, configs, demo, download, evaluate, export, info, prepare, train
 from fewshot_audio.cli.app import app, main
 
-__all__ = ["app", "augment", "configs", "demo", "download", "evaluate", "info", "main", "prepare", "train"]
+__all__ = ["app", "augment", "configs", "demo", "download", "evaluate", "export", "info", "main", "prepare", "train"]
