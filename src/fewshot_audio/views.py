@@ -68,7 +68,7 @@ class WaveViews:
         self.params = params
         self.preprocessing = preprocessing
         self.stats = stats
-        self.log_mel = preprocessing.log_mel()
+        self.log_mel = preprocessing.log_mel(torch.float64)
 
     def input_shape(self, segment: tuple[int, ...]) -> tuple[int, int]:
         """Mel bins and frames of the log-mel spectrogram."""
@@ -95,8 +95,10 @@ class WaveViews:
         """Normalised log-mel features, or the waveforms at the rate of an encoder that reads those."""
         if network.encoder.sample_rate is not None:
             return resample(waveforms, self.preprocessing.sample_rate, network.encoder.sample_rate)
-        features: Tensor = self.log_mel.to(waveforms.device)(waveforms)
-        return network.normalize(features)
+        # Judged by as exact features as preparation makes: float32 errs by decibels where a recording is silent.
+        samples = waveforms if network.training else waveforms.double()
+        features: Tensor = self.log_mel.to(waveforms.device)(samples)
+        return network.normalize(features.to(waveforms.dtype))
 
 
 def make_views(experiment: ExperimentConfig, preprocessing: Preprocessing | None, stats: WaveStats | None) -> ViewMaker:

@@ -75,7 +75,7 @@ def assert_parity(made: Recognizer, path: Path, clips: dict[str, Sound]) -> None
     assert expected.std(axis=0).max() > 1e-3
     for name, found, wanted in zip(clips, probabilities, expected, strict=True):
         np.testing.assert_allclose(found, wanted, atol=1e-3, err_msg=name)
-    np.testing.assert_allclose(unknown, [answer.unknown_score for answer in answers], rtol=5e-3)
+    np.testing.assert_allclose(unknown, [answer.unknown_score for answer in answers], rtol=1e-3)
 
 
 @pytest.fixture(scope="module")
