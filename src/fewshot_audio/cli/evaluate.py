@@ -7,6 +7,7 @@ import typer
 
 from fewshot_audio.cli.app import app, percent, progress_bar, say
 from fewshot_audio.cli.train import default_data_root
+from fewshot_audio.errors import ConfigError
 
 
 @app.command()
@@ -20,9 +21,19 @@ def evaluate(
     dataset: Annotated[str | None, typer.Option(help="Another dataset's test classes.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
     untrained: Annotated[bool, typer.Option("--untrained", help="The weights that the run started from.")] = False,
+    open_set: Annotated[
+        bool, typer.Option("--open-set", help="Test it as a recogniser: calibration, and sounds that are unknown.")
+    ] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the numbers there too.")] = None,
 ) -> None:
     """Test a run's network on test tasks."""
+    if open_set:
+        from fewshot_audio.cli.open_set import evaluate_open_set
+
+        if untrained or n_query is not None:
+            raise ConfigError("--open-set judges every clip with the trained network: no --untrained, no --n-query")
+        evaluate_open_set(run_dir, data_root, n_way, n_shot, tasks, dataset, device, json_file)
+        return
     from fewshot_audio.config import ExperimentConfig, validate
     from fewshot_audio.experiment import evaluate_run
     from fewshot_audio.files import write_json

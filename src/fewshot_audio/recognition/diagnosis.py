@@ -1,21 +1,21 @@
 """What the enrolled clips say about themselves: can the classes be told apart, and which clips are suspect."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
-import numpy as np
 import torch
+from torch import Tensor
 
-from fewshot_audio.recognition.enrolled import EnrolledClass
-from fewshot_audio.recognition.scoring import judge, reach
+from fewshot_audio.recognition.calibration import Calibration
+from fewshot_audio.recognition.enrolled import Classification, Enrolled, EnrolledClass
+from fewshot_audio.recognition.scoring import unknown_scores
 
-if TYPE_CHECKING:
-    from fewshot_audio.recognition.recognizer import Recognizer
+Judge: TypeAlias = Callable[[Enrolled, Tensor, int], Classification]
 
 MOSTLY = 0.5  # share of silence from which a clip is "mostly silent"
 COLLISION = 0.2  # share of the clips of two classes that are taken for the other one
-OUTLIER = 1.5  # times the distance within which the other clips of the class lie
+OUTLIER = 2.0  # reaches from the others of its class, where no calibration says how far clips may lie
 
 
 @dataclass(frozen=True)
@@ -76,39 +76,23 @@ class Diagnosis:
         return tuple(clip for clip in self.clips if clip.duplicate_of is not None)
 
 
-def diagnose(recognizer: "Recognizer", classes: Mapping[str, EnrolledClass]) -> Diagnosis:
+def diagnose(enrolled: Enrolled, calibration: Calibration | None, judge: Judge) -> Diagnosis:
     """Judge every enrolled clip by the classes as they are without it."""
-    names = list(classes)
-    prototypes = torch.stack([known.prototype for known in classes.values()])
-    reaches = recognizer.reaches
-    prior = recognizer.calibration.scatter if recognizer.calibration else None
-    seen: dict[bytes, str] = {}
+    prior, threshold = (calibration.scatter, calibration.threshold) if calibration else (None, OUTLIER)
+    first_seen: dict[bytes, str] = {}
     found = []
-    for number, (name, known) in enumerate(classes.items()):
-        answers: list[tuple[str | None, float | None]] = []
+    for number, (name, known) in enumerate(enrolled.classes.items()):
         for index, clip in enumerate(known.clips):
-            if len(known.clips) == 1:
-                answers.append((None, None))
-                continue
-            others = torch.cat([known.embeddings[:index], known.embeddings[index + 1 :]])
-            left, left_reaches = prototypes.clone(), reaches.copy()
-            left[number] = others.mean(0)
-            own = reach(others, prior)
-            left_reaches[number] = own if np.isfinite(own) else reaches[number]
-            verdict = judge(
-                recognizer.network,
-                left,
-                left_reaches,
-                recognizer.temperature,
-                recognizer.embedder.experiment.tie_strategy,
-                clip.rows,
-            )
-            distance = float((known.embeddings[index].double() - left[number].double()).norm()) / left_reaches[number]
-            answers.append((names[verdict.best], distance))
-        limit = OUTLIER * max(recognizer.unknown_threshold or 1.0, 1.0)
-        for index, clip in enumerate(known.clips):
-            answer, distance = answers[index]
-            key = clip.rows.numpy().tobytes()
+            answer = distance = None
+            if len(known.clips) > 1:
+                others = torch.cat([known.embeddings[:index], known.embeddings[index + 1 :]])
+                without = {**enrolled.classes, name: EnrolledClass.of(known.clips[:index] + known.clips[index + 1 :])}
+                left = Enrolled.of(without, prior)
+                answer = judge(left, clip.rows, clip.segments).best
+                own = unknown_scores(
+                    known.embeddings[index, None], others.mean(0, keepdim=True), left.reaches[[number]]
+                )
+                distance = float(own[0])
             found.append(
                 ClipDiagnosis(
                     class_name=name,
@@ -117,12 +101,12 @@ def diagnose(recognizer: "Recognizer", classes: Mapping[str, EnrolledClass]) -> 
                     answer=answer,
                     distance=distance,
                     silence=clip.silence,
-                    outlier=distance is not None and distance > limit,
-                    duplicate_of=seen.get(key),
+                    outlier=distance is not None and distance > threshold,
+                    duplicate_of=first_seen.get(clip.rows.numpy().tobytes()),
                 )
             )
-            seen.setdefault(key, f"{name}/{clip.name}")
-    return _summary(names, found)
+            first_seen.setdefault(clip.rows.numpy().tobytes(), f"{name}/{clip.name}")
+    return _summary(list(enrolled.classes), found)
 
 
 def _summary(names: list[str], clips: list[ClipDiagnosis]) -> Diagnosis:

@@ -1,12 +1,14 @@
 """Enrolled classes and clips, and the answers that a recogniser gives."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
+import torch
 from torch import Tensor
 
 from fewshot_audio.errors import DataError
-from fewshot_audio.recognition.scoring import clip_means
+from fewshot_audio.recognition.scoring import Floats, clip_means, reaches
 
 UNKNOWN = "unknown"
 """The answer for a sound that is none of the enrolled classes; no class can be called so."""
@@ -69,6 +71,23 @@ class EnrolledClass:
         """Compute embeddings and prototype."""
         embeddings = clip_means([clip.rows for clip in clips])
         return cls(clips, embeddings, embeddings.mean(0))
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    """All enrolled classes at one moment, one or more, and what judging takes: prototypes (way, width), reaches."""
+
+    classes: Mapping[str, EnrolledClass]
+    prototypes: Tensor
+    reaches: Floats
+
+    @classmethod
+    def of(cls, classes: Mapping[str, EnrolledClass], prior: float | None) -> Self:
+        """Collect what judging takes; ``prior`` is the calibrated scatter. Raises DataError without any class."""
+        if not classes:
+            raise DataError("no class is enrolled: enroll one or more first")
+        known = classes.values()
+        return cls(classes, torch.stack([c.prototype for c in known]), reaches([c.embeddings for c in known], prior))
 
 
 def check_name(name: str) -> None:

@@ -1,19 +1,21 @@
 """A trained run as the start of a recogniser."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
-
-import torch
 
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.wave_stats import read_wave_stats
-from fewshot_audio.config import ModelConfig
+from fewshot_audio.config import ModelConfig, Phase
 from fewshot_audio.data.layout import DatasetFolder, find_dataset
+from fewshot_audio.data.splits import read_splits
+from fewshot_audio.data.store import SegmentStore
 from fewshot_audio.errors import DataError
 from fewshot_audio.progress import Progress
-from fewshot_audio.randomness import Purpose, torch_generator
-from fewshot_audio.recognition.calibration import Calibration
+from fewshot_audio.randomness import Purpose, numpy_generator, torch_generator
+from fewshot_audio.recognition.calibration import LEAST_CLASSES, Calibration, calibrate
 from fewshot_audio.recognition.embedder import Embedder, Views
+from fewshot_audio.recognition.open_set import Pool
 from fewshot_audio.runs import Run
 from fewshot_audio.runtime import resolve_device
 from fewshot_audio.views import make_views
@@ -35,12 +37,68 @@ def open_run(
             f"{(preprocessing.n_mels, preprocessing.frames)}): train on a folder that `prepare` made"
         )
     views = _freeze_views(run, preprocessing, dataset)
-    embedder = Embedder(run.trained_network(), run.experiment, preprocessing, views, _device(device))
-    return embedder, run.model, None
+    embedder = Embedder(run.trained_network(), run.experiment, preprocessing, views, resolve_device(device, 0))
+    if dataset is None:
+        logger.warning(
+            "%s: its dataset is not at hand (give data_root): probabilities stay uncalibrated, and no sound will be "
+            "called unknown",
+            folder,
+        )
+        return embedder, run.model, None
+    return embedder, run.model, _calibrate(run, embedder, dataset, false_alarm, progress)
 
 
-def _device(name: str) -> torch.device:
-    return resolve_device(name, 0)
+def open_pool(
+    embedder: Embedder,
+    dataset: DatasetFolder,
+    phase: Phase,
+    progress: Progress,
+    classes: Sequence[str] = (),
+) -> Pool:
+    """Embed the clips of a split of a dataset folder (or of ``classes``), which has the run's preprocessing.
+
+    Raises DataError for a folder that was prepared otherwise.
+    """
+    experiment = embedder.experiment
+    if dataset.preprocessing.is_file():
+        found = Preprocessing.from_json(dataset.preprocessing.read_text(encoding="utf-8"), str(dataset.preprocessing))
+        if found != embedder.preprocessing:
+            raise DataError(
+                f"{dataset.preprocessing} differs from what the run was trained with: {found} instead of "
+                f"{embedder.preprocessing}"
+            )
+    store = SegmentStore.open(dataset, "waveforms" if experiment.input_type == "wav" else "features", progress)
+    if store.shape != embedder.segment_shape:
+        raise DataError(
+            f"{dataset.path} has segments of {store.shape}, but the run was trained on {embedder.segment_shape}"
+        )
+    names = classes or read_splits(dataset.splits)[phase]
+    absent = [name for name in names if name not in store.index.by_class]
+    if absent:
+        raise DataError(f"{dataset.path} lacks clips of {len(absent)} classes: {', '.join(absent[:5])}")
+    if experiment.disjoint_groups:
+        store.read_groups(dataset.clips)
+    random = numpy_generator(experiment.test_seed, phase, 0, 0, Purpose.DRAW)
+    return Pool.embed(embedder, store, names, random, progress)
+
+
+def _calibrate(
+    run: Run, embedder: Embedder, dataset: DatasetFolder, false_alarm: float, progress: Progress
+) -> Calibration | None:
+    classes = len(read_splits(dataset.splits)["validation"])
+    if classes < LEAST_CLASSES:
+        logger.warning("%s: %d validation classes are too few to calibrate (3 needed)", dataset.path, classes)
+        return None
+    pool = open_pool(embedder, dataset, "validation", progress)
+    return calibrate(
+        pool,
+        embedder,
+        way=min(classes, max(LEAST_CLASSES, run.experiment.n_way_validation)),
+        shot=run.experiment.n_shot_validation,
+        false_alarm=false_alarm,
+        random=numpy_generator(run.experiment.test_seed, "validation", 0, 0, Purpose.EPISODE),
+        progress=progress,
+    )
 
 
 def _dataset(run: Run, data_root: Path | None) -> DatasetFolder | None:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -22,12 +21,13 @@ from fewshot_audio.recognition.enrolled import (
     UNKNOWN,
     Classification,
     ClipInfo,
+    Enrolled,
     EnrolledClass,
     EnrolledClip,
     Enrollment,
     check_name,
 )
-from fewshot_audio.recognition.scoring import Floats, clip_means, judge, reach
+from fewshot_audio.recognition.scoring import Floats, clip_means, probabilities, row_scores, unknown_scores, votes
 
 GROUP = 64  # segments whose features are in memory at once, unless one clip has more
 
@@ -111,12 +111,12 @@ class Recognizer:
     @property
     def prototypes(self) -> Tensor:
         """Prototypes (n_classes, width), float32 on the CPU, in the order of ``classes``."""
-        return torch.stack([known.prototype for known in self._enrolled().values()])
+        return self.snapshot().prototypes
 
     @property
     def reaches(self) -> Floats:
         """How far from each prototype a new clip of its class is expected (n_classes,); see ``scoring.reach``."""
-        return self._reaches(self._enrolled())
+        return self.snapshot().reaches
 
     def enroll(self, name: str, clips: Clips, *, replace: bool = False) -> Enrollment:
         """Add clips to a class, which is new, or gains them, or with ``replace`` has only them from now on."""
@@ -171,8 +171,8 @@ class Recognizer:
 
     def classify(self, clips: Clips) -> list[Classification]:
         """Answer for each clip, with everything that the answer rests on."""
-        known = self._enrolled()
-        return [self._judge(known, rows, len(clip.segments)) for clip, rows in self._embedded(clips)]
+        known = self.snapshot()
+        return [self.judge(known, rows, len(clip.segments)) for clip, rows in self._embedded(clips)]
 
     def predict(self, clips: Clips) -> list[str]:
         """Answer for each clip: the name of an enrolled class, or "unknown"."""
@@ -184,7 +184,7 @@ class Recognizer:
 
     def diagnose(self) -> Diagnosis:
         """Judge each enrolled clip by the others: leave-one-out accuracy, outliers, collisions, silence, duplicates."""
-        return diagnose(self, self._enrolled())
+        return diagnose(self.snapshot(), self.calibration, self.judge)
 
     def save(self, folder: str | Path) -> None:
         """Write a bundle: all that recognising and enrolling further needs. An older bundle is replaced as a whole.
@@ -205,25 +205,16 @@ class Recognizer:
         recognizer._classes = classes
         return recognizer
 
-    def classify_rows(self, rows: Tensor, segments: int) -> Classification:
-        """Answer for a clip that ``embedder`` embedded, rows (segments x rows, width)."""
-        return self._judge(self._enrolled(), rows, segments)
-
-    def _judge(self, known: dict[str, EnrolledClass], rows: Tensor, segments: int) -> Classification:
-        names = list(known)
-        prototypes = torch.stack([enrolled.prototype for enrolled in known.values()])
-        tie_strategy = self.embedder.experiment.tie_strategy
-        found = judge(self.network, prototypes, self._reaches(known), self.temperature, tie_strategy, rows)
-        best = names[found.best]
-        unknown = self.calibration is not None and found.unknown_score > self.calibration.threshold
-        probabilities = dict(zip(names, found.probabilities.tolist(), strict=True))
-        return Classification(UNKNOWN if unknown else best, best, probabilities, found.unknown_score, segments)
-
-    def _reaches(self, known: dict[str, EnrolledClass]) -> Floats:
-        prior = self.calibration.scatter if self.calibration else None
-        reaches = np.array([reach(enrolled.embeddings, prior) for enrolled in known.values()])
-        # Without calibration a class of one clip borrows from the others.
-        return np.where(np.isnan(reaches), 1.0 if np.isnan(reaches).all() else np.nanmean(reaches), reaches)
+    def judge(self, enrolled: Enrolled, rows: Tensor, segments: int) -> Classification:
+        """Answer for a clip whose segments are embedded as rows (segments x rows, width)."""
+        counts = np.array([len(rows)])
+        scores = row_scores(self.network, enrolled.prototypes, rows)
+        best = list(enrolled.classes)[votes(scores, counts, self.embedder.experiment.tie_strategy)[0]]
+        chances = probabilities(scores, counts, self.temperature)[0].tolist()
+        distance = float(unknown_scores(rows.mean(0, keepdim=True), enrolled.prototypes, enrolled.reaches)[0])
+        unknown = self.calibration is not None and distance > self.calibration.threshold
+        label = UNKNOWN if unknown else best
+        return Classification(label, best, dict(zip(enrolled.classes, chances, strict=True)), distance, segments)
 
     def _embedded(self, clips: Clips) -> Iterator[tuple[LoadedClip, Tensor]]:
         """Load and embed clips, a group at a time."""
@@ -245,10 +236,9 @@ class Recognizer:
             raise DataError(f"class {name!r} is not enrolled (enrolled: {found})")
         return self._classes[name]
 
-    def _enrolled(self) -> dict[str, EnrolledClass]:
-        if not self._classes:
-            raise DataError("no class is enrolled: enroll one or more first")
-        return self._classes
+    def snapshot(self) -> Enrolled:
+        """The enrolled classes as they are now, for ``judge``. Raises DataError where there is none."""
+        return Enrolled.of(self._classes, self.calibration.scatter if self.calibration else None)
 
 
 def _free_name(name: str, taken: set[str]) -> str:

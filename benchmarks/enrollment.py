@@ -1,0 +1,70 @@
+"""Enrolling classes that a network has never seen: accuracy, calibration and unknown sounds over draws of the clips.
+
+For each run: all test classes of its own dataset enrolled with a few clips each and the other clips classified; half
+of them enrolled and half unknown; and with ``--dataset`` the same for all classes of other prepared folders.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from benchmarks.common import report
+from fewshot_audio.data.layout import find_dataset
+from fewshot_audio.data.splits import read_splits
+from fewshot_audio.data.store import list_clips
+from fewshot_audio.recognition.evaluation import evaluate_recognition
+from fewshot_audio.runs import Run
+
+OPEN_SET_TASKS = 200
+
+
+def measure(run: Path, data_root: Path, dataset: str | None, shot: int, draws: int) -> dict[str, Any]:
+    """All classes enrolled, over ``draws``; and half of them enrolled, half unknown."""
+    folder = find_dataset(data_root, dataset or Run.read(run).experiment.dataset_name)
+    everything = dataset is not None  # classes of another dataset are all new to the network
+    names = {clip.class_name for clip in list_clips(folder.features)} if everything else read_splits(folder.splits).test
+    common: dict[str, Any] = {"dataset": dataset, "classes": "all" if everything else "test", "shot": shot}
+    closed = evaluate_recognition(run, data_root, enrolled=len(names), unknown=0, tasks=draws, **common)
+    half = len(names) // 2
+    opened = evaluate_recognition(run, data_root, enrolled=half, unknown=half, tasks=OPEN_SET_TASKS, **common)
+    return {"run": str(run), "closed": closed, "open": opened}
+
+
+def main() -> None:
+    """Measure and print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", nargs="+", type=Path, help="folders of trained runs")
+    parser.add_argument("--data-root", type=Path, required=True)
+    parser.add_argument("--dataset", action="append", default=[], help="another prepared folder; may be repeated")
+    parser.add_argument("--shots", type=int, default=5)
+    parser.add_argument("--draws", type=int, default=20)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    found = [
+        measure(run, arguments.data_root, dataset, arguments.shots, arguments.draws)
+        for run in arguments.runs
+        for dataset in (None, *arguments.dataset)
+    ]
+    rows = []
+    for result in found:
+        closed, opened = result["closed"], result["open"]
+        rows.append(
+            [
+                result["run"],
+                f"{closed['dataset']}, {closed['enrolled_classes']} classes",
+                f"{100 * closed['accuracy']:.1f} ± {100 * closed['std']:.1f} %",
+                f"{100 * closed['ece_before']:.1f} % / {100 * closed['ece_after']:.1f} %",
+                f"{opened['enrolled_classes']} + {opened['unknown_classes']}",
+                f"{opened['auroc']:.3f}",
+                f"{100 * opened['false_alarm']:.1f} % (stated {100 * opened['false_alarm_stated']:g} %)",
+                f"{100 * opened['unknown_found']:.1f} %",
+            ]
+        )
+    columns = ["run", "enrolled", "accuracy, std over draws", "ECE before / after", "known + unknown"]
+    columns += ["AUROC", "false alarms", "unknown found"]
+    title = f"Enrolment with {arguments.shots} clips a class, {arguments.draws} draws"
+    report(title, columns, rows, found, arguments.json)
+
+
+if __name__ == "__main__":
+    main()

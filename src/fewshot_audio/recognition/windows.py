@@ -1,0 +1,81 @@
+"""Long recordings: windows that slide over a stream of samples, each answered as a clip of its own."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fewshot_audio.audio.decode import Samples, decode_blocks
+from fewshot_audio.audio.rejection import Reason, Rejected
+from fewshot_audio.errors import ConfigError
+from fewshot_audio.recognition.enrolled import Classification
+from fewshot_audio.recognition.recognizer import Recognizer
+
+GROUP = 64  # windows whose features are in memory at once
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of a recording, in samples, and its answer; None where it is silent."""
+
+    start: int
+    end: int
+    answer: Classification | None
+
+
+def slide(blocks: Iterable[Samples], length: int, hop: int) -> Iterator[tuple[int, Samples]]:
+    """Cut a stream into windows of ``length`` samples every ``hop`` <= length; yields each with its first sample.
+
+    The last one holds what is left, and may be shorter; it is there only where the one before it does not reach the
+    end.
+    """
+    start, rest, whole = 0, np.empty(0, np.float32), False
+    for block in blocks:
+        rest = np.concatenate([rest, block])
+        position = 0
+        while len(rest) - position >= length:
+            yield start, rest[position : position + length]
+            start, position, whole = start + hop, position + hop, True
+        rest = rest[position:]
+    if len(rest) > (length - hop if whole else 0):
+        yield start, rest
+
+
+def scan_recording(recognizer: Recognizer, path: Path, hop_seconds: float) -> Iterator[Window]:
+    """Answer for the windows of a recording, in memory that does not grow with it.
+
+    Windows are a segment long and cut from the recording as it is at the recogniser's rate: each answer is, bit for
+    bit, that for a file with these samples. What is left at the end is a window of its own, unless it is shorter than
+    one FFT window.
+
+    Raises ConfigError for a hop that is not above 0 and at most a segment, Rejected where the recording is unusable
+    (for damage in the middle, after the windows before it).
+    """
+    preprocessing, enrolled = recognizer.preprocessing, recognizer.snapshot()
+    length, hop = preprocessing.segment_samples, round(hop_seconds * preprocessing.sample_rate)
+    if not 0 < hop <= length:
+        raise ConfigError(f"hop of {hop_seconds:g} s: expected above 0 and at most {preprocessing.segment_seconds:g} s")
+    group: list[tuple[int, int, Samples | None]] = []
+    embedder = recognizer.embedder
+
+    def answers() -> Iterator[Window]:
+        rows = embedder.clip_rows([features for _, _, features in group if features is not None])
+        for start, end, features in group:
+            answer = None if features is None else recognizer.judge(enrolled, next(rows), len(features))
+            yield Window(start, end, answer)
+        group.clear()
+
+    for start, samples in slide(decode_blocks(path, preprocessing.sample_rate), length, hop):
+        try:
+            features = embedder.features(preprocessing.segments(preprocessing.normalise(samples)))
+        except Rejected as error:
+            if error.reason == Reason.TOO_SHORT and start:
+                continue
+            if error.reason != Reason.SILENT:
+                raise
+            features = None
+        group.append((start, start + len(samples), features))
+        if len(group) == GROUP:
+            yield from answers()
+    yield from answers()

@@ -1,0 +1,63 @@
+"""Recognisers of tiny networks, and sounds to enroll."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fewshot_audio import Recognizer
+from tests.recognition import sounds
+
+
+@pytest.fixture(scope="session")
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data root with the dataset folder ``Tiny`` of ``sounds``. Shared: not to be changed."""
+    root = tmp_path_factory.mktemp("recognition-data")
+    sounds.write_dataset(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def run_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The run's folder of a model in ``sounds.MODELS``, made once."""
+    root, made = tmp_path_factory.mktemp("runs"), {}
+
+    def make(name: str) -> Path:
+        if name not in made:
+            scenario, changes = sounds.MODELS[name]
+            made[name] = sounds.write_run(root / name, changes, scenario)
+        return made[name]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of class folders: three classes of 4, 2 and 1 clips."""
+    root = tmp_path_factory.mktemp("recordings")
+    for number, takes in ((0, 4), (4, 2), (8, 1)):
+        for take in range(takes):
+            sounds.write_wav(root / f"class {number}" / f"{take}.wav", sounds.sound(number, 100 + take, 1 + take % 2))
+    return root
+
+
+@pytest.fixture(scope="session")
+def bundle(
+    tmp_path_factory: pytest.TempPathFactory, run_of: Callable[[str], Path], data_root: Path, recordings: Path
+) -> Path:
+    """A calibrated recogniser of the plain model that knows the three classes. Shared: not to be changed."""
+    folder = tmp_path_factory.mktemp("bundles") / "bundle"
+    enrolled(Recognizer.from_run(run_of("plain"), data_root=data_root), recordings).save(folder)
+    return folder
+
+
+@pytest.fixture
+def recognizer(bundle: Path) -> Recognizer:
+    """The recogniser of ``bundle``, to be changed."""
+    return Recognizer.load(bundle)
+
+
+def enrolled(recognizer: Recognizer, recordings: Path) -> Recognizer:
+    for folder in sorted(recordings.iterdir()):
+        recognizer.enroll(folder.name, sorted(folder.iterdir()))
+    return recognizer
