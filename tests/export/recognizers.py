@@ -20,7 +20,18 @@ Sound = NDArray[np.float32]
 
 PREPROCESSING = Preprocessing.of(segment_seconds=0.5, n_fft=512, hop_length=256, n_mels=32)
 SAMPLES = PREPROCESSING.segment_samples
-CALIBRATION = Calibration(temperature=0.4, scatter=0.5, threshold=1.2, false_alarm=0.05)
+CALIBRATION = Calibration(
+    temperature=0.4,
+    scatter=0.5,
+    threshold=1.2,
+    false_alarm=0.05,
+    ece_before=0.1,
+    ece_after=0.05,
+    auroc=0.8,
+    unknown_found=0.5,
+    enrolled_classes=3,
+    shot=5,
+)
 CLASSES = ("chirp", "Käuzchen", "rain, heavy")
 
 
