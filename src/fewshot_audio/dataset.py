@@ -9,7 +9,7 @@ from typing import Literal
 
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.wave_stats import read_wave_stats
-from fewshot_audio.config import PHASES, ExperimentConfig, Phase, check_classes
+from fewshot_audio.config import PHASES, ExperimentConfig, ModelConfig, Phase, check_classes, check_input
 from fewshot_audio.data.layout import DatasetFolder, find_dataset
 from fewshot_audio.data.norm import read_norm
 from fewshot_audio.data.splits import Splits, read_splits
@@ -17,6 +17,7 @@ from fewshot_audio.data.store import SegmentStore
 from fewshot_audio.errors import DataError
 from fewshot_audio.groups import check_groups
 from fewshot_audio.loading import TrainingData
+from fewshot_audio.models.pretrained import check_segment
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.views import make_views
 
@@ -46,6 +47,12 @@ class Dataset:
     def input_shape(self) -> tuple[int, int]:
         """Mel bins and frames that the network sees."""
         return self.data.views.input_shape(self.data.store.shape)
+
+    def check_input(self, experiment: ExperimentConfig, model: ModelConfig) -> None:
+        """Check that the network takes segments of this length. Raises ConfigError with the numbers."""
+        check_input(experiment, model, *self.input_shape)
+        rate = (self.preprocessing or Preprocessing()).sample_rate
+        check_segment(experiment, model, self.data.store.shape[-1], rate)
 
 
 def open_dataset(

@@ -82,7 +82,7 @@ class Embedder:
         if self._draw is not None:
             views = self._maker.views(self.network, raw, self._draw)
         encoded = self.network.encode(views.flatten(0, 1)).view(len(raw), views.shape[1], -1)
-        return self.network.fuse(encoded)
+        return self.network.transform(self.network.fuse(encoded))
 
 
 def repeat_views(views: Views, segments: int) -> Views:
