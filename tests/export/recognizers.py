@@ -79,8 +79,10 @@ def recognizer(
 
 
 def _warm_up(network: FewShotNetwork) -> None:
-    """Give batch norms statistics that are not the initial ones."""
+    """Give batch norms statistics that are not the initial ones, and embeddings another centre."""
     generator = torch.Generator().manual_seed(1)
+    if network.centre is not None:
+        network.centre.copy_(0.1 * torch.randn(network.centre.shape, generator=generator))
     for name, buffer in network.encoder.named_buffers():
         if name.endswith("running_mean"):
             buffer.copy_(0.1 * torch.randn(buffer.shape, generator=generator))
