@@ -8,6 +8,7 @@ import torch
 from torch.testing import assert_close
 
 from fewshot_audio.audio.resample import resample
+from fewshot_audio.errors import ConfigError
 
 RATES = [(16_000, 48_000), (16_000, 44_100), (48_000, 16_000), (44_100, 16_000), (3, 2)]
 
@@ -41,3 +42,8 @@ def test_what_is_above_the_new_nyquist_frequency_is_gone() -> None:
 def test_equal_rates_change_nothing() -> None:
     noise = torch.randn(4, 50)
     assert resample(noise, 16_000, 16_000) is noise
+
+
+def test_rates_without_a_common_divisor_are_refused() -> None:
+    with pytest.raises(ConfigError, match="cannot resample from 16001 to 48000 Hz"):
+        resample(torch.zeros(1, 100), 16_001, 48_000)
