@@ -13,7 +13,7 @@ from torch import Tensor
 from fewshot_audio.augment.spectrogram import SpecAugmentDraw, specaugment_views
 from fewshot_audio.config import ExperimentConfig
 from fewshot_audio.losses import draw_negatives
-from fewshot_audio.models.encoders import Hybrid
+from fewshot_audio.models.encoders import ConvEncoder, Hybrid
 from fewshot_audio.models.network import FewShotNetwork
 
 
@@ -28,6 +28,7 @@ class NaiveNetwork:
     def encode(self, x: Tensor) -> Tensor:
         """Convolution, batch norm, ReLU, max pool, four times; then the encoder's own end."""
         encoder = self.network.encoder
+        assert isinstance(encoder, ConvEncoder)
         x = x.unsqueeze(1)
         for block in encoder.blocks:
             pool = block.pool.kernel_size  # type: ignore[union-attr]

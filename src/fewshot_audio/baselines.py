@@ -39,7 +39,7 @@ class LogMelCentroid:
         parts = []
         for start in range(0, len(segments), ENCODE_BATCH):
             raw = torch.from_numpy(store.gather(segments[start : start + ENCODE_BATCH])).to(network.norm_mean.device)
-            parts.append(log_mel_statistics(maker.plain(network, raw).squeeze(1)))
+            parts.append(log_mel_statistics(maker.features(network, raw)))
             progress("log-mel statistics", min(start + ENCODE_BATCH, len(segments)), len(segments))
         return torch.cat(parts)
 

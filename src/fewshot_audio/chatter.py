@@ -9,6 +9,7 @@ LOGGERS = ("lightning.pytorch", "lightning.fabric")
 MESSAGES = (
     ".*does not have many workers",  # a batch is a number
     ".*GPU available but not used",  # the config says where
+    ".*in eval mode at the start of training",  # what is frozen
     ".*isinstance\\(treespec, LeafSpec\\)",
     ".*`broadcast_buffers` is deprecated",  # Lightning's advice is to keep using it for buffers of each rank's own
     ".*Grad strides do not match bucket view strides",  # of the first convolution: one channel has no order

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Literal
 
 from fewshot_audio.audio.preprocessing import Preprocessing
-from fewshot_audio.config import PHASES, ExperimentConfig, Phase, check_classes
+from fewshot_audio.config import PHASES, ExperimentConfig, ModelConfig, Phase, check_classes, check_input
 from fewshot_audio.data.joint import DatasetFolders
 from fewshot_audio.data.splits import Splits
 from fewshot_audio.episodes import ClipIndex
 from fewshot_audio.errors import DataError
 from fewshot_audio.groups import check_groups
 from fewshot_audio.loading import TrainingData
+from fewshot_audio.models.pretrained import check_segment
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.views import make_views
 
@@ -41,6 +42,12 @@ class Dataset:
     def input_shape(self) -> tuple[int, int]:
         """Mel bins and frames that the network sees."""
         return self.data.views.input_shape(self.data.store.shape)
+
+    def check_input(self, experiment: ExperimentConfig, model: ModelConfig) -> None:
+        """Check that the network takes segments of this length. Raises ConfigError with the numbers."""
+        check_input(experiment, model, *self.input_shape)
+        rate = (self.preprocessing or Preprocessing()).sample_rate
+        check_segment(experiment, model, self.data.store.shape[-1], rate)
 
 
 def open_dataset(

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from fewshot_audio.config import ExperimentConfig, ModelConfig, Phase, check_configs, check_input
+from fewshot_audio.config import ExperimentConfig, ModelConfig, Phase, check_configs
 from fewshot_audio.data.selection import select_classes
 from fewshot_audio.data.splits import Splits
 from fewshot_audio.dataset import Dataset, check_episodes, open_dataset
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.loading import TrainingData
+from fewshot_audio.models.pretrained import with_definition
 from fewshot_audio.progress import Progress, silent
 
 
@@ -32,14 +33,19 @@ def open_development(root: Path, experiment: ExperimentConfig, progress: Progres
     return dataclasses.replace(dataset, data=TrainingData(store, splits, dataset.data.views))
 
 
-def check_training(dataset: Dataset, experiment: ExperimentConfig, model: ModelConfig, phases: Sequence[Phase]) -> None:
+def check_training(
+    dataset: Dataset, experiment: ExperimentConfig, model: ModelConfig, phases: Sequence[Phase]
+) -> ModelConfig:
     """Check that a pair of configs can be trained on the dataset, and what the episodes of ``phases`` ask for.
 
+    Returns the model complete: with the definition of a pretrained encoder (``with_definition``), which training needs.
     Raises ConfigError or DataError naming the key or the class.
     """
     check_configs(experiment, model)
-    check_input(experiment, model, *dataset.input_shape)
+    model = with_definition(experiment, model)
+    dataset.check_input(experiment, model)
     check_episodes(experiment, dataset.data.store.index, dataset.data.splits, phases)
+    return model
 
 
 def make_folds(classes: Sequence[str], folds: int, seed: int) -> list[tuple[str, ...]]:

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from fewshot_audio.config import ExperimentConfig, ModelConfig, check_configs, check_input, check_steps
+from fewshot_audio.config import ExperimentConfig, ModelConfig, check_configs, check_steps
 from fewshot_audio.dataset import Dataset, open_dataset
 from fewshot_audio.errors import ConfigError, DataError
 from fewshot_audio.experiment_folder import ACCURACIES_FILE, RESULT_FILE, ExperimentFolder
 from fewshot_audio.files import write_bytes, write_json
 from fewshot_audio.history import Row, best_epoch
 from fewshot_audio.models.network import FewShotNetwork
+from fewshot_audio.models.pretrained import with_definition
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.ranks import ALONE, Ranks
 from fewshot_audio.runs import RUN_FILE, Run
@@ -48,18 +49,20 @@ def run_experiment(
     folder = ExperimentFolder(output_root / experiment.experiment_folder)
     chosen = range(1, experiment.num_runs + 1) if runs is None else runs
 
-    def check() -> None:
+    def check() -> ModelConfig:
         for warning in check_configs(experiment, model):
             logger.warning(warning)
+        complete = with_definition(experiment, model)
         check_steps(experiment, ranks.size)
         if not set(chosen) <= set(range(1, experiment.num_runs + 1)):
             raise ConfigError(f"runs are numbered from 1 to num_runs, which is {experiment.num_runs}: got {chosen}")
-        folder.check(experiment, model, resume=resume, overwrite=overwrite)
+        folder.check(experiment, complete, resume=resume, overwrite=overwrite)
         resolve_device(experiment.device, experiment.gpu_index)  # refuses a missing GPU; each run sets itself up
+        return complete
 
-    ranks.decide(check)
+    model = ranks.decide(check)
     dataset = ranks.together(lambda: open_dataset(data_root, experiment, progress if ranks.leads else silent))
-    ranks.together(lambda: check_input(experiment, model, *dataset.input_shape))
+    ranks.together(lambda: dataset.check_input(experiment, model))
     if overwrite:
         ranks.decide(folder.delete)
 
@@ -107,7 +110,7 @@ def _do_run(
         recorded = {**runtime.as_json(), "processes": ranks.size}
         run = Run(folder, experiment, model, seed, shape, fingerprint, dataset.preprocessing, recorded)
         ranks.decide(run.write)
-    network = run.untrained_network()
+    network = ranks.together(run.untrained_network)
     network.set_normalization(dataset.mean, dataset.std)
     network.set_precision(runtime.precision)
     network.to(runtime.device)

@@ -41,8 +41,18 @@ def build_optimizer(parameters: Iterable[nn.Parameter], experiment: ExperimentCo
     return torch.optim.AdamW(groups, lr=experiment.lr, fused=fused)
 
 
+def frozen(network: nn.Module) -> set[str]:
+    """Names of what training leaves alone: parameters without a gradient, and the statistics that go with them."""
+    names: set[str] = set()
+    for prefix, module in network.named_modules():
+        own = dict(module.named_parameters(prefix, recurse=False))
+        if own and not any(parameter.requires_grad for parameter in own.values()):
+            names |= own.keys() | dict(module.named_buffers(prefix, recurse=False)).keys()
+    return names
+
+
 class WeightAverage:
-    """Exponential moving average of a network's parameters and batch statistics over steps (Polyak averaging).
+    """Exponential moving average of a network's trained parameters and batch statistics over steps (Polyak averaging).
 
     The decay of step t, from 1, is min(decay, (1 + t) / (10 + t)), so that the first steps are soon forgotten.
     """
@@ -51,6 +61,7 @@ class WeightAverage:
         self.network = network
         self.decay = decay
         self.steps = 0
+        self._frozen = frozen(network)
         self.tensors: dict[str, Tensor] = {}
 
     @torch.no_grad()
@@ -90,7 +101,8 @@ class WeightAverage:
             for name, buffer in self.network.named_buffers()
             if name.endswith(("running_mean", "running_var"))
         }
-        return {name: parameter.detach() for name, parameter in self.network.named_parameters()} | statistics
+        weights = {name: parameter.detach() for name, parameter in self.network.named_parameters()} | statistics
+        return {name: value for name, value in weights.items() if name not in self._frozen}
 
     @torch.no_grad()
     def _load(self, tensors: dict[str, Tensor]) -> None:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from fewshot_audio.optimization import frozen
 from fewshot_audio.ranks import Ranks
 
 
@@ -14,7 +15,8 @@ class RunningStatistics:
     """
 
     def __init__(self, network: nn.Module, episodes: int, ranks: Ranks) -> None:
-        buffers = dict(network.named_buffers())
+        still = frozen(network)
+        buffers = {name: value for name, value in network.named_buffers() if name not in still}
         self._means = [value for name, value in buffers.items() if name.endswith(("running_mean", "running_var"))]
         self._counters = [value for name, value in buffers.items() if name.endswith("num_batches_tracked")]
         self._episodes = episodes

@@ -21,6 +21,7 @@ from fewshot_audio.config import (
 from fewshot_audio.errors import DataError
 from fewshot_audio.files import write_json
 from fewshot_audio.models.network import FewShotNetwork
+from fewshot_audio.models.pretrained import PretrainedEncoder
 from fewshot_audio.randomness import Purpose, forked, torch_seed
 from fewshot_audio.tensors import MODEL_FILE, load_tensors
 
@@ -76,13 +77,18 @@ class Run:
         write_json(self.folder / RUN_FILE, values)
 
     def untrained_network(self) -> FewShotNetwork:
-        """The network with the weights that the run's seed starts from."""
-        with forked(torch_seed(self.seed, "train", 0, 0, Purpose.INIT), torch.device("cpu")):
-            return FewShotNetwork(self.experiment, self.model, *self.input_shape)
+        """The network with the weights that the run's seed starts from, and those of a pretrained encoder.
+
+        Raises ConfigError where a pretrained encoder's folder is gone.
+        """
+        network = self._network()
+        if isinstance(network.encoder, PretrainedEncoder):
+            network.encoder.load_pretrained()
+        return network
 
     def trained_network(self) -> FewShotNetwork:
         """The network with the run's best weights, on the CPU. Raises DataError for a missing or foreign file."""
-        network = self.untrained_network()
+        network = self._network()
         path = self.folder / MODEL_FILE
         if not path.is_file():
             raise DataError(f"{path}: no such file; the run has not finished its first epoch")
@@ -91,6 +97,10 @@ class Run:
         except (RuntimeError, TypeError) as error:
             raise DataError(f"{path}: does not fit the run's configs ({error})") from error
         return network
+
+    def _network(self) -> FewShotNetwork:
+        with forked(torch_seed(self.seed, "train", 0, 0, Purpose.INIT), torch.device("cpu")):
+            return FewShotNetwork(self.experiment, self.model, *self.input_shape)
 
 
 def versions() -> dict[str, str]:

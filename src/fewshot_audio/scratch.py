@@ -68,6 +68,8 @@ def train_scratch(
 ) -> Trained:
     """Train with the experiment's seed, going on from the last finished epoch that ``folder`` knows of.
 
+    ``model`` is complete, as ``check_training`` returns it.
+
     Raises what ``train_run`` and ``after_epoch`` raise; the folder stays as it is then.
     """
     former = Run.read(folder).runtime if (folder / RUN_FILE).exists() else None

@@ -25,8 +25,9 @@ from fewshot_audio.history import Row, finished
 from fewshot_audio.journal import STATE_FILE, AfterEpoch, Journal, nothing
 from fewshot_audio.loading import EpisodeLoader, TrainingData
 from fewshot_audio.models.network import FewShotNetwork
+from fewshot_audio.models.pretrained import PretrainedEncoder
 from fewshot_audio.objective import EpisodeResult, episode_loss
-from fewshot_audio.optimization import WeightAverage, build_optimizer, learning_rate
+from fewshot_audio.optimization import WeightAverage, build_optimizer, frozen, learning_rate
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.randomness import Purpose, forked, torch_generator, torch_seed
 from fewshot_audio.ranks import ALONE, PATIENCE, Ranks, local_devices
@@ -108,8 +109,9 @@ class EpisodicTraining(pl.LightningModule):
         return DataLoader(once, batch_size=None)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The optimizer, at the state it was left in."""
-        optimizer = build_optimizer(self.parameters(), self.experiment)
+        """The optimizer of what is not frozen, at the state it was left in."""
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        optimizer = build_optimizer(trained, self.experiment)
         if self._optimizer_state is not None:
             optimizer.load_state_dict(self._optimizer_state)
         return optimizer
@@ -198,9 +200,10 @@ class EpisodicTraining(pl.LightningModule):
         return {"val_loss": float(scores.loss.mean()), "val_accuracy": float(scores.accuracy.mean())}
 
     def state(self) -> dict[str, Any]:
-        """Everything that the next epoch depends on; loads with ``weights_only=True``."""
+        """Everything that the next epoch depends on and that is not frozen; loads with ``weights_only=True``."""
+        kept = self.network.state_dict().keys() - frozen(self.network)
         return {
-            "network": self.network.state_dict(),
+            "network": {name: value for name, value in self.network.state_dict().items() if name in kept},
             "optimizer": self.trainer.optimizers[0].state_dict(),
             "classifier": self.classifier.state_dict() if self.classifier is not None else None,
             "average": self.average.state() if self.average else None,
@@ -209,7 +212,7 @@ class EpisodicTraining(pl.LightningModule):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to where ``state`` was taken."""
-        self.network.load_state_dict(state["network"])
+        self.network.load_state_dict(self.network.state_dict() | state["network"])
         self._optimizer_state = state["optimizer"]
         if self.classifier is not None:
             self.classifier.load_state_dict(state["classifier"])
@@ -269,8 +272,7 @@ def _fit(module: EpisodicTraining, folder: Path, progress: Progress, after_epoch
                 accelerator="gpu" if device.type == "cuda" else "cpu",
                 devices=local_devices(device, first_gpu, ranks.devices),
                 num_nodes=ranks.nodes,
-                # Buffers stay each rank's own until they are averaged.
-                strategy=DDPStrategy(broadcast_buffers=False, timeout=PATIENCE) if ranks.size > 1 else "auto",
+                strategy=_data_parallel(module.network) if ranks.size > 1 else "auto",
                 use_distributed_sampler=False,
                 gradient_clip_val=module.experiment.optimization.gradient_clip or None,
                 accumulate_grad_batches=module.experiment.episodes_per_step,
@@ -289,3 +291,12 @@ def _fit(module: EpisodicTraining, folder: Path, progress: Progress, after_epoch
         raise Interrupted("interrupted") from error
     if trainer.interrupted:
         raise Interrupted("interrupted")
+
+
+def _data_parallel(network: FewShotNetwork) -> DDPStrategy:
+    """Buffers stay each rank's own until they are averaged; a fine-tuned encoder may leave layers out of an episode."""
+    return DDPStrategy(
+        broadcast_buffers=False,
+        timeout=PATIENCE,
+        find_unused_parameters=isinstance(network.encoder, PretrainedEncoder) and not network.encoder.frozen,
+    )

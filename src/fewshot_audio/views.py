@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from fewshot_audio.audio.preprocessing import Preprocessing
+from fewshot_audio.audio.resample import resample
 from fewshot_audio.audio.wave_stats import WaveStats
 from fewshot_audio.augment.inplace import Change, unchanged
 from fewshot_audio.augment.spectrogram import SpecAugmentDraw, draw_specaugment, specaugment_views
@@ -17,7 +18,8 @@ from fewshot_audio.models.network import FewShotNetwork
 class ViewMaker(Protocol):
     """Makes views of segments of one input type. Draws are apart from being applied and independent of batches.
 
-    ``change`` maps normalised spectrograms (n, mels, frames) to what takes their place; all views share it.
+    ``change`` maps normalised spectrograms (n, mels, frames) to what takes their place; all views share it. An encoder
+    that reads waveforms gets them, (samples,) in the place of (mels, frames), and nothing changes them.
     """
 
     def input_shape(self, segment: tuple[int, ...]) -> tuple[int, int]:
@@ -29,8 +31,11 @@ class ViewMaker(Protocol):
     def select(self, draw: Any, segments: slice) -> Any:
         """The parameters of some of the segments of a draw."""
 
+    def features(self, network: FewShotNetwork, raw: Tensor) -> Tensor:
+        """Normalised log-mel spectrograms of the originals. Shape: raw (n, *segment) -> (n, mels, frames)."""
+
     def plain(self, network: FewShotNetwork, raw: Tensor, change: Change = unchanged) -> Tensor:
-        """The originals alone. Shape: raw (n, *segment) -> (n, 1, mels, frames)."""
+        """The originals alone, as the encoder reads them. Shape: raw (n, *segment) -> (n, 1, mels, frames)."""
 
     def views(self, network: FewShotNetwork, raw: Tensor, draw: Any, change: Change = unchanged) -> Tensor:
         """The originals and their augmented views. Shape: raw (n, *segment) -> (n, views, mels, frames)."""
@@ -55,13 +60,17 @@ class SpecViews:
         """One row a segment."""
         return draw[segments]
 
+    def features(self, network: FewShotNetwork, raw: Tensor) -> Tensor:
+        """Normalise."""
+        return network.normalize(raw)
+
     def plain(self, network: FewShotNetwork, raw: Tensor, change: Change = unchanged) -> Tensor:
         """Normalise."""
-        return change(network.normalize(raw)).unsqueeze(1)
+        return change(self.features(network, raw)).unsqueeze(1)
 
     def views(self, network: FewShotNetwork, raw: Tensor, draw: SpecAugmentDraw, change: Change = unchanged) -> Tensor:
         """Normalise, then warp and mask."""
-        return specaugment_views(change(network.normalize(raw)), draw, self.params.mask_value)
+        return specaugment_views(change(self.features(network, raw)), draw, self.params.mask_value)
 
 
 class WaveViews:
@@ -71,7 +80,7 @@ class WaveViews:
         self.params = params
         self.preprocessing = preprocessing
         self.stats = stats
-        self.log_mel = preprocessing.log_mel()
+        self.log_mel = preprocessing.log_mel(torch.float64)
 
     def input_shape(self, segment: tuple[int, ...]) -> tuple[int, int]:
         """Mel bins and frames of the log-mel spectrogram."""
@@ -86,18 +95,27 @@ class WaveViews:
         """``aug_num`` rows a segment."""
         return draw[segments.start * self.params.aug_num : segments.stop * self.params.aug_num]
 
+    def features(self, network: FewShotNetwork, raw: Tensor) -> Tensor:
+        """Log-mel, normalise."""
+        # Judged by as exact features as preparation makes: float32 errs by decibels where a recording is silent.
+        samples = raw if network.training else raw.double()
+        features: Tensor = self.log_mel.to(raw.device)(samples)
+        return network.normalize(features.to(raw.dtype))
+
     def plain(self, network: FewShotNetwork, raw: Tensor, change: Change = unchanged) -> Tensor:
-        """Log-mel, normalised."""
-        return change(self._features(network, raw)).unsqueeze(1)
+        """What the encoder reads of the waveforms."""
+        return change(self._input(network, raw)).unsqueeze(1)
 
     def views(self, network: FewShotNetwork, raw: Tensor, draw: WaveformDraw, change: Change = unchanged) -> Tensor:
-        """Augment, log-mel, normalise."""
-        views = self._features(network, waveform_views(raw, draw))
+        """Augment, then as the originals."""
+        views = self._input(network, waveform_views(raw, draw))
         return torch.stack([change(view) for view in views.unbind(1)], dim=1)
 
-    def _features(self, network: FewShotNetwork, waveforms: Tensor) -> Tensor:
-        features: Tensor = self.log_mel.to(waveforms.device)(waveforms)
-        return network.normalize(features)
+    def _input(self, network: FewShotNetwork, waveforms: Tensor) -> Tensor:
+        """Normalised log-mel features, or the waveforms at the rate of an encoder that reads those."""
+        if network.encoder.sample_rate is not None:
+            return resample(waveforms, self.preprocessing.sample_rate, network.encoder.sample_rate)
+        return self.features(network, waveforms)
 
 
 def make_views(experiment: ExperimentConfig, preprocessing: Preprocessing | None, stats: WaveStats | None) -> ViewMaker:

@@ -13,6 +13,7 @@ import torch
 
 from fewshot_audio.config import PHASES, ExperimentConfig, ModelConfig
 from fewshot_audio.errors import ConfigError, FewShotError
+from fewshot_audio.models.network import FewShotNetwork
 from tests.config import probes
 from tests.config.bench import Bench, parameters, plain
 from tests.config.input_rows import INPUT_ROWS
@@ -261,6 +262,47 @@ RESNET_ROWS = [
 ]  # fmt: skip
 
 
+def pretrained_rows() -> list[Row]:
+    """What is trained of an encoder of waveforms, and its sizes."""
+
+    def definition(width: int) -> dict[str, Any]:
+        config = {
+            "model_type": "wav2vec2",
+            "hidden_size": width,
+            "num_attention_heads": 2,
+            "num_hidden_layers": 1,
+            "intermediate_size": 8,
+            "conv_dim": [4],
+            "conv_kernel": [100],
+            "conv_stride": [100],
+            "num_feat_extract_layers": 1,
+            "num_conv_pos_embeddings": 2,
+            "num_conv_pos_embedding_groups": 2,
+        }
+        return {"config": config, "preprocessor": {}}
+
+    def linear(bench: Bench, experiment: ExperimentConfig, model: ModelConfig) -> tuple[int, ...]:
+        network = FewShotNetwork(experiment, model, 1, 1)
+        assert network.encode(torch.zeros(3, 8000)).shape == (3, model.Pretrained.out_dim)
+        return tuple(network.state_dict()["encoder.linear.weight"].shape)
+
+    def trained(bench: Bench, experiment: ExperimentConfig, model: ModelConfig) -> set[str]:
+        network = FewShotNetwork(experiment, model, 1, 1)
+        return {name.split(".")[1] for name, value in network.named_parameters() if value.requires_grad}
+
+    given = {
+        "encoder_name": "hf:elsewhere",
+        "input_type": "wav",
+        "Pretrained.out_dim": 8,
+        "Pretrained.definition": definition(8),
+    }
+    return [
+        Row("Pretrained.freeze", (True, False), trained, as_({"linear"}, {"linear", "backbone"}), given),
+        Row("Pretrained.out_dim", (8, 12), linear, as_((8, 8), (12, 8)), given),
+        Row("Pretrained.definition", (definition(8), definition(16)), linear, as_((8, 8), (8, 16)), given),
+    ]  # fmt: skip
+
+
 def relation_rows(layer: int) -> Row:
     """A hidden width is what one linear layer gives and the next one reads."""
     before, after = 16 if layer == 1 else 8, 1 if layer == 3 else 8
@@ -270,6 +312,7 @@ def relation_rows(layer: int) -> Row:
 
 
 MODEL_ROWS = [
+    *pretrained_rows(),
     *encoder_rows("CNN", width=8),
     *encoder_rows("Hybrid", width=4),
     *RESNET_ROWS,

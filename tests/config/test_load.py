@@ -19,8 +19,8 @@ Documented = dict[str, dict[str, Any]]
 ALL_SECTIONS = [(file, path) for file, model in FILES.items() for path, _ in sections(model)]
 ALL_KEYS = [(file, key) for file, model in FILES.items() for key in leaves(model)]
 OPTIONAL = {
-    *("episodes_per_step", "store_precision"),
     *("seed", "test_seed", "n_validation_tasks", "num_runs", "data_root", "precision", "distance", "disjoint_groups"),
+    *("episodes_per_step", "store_precision"),
     *("loss.cpl.reduction", "loss.angular.alpha"),
     *(
         "loss.label_smoothing",
@@ -33,7 +33,7 @@ OPTIONAL = {
     ),
     *(key for _, key in ALL_KEYS if key.startswith(("input_augmentation.", "optimization."))),
     *(f"{encoder}.{key}" for encoder in ("CNN", "Hybrid") for key in ("pooling", "pool_last")),
-    *(key for _, key in ALL_KEYS if key.startswith("ResNet12.")),
+    *(key for _, key in ALL_KEYS if key.startswith(("ResNet12.", "Pretrained."))),
 }
 
 
@@ -179,7 +179,10 @@ def test_a_value_of_a_wrong_type_is_refused(file: str, key: str, write: Write, d
         ("lr=NaN", "finite number (found nan)"),
         ("lr=1e999", "finite number (found inf)"),
         (f"lr=1{'0' * 5000}", "valid number"),
-        ("encoder_name=cnn", "'CNN', 'Hybrid' or 'ResNet12' (found 'cnn')"),
+        (
+            "encoder_name=cnn",
+            "expected 'CNN', 'Hybrid', 'ResNet12' or 'hf:<folder or id of an audio encoder>' (found 'cnn')",
+        ),
         ("tie_strategy=first", "'', 'min_label' or 'max_posterior' (found 'first')"),
         ("device=gpu", "'cuda', 'cpu' or 'auto' (found 'gpu')"),
         ("loss.cpl.m_param=4.5", "valid integer (found 4.5)"),
@@ -208,6 +211,8 @@ def test_a_value_of_a_wrong_type_is_refused(file: str, key: str, write: Write, d
         ("CNN.pool_dim=[3]", "at least 2 items"),
         ("CNN.pool_dim=[3, 3, 3]", "at most 2 items"),
         ("CNN.in_channels=2", "Input should be 1 (found 2)"),
+        ("encoder_name=hf:", "(found 'hf:')"),
+        ('Pretrained.definition={"config": {}}', "expected the objects 'config' and 'preprocessor'"),
         ("Attention.dropout=1", "less than 1 (found 1)"),
     ],
 )

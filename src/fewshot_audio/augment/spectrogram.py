@@ -87,7 +87,7 @@ def specaugment_views(x: Tensor, draw: SpecAugmentDraw, mask_value: float) -> Te
     mels, frames = x.shape[-2:]
     time = covered(draw.time_start, draw.time_width, frames, x.device)
     freq = covered(draw.freq_start, draw.freq_width, mels, x.device)
-    views = x.new_empty(len(x), N_VIEWS, mels, frames)
+    views = x.new_empty(x.shape[0], N_VIEWS, mels, frames)
     views[:, 0] = x
     views[:, 1] = time_warp(x, draw.warp_source, draw.warp_shift)
     views[:, 2] = x.masked_fill(time.unsqueeze(1), mask_value)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import get_args
 
 from fewshot_audio.config.experiment import ExperimentConfig, Phase
-from fewshot_audio.config.model import EncoderConfig, EncoderName, ModelConfig, ResNet12Config
+from fewshot_audio.config.model import EncoderConfig, ModelConfig, PretrainedConfig, ResNet12Config
 from fewshot_audio.errors import ConfigError
 
 PHASES: tuple[Phase, ...] = get_args(Phase)
@@ -15,7 +15,11 @@ def check_configs(experiment: ExperimentConfig, model: ModelConfig) -> list[str]
 
     Returns warnings (keys that have no effect). Raises ConfigError with every contradiction, one a line.
     """
-    errors = [*_attention_errors(experiment, model), *_width_errors(experiment, model)]
+    errors = [
+        *_pretrained_errors(experiment, model),
+        *_attention_errors(experiment, model),
+        *_width_errors(experiment, model),
+    ]
     if experiment.contrastive == "cpl":
         rows = experiment.n_query_train * (1 if experiment.use_attention else experiment.query_views("train"))
         if experiment.loss.cpl.m_param > rows:
@@ -88,7 +92,9 @@ def check_input(experiment: ExperimentConfig, model: ModelConfig, mels: int, fra
         raise ConfigError("\n".join(errors))
 
 
-def _size_errors(name: EncoderName, encoder: EncoderConfig, mels: int, frames: int) -> list[str]:
+def _size_errors(name: str, encoder: EncoderConfig, mels: int, frames: int) -> list[str]:
+    if isinstance(encoder, PretrainedConfig):
+        return []
     count = {3: "three", 4: "four"}[encoder.poolings]
     if isinstance(encoder, ResNet12Config):
         stem = f"stem_stride: {encoder.stem_stride}, then {count} poolings by 2"
@@ -102,6 +108,20 @@ def _size_errors(name: EncoderName, encoder: EncoderConfig, mels: int, frames: i
         for (cause, needed), axis, size in sizes
         if needed > size
     ]
+
+
+def _pretrained_errors(experiment: ExperimentConfig, model: ModelConfig) -> Sequence[str]:
+    if not isinstance(model.encoder(experiment.encoder_name), PretrainedConfig):
+        return ()
+    reads = f"encoder_name {experiment.encoder_name!r} reads waveforms, but"
+    errors = []
+    if experiment.input_type == "spec":
+        errors.append(
+            f'{reads} input_type is "spec": set input_type=wav (the dataset must have been prepared with --waveforms)'
+        )
+    if experiment.input_augmentation.active:
+        errors.append(f"{reads} input_augmentation changes spectrograms: leave it out")
+    return errors
 
 
 def _attention_errors(experiment: ExperimentConfig, model: ModelConfig) -> Sequence[str]:

@@ -2,14 +2,14 @@
 
 import itertools
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from fewshot_audio.config.augmentation import SpecAugParams, WaveAugParams
 from fewshot_audio.config.base import Count, Positive, Section
 from fewshot_audio.config.inplace import InputAugmentation
-from fewshot_audio.config.model import EncoderName
+from fewshot_audio.config.model import PRETRAINED, EncoderName
 from fewshot_audio.config.optimization import Optimization
 
 Phase = Literal["train", "validation", "test"]
@@ -24,6 +24,13 @@ Way = Annotated[int, Field(ge=2)]
 def _whole(value: Any) -> Any:
     """Read 4.0 as 4: the published table gives M as 4.0000."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _encoder(value: str) -> str:
+    names = get_args(EncoderName)
+    if value in names or value.removeprefix(PRETRAINED) not in ("", value):
+        return value
+    raise ValueError(f"expected {', '.join(map(repr, names))} or '{PRETRAINED}<folder or id of an audio encoder>'")
 
 
 class CPLConfig(Section):
@@ -75,7 +82,14 @@ class LossConfig(Section):
 class ExperimentConfig(Section):
     """The experiment file."""
 
-    encoder_name: Annotated[EncoderName, Field(description="Backbone: plain convolutions, a CRNN, or a ResNet-12.")]
+    encoder_name: Annotated[
+        str,
+        AfterValidator(_encoder),
+        Field(
+            description='"CNN", "Hybrid" (a CRNN), "ResNet12", or "hf:<folder or id>": a pretrained Hugging Face audio '
+            "encoder."
+        ),
+    ]
     dataset_name: Annotated[
         str, Field(min_length=1, description='Dataset folder under the data root, any case; "A+B" joins several.')
     ]

@@ -1,10 +1,13 @@
 """The model file: the inside of each module."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from fewshot_audio.config.base import Count, Section
+
+EncoderName = Literal["CNN", "Hybrid", "ResNet12"]
+PRETRAINED = "hf:"  # before the folder or id of a Hugging Face audio encoder
 
 PoolDim = Annotated[list[Count], Field(min_length=2, max_length=2, description="Pooling of each block: [mel, time].")]
 
@@ -68,8 +71,29 @@ class ResNet12Config(Section):
         return 4 if self.pool_last else 3
 
 
-EncoderName = Literal["CNN", "Hybrid", "ResNet12"]
-EncoderConfig: TypeAlias = CNNConfig | ResNet12Config
+class PretrainedConfig(Section):
+    """A pretrained Hugging Face audio encoder and a linear layer (``encoder_name: "hf:..."``)."""
+
+    freeze: Annotated[bool, Field(description="Keep the pretrained weights as they are; else they are fine-tuned.")] = (
+        True
+    )
+    out_dim: Annotated[Count, Field(description="Width of the linear layer's output.")] = 64
+    definition: Annotated[
+        dict[str, Any] | None,
+        Field(description="The encoder's own config files; filled in when a run starts, which then needs no other."),
+    ] = None
+
+    @field_validator("definition")
+    @classmethod
+    def _both_files(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        if value is not None and not (
+            set(value) == {"config", "preprocessor"} and all(isinstance(file, dict) for file in value.values())
+        ):
+            raise ValueError("expected the objects 'config' and 'preprocessor'")
+        return value
+
+
+EncoderConfig: TypeAlias = CNNConfig | ResNet12Config | PretrainedConfig
 
 
 class AttentionConfig(Section):
@@ -108,8 +132,11 @@ class ModelConfig(Section):
     Projection: ProjectionConfig
     Relation: RelationConfig
     ResNet12: ResNet12Config = ResNet12Config()
+    Pretrained: PretrainedConfig = PretrainedConfig()
 
-    def encoder(self, name: EncoderName) -> EncoderConfig:
-        """Return the section of the encoder called ``name``."""
-        sections: dict[EncoderName, EncoderConfig] = {"CNN": self.CNN, "Hybrid": self.Hybrid, "ResNet12": self.ResNet12}
+    def encoder(self, name: str) -> EncoderConfig:
+        """Return the section of the encoder called ``name`` ("CNN", "Hybrid", "ResNet12" or "hf:...")."""
+        if name.startswith(PRETRAINED):
+            return self.Pretrained
+        sections: dict[str, EncoderConfig] = {"CNN": self.CNN, "Hybrid": self.Hybrid, "ResNet12": self.ResNet12}
         return sections[name]

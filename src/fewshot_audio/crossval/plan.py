@@ -5,7 +5,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +156,9 @@ def make_plan(
     for rung in rungs:
         if rung.folds > len(folds):
             raise ConfigError(f"rung {rung}: there are {len(folds)} folds")
+    complete = []
     for candidate in candidates:
+        model = candidate.model
         try:
             own = open_development(data_root, candidate.experiment, progress)
             if own.fingerprint != dataset.fingerprint:
@@ -164,11 +166,12 @@ def make_plan(
             for epochs, shot in itertools.product({rung.epochs for rung in rungs}, protocol.shots):
                 asked = judged(trained(candidate.experiment, epochs, 0), protocol, shot)
                 for classes in folds:
-                    check_training(hold_out(own, classes), asked, candidate.model, ("train", "test"))
+                    model = check_training(hold_out(own, classes), asked, model, ("train", "test"))
         except ConfigError as error:
             raise ConfigError(f"candidate {candidate.name!r}: {error}") from error
+        complete.append(replace(candidate, model=model))
     fingerprint = dataset.fingerprint
-    return Plan(folder, data_root, tuple(candidates), tuple(folds), tuple(rungs), protocol, fingerprint)
+    return Plan(folder, data_root, tuple(complete), tuple(folds), tuple(rungs), protocol, fingerprint)
 
 
 def trained(experiment: ExperimentConfig, epochs: int, seed: int) -> ExperimentConfig:

@@ -1,24 +1,24 @@
-"""Encoders: a spectrogram segment in, an embedding out. A new encoder is one class and one line in ``ENCODERS``."""
+"""Encoders: a segment in, an embedding out. A new encoder of spectrograms is one class and one line in ``ENCODERS``."""
 
 from collections.abc import Callable
-from typing import Literal, TypeAlias, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from fewshot_audio.config.model import CNNConfig, EncoderConfig, EncoderName, HybridConfig
+from fewshot_audio.config.model import CNNConfig, EncoderConfig, HybridConfig, PretrainedConfig
+from fewshot_audio.models.base import Encoder
 from fewshot_audio.models.blocks import ConvBlock
 from fewshot_audio.models.pooling import Pooling
+from fewshot_audio.models.pretrained import PretrainedEncoder
 from fewshot_audio.models.resnet import ResNet12
 
 DROPOUT = 0.3
 N_BLOCKS = 4
 
 
-class ConvEncoder(nn.Module):
+class ConvEncoder(Encoder):
     """What both encoders share: four convolution blocks over one spectrogram, computed in ``precision``."""
-
-    precision: Literal["fp32", "bf16"] = "fp32"
 
     def __init__(self, config: CNNConfig, mels: int, frames: int) -> None:
         super().__init__()
@@ -99,11 +99,11 @@ class Hybrid(ConvEncoder):
         return embedding
 
 
-Encoder: TypeAlias = ConvEncoder | ResNet12
-
-ENCODERS: dict[EncoderName, Callable[..., Encoder]] = {"CNN": CNN, "Hybrid": Hybrid, "ResNet12": ResNet12}
+ENCODERS: dict[str, Callable[..., Encoder]] = {"CNN": CNN, "Hybrid": Hybrid, "ResNet12": ResNet12}
 
 
-def build_encoder(name: EncoderName, config: EncoderConfig, mels: int, frames: int) -> Encoder:
-    """Build the encoder called ``name`` for segments of (mels, frames)."""
+def build_encoder(name: str, config: EncoderConfig, mels: int, frames: int) -> Encoder:
+    """Build the encoder called ``name`` for segments of (mels, frames); a pretrained one without its weights."""
+    if isinstance(config, PretrainedConfig):
+        return PretrainedEncoder(name, config)
     return ENCODERS[name](config, mels, frames)

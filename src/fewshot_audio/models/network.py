@@ -42,6 +42,11 @@ class FewShotNetwork(nn.Module):
         start = torch.tensor(math.log(experiment.score_scale))
         self.log_scale = nn.Parameter(start) if experiment.learn_score_scale else None
 
+    @property
+    def scale(self) -> float | Tensor:
+        """What distances are multiplied by to give scores."""
+        return self.score_scale if self.log_scale is None else self.log_scale.exp()
+
     def set_precision(self, precision: Literal["fp32", "bf16"]) -> None:
         """Choose the arithmetic of the convolutions; everything else is float32."""
         self.encoder.precision = precision
@@ -76,5 +81,4 @@ class FewShotNetwork(nn.Module):
         if self.relation is not None:
             scores: Tensor = self.relation(prototypes, queries)
             return scores
-        scale = self.score_scale if self.log_scale is None else self.log_scale.exp()
-        return scale * prototypical_scores(prototypes, queries, self.distance)
+        return self.scale * prototypical_scores(prototypes, queries, self.distance)

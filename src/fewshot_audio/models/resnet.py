@@ -1,13 +1,13 @@
 """ResNet-12 (Oreshkin et al. 2018, TADAM; Lee et al. 2019, MetaOptNet) for spectrograms, at widths of one's own."""
 
 import itertools
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fewshot_audio.config.model import ResNet12Config
+from fewshot_audio.models.base import Encoder
 from fewshot_audio.models.pooling import Pooling
 
 SLOPE = 0.1
@@ -61,7 +61,7 @@ class ResidualBlock(nn.Module):
         return F.leaky_relu(self.pool(y + self.shortcut(x)), SLOPE)
 
 
-class ResNet12(nn.Module):
+class ResNet12(Encoder):
     """A strided stem, four residual blocks, pooling, dropout, linear; computed in ``precision``.
 
     The stem keeps the first block, where a spectrogram is largest, cheap; stride 1 is the published network, whose
@@ -69,8 +69,6 @@ class ResNet12(nn.Module):
 
     Shape: (n, mels, frames) -> (n, out_dim).
     """
-
-    precision: Literal["fp32", "bf16"] = "fp32"
 
     def __init__(self, config: ResNet12Config, mels: int, frames: int) -> None:
         super().__init__()

@@ -233,8 +233,11 @@ def _network(folder: Path, described: _Bundle, shape: tuple[int, int], tensors: 
     layers = described.model.Hybrid.seq_layers if described.experiment.encoder_name == "Hybrid" else 0
     if layers > len(state):
         raise DataError(f"{folder / BUNDLE_FILE}: {layers} recurrent layers, but the model has {len(state)} tensors")
-    with torch.device("meta"):  # takes no memory, whatever sizes a stranger's config names
-        network = FewShotNetwork(described.experiment, described.model, *shape)
+    try:
+        with torch.device("meta"):  # takes no memory, whatever sizes a stranger's config names
+            network = FewShotNetwork(described.experiment, described.model, *shape)
+    except ConfigError as error:
+        raise DataError(f"{folder / BUNDLE_FILE}: {error}") from error
     expected = network.state_dict()
     for name in sorted(expected.keys() | state.keys()):
         wanted, found = expected.get(name), state.get(name)

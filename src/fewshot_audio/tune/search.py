@@ -62,11 +62,11 @@ class Search:
         Raises ConfigError naming the key (``where`` is the space's file), or DataError.
         """
         dataset = open_development(self.data_root, self.experiment, progress)
-        check_training(dataset, self.experiment, self.model, ("train", "validation"))
+        model = check_training(dataset, self.experiment, self.model, ("train", "validation"))
         check_space(self.space, self.experiment, self.model, dataset, where)
         configs = [
             self.experiment.model_dump(exclude_defaults=True, exclude=PLACE),
-            self.model.model_dump(exclude_defaults=True),
+            model.model_dump(exclude_defaults=True),
         ]
         of = {"pair of configs": _digest(configs), "space": _digest(self.space.as_json()), "data": dataset.fingerprint}
         study = open_study(open_storage(storage), name, of, self.space.values_of(self.experiment, self.model))
@@ -135,8 +135,8 @@ def _try(
             data = open_development(search.data_root, configs[0])
             if data.fingerprint != dataset.fingerprint:
                 raise DataError(f"{data.folders} has changed since this search was started")
-            check_training(data, *configs, ("train", "validation"))
-            history = train_scratch(scratch, *configs, data, progress, after_epoch).history
+            model = check_training(data, *configs, ("train", "validation"))
+            history = train_scratch(scratch, configs[0], model, data, progress, after_epoch).history
             state, value = TrialState.COMPLETE, max(row["val_accuracy"] for row in history)
     except UpdateFinishedTrialError:
         return  # this process was taken for lost: another one has queued the trial again

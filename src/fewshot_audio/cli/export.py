@@ -1,0 +1,30 @@
+"""``fewshot-audio export``: a recogniser as a file that runs without torch."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fewshot_audio.cli.app import app, say
+
+
+@app.command()
+def export(
+    bundle: Annotated[Path, typer.Argument(help="Folder of a recogniser, as `enroll` writes it.")],
+    onnx: Annotated[Path, typer.Option("--onnx", help="File to write.")],
+) -> None:
+    """Write a recogniser as one ONNX graph: a waveform segment in, probabilities of its classes out.
+
+    The file holds everything from the log-mel spectrogram to the calibrated probabilities, and in its metadata the
+    class names, sample rate and segment length. See docs/export.md.
+    """
+    from fewshot_audio.export import export_onnx
+    from fewshot_audio.recognition.recognizer import Recognizer
+
+    recognizer = Recognizer.load(bundle)
+    written = export_onnx(recognizer, onnx)
+    say(
+        f"Wrote {onnx} ({written.size / 1e6:.1f} MB): {len(recognizer.classes)} classes, segments of "
+        f"{recognizer.segment_seconds:g} s at {recognizer.sample_rate} Hz"
+    )
+    say(f"Checked in onnxruntime: probabilities differ from torch's by at most {written.difference:.1g}")
