@@ -38,9 +38,7 @@ def configs(
     scenario: Annotated[
         int | None, typer.Option(min=1, max=5, help="1 plain, 2 enrichment, 3 attention, 4 contrastive, 5 all.")
     ] = None,
-    recipe: Annotated[
-        Recipe | None, typer.Option(help="Instead of a scenario: settings chosen by cross-validation.")
-    ] = None,
+    recipe: Annotated[Recipe | None, typer.Option(help="Instead of a scenario: stronger training settings.")] = None,
     loss: Annotated[Loss, typer.Option(help="Contrastive loss of scenarios 4 and 5.")] = Loss.cpl,
     encoder: Annotated[Encoder, typer.Option(help="Encoder.")] = Encoder.Hybrid,
 ) -> None:

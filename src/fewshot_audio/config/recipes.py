@@ -1,7 +1,7 @@
-"""Recipes: training settings that were chosen by cross-validation, over scenario 1, for any dataset.
+"""Recipes: training settings over scenario 1, for any dataset, as data: keys of either config file and their values.
 
-They are data: keys of either config file and their values. ``best`` is for accuracy, ``fast`` for a network within
-minutes.
+``best`` is for accuracy, ``fast`` for a network within minutes. The values come from single runs and are not yet
+confirmed by cross-validation (``fewshot-audio crossval``), which is how they are to be chosen.
 """
 
 from typing import Any, Literal, TypeAlias
@@ -28,7 +28,7 @@ SHARED: Changes = {
 
 ENCODERS: dict[EncoderName, Changes] = {
     "CNN": {"CNN.pooling": "mean_max", "CNN.pool_last": False},
-    "Hybrid": {"Hybrid.pooling": "mean_max", "Hybrid.pool_last": False},
+    "Hybrid": {},  # the documented network: the same parameters, the same cost of an answer
     "ResNet12": {"ResNet12.pooling": "mean_max"},
 }
 
