@@ -20,7 +20,7 @@ ALL_SECTIONS = [(file, path) for file, model in FILES.items() for path, _ in sec
 ALL_KEYS = [(file, key) for file, model in FILES.items() for key in leaves(model)]
 OPTIONAL = {
     *("seed", "test_seed", "n_validation_tasks", "num_runs", "data_root", "precision", "distance", "disjoint_groups"),
-    *("episodes_per_step", "store_precision"),
+    *("episodes_per_step", "store_precision", "joint_sampling"),
     *("loss.cpl.reduction", "loss.angular.alpha"),
     *(
         "loss.label_smoothing",
