@@ -110,6 +110,6 @@ class ModelConfig(Section):
     ResNet12: ResNet12Config = ResNet12Config()
 
     def encoder(self, name: EncoderName) -> EncoderConfig:
-        """Return the section of the encoder called ``name``."""
-        sections: dict[EncoderName, EncoderConfig] = {"CNN": self.CNN, "Hybrid": self.Hybrid, "ResNet12": self.ResNet12}
-        return sections[name]
+        """Return the section of the encoder called ``name``: it has the encoder's name."""
+        section: EncoderConfig = getattr(self, name)
+        return section

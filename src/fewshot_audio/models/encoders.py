@@ -101,7 +101,7 @@ class Hybrid(ConvEncoder):
 
 Encoder: TypeAlias = ConvEncoder | ResNet12
 
-ENCODERS: dict[EncoderName, Callable[..., Encoder]] = {"CNN": CNN, "Hybrid": Hybrid, "ResNet12": ResNet12}
+ENCODERS: dict[str, Callable[..., Encoder]] = {"CNN": CNN, "Hybrid": Hybrid, "ResNet12": ResNet12}
 
 
 def build_encoder(name: EncoderName, config: EncoderConfig, mels: int, frames: int) -> Encoder:
