@@ -25,7 +25,17 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("world")
     write_world(folder)
     with chdir(folder):
-        prepared = "--data-root", "data", "--name", "my_sounds", "--segment-seconds", "3", "--waveforms", "--workers", "1"
+        prepared = (
+            "--data-root",
+            "data",
+            "--name",
+            "my_sounds",
+            "--segment-seconds",
+            "3",
+            "--waveforms",
+            "--workers",
+            "1",
+        )
         run("prepare", "folder", "--source", "my_recordings", *prepared)
         run("configs", "--dataset", "my_sounds", "--scenario", "1", "-o", "my")
         pair = "-e", "my/experiment_config.json", "-m", "my/model_config.json"
@@ -33,7 +43,17 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree("experiments/mine", "experiments/other")
         for name in ("ESC-50-master", "others"):
             shutil.copytree("data/my_sounds", f"data/{name}")
-        run("enroll", "--model", "experiments/mine/run-1", "--support", "my_sounds", "--data-root", "data", "-o", "my_bundle")
+        run(
+            "enroll",
+            "--model",
+            "experiments/mine/run-1",
+            "--support",
+            "my_sounds",
+            "--data-root",
+            "data",
+            "-o",
+            "my_bundle",
+        )
         names = [f"sound_{number:02}" for number in range(15)]
         write_splits(Path("splits.npy"), Splits(tuple(names[:5]), tuple(names[5:10]), tuple(names[10:])))
     return folder
