@@ -1,4 +1,4 @@
-# make demo: set up and run everything once. make test: lint, types, tests.
+# make demo: set up and run everything once. make test: lint, types, documentation, tests. make docs: build/site.
 # make esc50 ESC50=DIR: train the fast recipe on ESC-50 and test it. make recognizer ESC50=DIR: retrain what is shipped.
 PYTHON ?= python3
 VENV := .venv
@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS := -c requirements.txt -c requirements-dev.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo esc50 recognizer test lint types unit soak pins clean
+.PHONY: demo esc50 recognizer test lint types docs unit soak pins clean
 
 demo: $(VENV)/.installed
 	$(BIN)/fewshot-audio demo --output demo
@@ -32,7 +32,7 @@ recognizer: esc50
 	$(BIN)/python -m fewshot_audio.pretrained $(EXPERIMENTS)/ESC-50-master_$(RECIPE)_$(ENCODER) esc50 \
 		--data-root $(DATA) --licence "$(LICENCE)"
 
-test: lint types unit
+test: lint types docs unit
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -40,6 +40,11 @@ lint: $(VENV)/.dev
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
+
+# Warnings are errors; the theme's notice about its own future is none.
+docs: export NO_MKDOCS_2_WARNING := 1
+docs: $(VENV)/.dev
+	$(BIN)/mkdocs build --strict --quiet
 
 # One thread per worker: two busy thread pools on two cores wait for each other.
 unit: $(VENV)/.dev

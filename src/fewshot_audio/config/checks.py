@@ -172,9 +172,11 @@ def _warnings(experiment: ExperimentConfig) -> list[str]:
         warnings.append(
             "use_contrastive is true, but neither loss.cpl.use nor loss.angular.use: prototypical loss only"
         )
-    if not experiment.use_contrastive and (experiment.loss.cpl.use or experiment.loss.angular.use):
-        name = "cpl" if experiment.loss.cpl.use else "angular"
-        warnings.append(f"loss.{name}.use is true, but use_contrastive is false: prototypical loss only")
+    if not experiment.use_contrastive:
+        warnings += [
+            f"loss.{name}.use is true, but use_contrastive is false: prototypical loss only"
+            for name in experiment.loss.used
+        ]
     if experiment.relation_head:
         distances = {
             "loss.label_smoothing": experiment.loss.label_smoothing,

@@ -17,8 +17,11 @@ Distance = Literal["euclidean", "squared", "cosine"]
 EmbeddingTransform = Literal["none", "centre_l2", "power"]
 JointSampling = Literal["within", "free"]
 Reduction = Literal["reference", "mean"]
+Contrastive = Literal["cpl", "angular"]
 TieStrategy = Literal["", "min_label", "max_posterior"]
 Way = Annotated[int, Field(ge=2)]
+
+CONTRASTIVE: tuple[Contrastive, ...] = get_args(Contrastive)
 
 
 def _whole(value: Any) -> Any:
@@ -74,9 +77,14 @@ class LossConfig(Section):
 
     @model_validator(mode="after")
     def _one_contrastive_loss(self) -> Self:
-        if self.cpl.use and self.angular.use:
-            raise ValueError("cpl.use and angular.use are both true; choose one contrastive loss")
+        if len(self.used) > 1:
+            raise ValueError(f"{' and '.join(f'{name}.use' for name in self.used)} are both true; choose one")
         return self
+
+    @property
+    def used(self) -> list[Contrastive]:
+        """The contrastive losses whose ``use`` is true; sections have the losses' names."""
+        return [name for name in CONTRASTIVE if getattr(self, name).use]
 
 
 class ExperimentConfig(Section):
@@ -228,11 +236,9 @@ class ExperimentConfig(Section):
         return self.n_validation_tasks or self.n_training_tasks
 
     @property
-    def contrastive(self) -> Literal["cpl", "angular"] | None:
+    def contrastive(self) -> Contrastive | None:
         """The contrastive loss in force, if any."""
-        if not self.use_contrastive:
-            return None
-        return "cpl" if self.loss.cpl.use else "angular" if self.loss.angular.use else None
+        return self.loss.used[0] if self.use_contrastive and self.loss.used else None
 
     def train_way(self, epoch: int) -> int:
         """Classes of a training episode of an epoch (from 0)."""

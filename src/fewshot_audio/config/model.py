@@ -135,8 +135,6 @@ class ModelConfig(Section):
     Pretrained: PretrainedConfig = PretrainedConfig()
 
     def encoder(self, name: str) -> EncoderConfig:
-        """Return the section of the encoder called ``name`` ("CNN", "Hybrid", "ResNet12" or "hf:...")."""
-        if name.startswith(PRETRAINED):
-            return self.Pretrained
-        sections: dict[str, EncoderConfig] = {"CNN": self.CNN, "Hybrid": self.Hybrid, "ResNet12": self.ResNet12}
-        return sections[name]
+        """Return the section of the encoder called ``name``: it has the encoder's name; "hf:..." is ``Pretrained``."""
+        section: EncoderConfig = self.Pretrained if name.startswith(PRETRAINED) else getattr(self, name)
+        return section

@@ -1,0 +1,70 @@
+"""What the pages' commands find, made once."""
+
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import chdir
+from pathlib import Path
+
+import pytest
+
+from fewshot_audio.cli import main
+from fewshot_audio.data.splits import Splits, write_splits
+from tests.docs.sandbox import SETTINGS, write_world
+
+
+def run(*words: str) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(list(words))
+    assert not stop.value.code, words
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Recordings, a prepared dataset, one trained experiment under several names, and a recogniser of it."""
+    folder = tmp_path_factory.mktemp("world")
+    write_world(folder)
+    with chdir(folder):
+        prepared = (
+            "--data-root",
+            "data",
+            "--name",
+            "my_sounds",
+            "--segment-seconds",
+            "3",
+            "--waveforms",
+            "--workers",
+            "1",
+        )
+        run("prepare", "folder", "--source", "my_recordings", *prepared)
+        run("configs", "--dataset", "my_sounds", "--scenario", "1", "-o", "my")
+        pair = "-e", "my/experiment_config.json", "-m", "my/model_config.json"
+        run("train", *pair, "--data-root", "data", *SETTINGS, "--set", "experiment_folder=mine")
+        shutil.copytree("experiments/mine", "experiments/other")
+        for name in ("ESC-50-master", "others"):
+            shutil.copytree("data/my_sounds", f"data/{name}")
+        run(
+            "enroll",
+            "--model",
+            "experiments/mine/run-1",
+            "--support",
+            "my_sounds",
+            "--data-root",
+            "data",
+            "-o",
+            "my_bundle",
+        )
+        names = [f"sound_{number:02}" for number in range(15)]
+        write_splits(Path("splits.npy"), Splits(tuple(names[:5]), tuple(names[5:10]), tuple(names[10:])))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _logging() -> Iterator[None]:
+    """Give back the logging that a command sets up."""
+    loggers = [logging.getLogger(name) for name in (None, "fewshot_audio")]
+    before = [(logger, logger.level, logger.handlers[:]) for logger in loggers]
+    yield
+    for logger, level, handlers in before:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers

@@ -1,0 +1,182 @@
+"""A folder in which the pages' commands run: small recordings under the names that the pages use, small trainings.
+
+Nothing of a page is left out silently: ``SMALLER`` is all that is appended to its commands, ``REPLACED`` all that is
+changed in its Python blocks.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from fewshot_audio.cli import main
+from fewshot_audio.data.sources.synthetic import Synthetic, write_wavs
+from tests.docs.blocks import Command
+
+TINY = {
+    "num_epochs": 1,
+    "num_runs": 1,
+    "n_training_tasks": 1,
+    "n_validation_tasks": 2,
+    "n_testing_tasks": 20,
+    "Hybrid.hidden_channels": 4,
+    "loss.pretraining_epochs": 0,
+    "optimization.warmup_epochs": 0,
+    "n_way_train": 5,
+    "waveaug_params.aug_num": 1,
+    "device": "cpu",
+    "precision": "fp32",
+}
+SETTINGS = [word for key, value in TINY.items() for word in ("--set", f"{key}={value}")]
+
+SMALLER: dict[str, list[str]] = {
+    "train": SETTINGS,
+    "reproduce": SETTINGS,
+    "prepare": ["--workers", "1"],
+    "evaluate": ["--tasks", "20"],
+    "crossval": [*SETTINGS, "--folds", "2", "--halving", "1x1,2x1", "--workers", "1", "--tasks", "20"],
+    "tune": [*SETTINGS, "--trials", "2", "--epochs", "1"],
+    "serve": ["--port", "0"],
+    "classify --hop": ["--hop", "3"],
+}
+"""Options that the tests append to a command (that has the option named beside it); the last one counts."""
+
+ELSEWHERE = {("README.md", name): f"{name}.md" for name in ("report", "serve", "reproduce")}
+"""Slow commands of a page that run as they are on another page."""
+
+REPLACED = {
+    "Synthetic(classes=30, clips=12)": "Synthetic(classes=16, clips=10)",
+    'scenario_configs("my_sounds", scenario=1)': 'scenario_configs("my_sounds", scenario=1, encoder="CNN")',
+}
+ADDRESS = "http://127.0.0.1:8000"
+
+
+def write_world(folder: Path) -> None:
+    """What users have, by the names of the pages: recordings, an ESC-50 of fifteen classes."""
+    with chdir(folder):
+        write_wavs(Synthetic(classes=15, clips=10, seed=1), Path("my_recordings"))
+        owl = Path("my_recordings/owl")
+        next(path for path in sorted(Path("my_recordings").iterdir())).rename(owl)
+        for name, path in zip("abcdefghij", sorted(owl.iterdir()), strict=True):
+            path.rename(owl / f"{name}.wav")
+        for target, seed in (("my_sounds", 2), ("more", 3)):
+            write_wavs(Synthetic(classes=3, clips=4, seed=seed), Path(target))
+            for name, path in zip(("bird", "cat", "dog"), sorted(Path(target).iterdir()), strict=True):
+                path.rename(Path(target) / name)
+        shutil.move("more/dog", "more_dogs")
+        shutil.move("more", "new_recordings")
+        for name in ("dog1.wav", "new.wav", "a.wav", "owl.wav", "dog.wav"):
+            shutil.copy(next(iter(sorted(Path("more_dogs").iterdir()))), name)
+        samples, rate = soundfile.read("new.wav")
+        for name in ("dog2.flac", "b.flac"):
+            soundfile.write(name, samples[::-1], rate)
+        soundfile.write("night.wav", np.tile(samples, 4), rate)
+        _write_esc50(Path("ESC-50-master"))
+
+
+def _write_esc50(root: Path) -> None:
+    (root / "meta").mkdir(parents=True)
+    (root / "audio").mkdir()
+    random = np.random.default_rng(0)
+    lines = ["filename,fold,target,category,esc10,src_file,take"]
+    for label in range(15):
+        for clip in range(10):
+            name = f"1-{100 * label + clip}-A-{label}.wav"
+            lines.append(f"{name},1,{label},sound_{label:02},False,{100 * label + clip},A")
+            tone = np.sin(2 * np.pi * (200 + 150 * label) / 16_000 * np.arange(80_000))
+            soundfile.write(root / "audio" / name, 0.1 * tone + 0.02 * random.normal(size=80_000), 16_000)
+    (root / "meta" / "esc50.csv").write_text("\n".join(lines))
+
+
+class Sandbox:
+    """Runs the blocks of a page, in their order, in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.names: dict[str, Any] = {"samples": np.random.default_rng(0).normal(size=44_100).astype(np.float32)}
+        self.server: subprocess.Popen[str] | None = None
+        self.url = ADDRESS
+
+    def python(self, text: str) -> None:
+        for theirs, ours in REPLACED.items():
+            text = text.replace(theirs, ours)
+        with chdir(self.folder):
+            exec(compile(text, "block", "exec"), self.names)
+
+    def shell(self, command: Command) -> None:
+        program, *words = command.words
+        if program == "pip":
+            return  # what it would install is installed; test_commands.py checks the extras' names
+        if program == "curl":
+            self._curl(words)
+        elif program == "fewshot-audio":
+            if (command.block.page, words[0]) not in ELSEWHERE:
+                self._own(words)
+        else:
+            pytest.fail(f"{command}: not run, and no reason given")
+
+    def _own(self, words: list[str]) -> None:
+        asked = {words[0], *(f"{words[0]} {word}" for word in words)}
+        words = self._expanded(words) + [word for name in asked for word in SMALLER.get(name, ())]
+        if words[0] == "serve":
+            return self._serve(words)
+        with chdir(self.folder), pytest.raises(SystemExit) as stop:
+            main(words)
+        assert not stop.value.code, shlex.join(words)
+        return None
+
+    def _expanded(self, words: list[str]) -> list[str]:
+        """As a shell expands ``*``."""
+        return [
+            name for word in words for name in (map(str, sorted(self.folder.glob(word))) if "*" in word else [word])
+        ]
+
+    def _serve(self, words: list[str]) -> None:
+        code = "from fewshot_audio.cli import main; main()"
+        self.server = subprocess.Popen(
+            [sys.executable, "-c", code, *words], stdout=subprocess.PIPE, text=True, cwd=self.folder
+        )
+        assert self.server.stdout
+        found = re.match(r"Open (http://\S+) ", self.server.stdout.readline())
+        assert found
+        self.url = found[1].rstrip("/")
+
+    def _curl(self, words: list[str]) -> None:
+        if not shutil.which("curl"):
+            pytest.skip("no curl on PATH")
+        here = [word.replace(ADDRESS, self.url) for word in words]
+        done = subprocess.run(
+            ["curl", "--silent", "--show-error", "--fail-with-body", *here],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "no_proxy": "*"},
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def close(self) -> None:
+        if self.server:
+            self.server.send_signal(signal.SIGTERM)
+            self.server.communicate(timeout=30)
+            assert self.server.returncode in (0, -signal.SIGTERM)
+
+
+@contextmanager
+def sandbox(folder: Path) -> Iterator[Sandbox]:
+    made = Sandbox(folder)
+    try:
+        yield made
+    finally:
+        made.close()
