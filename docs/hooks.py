@@ -19,7 +19,7 @@ CONTRIBUTING = Path(__file__).parents[1] / "CONTRIBUTING.md"
 BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<", "min_length": "at least", "max_length": "at most"}
 CITATION = re.compile(r"\(([A-Z][^()]*?\d{4}[a-z]?)\)")
 OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./[^)]+\)")  # a link to a file that is no page
-TYPES: dict[Any, str] = {int: "integer", float: "number", str: "text", bool: "true or false"}
+TYPES: dict[Any, str] = {int: "integer", float: "number", str: "text", bool: "true or false", dict: "object"}
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -92,7 +92,7 @@ def type_name(annotation: Any) -> str:
         return " ".join([type_name(annotation.__origin__), *bounds(annotation.__metadata__)])
     if origin is list:
         return f"list of ({type_name(arguments[0])})"
-    return TYPES.get(annotation) or str(annotation)
+    return TYPES.get(origin or annotation) or str(annotation)
 
 
 def default(field: FieldInfo) -> str:

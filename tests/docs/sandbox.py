@@ -6,6 +6,7 @@ changed in its Python blocks.
 
 import os
 import re
+import runpy
 import shlex
 import shutil
 import signal
@@ -22,7 +23,7 @@ import soundfile
 
 from fewshot_audio.cli import main
 from fewshot_audio.data.sources.synthetic import Synthetic, write_wavs
-from tests.docs.blocks import Command
+from tests.docs.blocks import ROOT, Command
 
 TINY = {
     "num_epochs": 1,
@@ -76,7 +77,7 @@ def write_world(folder: Path) -> None:
                 path.rename(Path(target) / name)
         shutil.move("more/dog", "more_dogs")
         shutil.move("more", "new_recordings")
-        for name in ("dog1.wav", "new.wav", "a.wav", "owl.wav", "dog.wav"):
+        for name in ("dog1.wav", "new.wav", "a.wav", "owl.wav", "dog.wav", "recording.wav"):
             shutil.copy(next(iter(sorted(Path("more_dogs").iterdir()))), name)
         samples, rate = soundfile.read("new.wav")
         for name in ("dog2.flac", "b.flac"):
@@ -123,6 +124,10 @@ class Sandbox:
         elif program == "fewshot-audio":
             if (command.block.page, words[0]) not in ELSEWHERE:
                 self._own(words)
+        elif program == "python" and words[0].startswith("examples/"):
+            with chdir(self.folder), pytest.MonkeyPatch.context() as patch:
+                patch.setattr(sys, "argv", words)
+                runpy.run_path(str(ROOT / words[0]), run_name="__main__")
         else:
             pytest.fail(f"{command}: not run, and no reason given")
 

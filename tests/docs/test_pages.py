@@ -10,6 +10,7 @@ from fewshot_audio import reproduce
 from fewshot_audio.report import evidence
 from tests.docs.blocks import ALL, PAGES, commands
 from tests.docs.sandbox import ELSEWHERE, sandbox
+from tests.models.tiny_pretrained import write_pretrained
 
 PARSED_ONLY = {
     "results.md": "hours of training on whole datasets",
@@ -30,6 +31,10 @@ def test_the_page_runs(page: str, world: Path, tmp_path: Path, monkeypatch: pyte
     shutil.copytree(world, folder)
     for name in FROM_NOTHING.get(page, ()):
         shutil.rmtree(folder / name)
+    if page == "reproduce.md":
+        shutil.copytree(folder / "data" / "my_sounds", folder / "data" / "speakers")
+    if page == "pretrained.md":
+        write_pretrained(folder / "models" / "wav2vec2-base", "wav2vec2")
     here = [block for block in ALL if block.page == page]
     for block in here:
         if block.language == "json":  # a file that the page's commands name
