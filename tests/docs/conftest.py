@@ -10,7 +10,7 @@ import pytest
 
 from fewshot_audio.cli import main
 from fewshot_audio.data.splits import Splits, write_splits
-from tests.docs.sandbox import SETTINGS, write_world
+from tests.docs.sandbox import SETTINGS, link_tree, write_world
 
 
 def run(*words: str) -> None:
@@ -42,7 +42,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run("train", *pair, "--data-root", "data", *SETTINGS, "--set", "experiment_folder=mine")
         shutil.copytree("experiments/mine", "experiments/other")
         for name in ("ESC-50-master", "others"):
-            shutil.copytree("data/my_sounds", f"data/{name}")
+            link_tree(Path("data/my_sounds"), Path("data") / name)
         run(
             "enroll",
             "--model",

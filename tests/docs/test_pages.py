@@ -9,7 +9,7 @@ import pytest
 from fewshot_audio import reproduce
 from fewshot_audio.report import evidence
 from tests.docs.blocks import ALL, PAGES, commands
-from tests.docs.sandbox import ELSEWHERE, sandbox
+from tests.docs.sandbox import ELSEWHERE, link_tree, sandbox
 from tests.models.tiny_pretrained import write_pretrained
 
 PARSED_ONLY = {
@@ -28,11 +28,11 @@ def test_the_page_runs(page: str, world: Path, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(reproduce.Protocol.__init__, "__defaults__", (5, 5, 5, 20))  # way, shot, queries, tasks
     monkeypatch.setattr(evidence, "SHOTS", (1, 5))
     folder = tmp_path / "here"
-    shutil.copytree(world, folder)
+    link_tree(world, folder)
     for name in FROM_NOTHING.get(page, ()):
         shutil.rmtree(folder / name)
     if page == "reproduce.md":
-        shutil.copytree(folder / "data" / "my_sounds", folder / "data" / "speakers")
+        link_tree(folder / "data" / "my_sounds", folder / "data" / "speakers")
     if page == "pretrained.md":
         write_pretrained(folder / "models" / "wav2vec2-base", "wav2vec2")
     here = [block for block in ALL if block.page == page]
