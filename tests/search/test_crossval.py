@@ -4,6 +4,8 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.stats
-from filelock import FileLock
 
 from fewshot_audio import scratch, train
 from fewshot_audio.crossval import training as training_module
@@ -173,24 +174,24 @@ def test_finished_trainings_are_kept_and_candidates_may_be_added(
     assert {row["name"]: row["folds"] for row in summary["candidates"]} == {"base": 3, "slow": 3, "renamed": 3}
 
 
+HOLD = "import sys; from filelock import FileLock\nwith FileLock(sys.argv[1]): print(1, flush=True); sys.stdin.read()"
+
+
 def test_what_another_process_is_at_is_left_to_it(tiny_dataset: Path, tmp_path: Path) -> None:
     plan = plan_of(tiny_dataset, tmp_path, {}, [Rung(1, 1)])
     job = Training(plan, plan.candidates[0], 0, 1, 0)
-    lock = FileLock(plan.folder / "under-way" / f"{job.key}.lock")
     (plan.folder / "under-way").mkdir(parents=True)
-    with lock:
-        context = multiprocessing.get_context("fork")
-        other = context.Process(target=_expect_busy, args=(job,))
-        other.start()
-        other.join()
-        assert other.exitcode == 0
-    assert not job.file.exists()
+    lock = plan.folder / "under-way" / f"{job.key}.lock"
+    command = [sys.executable, "-c", HOLD, str(lock)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        assert other.stdout.readline()  # it holds the lock
+        assert not job.run()
+        assert not job.file.exists()
+        other.stdin.close()
     assert job.run()
     assert job.file.exists()
-
-
-def _expect_busy(job: Training) -> None:
-    raise SystemExit(0 if job.run() is False else 1)
 
 
 def test_workers_share_the_work_and_change_nothing(tiny_dataset: Path, tmp_path: Path) -> None:
