@@ -23,7 +23,7 @@ class Reliability:
 
 def reliability(probability: NDArray[np.float64], right: NDArray[np.bool_], bins: int = BINS) -> Reliability:
     """Compare the probabilities of answers with whether they were right. Shape: both (answers,), at least one."""
-    place = np.clip(np.ceil(probability * bins).astype(np.int64) - 1, 0, bins - 1)  # (low, high], as published
+    place = np.minimum((probability * bins).astype(np.int64), bins - 1)
     counts = np.bincount(place, minlength=bins)
     divisor = np.maximum(counts, 1)
     confidence = np.bincount(place, weights=probability, minlength=bins) / divisor

@@ -151,7 +151,8 @@ def _finish(
             "%d of %d training episodes had no mined triplet", without, len(history) * experiment.n_training_tasks
         )
     testing_began = time.perf_counter()
-    scores = run_test(network, experiment, dataset, runtime, progress)
+    network.to(runtime.device)  # Lightning leaves it on the CPU
+    scores = run_test(network, experiment, dataset, progress)
     buffer = io.BytesIO()
     np.save(buffer, scores.accuracy)
     write_bytes(folder / ACCURACIES_FILE, buffer.getvalue())

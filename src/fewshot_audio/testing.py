@@ -23,7 +23,7 @@ from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.results import summarize_tasks
 from fewshot_audio.runs import Run
-from fewshot_audio.runtime import Runtime, start_runtime
+from fewshot_audio.runtime import start_runtime
 
 logger = logging.getLogger(__name__)
 
@@ -78,25 +78,26 @@ def examine_run(
     if dataset.fingerprint != run.dataset and experiment.dataset_name.lower() == run.experiment.dataset_name.lower():
         logger.warning("%s has changed since the run was trained on it: are its test classes new?", dataset.folders)
     network = run.untrained_network() if system == "untrained" else run.trained_network()
+    network.to(torch.device(runtime.device))
     if system == "untrained":
         data = dataset.data
         network.set_normalization(dataset.mean, dataset.std)
         centre_embeddings(network, experiment, data.store, data.views, data.splits.train, seed=run.seed)
     if system in BASELINES:
-        return dataset, _test_baseline(system, network, experiment, dataset, runtime, progress)
-    return dataset, run_test(network, experiment, dataset, runtime, progress, fresh_views)
+        return dataset, _test_baseline(system, network, experiment, dataset, progress)
+    return dataset, run_test(network, experiment, dataset, progress, fresh_views=fresh_views)
 
 
 def run_test(
     network: FewShotNetwork,
     experiment: ExperimentConfig,
     dataset: Dataset,
-    runtime: Runtime,
-    progress: Progress,
+    progress: Progress = silent,
+    *,
     fresh_views: bool = False,
 ) -> TaskScores:
-    """Test a network on the experiment's test tasks, in fp32 whatever training used."""
-    _in_full_precision(network, runtime)
+    """Test a network on the experiment's test tasks, where it lies, in fp32 whatever training used."""
+    network.set_precision("fp32")
     return evaluate_phase(
         network,
         experiment,
@@ -117,14 +118,9 @@ def summarize_test(scores: TaskScores, experiment: ExperimentConfig) -> dict[str
 
 
 def _test_baseline(
-    system: str,
-    network: FewShotNetwork,
-    experiment: ExperimentConfig,
-    dataset: Dataset,
-    runtime: Runtime,
-    progress: Progress,
+    system: str, network: FewShotNetwork, experiment: ExperimentConfig, dataset: Dataset, progress: Progress
 ) -> TaskScores:
-    _in_full_precision(network, runtime)
+    network.set_precision("fp32")
     data, seed = dataset.data, experiment.test_seed
     by_class, offsets = data.store.index.by_class, data.store.index.offsets
     training = np.sort(offsets[np.concatenate([by_class[name] for name in data.splits.train])])  # first segments
@@ -134,8 +130,3 @@ def _test_baseline(
     return evaluate_system(
         BASELINES[system](trained, training), by_distance, planned, "test", seed=seed, progress=progress
     )
-
-
-def _in_full_precision(network: FewShotNetwork, runtime: Runtime) -> None:
-    network.set_precision("fp32")
-    network.to(torch.device(runtime.device))

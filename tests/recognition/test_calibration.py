@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fewshot_audio.calibration import reliability
 from fewshot_audio.data.joint import DatasetFolders
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.store import SegmentStore
@@ -19,7 +20,7 @@ from fewshot_audio.recognition.calibration import TASKS, calibrate, fit_temperat
 from fewshot_audio.recognition.embedder import Embedder
 from fewshot_audio.recognition.evaluation import evaluate_recognition
 from fewshot_audio.recognition.from_run import open_pool, open_run
-from fewshot_audio.recognition.open_set import Outcome, Pool, auroc, calibration_error, draw_tasks
+from fewshot_audio.recognition.open_set import Outcome, Pool, auroc, draw_tasks
 from fewshot_audio.recognition.scoring import probabilities, reach, reaches, unknown_scores, votes
 from tests.recognition.sounds import NAME
 
@@ -53,7 +54,7 @@ def test_calibration_error_is_that_of_a_loop_over_bins(answers: list[tuple[float
             confidence, right = (np.mean(values) for values in zip(*inside, strict=True))
             expected += len(inside) / len(answers) * abs(confidence - right)
     confidences, rights = zip(*answers, strict=True)
-    assert calibration_error(np.array(confidences), np.array(rights)) == pytest.approx(expected, abs=1e-9)
+    assert reliability(np.array(confidences), np.array(rights)).ece == pytest.approx(expected, abs=1e-9)
 
 
 def outcome(temperature: float, clips: int = 4000) -> Outcome:

@@ -13,8 +13,9 @@ from fewshot_audio.calibration import reliability
 from fewshot_audio.cli import main
 from fewshot_audio.errors import DataError
 from fewshot_audio.experiment import run_experiment
+from fewshot_audio.plane import Plane
 from fewshot_audio.report.compare import paired_difference
-from fewshot_audio.report.evidence import Evidence, gather, principal_components
+from fewshot_audio.report.evidence import Evidence, gather
 from fewshot_audio.results import ci95
 from tests.tiny import tiny_configs, write_tiny_dataset, write_tiny_waveforms
 
@@ -136,12 +137,13 @@ def test_examples_are_what_they_say(evidence: Evidence) -> None:
 def test_principal_components_against_the_covariance() -> None:
     random = np.random.default_rng(0)
     rows = random.normal(size=(40, 5)) * [3, 1, 5, 0.5, 2]
-    points, explained = principal_components(rows)
+    plane = Plane.fit(rows)
+    points, explained = plane.place(rows), plane.explained
     values, vectors = np.linalg.eigh(np.cov(rows.T, bias=True))
     expected = (rows - rows.mean(0)) @ vectors[:, ::-1][:, :2]
     np.testing.assert_allclose(np.abs(points), np.abs(expected), atol=1e-10)
     np.testing.assert_allclose(explained, values[::-1][:2] / values.sum())
-    np.testing.assert_allclose(principal_components(rows + 7)[0], points, atol=1e-10)
+    np.testing.assert_allclose(Plane.fit(rows + 7).place(rows + 7), points, atol=1e-10)
 
 
 def test_the_paired_difference_by_hand() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from fewshot_audio import scratch, train
+from fewshot_audio import scratch, testing, train
 from fewshot_audio.crossval import training as training_module
 from fewshot_audio.crossval import work
 from fewshot_audio.crossval.compare import compare, markdown
@@ -86,7 +86,7 @@ def test_training_sees_every_class_but_the_fold_and_tests_the_last_epoch(
 ) -> None:
     seen: list[Any] = []
     tested: list[Any] = []
-    original_train, original_test = scratch.train_run, training_module.evaluate_phase
+    original_train, original_test = scratch.train_run, testing.evaluate_phase
 
     def spy_train(network: Any, experiment: Any, data: Any, seed: int, folder: Path, *rest: Any, **named: Any) -> Any:
         history = original_train(network, experiment, data, seed, folder, *rest, **named)
@@ -102,7 +102,7 @@ def test_training_sees_every_class_but_the_fold_and_tests_the_last_epoch(
         return original_test(network, experiment, store, maker, classes, phase, **options)
 
     monkeypatch.setattr(scratch, "train_run", spy_train)
-    monkeypatch.setattr(training_module, "evaluate_phase", spy_test)
+    monkeypatch.setattr(testing, "evaluate_phase", spy_test)
     monkeypatch.setattr(train, "evaluate_phase", lambda *_, **__: pytest.fail("validated"))
     plan = plan_of(tiny_dataset, tmp_path, {}, [Rung(1, 3)])
     Training(plan, plan.candidates[0], 1, 3, 7).run()

@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from fewshot_audio.serve.pictures import COLUMNS, Plane, columns
+from fewshot_audio.plane import Plane
+from fewshot_audio.serve.pictures import COLUMNS, columns
 
 
 @pytest.mark.parametrize(("count", "width"), [(12, 5), (3, 8), (2, 4)])

@@ -12,13 +12,13 @@ from fewshot_audio.crossval.plan import Candidate, Plan, judged, trained
 from fewshot_audio.dataset import Dataset
 from fewshot_audio.development import hold_out, open_development
 from fewshot_audio.errors import DataError
-from fewshot_audio.evaluate import evaluate_phase
 from fewshot_audio.files import write_json
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.results import ci95
 from fewshot_audio.runs import versions
 from fewshot_audio.scratch import PLACE, Busy, train_scratch, working_on
+from fewshot_audio.testing import run_test
 from fewshot_audio.train import Diverged
 
 
@@ -112,15 +112,5 @@ def _train_and_test(training: Training, scratch: Path, progress: Progress) -> di
 
 
 def _test(network: FewShotNetwork, experiment: ExperimentConfig, dataset: Dataset) -> dict[str, Any]:
-    network.set_precision("fp32")
-    accuracy = evaluate_phase(
-        network,
-        experiment,
-        dataset.data.store,
-        dataset.data.views,
-        dataset.data.splits.test,
-        "test",
-        seed=experiment.test_seed,
-        tasks=experiment.n_testing_tasks,
-    ).accuracy
+    accuracy = run_test(network, experiment, dataset).accuracy
     return {"accuracy": float(accuracy.mean()), "ci95": ci95(accuracy), "tasks": len(accuracy)}

@@ -7,9 +7,10 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from fewshot_audio.calibration import reliability
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.recognition.embedder import Embedder
-from fewshot_audio.recognition.open_set import Outcome, Pool, auroc, calibration_error, draw_tasks
+from fewshot_audio.recognition.open_set import Outcome, Pool, auroc, draw_tasks
 from fewshot_audio.recognition.scoring import Floats, probabilities
 
 TASKS = 200
@@ -107,7 +108,7 @@ def task_calibration_error(outcomes: Sequence[Outcome], temperature: float) -> f
         given = probabilities(task.scores, task.counts, temperature)
         confidence.append(given[np.arange(len(given)), task.votes])
         right.append(task.votes == task.labels)
-    return calibration_error(np.concatenate(confidence), np.concatenate(right))
+    return reliability(np.concatenate(confidence), np.concatenate(right)).ece
 
 
 def _loss(outcomes: Sequence[Outcome], temperature: float) -> float:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from fewshot_audio.data.store import SegmentStore
@@ -25,7 +24,6 @@ from fewshot_audio.recognition.scoring import (
 )
 
 LARGEST_POOL = 2000  # clips that are embedded; of more, a part of each class is drawn
-ECE_BINS = 15
 CHUNK = 64  # clips whose segments are in memory at once
 
 
@@ -131,13 +129,6 @@ def draw_tasks(
         )
         progress("open-set tasks", task + 1, tasks)
     return outcomes
-
-
-def calibration_error(confidence: Floats, right: NDArray[np.bool_]) -> float:
-    """Expected calibration error (Guo et al. 2017) with 15 equal bins: how far confidence is from accuracy, 0..1."""
-    bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
-    gaps = np.abs(np.bincount(bins, right.astype(float) - confidence, ECE_BINS))
-    return float(gaps.sum() / len(confidence))
 
 
 def auroc(known: Floats, unknown: Floats) -> float:

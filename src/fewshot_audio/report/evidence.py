@@ -18,6 +18,7 @@ from fewshot_audio.evaluate import Answers, NetworkSystem
 from fewshot_audio.experiment_folder import ACCURACIES_FILE, RESULTS_FILE
 from fewshot_audio.history import Row, read_metrics
 from fewshot_audio.journal import METRICS_FILE
+from fewshot_audio.plane import Plane
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.runs import Run
 from fewshot_audio.testing import evaluate_run, examine_run
@@ -153,19 +154,10 @@ def _map(
     system = NetworkSystem(network, experiment, store, dataset.data.views, "test", experiment.test_seed)
     with torch.no_grad():
         rows = system.embed(segments, progress).rows[:, 0]
-    points, explained = principal_components(rows.mean(1).double().numpy())
-    return points, np.array([firsts[int(segment)] for segment in segments]), explained
-
-
-def principal_components(rows: Floats) -> tuple[Floats, Floats]:
-    """Coordinates on the first two principal components, and their shares of the variance. Shape: (n, width) -> (n, 2).
-
-    Signs are fixed by the largest loading, so that the picture does not flip between machines.
-    """
-    centred = rows - rows.mean(0)
-    _, scale, axes = np.linalg.svd(centred, full_matrices=False)
-    axes = axes[:2] * np.sign(axes[np.arange(2), np.abs(axes[:2]).argmax(1)])[:, None]
-    return centred @ axes.T, scale[:2] ** 2 / max(float((scale**2).sum()), np.finfo(np.float64).tiny)
+    embeddings = rows.mean(1).double().cpu().numpy()
+    plane = Plane.fit(embeddings)
+    labels = np.array([firsts[int(segment)] for segment in segments])
+    return plane.place(embeddings), labels, np.array(plane.explained)
 
 
 def _examples(answers: Answers, dataset: Dataset) -> list[Example]:

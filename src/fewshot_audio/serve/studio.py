@@ -12,6 +12,7 @@ import numpy as np
 from fewshot_audio import __version__
 from fewshot_audio.audio.decode import Samples
 from fewshot_audio.errors import FewShotError
+from fewshot_audio.plane import Plane
 from fewshot_audio.serve.backend import Backend
 from fewshot_audio.serve.findings import findings
 from fewshot_audio.serve.limits import Limits
@@ -28,7 +29,7 @@ from fewshot_audio.serve.messages import (
     RejectedClip,
     State,
 )
-from fewshot_audio.serve.pictures import Plane, picture
+from fewshot_audio.serve.pictures import picture
 from fewshot_audio.serve.refusals import Refusal
 
 log = logging.getLogger(__name__)
