@@ -17,7 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 from fewshot_audio.serve.decoder import Decoder
 from fewshot_audio.serve.gate import SECURITY_HEADERS, Gate
 from fewshot_audio.serve.metrics import Metrics
-from tests.serve.conftest import LIMITS, Serve
+from tests.serve.conftest import LIMITS, Serve, SharedDecoder
 from tests.serve.fake import FakeRecognizer
 from tests.serve.hostile import UPLOADS
 from tests.serve.live import running
@@ -210,44 +210,51 @@ class Pausing(FakeRecognizer):
 
     def __init__(self) -> None:
         super().__init__()
-        self.entered = threading.Semaphore(0)
         self.go = threading.Event()
         self.inside = self.most = 0
 
     def classify_with_embeddings(self, clips: Any) -> Any:
         self.inside += 1
         self.most = max(self.most, self.inside)
-        self.entered.release()
-        self.go.wait(30)
+        self.go.wait()
         answer = super().classify_with_embeddings(clips)
         self.inside -= 1
         return answer
 
 
+class Counting:
+    """The shared decoder; every recording that reaches it belongs to a request that has its place."""
+
+    def __init__(self, decoder: SharedDecoder) -> None:
+        self.decoder = decoder
+        self.reached = threading.Semaphore(0)
+
+    def decode(self, data: bytes, name: str) -> Any:
+        self.reached.release()
+        return self.decoder.decode(data, name)
+
+    def close(self) -> None:
+        """The decoder is shared."""
+
+
 @pytest.mark.parametrize(("changes", "status"), [({"waiting": 3}, 503), ({"waiting_per_client": 3}, 429)])
-def test_only_so_many_wait(changes: dict[str, int], status: int, serve: Serve) -> None:
-    backend = Pausing()
-    client = serve(backend, limits=replace(LIMITS, **changes))
+def test_only_so_many_wait(changes: dict[str, int], status: int, serve: Serve, decoder: SharedDecoder) -> None:
+    backend, counting = Pausing(), Counting(decoder)
+    client = serve(backend, limits=replace(LIMITS, **changes), decoder=counting)
     teach(client, low=300.0)
+    for _ in range(3):
+        assert counting.reached.acquire(timeout=0)  # the enrolled clips
     answers: list[int] = []
-
-    def ask() -> None:
-        answer = classify(client, tone_wav(300)).status_code
-        while answer == status:  # the test's own question had taken the last place
-            answer = classify(client, tone_wav(300)).status_code
-        answers.append(answer)
-
-    threads = [threading.Thread(target=ask) for _ in range(3)]
+    threads = [
+        threading.Thread(target=lambda: answers.append(classify(client, tone_wav(300)).status_code)) for _ in range(3)
+    ]
     for thread in threads:
         thread.start()
     try:
-        assert backend.entered.acquire(timeout=30)
+        for _ in threads:
+            assert counting.reached.acquire(timeout=60), answers
         refused = client.get("/api/state")
-        for _ in range(2000):  # not all three may have arrived yet
-            if refused.status_code != 200:
-                break
-            time.sleep(0.01)
-            refused = client.get("/api/state")
+        assert answers == []
         error(refused, status)
         assert refused.headers["retry-after"] == "1"
         assert client.get("/health").status_code == 200
