@@ -16,7 +16,7 @@ from fewshot_audio.dataset import Dataset, open_dataset
 from fewshot_audio.errors import ConfigError, DataError
 from fewshot_audio.experiment_folder import ACCURACIES_FILE, RESULT_FILE, ExperimentFolder
 from fewshot_audio.files import write_bytes, write_json
-from fewshot_audio.history import Row, best_epoch
+from fewshot_audio.history import Row, kept_epoch
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.models.pretrained import with_definition
 from fewshot_audio.progress import Progress, silent
@@ -156,12 +156,12 @@ def _finish(
     buffer = io.BytesIO()
     np.save(buffer, scores.accuracy)
     write_bytes(folder / ACCURACIES_FILE, buffer.getvalue())
-    best = best_epoch(history)
+    kept = kept_epoch(experiment, history)
     result = {
         "seed": seed,
-        "best_epoch": best,
+        "best_epoch": kept,
         "epochs": len(history),
-        "val_accuracy": history[best - 1]["val_accuracy"],
+        "val_accuracy": history[kept - 1]["val_accuracy"],
         "test": summarize_test(scores, experiment),
         "seconds": round(sum(row["seconds"] for row in history) + time.perf_counter() - testing_began, 1),
     }

@@ -19,10 +19,15 @@ def best_epoch(history: Sequence[Row]) -> int:
     return 1 + max(range(len(history)), key=lambda i: (history[i]["val_accuracy"], -i))
 
 
+def kept_epoch(experiment: ExperimentConfig, history: Sequence[Row]) -> int:
+    """Epoch (from 1) whose weights a run that ended here would be left with: the best one, or just the last."""
+    return len(history) if experiment.optimization.keep == "last" else best_epoch(history)
+
+
 def finished(experiment: ExperimentConfig, history: Sequence[Row]) -> bool:
-    """Whether training is over: all epochs done, or ``patience`` epochs without an improvement."""
+    """Whether training is over: all epochs done, or ``patience`` epochs without a better one to keep."""
     return bool(history) and (
-        len(history) >= experiment.num_epochs or len(history) - best_epoch(history) >= experiment.patience
+        len(history) >= experiment.num_epochs or len(history) - kept_epoch(experiment, history) >= experiment.patience
     )
 
 

@@ -10,7 +10,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 
 from fewshot_audio.files import write_text
-from fewshot_audio.history import Row, best_epoch, finished, metrics_csv
+from fewshot_audio.history import Row, finished, kept_epoch, metrics_csv
 from fewshot_audio.progress import Progress
 from fewshot_audio.tensors import MODEL_FILE, save_tensors
 
@@ -30,9 +30,9 @@ def nothing(history: Sequence[Row]) -> None:
 
 
 class Journal(Callback):
-    """After each epoch: best weights, metrics and the training state, each written atomically, in this order.
+    """After each epoch: weights to keep, metrics and the training state, each written atomically, in this order.
 
-    The state comes last: a run killed in between repeats the epoch and writes the same best weights again.
+    The state comes last: a run killed in between repeats the epoch and writes the same weights again.
     """
 
     def __init__(self, module: "EpisodicTraining", folder: Path, progress: Progress, after_epoch: AfterEpoch) -> None:
@@ -71,7 +71,7 @@ class Journal(Callback):
         module, history = self.module, self.module.history
         history[-1]["seconds"] = round(time.perf_counter() - self._epoch_began, 3)
         if module.ranks.leads:
-            if best_epoch(history) == len(history):
+            if kept_epoch(module.experiment, history) == len(history):
                 save_tensors(self.folder / MODEL_FILE, module.validated)
             write_text(self.folder / METRICS_FILE, metrics_csv(history))
             save_tensors(self.folder / STATE_FILE, module.state())

@@ -249,8 +249,8 @@ def train_run(
     """Train a run in ``folder``, going on from its last finished epoch; returns one row of metrics per epoch.
 
     On return the network of rank zero holds the weights of the best validation accuracy, which also lie in
-    ``model.pt``; those of the last epoch where the splits have no validation classes. Only rank zero reads and writes
-    the folder. Raises Interrupted on Ctrl-C, and Diverged.
+    ``model.pt``; those of the last epoch where ``optimization.keep`` says so or the splits have no validation classes.
+    Only rank zero reads and writes the folder. Raises Interrupted on Ctrl-C, and Diverged.
     """
     module = EpisodicTraining(network, experiment, data, seed, ranks)
     state = ranks.decide(lambda: load_tensors(folder / STATE_FILE) if (folder / STATE_FILE).exists() else None)

@@ -55,6 +55,8 @@ OPTION_ROWS = [
     Row("optimization.gradient_clip", (0.0, 1e-11), lambda *args: epoch_moves(*args)[0], so_that(
         lambda off, clipped: 0 < clipped < off / 100), given=ONE_STEP_AN_EPOCH),
     Row("optimization.averaging", (0.0, 0.9), saves_what_it_trained, as_(True, False)),
+    Row("optimization.keep", ("best", "last"), lambda *args: len(epoch_moves(*args)), as_(2, 4),
+        given={"num_epochs": 4, "patience": 1}),
     Row("way_schedule", ([], [[1, 5]], [[0, 4], [1, 2]]), ways, as_([3, 3], [3, 5], [4, 2]),
         given=ONE_STEP_AN_EPOCH | {"num_epochs": 2}),
     Row("joint_sampling", ("within", "free"), datasets_of_an_episode, as_({1}, {1, 2}),

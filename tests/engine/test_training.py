@@ -137,6 +137,17 @@ def test_the_best_epoch_is_kept_and_patience_ends_training(tiny_dataset: Path, t
     assert all(torch.equal(best[name], value) for name, value in network.state_dict().items())
 
 
+@pytest.mark.usefixtures("scripted")
+def test_the_last_epoch_is_kept_where_that_is_asked_for(tiny_dataset: Path, tmp_path: Path) -> None:
+    changes = {"num_epochs": 5, "patience": 1, "optimization": {"keep": "last"}}
+    result = run_experiment(*tiny_configs(changes), tiny_dataset, tmp_path)["runs"][0]
+    run = tmp_path / "tiny" / "run-1"
+    assert (result["best_epoch"], result["epochs"], result["val_accuracy"]) == (5, 5, pytest.approx(SCRIPT[4]))
+    kept = torch.load(run / "model.pt", weights_only=True)
+    last = torch.load(run / "state.pt", weights_only=True)["network"]
+    assert all(torch.equal(kept[name], value) for name, value in last.items())
+
+
 @pytest.mark.usefixtures("every_step_reports")
 def test_progress_tells_loss_and_accuracy(tiny_dataset: Path, tmp_path: Path) -> None:
     said: list[tuple[str, int, int, str]] = []

@@ -28,3 +28,10 @@ class Optimization(Section):
             "0: off.",
         ),
     ] = 0.0
+    keep: Annotated[
+        Literal["best", "last"],
+        Field(
+            description='Weights that a run ends with: "best", of the epoch with the best validation accuracy; "last", '
+            "of the last epoch, without a choice; then patience has no effect."
+        ),
+    ] = "best"

@@ -56,6 +56,7 @@ class Evidence:
     name: str
     results: dict[str, Any]
     metrics: dict[str, list[Row]]
+    kept: dict[str, int]
     accuracies: Floats
     classes: tuple[str, ...]
     asked: NDArray[np.int64]
@@ -99,6 +100,7 @@ def gather(folder: Path, data_root: Path, progress: Progress = silent) -> Eviden
         name=folder.name,
         results=results,
         metrics={f"run {number}": read_metrics(folder / f"run-{number}" / METRICS_FILE) for number in numbers},
+        kept={f"run {number}": results["runs"][number - 1]["best_epoch"] for number in numbers},
         accuracies=np.stack([np.load(folder / f"run-{n}" / ACCURACIES_FILE, allow_pickle=False) for n in numbers]),
         classes=classes,
         asked=asked,

@@ -65,7 +65,7 @@ def _section(evidence: Evidence, plot_folder: Path | None) -> dict[str, Any]:
     numbers, mean, ci95 = (np.array(column) for column in zip(*evidence.shots, strict=True))
     way = evidence.results["runs"][0]["test"]["n_way"]
     figures = {
-        "curves": plots.curves(evidence.metrics),
+        "curves": plots.curves(evidence.metrics, evidence.kept),
         "classes": plots.class_accuracies(evidence.classes, accuracy, interval),
         "confusion": plots.confusion(evidence.classes, share),
         "shots": plots.shots(numbers.astype(int).tolist(), {evidence.name: (mean, ci95)}, way),

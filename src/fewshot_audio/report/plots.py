@@ -22,16 +22,16 @@ CURVES = {
 }
 
 
-def curves(runs: Mapping[str, Sequence[Row]]) -> "Figure":
-    """One panel a quantity, one line a run; a dot marks the epoch whose weights were kept."""
+def curves(runs: Mapping[str, Sequence[Row]], kept: Mapping[str, int]) -> "Figure":
+    """One panel a quantity, one line a run; a dot marks the epoch (from 1) whose weights were kept."""
     figure = _figure(11, 5.2)
     for number, (key, title) in enumerate(CURVES.items(), start=1):
         axes = figure.add_subplot(2, 2, number)
         for name, rows in runs.items():
             epochs, values = [row["epoch"] for row in rows], [row[key] for row in rows]
             (line,) = axes.plot(epochs, values, label=name, linewidth=1.2)
-            best = max(range(len(rows)), key=lambda i: (rows[i]["val_accuracy"], -i))
-            axes.plot(epochs[best], values[best], "o", color=line.get_color(), markersize=5)
+            dot = kept[name] - 1
+            axes.plot(epochs[dot], values[dot], "o", color=line.get_color(), markersize=5)
         axes.set(title=title, xlabel="epoch")
         axes.grid(alpha=0.25)
         if number == 1 and len(runs) > 1:

@@ -19,7 +19,7 @@ from fewshot_audio.config.load import change_configs
 from fewshot_audio.dataset import Dataset
 from fewshot_audio.development import check_training, open_development
 from fewshot_audio.errors import ConfigError, DataError, FewShotError
-from fewshot_audio.history import Row
+from fewshot_audio.history import Row, kept_epoch
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.scratch import PLACE, train_scratch, working_on
 from fewshot_audio.train import Diverged, Interrupted
@@ -137,7 +137,7 @@ def _try(
                 raise DataError(f"{data.folders} has changed since this search was started")
             model = check_training(data, *configs, ("train", "validation"))
             history = train_scratch(scratch, configs[0], model, data, progress, after_epoch).history
-            state, value = TrialState.COMPLETE, max(row["val_accuracy"] for row in history)
+            state, value = TrialState.COMPLETE, history[kept_epoch(configs[0], history) - 1]["val_accuracy"]
     except UpdateFinishedTrialError:
         return  # this process was taken for lost: another one has queued the trial again
     except optuna.TrialPruned:
