@@ -86,6 +86,7 @@ def test_training_sees_every_class_but_the_fold_and_tests_the_last_epoch(
 ) -> None:
     seen: list[Any] = []
     tested: list[Any] = []
+    last: list[Any] = []
     original_train, original_test = scratch.train_run, testing.evaluate_phase
 
     def spy_train(network: Any, experiment: Any, data: Any, seed: int, folder: Path, *rest: Any, **named: Any) -> Any:
@@ -93,6 +94,7 @@ def test_training_sees_every_class_but_the_fold_and_tests_the_last_epoch(
         state = train.load_tensors(folder / "state.pt")["network"]
         assert all((value == state[name]).all() for name, value in network.state_dict().items())
         seen.append((data.splits, [set(row) for row in history], seed, experiment.num_epochs))
+        last.append(history[-1])
         return history
 
     def spy_test(
@@ -105,7 +107,11 @@ def test_training_sees_every_class_but_the_fold_and_tests_the_last_epoch(
     monkeypatch.setattr(testing, "evaluate_phase", spy_test)
     monkeypatch.setattr(train, "evaluate_phase", lambda *_, **__: pytest.fail("validated"))
     plan = plan_of(tiny_dataset, tmp_path, {}, [Rung(1, 3)])
-    Training(plan, plan.candidates[0], 1, 3, 7).run()
+    training = Training(plan, plan.candidates[0], 1, 3, 7)
+    training.run()
+    assert [training.result[key] for key in ("train_loss", "train_accuracy")] == [
+        last[0][key] for key in ("train_loss", "train_accuracy")
+    ]
     (splits, rows, seed, epochs) = seen[0]
     assert splits.test == plan.folds[1]
     assert set(splits.train) == {name for fold in plan.folds for name in fold} - set(plan.folds[1])

@@ -105,6 +105,7 @@ def _train_and_test(training: Training, scratch: Path, progress: Progress) -> di
     network, shots = outcome.network, plan.protocol.shots
     return {
         "shots": {str(shot): _test(network, judged(experiment, plan.protocol, shot), dataset) for shot in shots},
+        **{key: outcome.history[-1][key] for key in ("train_loss", "train_accuracy")},  # does it learn by heart?
         "seconds_per_episode": outcome.seconds / experiment.n_training_tasks,
         "parameters": sum(weights.numel() for weights in network.parameters()),
         "runtime": outcome.runtime,
