@@ -11,7 +11,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 demo: $(VENV)/.installed
 	$(BIN)/fewshot-audio demo --output demo
 
-# ESC50 is the folder of the published recordings (meta/esc50.csv, audio/); what is finished already is kept.
+# ESC50 is the folder of the published recordings (meta/esc50.csv, audio/), SPLITS a published splits.npy (else the split is
+# seeded); what is finished already is kept.
 DATA ?= data
 EXPERIMENTS ?= experiments
 RECIPE ?= fast
@@ -22,7 +23,7 @@ TRAIN = $(BIN)/fewshot-audio train -e $(PAIR)/experiment_config.json -m $(PAIR)/
 
 esc50: $(VENV)/.installed
 	@test -n "$(ESC50)" || { echo "make $@ ESC50=DIR: the folder of ESC-50, with meta/esc50.csv and audio/"; exit 1; }
-	$(BIN)/fewshot-audio prepare esc50 --source "$(ESC50)" --data-root $(DATA)
+	$(BIN)/fewshot-audio prepare esc50 --source "$(ESC50)" --data-root $(DATA) $(if $(SPLITS),--splits "$(SPLITS)")
 	$(BIN)/fewshot-audio configs --dataset ESC-50-master --recipe $(RECIPE) --encoder $(ENCODER) -o $(PAIR)
 	$(TRAIN) --set num_runs=1
 

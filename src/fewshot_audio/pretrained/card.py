@@ -15,7 +15,8 @@ A recogniser without classes of its own: enroll a few clips of each of your soun
 cut into segments of {seconds:g} s. Trained from scratch by prototypical networks, {epochs} epochs, seed {seed}.
 
 ## Data
-Trained on {train} classes of {dataset} and chosen by {validation} others; tested on {test} that it had never heard.
+Trained on {train} classes of {dataset}; {validation} others validated and calibrated it; tested on {test} that it had
+never heard.
 
 ## Licence
 {licence}
