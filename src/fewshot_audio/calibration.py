@@ -22,7 +22,10 @@ class Reliability:
 
 
 def reliability(probability: NDArray[np.float64], right: NDArray[np.bool_], bins: int = BINS) -> Reliability:
-    """Compare the probabilities of answers with whether they were right. Shape: both (answers,), at least one."""
+    """Compare the probabilities of answers with whether they were right. Shape: both (answers,), at least one.
+
+    Bins are [low, high), the last one closed; Guo et al. have (low, high], which differs on the borders only.
+    """
     place = np.minimum((probability * bins).astype(np.int64), bins - 1)
     counts = np.bincount(place, minlength=bins)
     divisor = np.maximum(counts, 1)

@@ -134,6 +134,16 @@ def test_examples_are_what_they_say(evidence: Evidence) -> None:
     assert all(example.waveform is not None and example.features.shape == (16, 32) for example in evidence.examples)
 
 
+def test_an_experiment_whose_first_run_is_elsewhere(folder: Path, tmp_path: Path) -> None:
+    changes = {"experiment_folder": "part", "num_runs": 3, "num_epochs": 3, "n_testing_tasks": 5}
+    experiment, model = tiny_configs(changes)
+    results = run_experiment(experiment, model, folder / "data", tmp_path, runs=[2, 3])
+    part = gather(tmp_path / "part", folder / "data")
+    assert list(part.metrics) == ["run 2", "run 3"]
+    assert part.kept == {f"run {2 + i}": run["best_epoch"] for i, run in enumerate(results["runs"])}
+    assert len(part.accuracies) == 2
+
+
 def test_principal_components_against_the_covariance() -> None:
     random = np.random.default_rng(0)
     rows = random.normal(size=(40, 5)) * [3, 1, 5, 0.5, 2]

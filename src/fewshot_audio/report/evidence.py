@@ -15,7 +15,7 @@ from fewshot_audio.data.store import SegmentStore
 from fewshot_audio.dataset import Dataset
 from fewshot_audio.errors import DataError
 from fewshot_audio.evaluate import Answers, NetworkSystem
-from fewshot_audio.experiment_folder import ACCURACIES_FILE, RESULTS_FILE
+from fewshot_audio.experiment_folder import ACCURACIES_FILE, RESULT_FILE, RESULTS_FILE, ExperimentFolder
 from fewshot_audio.history import Row, read_metrics
 from fewshot_audio.journal import METRICS_FILE
 from fewshot_audio.plane import Plane
@@ -50,6 +50,7 @@ class Evidence:
 
     ``classes`` are the test classes; ``asked`` (classes, classes) counts queries of a row's class in whose task the
     column's class was, ``confused`` those that were answered so. ``shots`` holds (shot, accuracy, ci95).
+    ``metrics`` holds the epochs and ``kept`` the epoch (from 1) whose weights were kept of every run that is done.
     ``points`` (clips, 2) are test clips on the principal components of their embeddings, with ``labels`` (clips,).
     """
 
@@ -87,7 +88,8 @@ def gather(folder: Path, data_root: Path, progress: Progress = silent) -> Eviden
     if not (folder / RESULTS_FILE).is_file():
         raise DataError(f"{folder}: no {RESULTS_FILE} there; give the folder of a finished experiment")
     results = read_json(folder / RESULTS_FILE)
-    numbers = [number for number in range(1, len(results["runs"]) + 1) if (folder / f"run-{number}").is_dir()]
+    known = ExperimentFolder(folder)
+    numbers = [number for number in range(1, results["config"]["experiment"]["num_runs"] + 1) if known.done(number)]
     if not numbers:
         raise DataError(f"{folder}: its run folders are not there")
     run = Run.read(folder / f"run-{numbers[0]}")
@@ -100,7 +102,7 @@ def gather(folder: Path, data_root: Path, progress: Progress = silent) -> Eviden
         name=folder.name,
         results=results,
         metrics={f"run {number}": read_metrics(folder / f"run-{number}" / METRICS_FILE) for number in numbers},
-        kept={f"run {number}": results["runs"][number - 1]["best_epoch"] for number in numbers},
+        kept={f"run {number}": read_json(known.run(number) / RESULT_FILE)["best_epoch"] for number in numbers},
         accuracies=np.stack([np.load(folder / f"run-{n}" / ACCURACIES_FILE, allow_pickle=False) for n in numbers]),
         classes=classes,
         asked=asked,

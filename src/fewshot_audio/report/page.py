@@ -77,6 +77,7 @@ def _section(evidence: Evidence, plot_folder: Path | None) -> dict[str, Any]:
     return {
         "name": evidence.name,
         "results": evidence.results,
+        "runs": [name.removeprefix("run ") for name in evidence.kept],
         "way": way,
         "plots": {name: _svg(figure) for name, figure in figures.items()},
         "ece": calibrated.ece,
