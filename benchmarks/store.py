@@ -4,7 +4,8 @@ python -m benchmarks.store [--segments 300000] [--root DIR] [--json FILE]
 
 A segment is a clip of its own. The large store is a sparse file, random where it is read. Both train on the same
 seven classes, whose segments are in the page cache; cold reads follow after those have been dropped from it. Each
-store has a process of its own; memory is RssAnon, so that mapped files do not count.
+measurement has a process of its own; memory is RssAnon, so that mapped files do not count. The stores take turns,
+so that a machine that warms up favours neither; medians over the rounds.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import random
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -140,6 +142,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--segments", type=int, default=300_000)
     parser.add_argument("--repetitions", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--root", type=Path)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
@@ -147,15 +150,18 @@ def main() -> None:
     if options.child:
         print(json.dumps(measure(DatasetFolder(options.child), options.repetitions)))
         return
-    results = {}
+    rounds: dict[str, list[dict[str, float]]] = {}
     with tempfile.TemporaryDirectory(dir=options.root) as root:
-        for name, classes in (("small", CACHED_CLASSES), ("large", max(CACHED_CLASSES, options.segments // PER_CLASS))):
-            folder = write_store(Path(root), name, classes)
-            arguments = ["--child", str(folder.path), "--repetitions", str(options.repetitions)]
-            results[name] = in_child("benchmarks.store", arguments)
+        sizes = {"small": CACHED_CLASSES, "large": max(CACHED_CLASSES, options.segments // PER_CLASS)}
+        folders = [write_store(Path(root), name, classes) for name, classes in sizes.items()]
+        for _ in range(options.rounds):
+            for folder in folders:
+                arguments = ["--child", str(folder.path), "--repetitions", str(options.repetitions)]
+                rounds.setdefault(folder.path.name, []).append(in_child("benchmarks.store", arguments))
+    results = {name: {key: median(each[key] for each in found) for key in found[0]} for name, found in rounds.items()}
     rows = [
         [
-            f"{result['segments']}",
+            f"{result['segments']:.0f}",
             f"{result['open']:.2f}",
             f"{result['index']:.3f}",
             f"{result['opened_bytes'] / 1e6:.0f}",
