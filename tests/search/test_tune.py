@@ -220,7 +220,7 @@ def test_the_trial_of_a_lost_worker_is_taken_up_once(
     study, _ = search.open(storage, "lost", "space.json")
     lost = study.ask()  # the worker that asked dies without a sign of life
     values = search.space.suggest(lost)
-    take_up_lost(study, 1.0)
+    take_up_lost(study, 1000)
     assert study.trials[0].state == TrialState.RUNNING
     time.sleep(1.1)
     for _ in range(2):
@@ -237,9 +237,9 @@ def test_the_trial_of_a_lost_worker_is_taken_up_once(
 def test_a_sign_of_life_keeps_a_trial(tiny_dataset: Path, tmp_path: Path, storage: str) -> None:
     study, _ = a_search(tiny_dataset, tmp_path).open(storage, "alive", "space.json")
     trial = study.ask()
-    with study_module.heartbeat(trial, 1.5):
-        time.sleep(1.8)
-        take_up_lost(study, 1.5)
+    with study_module.heartbeat(trial, 3.0):
+        time.sleep(3.3)
+        take_up_lost(study, 3.0)
     assert [trial.state for trial in study.trials] == [TrialState.RUNNING]
 
 

@@ -76,7 +76,7 @@ def command(*arguments: object) -> Iterator["tuple[subprocess.Popen[str], str, s
 def test_unsaved_changes_are_told_at_the_end(bundle: Path) -> None:
     with command(bundle) as (process, url, promise):
         clips = [("clips", ("a.wav", tone_wav(300)))]
-        assert httpx.post(f"{url}/api/classes", data={"name": "low"}, files=clips).status_code == 200
+        assert httpx.post(f"{url}/api/classes", data={"name": "low"}, files=clips, timeout=60).status_code == 200
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 0
@@ -92,7 +92,10 @@ def test_changes_are_saved_where_asked_behind_a_token(bundle: Path) -> None:
         assert httpx.get(f"{url}/api/state").status_code == 401
         named = {"Host": f"{socket.gethostname()}", "Authorization": f"Bearer {TOKEN}"}
         clips = [("clips", ("a.wav", tone_wav(300)))]
-        assert httpx.post(f"{url}/api/classes", data={"name": "low"}, files=clips, headers=named).status_code == 200
+        assert (
+            httpx.post(f"{url}/api/classes", data={"name": "low"}, files=clips, headers=named, timeout=60).status_code
+            == 200
+        )
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert promise == f"Changes are saved to {bundle}."

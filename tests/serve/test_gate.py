@@ -286,7 +286,7 @@ def test_a_client_that_goes_away_is_forgotten() -> None:
     backend = Pausing()
     with running(backend, limits=replace(LIMITS, waiting=1)) as url:
         clips = [("clips", ("a.wav", tone_wav(300)))]
-        assert httpx.post(f"{url}/api/classes", data={"name": "low"}, files=clips).status_code == 200
+        assert httpx.post(f"{url}/api/classes", data={"name": "low"}, files=clips, timeout=60).status_code == 200
         with pytest.raises(httpx.ReadTimeout):
             httpx.post(f"{url}/api/classify", files={"clip": ("a.wav", tone_wav(300))}, timeout=1)
         backend.go.set()

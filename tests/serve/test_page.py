@@ -50,6 +50,7 @@ def url(decoder: SharedDecoder) -> Iterator[str]:
 def expect(locator: Any) -> Any:
     from playwright.sync_api import expect as playwright_expect
 
+    playwright_expect.set_options(timeout=20_000)  # as the page's own: a busy machine is no failure
     return playwright_expect(locator)
 
 
