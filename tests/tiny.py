@@ -86,7 +86,7 @@ def tiny_configs(
     model["Relation"] |= {"input_dim": 2 * width, "hidden_dim1": 8, "hidden_dim2": 8, "hidden_dim3": 8}
     for key, value in (changes or {}).items():
         *parents, last = key.split(".")
-        section = model if parents and parents[0] in model else experiment
+        section = model if (parents or [last])[0] in model else experiment
         for parent in parents:
             section = section[parent]
         assert last in section or last in ExperimentConfig.model_fields, f"no key {key}"

@@ -109,7 +109,7 @@ def gather(folders: Sequence[Path], output: Path) -> dict[str, Any]:
                 continue
             raise DataError(f"{folder}: no finished run in it")
         for number in sorted(found.keys() - set(unfinished)):
-            _check_fits(found[number], next(iter(chosen.values()), found[number]))
+            check_same_experiment(found[number], next(iter(chosen.values()), found[number]))
             if number in chosen and not _same_results(chosen[number].folder, found[number].folder):
                 raise ConfigError(
                     f"{chosen[number].folder} and {found[number].folder} hold different results of the same run"
@@ -139,7 +139,8 @@ def _changes(run: Run, experiment: ExperimentConfig, model: ModelConfig) -> tupl
     return run.folder, []
 
 
-def _check_fits(run: Run, first: Run) -> None:
+def check_same_experiment(run: Run, first: Run) -> None:
+    """Raise ConfigError where a run differs from another in its settings or its data; seeds may differ."""
     file, changed = _changes(first, run.experiment, run.model)
     if changed:
         raise ConfigError(f"{run.folder} is of another experiment than {file}: {', '.join(changed[:3])}")

@@ -316,6 +316,8 @@ MODEL_ROWS = [
     *encoder_rows("CNN", width=8),
     *encoder_rows("Hybrid", width=4),
     *RESNET_ROWS,
+    Row("members", (1, 2), architecture(scores, "encoder.linear.weight", "encoder.members.1.linear.weight"),
+        shaped(lambda n: (8, 4) if n == 1 else None, lambda n: (8, 4) if n == 2 else None)),
     Row("Hybrid.seq_layers", (1, 2), architecture(scores, "encoder.rnn.weight_ih_l1"),
         shaped(lambda n: (4, 4) if n == 2 else None)),
     Row("Hybrid.seq_type", ("RNN", "GRU", "LSTM"), architecture(scores, "encoder.rnn.weight_ih_l0"),

@@ -22,6 +22,7 @@ OPTIONAL = {
     *("seed", "test_seed", "n_validation_tasks", "num_runs", "data_root", "precision", "distance", "disjoint_groups"),
     *("episodes_per_step", "store_precision", "joint_sampling"),
     *("loss.cpl.reduction", "loss.angular.alpha"),
+    "members",
     *(
         "loss.label_smoothing",
         "loss.classification_weight",

@@ -43,6 +43,7 @@ SETTINGS = [word for key, value in TINY.items() for word in ("--set", f"{key}={v
 
 SMALLER: dict[str, list[str]] = {
     "train": SETTINGS,
+    "train num_runs=2": ["--set", "num_runs=2"],
     "reproduce": SETTINGS,
     "prepare": ["--workers", "1"],
     "evaluate": ["--tasks", "20"],
@@ -146,7 +147,7 @@ class Sandbox:
             pytest.fail(f"{command}: not run, and no reason given")
 
     def _own(self, words: list[str]) -> None:
-        asked = {words[0], *(f"{words[0]} {word}" for word in words)}
+        asked = [words[0], *(f"{words[0]} {word}" for word in words)]
         words = self._expanded(words) + [word for name in asked for word in SMALLER.get(name, ())]
         if words[0] == "serve":
             return self._serve(words)

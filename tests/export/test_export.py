@@ -38,6 +38,7 @@ CASES: dict[str, Callable[[], Recognizer]] = {
     "attention, contrastive, bidirectional LSTM": lambda: recognizer(
         {"Hybrid.seq_type": "LSTM", "Hybrid.bidirectional": True}, scenario=5
     ),
+    "committee": lambda: recognizer({"members": 2}),
     "contrastive, GRU, relation": lambda: recognizer({"Hybrid.seq_type": "GRU", "relation_head": True}, scenario=4),
     "waveforms, ResNet-12, transformed, cosine, scaled": lambda: recognizer(
         {

@@ -115,6 +115,8 @@ def _pretrained_errors(experiment: ExperimentConfig, model: ModelConfig) -> Sequ
         return ()
     reads = f"encoder_name {experiment.encoder_name!r} reads waveforms, but"
     errors = []
+    if model.members > 1:
+        errors.append(f"members is {model.members}, but a pretrained encoder stands alone: set members=1")
     if experiment.input_type == "spec":
         errors.append(
             f'{reads} input_type is "spec": set input_type=wav (the dataset must have been prepared with --waveforms)'
@@ -137,21 +139,24 @@ def _attention_errors(experiment: ExperimentConfig, model: ModelConfig) -> Seque
             f"{'is' if len(missing) == 1 else 'are'} false: set {' and '.join(f'{key}=true' for key in missing)}, "
             "or use_attention=false"
         )
-    attention, encoder = model.Attention, model.encoder(experiment.encoder_name)
-    if attention.embed_dim != encoder.out_dim:
-        errors.append(
-            f"Attention.embed_dim is {attention.embed_dim}, expected {experiment.encoder_name}.out_dim = "
-            f"{encoder.out_dim}"
-        )
+    attention, out_dim = model.Attention, model.out_dim(experiment.encoder_name)
+    if attention.embed_dim != out_dim:
+        origin = f"{experiment.encoder_name}.out_dim{_times_members(model)}"
+        errors.append(f"Attention.embed_dim is {attention.embed_dim}, expected {origin} = {out_dim}")
     if attention.embed_dim % attention.num_heads:
         errors.append(f"Attention.num_heads ({attention.num_heads}) does not divide embed_dim ({attention.embed_dim})")
     return errors
 
 
+def _times_members(model: ModelConfig) -> str:
+    return f" x {model.members} members" if model.members > 1 else ""
+
+
 def _width_errors(experiment: ExperimentConfig, model: ModelConfig) -> Sequence[str]:
     out_dim = model.encoder(experiment.encoder_name).out_dim
-    width, views = experiment.embedding_width(out_dim), experiment.views_when_on
-    origin = f"{experiment.encoder_name}.out_dim {out_dim}" + (f" x {views} views" if experiment.use_attention else "")
+    width, views = experiment.embedding_width(model.out_dim(experiment.encoder_name)), experiment.views_when_on
+    origin = f"{experiment.encoder_name}.out_dim {out_dim}" + _times_members(model)
+    origin += f" x {views} views" if experiment.use_attention else ""
     errors = []
     if experiment.contrastive:
         if model.Projection.input_dim != width:

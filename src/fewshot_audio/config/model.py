@@ -133,8 +133,16 @@ class ModelConfig(Section):
     Relation: RelationConfig
     ResNet12: ResNet12Config = ResNet12Config()
     Pretrained: PretrainedConfig = PretrainedConfig()
+    members: Annotated[
+        Count,
+        Field(description="Encoders side by side whose outputs are joined; `fewshot-audio join` makes one of runs."),
+    ] = 1
 
     def encoder(self, name: str) -> EncoderConfig:
         """Return the section of the encoder called ``name``: it has the encoder's name; "hf:..." is ``Pretrained``."""
         section: EncoderConfig = self.Pretrained if name.startswith(PRETRAINED) else getattr(self, name)
         return section
+
+    def out_dim(self, name: str) -> int:
+        """Width of what the encoder called ``name`` gives for one view, all members together."""
+        return self.encoder(name).out_dim * self.members

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from fewshot_audio.config.model import CNNConfig, EncoderConfig, HybridConfig, PretrainedConfig
 from fewshot_audio.models.base import Encoder
 from fewshot_audio.models.blocks import ConvBlock
+from fewshot_audio.models.committee import Committee
 from fewshot_audio.models.pooling import Pooling
 from fewshot_audio.models.pretrained import PretrainedEncoder
 from fewshot_audio.models.resnet import ResNet12
@@ -102,8 +103,13 @@ class Hybrid(ConvEncoder):
 ENCODERS: dict[str, Callable[..., Encoder]] = {"CNN": CNN, "Hybrid": Hybrid, "ResNet12": ResNet12}
 
 
-def build_encoder(name: str, config: EncoderConfig, mels: int, frames: int) -> Encoder:
-    """Build the encoder called ``name`` for segments of (mels, frames); a pretrained one without its weights."""
+def build_encoder(name: str, config: EncoderConfig, mels: int, frames: int, members: int = 1) -> Encoder:
+    """Build the encoder called ``name`` for segments of (mels, frames); a pretrained one without its weights.
+
+    ``members`` of them, where there are several, are one ``Committee``.
+    """
+    if members > 1:
+        return Committee([build_encoder(name, config, mels, frames) for _ in range(members)])
     if isinstance(config, PretrainedConfig):
         return PretrainedEncoder(name, config)
     return ENCODERS[name](config, mels, frames)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from fewshot_audio.config import ExperimentConfig, ModelConfig
 from fewshot_audio.learners import prototypical_scores, transform_embeddings
+from fewshot_audio.models.base import Encoder
 from fewshot_audio.models.encoders import build_encoder
 from fewshot_audio.models.fusion import ViewAttention
 from fewshot_audio.models.heads import ProjectionHead, RelationHead
@@ -27,13 +28,14 @@ class FewShotNetwork(nn.Module):
     def __init__(self, experiment: ExperimentConfig, model: ModelConfig, mels: int, frames: int) -> None:
         super().__init__()
         self.distance = experiment.distance
-        encoder = model.encoder(experiment.encoder_name)
-        self.width = experiment.embedding_width(encoder.out_dim)
+        self.width = experiment.embedding_width(model.out_dim(experiment.encoder_name))
         self.register_buffer("norm_mean", torch.zeros(()))
         self.register_buffer("norm_std", torch.ones(()))
         self.transformation = experiment.embedding_transform
         self.register_buffer("centre", torch.zeros(self.width) if self.transformation == "centre_l2" else None)
-        self.encoder = build_encoder(experiment.encoder_name, encoder, mels, frames)
+        self.encoder = build_encoder(
+            experiment.encoder_name, model.encoder(experiment.encoder_name), mels, frames, model.members
+        )
         self.attention = ViewAttention(**model.Attention.model_dump()) if experiment.use_attention else None
         self.projection = ProjectionHead(**model.Projection.model_dump()) if experiment.contrastive else None
         self.relation = RelationHead(**model.Relation.model_dump()) if experiment.relation_head else None
@@ -49,7 +51,9 @@ class FewShotNetwork(nn.Module):
 
     def set_precision(self, precision: Literal["fp32", "bf16"]) -> None:
         """Choose the arithmetic of the convolutions; everything else is float32."""
-        self.encoder.precision = precision
+        for part in self.encoder.modules():
+            if isinstance(part, Encoder):
+                part.precision = precision
 
     def set_normalization(self, mean: float, std: float) -> None:
         """Set the dataset's normalisation numbers."""

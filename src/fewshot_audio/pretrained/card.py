@@ -55,7 +55,7 @@ def model_card(
         name=name,
         encoder=experiment.encoder_name,
         parameters=sum(weights.numel() for weights in recognizer.network.parameters()),
-        width=experiment.embedding_width(recognizer.model.encoder(experiment.encoder_name).out_dim),
+        width=experiment.embedding_width(recognizer.model.out_dim(experiment.encoder_name)),
         rate=recognizer.sample_rate,
         seconds=recognizer.segment_seconds,
         epochs=run["epochs"],

@@ -256,7 +256,7 @@ def _described(tensor: Tensor | None) -> str:
 def _classes(folder: Path, described: _Bundle, tensors: dict[str, Tensor]) -> dict[str, EnrolledClass]:
     path = folder / SUPPORT_FILE
     experiment = described.experiment
-    width = experiment.embedding_width(described.model.encoder(experiment.encoder_name).out_dim)
+    width = experiment.embedding_width(described.model.out_dim(experiment.encoder_name))
     per_segment = 1 if experiment.use_attention else experiment.query_views("test")
     wanted = {f"{number}.{part}" for number in range(len(described.classes)) for part in ("rows", "prototype")}
     if tensors.keys() != wanted:

@@ -1,0 +1,32 @@
+"""Several encoders as one: what they embed, side by side."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from fewshot_audio.models.base import Encoder
+
+
+class Committee(Encoder):
+    """Encoders of one kind that share nothing; each embeds the segment, the embeddings are concatenated.
+
+    An ensemble for few-shot tasks (Dvornik et al. 2019) in the space where prototypes are taken: over the square root
+    of their number, so that a squared distance is the mean of the members' and scores keep their scale.
+
+    Shape: (n, mels, frames) -> (n, members * out_dim).
+    """
+
+    def __init__(self, members: Sequence[Encoder]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Embed a batch of segments."""
+        return torch.cat([member(x) for member in self.members], dim=-1) / math.sqrt(len(self.members))
+
+
+def members(encoder: Encoder) -> list[Encoder]:
+    """The encoders that an encoder is made of: a committee's, or itself."""
+    return [*encoder.members] if isinstance(encoder, Committee) else [encoder]

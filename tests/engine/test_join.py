@@ -1,0 +1,138 @@
+"""Runs joined into one network: what it embeds, how it scores, and that it is used as any run."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fewshot_audio.cli import main
+from fewshot_audio.config import check_configs
+from fewshot_audio.errors import ConfigError, DataError
+from fewshot_audio.experiment import run_experiment
+from fewshot_audio.join import join_runs
+from fewshot_audio.models.network import FewShotNetwork
+from fewshot_audio.runs import Run
+from fewshot_audio.testing import evaluate_run
+from tests.tiny import FRAMES, MELS, tiny_configs
+
+THREE = {"num_runs": 3, "num_epochs": 1}
+
+
+def train(root: Path, output: Path, changes: dict[str, Any], scenario: int = 1) -> list[Path]:
+    """Train an experiment; its runs' folders."""
+    run_experiment(*tiny_configs(THREE | changes, scenario=scenario), root, output)
+    return sorted(output.glob("tiny/run-*"))
+
+
+@pytest.fixture(scope="module")
+def runs(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Three runs of scenario 1."""
+    return train(tiny_dataset, tmp_path_factory.mktemp("plain"), {})
+
+
+@torch.no_grad()
+def embed(network: FewShotNetwork, seed: int = 0) -> torch.Tensor:
+    """Rows of six random segments, transformed as for testing. Shape: (6, width)."""
+    raw = torch.randn(6, MELS, FRAMES, generator=torch.Generator().manual_seed(seed)) * 12 - 40
+    return network.transform(network.eval().encode(network.normalize(raw)))
+
+
+def test_embeddings_stand_side_by_side(runs: list[Path], tmp_path: Path) -> None:
+    joined = join_runs(runs, tmp_path / "joined")
+    network = Run.read(joined.folder).trained_network()
+    parts = [embed(Run.read(run).trained_network()) for run in runs]
+    torch.testing.assert_close(embed(network), torch.cat(parts, dim=1) / 3**0.5)
+    assert network.width == sum(part.shape[1] for part in parts)
+
+
+def test_a_squared_distance_is_the_mean_of_the_members(tiny_dataset: Path, tmp_path: Path) -> None:
+    runs = train(tiny_dataset, tmp_path, {"distance": "squared", "score_scale": 0.5, "learn_score_scale": True})
+    networks = [Run.read(run).trained_network() for run in runs]
+    network = join_runs(runs, tmp_path / "joined").trained_network()
+    with torch.no_grad():
+        scales = [float(member.scale) for member in networks]
+    assert len(set(scales)) == 3
+    common = (scales[0] * scales[1] * scales[2]) ** (1 / 3)
+    means = torch.stack([((rows := embed(member))[:3, None] - rows[3:]).square().sum(-1) for member in networks])
+    rows = embed(network)
+    with torch.no_grad():
+        scores = network.score(rows[3:], rows[:3])
+    torch.testing.assert_close(scores, -common * means.mean(0))
+
+
+def test_the_centres_are_joined(tiny_dataset: Path, tmp_path: Path) -> None:
+    runs = train(tiny_dataset, tmp_path, {"embedding_transform": "centre_l2"})
+    centred = []
+    for run in runs:
+        network = Run.read(run).trained_network()
+        network.transformation = "none"
+        assert network.centre is not None
+        centred.append(embed(network) - network.centre)
+    expected = torch.nn.functional.normalize(torch.cat(centred, dim=1), dim=-1)
+    torch.testing.assert_close(embed(join_runs(runs, tmp_path / "joined").trained_network()), expected)
+
+
+def test_joins_are_joined(runs: list[Path], tiny_dataset: Path, tmp_path: Path) -> None:
+    more = train(tiny_dataset, tmp_path / "more", {"seed": 100})
+    halves = [join_runs(part, tmp_path / name).folder for part, name in ((runs, "a"), (more, "b"))]
+    with pytest.raises(ConfigError, match="seed"):
+        join_runs(halves, tmp_path / "c")  # of different experiments
+    first = [join_runs(pair, tmp_path / name).folder for pair, name in ((runs[:2], "d"), (runs[1:], "e"))]
+    network = join_runs(first, tmp_path / "f").trained_network()
+    order = [runs[0], runs[1], runs[1], runs[2]]
+    parts = torch.cat([embed(Run.read(run).trained_network()) for run in order], dim=1)
+    torch.testing.assert_close(embed(network), parts / 2)
+
+
+def test_a_contrastive_branch_is_left_behind(tiny_dataset: Path, tmp_path: Path) -> None:
+    changes = {"use_attention": False, "Projection.input_dim": 8, "num_runs": 2}
+    joined = join_runs(train(tiny_dataset, tmp_path, changes, scenario=4), tmp_path / "joined")
+    assert joined.trained_network().projection is None
+    assert evaluate_run(joined, tiny_dataset, joined.experiment)["tasks"] == 10
+
+
+def command(line: list[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(line)
+    assert stop.value.code == 0
+
+
+def test_it_is_used_as_any_run(
+    runs: list[Path], tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    joined = tmp_path / "joined"
+    command(["join", *map(str, runs), "-o", str(joined)])
+    parameters = sum(weights.numel() for run in runs for weights in Run.read(run).trained_network().parameters())
+    assert f"3 encoders side by side, {parameters:,} parameters" in capsys.readouterr().out
+    command(["evaluate", str(joined), "--data-root", str(tiny_dataset), "--json", str(tmp_path / "test.json")])
+    assert 1 / 3 < json.loads((tmp_path / "test.json").read_text())["accuracy"] < 1
+
+
+def test_what_cannot_be_joined_is_refused(runs: list[Path], tiny_dataset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "joined"
+    with pytest.raises(ConfigError, match="at least two runs, found 1"):
+        join_runs(runs[:1], out)
+    with pytest.raises(ConfigError, match=r"are the same run \(seed 0\)"):
+        join_runs([runs[0], runs[1], runs[0]], out)
+    with pytest.raises(DataError, match="not a run folder"):
+        join_runs([runs[0], tmp_path], out)
+    with pytest.raises(DataError, match="exists: choose another folder"):
+        join_runs(runs, tmp_path)
+    other = train(tiny_dataset, tmp_path / "other", {"lr": 0.004})
+    with pytest.raises(ConfigError, match=r"of another experiment than .* lr \(0.005 -> 0.004\)"):
+        join_runs([runs[0], other[1]], out)
+    attentive = train(tiny_dataset, tmp_path / "attentive", {}, scenario=3)
+    with pytest.raises(ConfigError, match="use_attention is True: only networks of an encoder and distances"):
+        join_runs(attentive, out)
+    assert not out.exists()
+
+
+def test_members_are_trained_together_too(tiny_dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"Attention.embed_dim is 8, expected Hybrid.out_dim x 2 members = 16"):
+        check_configs(*tiny_configs({"members": 2}, scenario=3))
+    with pytest.raises(ConfigError, match=r"expected 64 \(Hybrid.out_dim 8 x 2 members x 4 views\)"):
+        check_configs(*tiny_configs({"members": 2, "Attention.embed_dim": 16}, scenario=5))
+    (run,) = train(tiny_dataset, tmp_path, {"members": 2, "num_runs": 1})
+    assert embed(Run.read(run).trained_network()).shape == (6, 16)
