@@ -16,8 +16,9 @@ Recipe: TypeAlias = Literal["best", "fast"]
 Changes: TypeAlias = dict[str, Any]
 
 SHARED: Changes = {
-    "lr": 0.001,
+    "lr": 0.006,
     "optimization.schedule": "cosine",
+    "optimization.warmup_epochs": 1,
     "optimization.keep": "last",
     "n_training_tasks": 50,
     "input_augmentation.shift": 0.5,
