@@ -17,7 +17,8 @@ from fewshot_audio.config import ExperimentConfig, ModelConfig
 PATIENCE = 300  # seconds until a process that should have done something is taken for stuck
 # The command's heavy imports come first, then a mark: moments are counted from the start of the work itself.
 COMMAND = """
-import pathlib, sys
+import pathlib, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests run in the background it is ignored
 import fewshot_audio.experiment
 from fewshot_audio.cli import main
 pathlib.Path(sys.argv.pop(1)).touch()
