@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from fewshot_audio.config import ExperimentConfig
+from fewshot_audio.config.model import PRETRAINED
 from fewshot_audio.errors import ConfigError, DataError
 from fewshot_audio.experiment_folder import check_same_experiment
 from fewshot_audio.models.committee import members
@@ -70,7 +71,7 @@ def _check_can_join(experiment: ExperimentConfig) -> None:
     wrong = {
         "use_attention": experiment.use_attention,
         "relation_head": experiment.relation_head,
-        "encoder_name": experiment.encoder_name.startswith("hf:"),
+        "encoder_name": experiment.encoder_name.startswith(PRETRAINED),
     }
     for key, found in wrong.items():
         if found:
