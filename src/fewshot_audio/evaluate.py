@@ -80,6 +80,24 @@ class NetworkSystem:
         return self.network.score(prototypes(support), queries)
 
 
+class Once:
+    """A system that is tested several times: segments that are asked for again are not embedded again."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._last: Embeddings | None = None
+
+    def embed(self, segments: Indices, progress: Progress) -> Embeddings:
+        """Embed sorted segments, unless they are those of the last time."""
+        if self._last is None or not np.array_equal(self._last.segments, segments):
+            self._last = self._system.embed(segments, progress)
+        return self._last
+
+    def scores(self, support: Tensor, queries: Tensor) -> Tensor:
+        """As the system does."""
+        return self._system.scores(support, queries)
+
+
 def evaluate_phase(
     network: FewShotNetwork,
     experiment: ExperimentConfig,

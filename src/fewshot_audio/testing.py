@@ -64,6 +64,19 @@ def examine_run(
     """
     if system not in SYSTEMS:
         raise ConfigError(f"system {system!r}: expected one of {', '.join(SYSTEMS)}")
+    dataset, network = open_test(run, data_root, experiment, untrained=system == "untrained", progress=progress)
+    if system in BASELINES:
+        return dataset, _test_baseline(system, network, experiment, dataset, progress)
+    return dataset, run_test(network, experiment, dataset, progress, fresh_views=fresh_views)
+
+
+def open_test(
+    run: Run, data_root: Path, experiment: ExperimentConfig, *, untrained: bool = False, progress: Progress = silent
+) -> tuple[Dataset, FewShotNetwork]:
+    """Open what a run is tested with: the dataset of ``experiment``, and the run's network where it computes, in fp32.
+
+    Raises DataError where the dataset does not fit the run.
+    """
     runtime = start_runtime(experiment)
     dataset = open_dataset(data_root, experiment, progress, phases=("test",))
     if run.preprocessing and dataset.preprocessing and run.preprocessing != dataset.preprocessing:
@@ -77,15 +90,13 @@ def examine_run(
         )
     if dataset.fingerprint != run.dataset and experiment.dataset_name.lower() == run.experiment.dataset_name.lower():
         logger.warning("%s has changed since the run was trained on it: are its test classes new?", dataset.folders)
-    network = run.untrained_network() if system == "untrained" else run.trained_network()
-    network.to(torch.device(runtime.device))
-    if system == "untrained":
+    network = run.untrained_network() if untrained else run.trained_network()
+    network.to(torch.device(runtime.device)).set_precision("fp32")
+    if untrained:
         data = dataset.data
         network.set_normalization(dataset.mean, dataset.std)
         centre_embeddings(network, experiment, data.store, data.views, data.splits.train, seed=run.seed)
-    if system in BASELINES:
-        return dataset, _test_baseline(system, network, experiment, dataset, progress)
-    return dataset, run_test(network, experiment, dataset, progress, fresh_views=fresh_views)
+    return dataset, network
 
 
 def run_test(
@@ -120,7 +131,6 @@ def summarize_test(scores: TaskScores, experiment: ExperimentConfig) -> dict[str
 def _test_baseline(
     system: str, network: FewShotNetwork, experiment: ExperimentConfig, dataset: Dataset, progress: Progress
 ) -> TaskScores:
-    network.set_precision("fp32")
     data, seed = dataset.data, experiment.test_seed
     by_class, offsets = data.store.index.by_class, data.store.index.offsets
     training = np.sort(offsets[np.concatenate([by_class[name] for name in data.splits.train])])  # first segments

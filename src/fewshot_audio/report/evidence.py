@@ -1,6 +1,6 @@
 """What a report shows, computed from an experiment's folder and its dataset."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,15 @@ from fewshot_audio.config import ExperimentConfig, read_json
 from fewshot_audio.data.store import SegmentStore
 from fewshot_audio.dataset import Dataset
 from fewshot_audio.errors import DataError
-from fewshot_audio.evaluate import Answers, NetworkSystem
+from fewshot_audio.evaluate import Answers, NetworkSystem, Once, System, TaskScores, evaluate_system, plan_tasks
 from fewshot_audio.experiment_folder import ACCURACIES_FILE, RESULT_FILE, RESULTS_FILE, ExperimentFolder
 from fewshot_audio.history import Row, read_metrics
 from fewshot_audio.journal import METRICS_FILE
 from fewshot_audio.plane import Plane
 from fewshot_audio.progress import Progress, silent
+from fewshot_audio.results import ci95
 from fewshot_audio.runs import Run
-from fewshot_audio.testing import evaluate_run, examine_run
+from fewshot_audio.testing import open_test
 
 Floats = NDArray[np.float64]
 SHOTS = (1, 2, 3, 5, 10, 20)
@@ -93,11 +94,21 @@ def gather(folder: Path, data_root: Path, progress: Progress = silent) -> Eviden
     if not numbers:
         raise DataError(f"{folder}: its run folders are not there")
     run = Run.read(folder / f"run-{numbers[0]}")
-    dataset, scores = examine_run(run, data_root, run.experiment, progress=progress)
-    answers = scores.answers
-    classes = dataset.data.splits.test
+    experiment = run.experiment
+    dataset, network = open_test(run, data_root, experiment, progress=progress)
+    data, seed = dataset.data, experiment.test_seed
+    system = Once(NetworkSystem(network.eval(), experiment, data.store, data.views, "test", seed))
+
+    def test(changes: dict[str, Any]) -> TaskScores:
+        tested = experiment.model_copy(update=changes)
+        planned = plan_tasks(tested, data.store.index, data.splits.test, "test", seed, tested.n_testing_tasks)
+        return evaluate_system(system, tested, planned, "test", seed=seed, progress=progress)
+
+    answers = test({}).answers
+    classes = data.splits.test
     asked, confused = _confusions(answers, len(classes))
-    points, labels, explained = _map(run, run.experiment, dataset, progress)
+    shots = _over_shots(test, experiment, dataset)
+    points, labels, explained = _map(system, dataset, progress)
     return Evidence(
         name=folder.name,
         results=results,
@@ -109,7 +120,7 @@ def gather(folder: Path, data_root: Path, progress: Progress = silent) -> Eviden
         confused=confused,
         probability=answers.probability.ravel().astype(np.float64),
         right=(answers.answer == answers.truth).ravel(),
-        shots=_over_shots(run, data_root, dataset, progress),
+        shots=shots,
         points=points,
         labels=labels,
         explained=explained,
@@ -129,23 +140,22 @@ def _confusions(answers: Answers, classes: int) -> tuple[NDArray[np.int64], NDAr
     return asked, confused
 
 
-def _over_shots(run: Run, root: Path, dataset: Dataset, progress: Progress) -> list[tuple[int, float, float]]:
-    experiment = run.experiment
+def _over_shots(
+    test: Callable[[dict[str, Any]], TaskScores], experiment: ExperimentConfig, dataset: Dataset
+) -> list[tuple[int, float, float]]:
     by_class = dataset.data.store.index.by_class
     fewest = min(len(by_class[name]) for name in dataset.data.splits.test)
+    tasks = min(SHOT_TASKS, experiment.n_testing_tasks)
     found = []
     for shot in SHOTS:
         if shot + experiment.n_query_test > fewest:
             break
-        changes = {"n_shot_test": shot, "n_testing_tasks": min(SHOT_TASKS, experiment.n_testing_tasks)}
-        test = evaluate_run(run, root, experiment.model_copy(update=changes), progress=progress)
-        found.append((shot, test["accuracy"], test["ci95"]))
+        accuracy = test({"n_shot_test": shot, "n_testing_tasks": tasks}).accuracy
+        found.append((shot, float(accuracy.mean()), ci95(accuracy)))
     return found
 
 
-def _map(
-    run: Run, experiment: ExperimentConfig, dataset: Dataset, progress: Progress
-) -> tuple[Floats, NDArray[np.int64], Floats]:
+def _map(system: System, dataset: Dataset, progress: Progress) -> tuple[Floats, NDArray[np.int64], Floats]:
     """The first segment of every test clip on the two principal components of all."""
     store = dataset.data.store
     firsts = {
@@ -154,8 +164,6 @@ def _map(
         for clip in store.index.by_class[name]
     }
     segments = np.array(sorted(firsts), np.int64)
-    network = run.trained_network().eval()
-    system = NetworkSystem(network, experiment, store, dataset.data.views, "test", experiment.test_seed)
     with torch.no_grad():
         rows = system.embed(segments, progress).rows[:, 0]
     embeddings = rows.mean(1).double().cpu().numpy()
