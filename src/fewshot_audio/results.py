@@ -43,11 +43,6 @@ def summarize_runs(runs: Sequence[dict[str, Any]], accuracies: Sequence[Accuraci
     }
 
 
-def t_interval(values: Accuracies) -> float:
-    """Half width of Student's 95 % interval of the mean of at least two independent observations."""
-    return t_quantile(len(values) - 1) * float(values.std(ddof=1)) / math.sqrt(len(values))
-
-
 def t_quantile(degrees: int) -> float:
     """The 97.5 % quantile of Student's t, by bisection.
 

@@ -25,7 +25,7 @@ from fewshot_audio.crossval.work import cross_validate
 from fewshot_audio.data.splits import Splits
 from fewshot_audio.errors import ConfigError, DataError, FewShotError
 from fewshot_audio.files import write_json
-from fewshot_audio.results import t_interval
+from fewshot_audio.results import t_quantile
 from fewshot_audio.train import Interrupted
 from tests.tiny import tiny_configs, write_tiny_dataset
 
@@ -311,11 +311,34 @@ def test_differences_are_paired_by_fold(tiny_dataset: Path, tmp_path: Path, scri
     assert line + " 0.500 | 10 |" in markdown(compare(plan))
 
 
-@pytest.mark.parametrize("count", [2, 3, 5, 10, 31])
-def test_the_interval_is_students(count: int) -> None:
-    values = np.random.default_rng(count).normal(3, 2, count)
-    low, high = scipy.stats.t.interval(0.95, count - 1, values.mean(), scipy.stats.sem(values))
-    assert t_interval(values) == pytest.approx((high - low) / 2, rel=1e-6)
+@pytest.mark.parametrize("degrees", [1, 2, 4, 9, 30, 200])
+def test_the_quantile_is_students(degrees: int) -> None:
+    assert t_quantile(degrees) == pytest.approx(scipy.stats.t.ppf(0.975, degrees), rel=1e-6)
+
+
+def test_the_noise_is_that_of_all_candidates_of_the_rung(
+    tiny_dataset: Path, tmp_path: Path, scripted: Callable[[Any], None]
+) -> None:
+    scripted(SCRIPT)
+    candidates = {name: {"lr": 0.01 + index / 100} for index, name in enumerate(NAMES[1:])}
+    plan = plan_of(tiny_dataset, tmp_path, candidates, [Rung(4, 1)])
+    summary = cross_validate(plan)
+    # Least squares with a column for each candidate and each fold but one, as any book on linear models has it.
+    scores = np.array([SCRIPT[name] for name in NAMES])
+    rows, folds = scores.shape
+    design = np.zeros((scores.size, rows + folds - 1))
+    for number, (row, fold) in enumerate(np.ndindex(rows, folds)):
+        design[number, row] = 1
+        if fold:
+            design[number, rows + fold - 1] = 1
+    solution, _, rank, _ = np.linalg.lstsq(design, scores.ravel(), rcond=None)
+    degrees = scores.size - rank
+    variance = ((scores.ravel() - design @ solution) ** 2).sum() / degrees
+    contrast = np.zeros(design.shape[1])
+    contrast[[0, 1]] = -1, 1
+    error = np.sqrt(variance * contrast @ np.linalg.inv(design.T @ design) @ contrast)
+    width = scipy.stats.t.ppf(0.975, degrees) * error
+    assert [row["shots"][1]["interval"] for row in summary["candidates"]] == pytest.approx([width] * rows)
 
 
 def test_a_single_fold_has_no_interval(tiny_dataset: Path, tmp_path: Path, scripted: Callable[[Any], None]) -> None:

@@ -1,28 +1,30 @@
-"""The table of a cross-validation: accuracies, and differences from the base paired by fold."""
+"""The table of a cross-validation: accuracies, and differences from the base on the same folds."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_audio.crossval.halving import fold_accuracies, survivors, trainings
-from fewshot_audio.crossval.plan import Candidate, Plan, Rung
-from fewshot_audio.results import t_interval
+from fewshot_audio.crossval.plan import BASE, Candidate, Plan, Rung
+from fewshot_audio.results import t_quantile
 
-INTERVAL = "95 %, Student's t over folds: a fold's difference from the base is one observation"
+INTERVAL = "95 %, randomised blocks: accuracy = candidate + fold + noise of the same size for all candidates of a rung"
 
 
 def compare(plan: Plan) -> dict[str, Any]:
     """Sum up every candidate at the last rung of which it and the base have finished a fold; the best first.
 
     The unit of replication is the fold, because the tasks of a fold share one trained network: a candidate's accuracy
-    in a fold (the mean over seeds) minus the base's, on the same tasks, is one observation. Folds share training
+    in a fold (the mean over seeds) is one observation, paired with the base's on the same tasks. Folds share training
     classes, so that the interval is somewhat too narrow, as it is in every cross-validation.
     """
     rows: dict[str, dict[str, Any]] = {}
     candidates = plan.candidates
     for rung in plan.rungs:
-        rows |= {candidate.name: row for candidate in candidates if (row := _row(plan, candidate, rung))}
+        rows |= {row["name"]: row for row in _rows(plan, candidates, rung)}
         if not all(job.file.exists() for job in trainings(plan, candidates, rung)):
             break
         candidates = survivors(plan, candidates, rung)
@@ -42,19 +44,25 @@ def compare(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _row(plan: Plan, candidate: Candidate, rung: Rung) -> dict[str, Any] | None:
-    """A candidate's numbers on the folds of a rung that it and the base have finished; None without any."""
-    base = plan.candidates[0]
-    shots = []
-    folds: list[int] = []
-    for shot in plan.protocol.shots:
-        own, others = (fold_accuracies(plan, each, rung, shot) for each in (candidate, base))
-        folds = [fold for fold in own if fold in others]
-        if not folds:
-            return None
-        accuracies = np.array([own[fold] for fold in folds])
-        differences = accuracies - [others[fold] for fold in folds]
-        shots.append(_numbers(shot, accuracies, differences, diverged=min(*own.values(), *others.values()) < 0))
+def _rows(plan: Plan, candidates: Sequence[Candidate], rung: Rung) -> list[dict[str, Any]]:
+    """Each candidate's numbers on the folds of a rung that it and the base have finished, if there are any."""
+    known = {
+        shot: {candidate.name: fold_accuracies(plan, candidate, rung, shot) for candidate in candidates}
+        for shot in plan.protocol.shots
+    }
+    finished = known[plan.protocol.shots[0]]
+    rows = []
+    for candidate in candidates:
+        folds = sorted(finished[candidate.name].keys() & finished[BASE].keys())
+        if folds:
+            numbers = [_numbers(shot, candidate.name, folds, scores) for shot, scores in known.items()]
+            rows.append(_row(plan, candidate, rung, folds, numbers))
+    return rows
+
+
+def _row(
+    plan: Plan, candidate: Candidate, rung: Rung, folds: list[int], numbers: list[dict[str, Any]]
+) -> dict[str, Any]:
     results = [job.result for job in trainings(plan, [candidate], rung) if job.file.exists()]
     sound = [result for result in results if "diverged" not in result]
     return {
@@ -63,24 +71,40 @@ def _row(plan: Plan, candidate: Candidate, rung: Rung) -> dict[str, Any] | None:
         "epochs": rung.epochs,
         "folds": len(folds),
         "diverged": [result["diverged"] for result in results if "diverged" in result],
-        "shots": shots,
+        "shots": numbers,
         "seconds_per_episode": float(np.median([result["seconds_per_episode"] for result in sound])) if sound else None,
         "parameters": sound[0]["parameters"] if sound else None,
     }
 
 
-def _numbers(
-    shot: int, accuracies: NDArray[np.float64], differences: NDArray[np.float64], *, diverged: bool
-) -> dict[str, Any]:
-    if diverged:
+def _numbers(shot: int, name: str, folds: list[int], known: dict[str, dict[int, float]]) -> dict[str, Any]:
+    """One candidate's numbers at one shot. ``known``: what each candidate of the rung scored on its finished folds."""
+    if min(*known[name].values(), *known[BASE].values()) < 0:
         return {"n_shot": shot, "accuracy": None, "per_fold": None, "difference": None, "interval": None}
+    comparable = [own for own in known.values() if all(own.get(fold, -1) >= 0 for fold in folds)]
+    accuracies = np.array([known[name][fold] for fold in folds])
     return {
         "n_shot": shot,
         "accuracy": float(accuracies.mean()),
         "per_fold": accuracies.tolist(),
-        "difference": float(differences.mean()),
-        "interval": t_interval(differences) if len(differences) > 1 else None,
+        "difference": float((accuracies - [known[BASE][fold] for fold in folds]).mean()),
+        "interval": block_interval(np.array([[own[fold] for fold in folds] for own in comparable])),
     }
+
+
+def block_interval(accuracies: NDArray[np.float64]) -> float | None:
+    """Half width of the 95 % interval of the difference of two candidates' means; None without two of each.
+
+    Two or three folds say little about one candidate's noise, but all candidates on them say it together: its size is
+    that of the residuals of accuracy = candidate + fold + noise (a two-way analysis of variance). For two candidates
+    this is the paired Student's interval. Shape: (candidates, folds).
+    """
+    candidates, folds = accuracies.shape
+    if min(candidates, folds) < 2:
+        return None
+    residuals = accuracies - accuracies.mean(1, keepdims=True) - accuracies.mean(0) + accuracies.mean()
+    degrees = (candidates - 1) * (folds - 1)
+    return t_quantile(degrees) * math.sqrt(2 * float((residuals**2).sum()) / degrees / folds)
 
 
 def markdown(summary: dict[str, Any]) -> str:
@@ -106,7 +130,7 @@ def markdown(summary: dict[str, Any]) -> str:
         f"{len(summary['folds'])} folds of {min(map(len, summary['folds']))} or more classes; "
         f"{summary['n_way']}-way tasks, {summary['tasks']} a fold, {summary['n_query']} queries per class, "
         f"seeds {seeds}; last epoch's weights; accuracy in %. "
-        f"Differences from the base are paired by fold; interval: {summary['interval']}."
+        f"Differences from the base are those on the same folds; interval: {summary['interval']}."
     )
     return "\n".join([*lines, "", note, ""])
 
@@ -116,7 +140,7 @@ def _percent(accuracy: float | None) -> str:
 
 
 def _difference(name: str, test: dict[str, Any]) -> str:
-    if test["difference"] is None or name == "base":
+    if test["difference"] is None or name == BASE:
         return "-"
     interval = f" ± {100 * test['interval']:.2f}" if test["interval"] is not None else ""
     return f"{100 * test['difference']:+.2f}{interval}"
