@@ -1,5 +1,5 @@
 # make demo: set up and run everything once. make test: lint, types, documentation, tests. make docs: build/site.
-# make esc50 ESC50=DIR: train the fast recipe on ESC-50 and test it. make recognizer ESC50=DIR: retrain what is shipped.
+# make esc50 ESC50=DIR: train a recipe on ESC-50 and test it. make recognizer ESC50=DIR: retrain what is shipped.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -25,10 +25,9 @@ esc50: $(VENV)/.installed
 	@test -n "$(ESC50)" || { echo "make $@ ESC50=DIR: the folder of ESC-50, with meta/esc50.csv and audio/"; exit 1; }
 	$(BIN)/fewshot-audio prepare esc50 --source "$(ESC50)" --data-root $(DATA) $(if $(SPLITS),--splits "$(SPLITS)")
 	$(BIN)/fewshot-audio configs --dataset ESC-50-master --recipe $(RECIPE) --encoder $(ENCODER) -o $(PAIR)
-	$(TRAIN) --set num_runs=1
+	$(TRAIN)
 
 LICENCE := The recordings of ESC-50 (Piczak 2015) are licensed CC BY-NC 3.0: use the weights for non-commercial purposes.
-recognizer: RECIPE = best
 recognizer: esc50
 	$(BIN)/python -m fewshot_audio.pretrained $(EXPERIMENTS)/ESC-50-master_$(RECIPE)_$(ENCODER) esc50 \
 		--data-root $(DATA) --licence "$(LICENCE)"

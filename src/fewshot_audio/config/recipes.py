@@ -1,8 +1,9 @@
 """Recipes: training settings over scenario 1, for any dataset, as data: keys of either config file and their values.
 
-``best`` trains four times as long as ``fast``, which at this rate did no worse. Chosen by class-wise cross-validation
-inside ESC-50's training and validation classes (``fewshot-audio crossval``; docs/results.md): one or two of five folds,
-one seed. Beside augmented inputs it is the wider episodes, the classification head and the rate that count.
+``fast`` is one run; ``best`` is the same eight times over, to be joined into one network (``fewshot-audio join``).
+Chosen by class-wise cross-validation inside ESC-50's training and validation classes (``fewshot-audio crossval``;
+docs/results.md): one or two of five folds, one seed. Beside augmented inputs it is the wider episodes, the
+classification head and the rate that count; longer training loses.
 """
 
 from typing import Any, Literal, TypeAlias
@@ -31,6 +32,8 @@ SHARED: Changes = {
     "n_way_train": 12,
     "loss.label_smoothing": 0.1,
     "loss.classification_weight": 1.0,
+    "embedding_transform": "centre_l2",
+    "num_epochs": 15,
 }
 
 ENCODERS: dict[EncoderName, Changes] = {
@@ -40,8 +43,8 @@ ENCODERS: dict[EncoderName, Changes] = {
 }
 
 RECIPES: dict[Recipe, Changes] = {
-    "best": {"num_epochs": 60},
-    "fast": {"num_epochs": 15, "num_runs": 1},
+    "best": {"num_runs": 8},
+    "fast": {"num_runs": 1},
 }
 
 
