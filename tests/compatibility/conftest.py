@@ -1,0 +1,104 @@
+"""The fixtures of version 0.1, copied where they may be written to, and the command line as a shell calls it."""
+
+import json
+import logging
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fewshot_audio.cli import main
+
+V0_1 = Path(__file__).parents[1] / "fixtures" / "v0.1"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a shell sees of a command."""
+
+    code: Any
+    out: str
+    err: str
+
+
+Shell = Callable[..., Outcome]
+
+
+@pytest.fixture(autouse=True)
+def _logging() -> Iterator[None]:
+    """Give back the logging that a command sets up."""
+    loggers = [logging.getLogger(name) for name in (None, "fewshot_audio")]
+    levels = [logger.level for logger in loggers]
+    handlers = logging.root.handlers[:]
+    yield
+    logging.root.handlers[:] = handlers
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+
+
+@pytest.fixture
+def shell(capsys: pytest.CaptureFixture[str]) -> Shell:
+    """Run ``fewshot-audio`` with arguments."""
+
+    def run(*arguments: object) -> Outcome:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Outcome(stop.value.code or 0, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data root with the old dataset folders. Shared: stores are packed in it, else it is not to be changed."""
+    return shutil.copytree(V0_1 / "dataset", tmp_path_factory.mktemp("old") / "dataset")
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The old experiments' folders. Shared: not to be changed."""
+    return shutil.copytree(V0_1 / "runs", tmp_path_factory.mktemp("old") / "runs")
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def american(value: Any) -> Any:
+    """The value in the spelling that later versions may answer in; 0.1 spelled some names the British way."""
+    if isinstance(value, dict):
+        return {american(key): american(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [american(entry) for entry in value]
+    return value.replace("centre", "center").replace("normalis", "normaliz") if isinstance(value, str) else value
+
+
+def leaves(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Values by dotted key; objects in lists are numbered."""
+    if isinstance(value, list | tuple) and any(isinstance(entry, dict) for entry in value):
+        value = dict(enumerate(value))
+    if not isinstance(value, dict) or not value:
+        return {prefix[:-1]: value}
+    return {name: leaf for key, entry in value.items() for name, leaf in leaves(entry, f"{prefix}{key}.").items()}
+
+
+def assert_holds(found: Any, expected: Any, rel: float = 1e-6, abs: float = 1e-6) -> None:
+    """Check that everything expected is found; what is found beside it, a later version added. Numbers are close."""
+    found, expected = leaves(american(found)), leaves(american(expected))
+    assert not expected.keys() - found.keys()
+    wrong = {
+        key: (found[key], value)
+        for key, value in expected.items()
+        if not (found[key] == pytest.approx(value, rel=rel, abs=abs) if _numbers(value) else found[key] == value)
+    }
+    assert not wrong, f"found, expected: {wrong}"
+
+
+def _numbers(value: Any) -> bool:
+    values = value if isinstance(value, list) else [value]
+    return bool(values) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
