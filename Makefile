@@ -29,7 +29,7 @@ esc50: $(VENV)/.installed
 
 LICENCE := The recordings of ESC-50 (Piczak 2015) are licensed CC BY-NC 3.0: use the weights for non-commercial purposes.
 recognizer: esc50
-	$(BIN)/python -m fewshot_audio.pretrained $(EXPERIMENTS)/ESC-50-master_$(RECIPE)_$(ENCODER) esc50 \
+	$(BIN)/python -m fewshot_audio.cli.ship $(EXPERIMENTS)/ESC-50-master_$(RECIPE)_$(ENCODER) esc50 \
 		--data-root $(DATA) --licence "$(LICENCE)"
 
 test: lint types docs unit

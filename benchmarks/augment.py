@@ -19,12 +19,12 @@ import audiomentations as am
 import numpy as np
 import torch
 
-from fewshot_audio.allocator import keep_pages
+from fewshot_audio.audio.augment.waveform import WaveformDraw, apply, draw_waveform_views
+from fewshot_audio.audio.augment.waveform.chain import CHAIN
 from fewshot_audio.audio.wave_stats import WaveStats
-from fewshot_audio.augment.waveform import WaveformDraw, apply, draw_waveform_views
-from fewshot_audio.augment.waveform.chain import CHAIN
 from fewshot_audio.config.augmentation import WaveAugParams
 from fewshot_audio.files import write_json
+from fewshot_audio.runtime.allocator import keep_pages
 
 RATE = 16_000
 STATS = WaveStats(centroid=1191.0, bandwidth=1669.0, flatness=0.144)  # published for ESC-50

@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib import pyplot
 
-from fewshot_audio.journal import METRICS_FILE
+from fewshot_audio.engine.checkpoint import METRICS_FILE
 
 mpl.use("Agg")
 PANELS = {"train_loss": "training loss", "train_accuracy": "training accuracy", "val_accuracy": "validation accuracy"}

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import report
-from fewshot_audio.allocator import keep_pages
 from fewshot_audio.data.layout import find_dataset
 from fewshot_audio.data.splits import read_splits
 from fewshot_audio.data.store import list_clips
+from fewshot_audio.experiments.run_folder import Run
 from fewshot_audio.recognition.evaluation import evaluate_recognition
-from fewshot_audio.runs import Run
+from fewshot_audio.runtime.allocator import keep_pages
 
 OPEN_SET_TASKS = 200
 

@@ -21,15 +21,15 @@ from benchmarks.common import in_child, report
 from benchmarks.naive import NaiveNetwork
 from benchmarks.train_step import build
 from fewshot_audio.config import ExperimentConfig
+from fewshot_audio.data.episodes import EpisodeSampler
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.norm import write_norm
 from fewshot_audio.data.splits import Splits, read_splits, write_splits
 from fewshot_audio.data.store import SegmentStore
-from fewshot_audio.episodes import EpisodeSampler
-from fewshot_audio.evaluate import evaluate_phase
+from fewshot_audio.engine.evaluate import evaluate_phase
 from fewshot_audio.models.network import FewShotNetwork
-from fewshot_audio.runtime import start_runtime
-from fewshot_audio.views import SpecViews
+from fewshot_audio.models.views import SpecViews
+from fewshot_audio.runtime.device import start_runtime
 
 SCENARIOS = ("plain", "attention")
 CLASSES, CLIPS = 10, 40

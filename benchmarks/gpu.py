@@ -22,11 +22,11 @@ from fewshot_audio.config import ExperimentConfig
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.splits import read_splits
 from fewshot_audio.data.store import SegmentStore
-from fewshot_audio.loading import TrainingData
+from fewshot_audio.engine.loader import TrainingData
+from fewshot_audio.engine.train import EpisodicTraining, train_run
 from fewshot_audio.models.network import FewShotNetwork
-from fewshot_audio.runtime import start_runtime
-from fewshot_audio.train import EpisodicTraining, train_run
-from fewshot_audio.views import SpecViews
+from fewshot_audio.models.views import SpecViews
+from fewshot_audio.runtime.device import start_runtime
 
 COLUMNS = ("scenario", "segments", "step, ms", "whole, ms", "segments / s", "waits in a step", "peak memory, GB")
 

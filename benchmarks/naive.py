@@ -10,9 +10,9 @@ from pytorch_metric_learning.losses import AngularLoss
 from pytorch_metric_learning.miners import AngularMiner
 from torch import Tensor
 
-from fewshot_audio.augment.spectrogram import SpecAugmentDraw, specaugment_views
+from fewshot_audio.audio.augment.spectrogram import SpecAugmentDraw, specaugment_views
 from fewshot_audio.config import ExperimentConfig
-from fewshot_audio.losses import draw_negatives
+from fewshot_audio.functional.losses import draw_negatives
 from fewshot_audio.models.encoders import ConvEncoder, Hybrid
 from fewshot_audio.models.network import FewShotNetwork
 

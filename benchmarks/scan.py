@@ -43,8 +43,8 @@ def measure(bundle: Path, recording: Path, threads: int) -> dict[str, float]:
     import torch
 
     from fewshot_audio import Recognizer
-    from fewshot_audio.allocator import keep_pages
     from fewshot_audio.recognition.scan import Options, answer_file
+    from fewshot_audio.runtime.allocator import keep_pages
 
     keep_pages()  # as the command does
     torch.set_num_threads(threads)

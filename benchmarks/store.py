@@ -27,11 +27,11 @@ from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.norm import write_norm
 from fewshot_audio.data.splits import Splits, read_splits, write_splits
 from fewshot_audio.data.store import SegmentStore, fingerprint
+from fewshot_audio.engine.loader import TrainingData
+from fewshot_audio.engine.train import EpisodicTraining
 from fewshot_audio.files import write_text
-from fewshot_audio.loading import TrainingData
-from fewshot_audio.runtime import start_runtime
-from fewshot_audio.train import EpisodicTraining
-from fewshot_audio.views import SpecViews
+from fewshot_audio.models.views import SpecViews
+from fewshot_audio.runtime.device import start_runtime
 
 PER_CLASS, CACHED_CLASSES, SHAPE = 300, 7, (128, 157)
 

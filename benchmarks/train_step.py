@@ -28,15 +28,15 @@ from benchmarks.common import (
 from benchmarks.naive import NaiveNetwork, RepairingNetwork
 from fewshot_audio.config import ExperimentConfig, ModelConfig
 from fewshot_audio.config.presets import scenario_configs
+from fewshot_audio.data.episodes import EpisodeSampler
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.splits import read_splits
 from fewshot_audio.data.store import SegmentStore
-from fewshot_audio.episodes import EpisodeSampler
-from fewshot_audio.loading import TrainingData
+from fewshot_audio.engine.loader import TrainingData
+from fewshot_audio.engine.train import EpisodicTraining
 from fewshot_audio.models.network import FewShotNetwork
-from fewshot_audio.runtime import start_runtime
-from fewshot_audio.train import EpisodicTraining
-from fewshot_audio.views import SpecViews
+from fewshot_audio.models.views import SpecViews
+from fewshot_audio.runtime.device import start_runtime
 
 SCENARIOS: dict[str, tuple[int, str]] = {
     "plain": (1, "cpl"),

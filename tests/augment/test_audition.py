@@ -8,8 +8,8 @@ import soundfile
 import torch
 from torch.testing import assert_close
 
+from fewshot_audio.audio.augment.preview import make_all_views, write_views
 from fewshot_audio.audio.preprocessing import Preprocessing
-from fewshot_audio.audition import make_all_views, write_views
 from fewshot_audio.config.presets import scenario_configs
 
 CONFIG = scenario_configs("any", 2)[0]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from fewshot_audio.augment.inplace import (
+from fewshot_audio.audio.augment.inplace import (
     change_inputs,
     draw_change,
     draw_inputs,

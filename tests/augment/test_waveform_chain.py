@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from fewshot_audio.audio.augment.waveform import WaveformDraw, apply, draw_waveform_views, waveform_views
+from fewshot_audio.audio.augment.waveform.chain import CHAIN
 from fewshot_audio.audio.wave_stats import WaveStats
-from fewshot_audio.augment.waveform import WaveformDraw, apply, draw_waveform_views, waveform_views
-from fewshot_audio.augment.waveform.chain import CHAIN
 from fewshot_audio.config.augmentation import WaveAugParams
 from fewshot_audio.errors import ConfigError
 

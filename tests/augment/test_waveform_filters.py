@@ -4,7 +4,7 @@ from julius.filters import bandpass_filter
 from julius.lowpass import lowpass_filter
 from torch import Tensor
 
-from fewshot_audio.augment.waveform.filters import band_stop, high_pass, low_pass
+from fewshot_audio.audio.augment.waveform.filters import band_stop, high_pass, low_pass
 
 RATE = 16_000
 CUTOFFS = [130.0, 433.0, 1191.0, 2025.5, 7000.0]

@@ -4,7 +4,7 @@ import torch
 from audiomentations.augmentations.add_color_noise import generate_decaying_white_noise
 from torch import Tensor
 
-from fewshot_audio.augment.waveform.noise import add_noise, colored_noise
+from fewshot_audio.audio.augment.waveform.noise import add_noise, colored_noise
 
 RATE = 16_000
 

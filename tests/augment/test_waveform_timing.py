@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fewshot_audio.augment.waveform.timing import invert, mask, shift, splice_out
+from fewshot_audio.audio.augment.waveform.timing import invert, mask, shift, splice_out
 
 few = settings(deadline=None, max_examples=25)
 

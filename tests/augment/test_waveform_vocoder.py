@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fewshot_audio.augment.waveform.vocoder import pitch_shift, time_stretch
+from fewshot_audio.audio.augment.waveform.vocoder import pitch_shift, time_stretch
 
 RATE = 16_000
 SECONDS = torch.arange(2 * RATE, dtype=torch.float64) / RATE

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import fewshot_audio.cli.train
-import fewshot_audio.experiment
+import fewshot_audio.experiments.run_experiment
 from tests.cli.conftest import Shell, read, timeless
 
 SCRIPT = Path(__file__).parents[2] / "src" / "train_test.py"
@@ -68,7 +68,7 @@ def test_ctrl_c_under_the_script_prints_the_scripts_command(
 
     for name in ("default_data_root", "command"):  # the script sets them; they come back
         monkeypatch.setattr(fewshot_audio.cli.train, name, getattr(fewshot_audio.cli.train, name))
-    monkeypatch.setattr(fewshot_audio.experiment, "run_experiment", interrupted)
+    monkeypatch.setattr(fewshot_audio.experiments.run_experiment, "run_experiment", interrupted)
     line = [*files, "--data-root", tiny_dataset, "--output", tmp_path / "out", "--runs", "1"]
     monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, line)])
     with pytest.raises(SystemExit) as stop:

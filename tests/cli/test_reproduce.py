@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-import fewshot_audio.reproduce as module
-from fewshot_audio.matrix_tables import Row
-from fewshot_audio.protocols import METAAUDIO, Protocol
-from fewshot_audio.reproduce import Plan
-from fewshot_audio.train import Interrupted
+import fewshot_audio.studies.reproduce.run as module
+from fewshot_audio.engine.train import Interrupted
+from fewshot_audio.studies.reproduce.matrix_tables import Row
+from fewshot_audio.studies.reproduce.protocols import METAAUDIO, Protocol
+from fewshot_audio.studies.reproduce.run import Plan
 from tests.cli.conftest import Shell
 from tests.tiny import NAME
 

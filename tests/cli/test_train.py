@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import fewshot_audio.cli.train
-import fewshot_audio.experiment
+import fewshot_audio.experiments.run_experiment
 from fewshot_audio import __version__
 from fewshot_audio.config import check_configs, read_configs
 from tests.cli.conftest import Shell, read, timeless, write_pair
@@ -197,7 +197,7 @@ def test_ctrl_c_tells_the_command_that_goes_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(fewshot_audio.experiment, "run_experiment", interrupted)
+        patch.setattr(fewshot_audio.experiments.run_experiment, "run_experiment", interrupted)
         outcome = shell(*arguments, "--set", "scheduler_milestones=[1, 2]", "--set", "dataset_name=tiny")
     assert (outcome.code, outcome.out) == (130, "")
     assert "Traceback" not in outcome.err

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-import fewshot_audio.tune.search
-from fewshot_audio.train import Interrupted
+import fewshot_audio.studies.tune.search
+from fewshot_audio.engine.train import Interrupted
 from tests.cli.conftest import Shell, read
 
 
@@ -51,7 +51,7 @@ def test_ctrl_c_says_how_to_go_on(arguments: list[object], shell: Shell, monkeyp
     def interrupt(*_: object) -> None:
         raise Interrupted("interrupted")
 
-    monkeypatch.setattr(fewshot_audio.tune.search, "train_scratch", interrupt)
+    monkeypatch.setattr(fewshot_audio.studies.tune.search, "train_scratch", interrupt)
     outcome = shell(*arguments, "--trials", 2)
     assert outcome.code == 130
     assert "the same command goes on" in outcome.err

@@ -13,19 +13,19 @@ import pytest
 import torch
 from torch import Tensor
 
-import fewshot_audio.evaluate
-import fewshot_audio.train
+import fewshot_audio.engine.evaluate
+import fewshot_audio.engine.train
 from fewshot_audio.config import PHASES, ExperimentConfig, ModelConfig, Phase
-from fewshot_audio.dataset import Dataset, open_dataset
-from fewshot_audio.embeddings import embed_segments
-from fewshot_audio.episodes import Episode, EpisodeSampler
-from fewshot_audio.evaluate import TaskScores, evaluate_phase
-from fewshot_audio.experiment import run_experiment
+from fewshot_audio.data.episodes import Episode, EpisodeSampler
+from fewshot_audio.engine.embed import embed_segments
+from fewshot_audio.engine.episode_loss import EpisodeResult, episode_loss
+from fewshot_audio.engine.evaluate import TaskScores, evaluate_phase
+from fewshot_audio.engine.train import EpisodicTraining, train_run
+from fewshot_audio.experiments.dataset import Dataset, open_dataset
+from fewshot_audio.experiments.run_experiment import run_experiment
+from fewshot_audio.experiments.run_folder import Run
+from fewshot_audio.functional.vote import vote
 from fewshot_audio.models.network import FewShotNetwork
-from fewshot_audio.objective import EpisodeResult, episode_loss
-from fewshot_audio.runs import Run
-from fewshot_audio.train import EpisodicTraining, train_run
-from fewshot_audio.vote import vote
 from tests.tiny import write_tiny_dataset, write_tiny_groups, write_tiny_waveforms
 
 Weights: TypeAlias = dict[str, Tensor]
@@ -124,7 +124,7 @@ class Bench:
         network, data = self.network(experiment, model), self.open(experiment).data
         training = EpisodicTraining(network, experiment, data, experiment.seed)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(fewshot_audio.train, "episode_loss", spy)
+            patch.setattr(fewshot_audio.engine.train, "episode_loss", spy)
             training.training_step(task)
         return steps[0]
 
@@ -139,7 +139,7 @@ class Bench:
 
         constant()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(fewshot_audio.train, "evaluate_phase", constant)
+            patch.setattr(fewshot_audio.engine.train, "evaluate_phase", constant)
             train_run(network, experiment, self.open(experiment).data, experiment.seed, self.scratch())
         return seen
 
@@ -167,7 +167,7 @@ class Bench:
 
         network = self.network(experiment, model)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(fewshot_audio.evaluate, "vote", spy)
+            patch.setattr(fewshot_audio.engine.evaluate, "vote", spy)
             data = self.open(experiment).data
             parts = data.store, data.views, data.splits.test
             scores = evaluate_phase(network, experiment, *parts, "test", seed=0, tasks=experiment.n_testing_tasks)
@@ -190,8 +190,8 @@ def recorded_episodes() -> Iterator[dict[Phase, list[Episode]]]:
             return self.drawn[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fewshot_audio.train, "EpisodeSampler", Recorder)
-        patch.setattr(fewshot_audio.evaluate, "EpisodeSampler", Recorder)
+        patch.setattr(fewshot_audio.engine.train, "EpisodeSampler", Recorder)
+        patch.setattr(fewshot_audio.engine.evaluate, "EpisodeSampler", Recorder)
         yield episodes
 
 

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from fewshot_audio.cli.train import run_training
 from fewshot_audio.config import PHASES, ExperimentConfig, ModelConfig, Phase
+from fewshot_audio.experiments.evaluate_run import evaluate_run
+from fewshot_audio.experiments.run_folder import Run
 from fewshot_audio.files import write_json
-from fewshot_audio.runs import Run
-from fewshot_audio.runtime import start_runtime
-from fewshot_audio.testing import evaluate_run
+from fewshot_audio.runtime.device import start_runtime
 from tests.config.bench import CLIPS_OF_A_RECORDING, Bench, Probe, Weights, plain
 from tests.tiny import FRAMES, MELS, tiny_configs
 

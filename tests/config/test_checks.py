@@ -16,7 +16,7 @@ from fewshot_audio.config import (
     check_input,
 )
 from fewshot_audio.errors import ConfigError, FewShotError
-from fewshot_audio.experiment import run_experiment
+from fewshot_audio.experiments.run_experiment import run_experiment
 from fewshot_audio.models.network import FewShotNetwork
 from tests.tiny import FRAMES, MELS, tiny_configs
 

@@ -10,7 +10,7 @@ import pytest
 from fewshot_audio.config import ExperimentConfig, ModelConfig, check_configs, read_configs, read_json, validate
 from fewshot_audio.data.layout import find_dataset
 from fewshot_audio.errors import ConfigError
-from fewshot_audio.experiment import run_experiment
+from fewshot_audio.experiments.run_experiment import run_experiment
 from tests.config.conftest import SHIPPED, Write
 from tests.config.keys import FILES, leaves, sections
 from tests.tiny import FRAMES, MELS, NAME

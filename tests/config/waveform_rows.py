@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fewshot_audio.audio.augment.waveform import WaveformDraw, waveform_views
 from fewshot_audio.audio.wave_stats import WaveStats
-from fewshot_audio.augment.waveform import WaveformDraw, waveform_views
-from fewshot_audio.views import make_views
+from fewshot_audio.models.views import make_views
 from tests.config.bench import Bench, Probe
 from tests.config.probes import E, M, views
 from tests.config.rows import Row, as_, so_that

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fewshot_audio.learners import prototypes, prototypical_scores, transform_embeddings
+from fewshot_audio.functional.prototypes import prototypes, prototypical_scores, transform_embeddings
 from tests.core.helpers import gradients, normal
 from tests.oracles import learners as oracle
 

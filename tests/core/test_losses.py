@@ -12,8 +12,8 @@ from pytorch_metric_learning.miners import AngularMiner
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from fewshot_audio.learners import prototypical_scores
-from fewshot_audio.losses import angular_loss, cpl_loss, draw_negatives, prototypical_loss, relation_loss
+from fewshot_audio.functional.losses import angular_loss, cpl_loss, draw_negatives, prototypical_loss, relation_loss
+from fewshot_audio.functional.prototypes import prototypical_scores
 from tests.core.helpers import generator, global_generator_untouched, gradients, normal, query_labels
 from tests.oracles import losses as oracle
 

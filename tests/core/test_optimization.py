@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from fewshot_audio.losses import prototypical_loss
-from fewshot_audio.optimization import WeightAverage, build_optimizer, learning_rate
+from fewshot_audio.engine.optimizer import WeightAverage, build_optimizer, learning_rate
+from fewshot_audio.functional.losses import prototypical_loss
 from tests.tiny import tiny_configs
 
 

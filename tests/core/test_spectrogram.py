@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fewshot_audio.augment.spectrogram import SpecAugmentDraw, draw_specaugment, specaugment_views
+from fewshot_audio.audio.augment.spectrogram import SpecAugmentDraw, draw_specaugment, specaugment_views
 from fewshot_audio.config.augmentation import SpecAugParams
 from tests.core.helpers import generator, global_generator_untouched, normal
 from tests.oracles import spectrogram as oracle

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fewshot_audio.vote import vote
+from fewshot_audio.functional.vote import vote
 from tests.core.helpers import generator, normal
 from tests.oracles import vote as oracle
 

@@ -25,7 +25,7 @@ from fewshot_audio.data.sources.watkins import Watkins
 from fewshot_audio.data.splits import Splits, write_splits
 from fewshot_audio.data.work import Task
 from fewshot_audio.errors import DataError
-from fewshot_audio.experiment import run_experiment
+from fewshot_audio.experiments.run_experiment import run_experiment
 from tests.data import layouts
 from tests.data.recordings import class_folders, contents, rows, write
 from tests.data.test_prepare import run

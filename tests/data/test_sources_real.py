@@ -13,7 +13,7 @@ from fewshot_audio.data.limits import Limits
 from fewshot_audio.data.sources.nsynth import NSynth
 from fewshot_audio.data.sources.voxceleb1 import VoxCeleb1
 from fewshot_audio.data.splits import read_splits
-from fewshot_audio.experiment import run_experiment
+from fewshot_audio.experiments.run_experiment import run_experiment
 from tests.data.recordings import rows
 from tests.data.test_prepare import run
 from tests.tiny import tiny_configs

@@ -175,7 +175,7 @@ def test_handmade_pickles_are_refused(tmp_path: Path, pickled: bytes) -> None:
 def test_a_pickle_that_unfolds_without_bound_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     block = np.array(["x" * 50])
     part = [pickle.loads(pickle.dumps(block)) for _ in range(1000)]
-    monkeypatch.setattr("fewshot_audio.data.untrusted.MAX_DECODED", 10_000)
+    monkeypatch.setattr("fewshot_audio.data.safe_npy.MAX_DECODED", 10_000)
     assert "unfolds" in refusal(save(tmp_path / "splits.npy", [part, ["b"], ["c"]]))
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fewshot_audio import reproduce
-from fewshot_audio.report import evidence
+from fewshot_audio.studies.report import evidence
+from fewshot_audio.studies.reproduce import run as reproduce
 from tests.docs.blocks import ALL, PAGES, commands
 from tests.docs.sandbox import ELSEWHERE, link_tree, sandbox
 from tests.models.tiny_pretrained import write_pretrained

@@ -19,7 +19,7 @@ PATIENCE = 300  # seconds until a process that should have done something is tak
 COMMAND = """
 import pathlib, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests run in the background it is ignored
-import fewshot_audio.experiment
+import fewshot_audio.experiments.run_experiment
 from fewshot_audio.cli import main
 pathlib.Path(sys.argv.pop(1)).touch()
 main()

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fewshot_audio.config import Phase
-from fewshot_audio.episodes import ClipIndex, Episode, EpisodeSampler
+from fewshot_audio.data.episodes import ClipIndex, Episode, EpisodeSampler
 
 PHASES: tuple[Phase, ...] = ("train", "validation", "test")
 

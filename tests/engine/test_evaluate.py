@@ -11,18 +11,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fewshot_audio import embeddings, task_chunks
 from fewshot_audio.config import ExperimentConfig, ModelConfig, Phase
-from fewshot_audio.dataset import Dataset, open_dataset
-from fewshot_audio.embeddings import DRAWS
-from fewshot_audio.episodes import Episode, EpisodeSampler
-from fewshot_audio.evaluate import TaskScores, evaluate_phase
-from fewshot_audio.experiment import run_experiment
+from fewshot_audio.data.episodes import Episode, EpisodeSampler
+from fewshot_audio.engine import embed as embeddings
+from fewshot_audio.engine import task_batches as task_chunks
+from fewshot_audio.engine.embed import DRAWS
+from fewshot_audio.engine.evaluate import TaskScores, evaluate_phase
+from fewshot_audio.experiments.dataset import Dataset, open_dataset
+from fewshot_audio.experiments.run_experiment import run_experiment
+from fewshot_audio.functional.seeding import Purpose, numpy_generator, torch_generator
+from fewshot_audio.functional.statistics import ci95
 from fewshot_audio.models.network import FewShotNetwork
+from fewshot_audio.models.views import SpecViews
 from fewshot_audio.progress import Progress, silent
-from fewshot_audio.randomness import Purpose, numpy_generator, torch_generator
-from fewshot_audio.results import ci95
-from fewshot_audio.views import SpecViews
 from tests.oracles import algebra, learners, losses, spectrogram
 from tests.oracles.vote import vote
 from tests.tiny import MEAN, STD, tiny_configs
@@ -396,8 +397,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
 
         return evaluate
 
-    monkeypatch.setattr("fewshot_audio.testing.evaluate_phase", spy(evaluate_phase))
-    monkeypatch.setattr("fewshot_audio.train.evaluate_phase", spy(evaluate_phase))
+    monkeypatch.setattr("fewshot_audio.experiments.evaluate_run.evaluate_phase", spy(evaluate_phase))
+    monkeypatch.setattr("fewshot_audio.engine.train.evaluate_phase", spy(evaluate_phase))
     return calls
 
 

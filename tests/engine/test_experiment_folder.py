@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from fewshot_audio.errors import ConfigError, DataError
-from fewshot_audio.experiment import run_experiment
-from fewshot_audio.experiment_folder import ExperimentFolder, gather
+from fewshot_audio.experiments.folder import ExperimentFolder, gather
+from fewshot_audio.experiments.run_experiment import run_experiment
 from tests.engine.comparison import outcome
 from tests.tiny import tiny_configs, write_tiny_dataset
 
@@ -71,7 +71,7 @@ def test_runs_that_are_none_are_refused(tiny_dataset: Path, tmp_path: Path, runs
 HOLD = """
 import sys
 from pathlib import Path
-from fewshot_audio.experiment_folder import ExperimentFolder
+from fewshot_audio.experiments.folder import ExperimentFolder
 with ExperimentFolder(Path(sys.argv[1])).working_on(int(sys.argv[2])):
     print("held", flush=True)
     sys.stdin.read()

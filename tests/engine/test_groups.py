@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fewshot_audio.data.disjoint_groups import check_groups, fewest
+from fewshot_audio.data.episodes import ClipIndex, Episode, EpisodeSampler
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.store import SegmentStore
-from fewshot_audio.dataset import open_dataset
-from fewshot_audio.episodes import ClipIndex, Episode, EpisodeSampler
 from fewshot_audio.errors import DataError
-from fewshot_audio.experiment import run_experiment
-from fewshot_audio.groups import check_groups, fewest
-from fewshot_audio.runs import Run
-from fewshot_audio.testing import evaluate_run
+from fewshot_audio.experiments.dataset import open_dataset
+from fewshot_audio.experiments.evaluate_run import evaluate_run
+from fewshot_audio.experiments.run_experiment import run_experiment
+from fewshot_audio.experiments.run_folder import Run
 from tests.tiny import CLIPS, NAME, tiny_configs, write_tiny_groups
 
 

@@ -10,11 +10,11 @@ import torch
 from fewshot_audio.cli import main
 from fewshot_audio.config import check_configs
 from fewshot_audio.errors import ConfigError, DataError
-from fewshot_audio.experiment import run_experiment
-from fewshot_audio.join import join_runs
+from fewshot_audio.experiments.ensemble import join_runs
+from fewshot_audio.experiments.evaluate_run import evaluate_run
+from fewshot_audio.experiments.run_experiment import run_experiment
+from fewshot_audio.experiments.run_folder import Run
 from fewshot_audio.models.network import FewShotNetwork
-from fewshot_audio.runs import Run
-from fewshot_audio.testing import evaluate_run
 from tests.tiny import FRAMES, MELS, tiny_configs
 
 THREE = {"num_runs": 3, "num_epochs": 1}

@@ -12,20 +12,20 @@ import torch
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.wave_stats import WaveStats, write_wave_stats
 from fewshot_audio.config import PHASES
+from fewshot_audio.data.episodes import EpisodeSampler
 from fewshot_audio.data.joint import DatasetFolders
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.norm import write_norm
 from fewshot_audio.data.selection import select_classes
 from fewshot_audio.data.splits import Splits, write_splits
 from fewshot_audio.data.store import SegmentStore
-from fewshot_audio.dataset import open_dataset
-from fewshot_audio.development import open_development
-from fewshot_audio.episodes import EpisodeSampler
+from fewshot_audio.engine.train import Interrupted
 from fewshot_audio.errors import ConfigError, DataError
-from fewshot_audio.experiment import run_experiment
-from fewshot_audio.runs import Run
-from fewshot_audio.testing import evaluate_run
-from fewshot_audio.train import Interrupted
+from fewshot_audio.experiments.dataset import open_dataset
+from fewshot_audio.experiments.evaluate_run import evaluate_run
+from fewshot_audio.experiments.run_experiment import run_experiment
+from fewshot_audio.experiments.run_folder import Run
+from fewshot_audio.studies.holdout import open_development
 from tests.tiny import CLASSES, MEAN, NAME, STD, tiny_configs, write_tiny_dataset, write_tiny_groups
 
 JOINT = f"{NAME}+Other"
@@ -201,7 +201,7 @@ def test_a_jointly_trained_network_keeps_its_normalisation_whatever_it_is_tested
 def test_an_interrupted_joint_training_goes_on_to_the_same_bits(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import fewshot_audio.train as train_module
+    import fewshot_audio.engine.train as train_module
 
     experiment, model = joint({"num_epochs": 3, "joint_sampling": "free"})
     run_experiment(experiment, model, root, tmp_path / "whole")

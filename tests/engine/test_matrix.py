@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from fewshot_audio.experiment import run_experiment
-from fewshot_audio.runs import Run
+from fewshot_audio.experiments.run_experiment import run_experiment
+from fewshot_audio.experiments.run_folder import Run
 from tests.tiny import tiny_configs
 
 SCENARIOS: list[tuple[int, Literal["cpl", "angular"] | None]] = [

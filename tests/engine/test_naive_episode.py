@@ -8,11 +8,11 @@ import torch
 from benchmarks.naive import NaiveNetwork, RepairingNetwork
 from torch import Tensor
 
-from fewshot_audio.augment.spectrogram import SpecAugmentDraw
+from fewshot_audio.audio.augment.spectrogram import SpecAugmentDraw
 from fewshot_audio.config import ExperimentConfig
+from fewshot_audio.engine.episode_loss import episode_loss
 from fewshot_audio.models.network import FewShotNetwork
-from fewshot_audio.objective import episode_loss
-from fewshot_audio.views import SpecViews
+from fewshot_audio.models.views import SpecViews
 from tests.tiny import FRAMES, MEAN, MELS, STD, tiny_configs
 
 WAY, SHOT, QUERY = 3, 2, 4

@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fewshot_audio import losses
 from fewshot_audio.config import ExperimentConfig
-from fewshot_audio.dataset import Dataset, open_dataset
-from fewshot_audio.episodes import EpisodeSampler
+from fewshot_audio.data.episodes import EpisodeSampler
+from fewshot_audio.engine.episode_loss import EpisodeResult, episode_loss
+from fewshot_audio.engine.train import EpisodicTraining
+from fewshot_audio.experiments.dataset import Dataset, open_dataset
+from fewshot_audio.functional import losses
 from fewshot_audio.models.network import FewShotNetwork
-from fewshot_audio.objective import EpisodeResult, episode_loss
-from fewshot_audio.train import EpisodicTraining
 from tests.tiny import FRAMES, MEAN, MELS, STD, tiny_configs
 
 WAY, SHOT, QUERY = 3, 2, 2

@@ -8,19 +8,20 @@ import numpy as np
 import pytest
 import torch
 
-from fewshot_audio import journal, train
-from fewshot_audio.classification import JointClassification, build_head
 from fewshot_audio.config import ExperimentConfig, ModelConfig, check_classes, check_configs
-from fewshot_audio.dataset import open_dataset
-from fewshot_audio.embeddings import embed_segments
-from fewshot_audio.episodes import EpisodeSampler
+from fewshot_audio.data.episodes import EpisodeSampler
+from fewshot_audio.engine import checkpoint as journal
+from fewshot_audio.engine import train
+from fewshot_audio.engine.auxiliary_classifier import JointClassification, build_head
+from fewshot_audio.engine.embed import embed_segments
+from fewshot_audio.engine.evaluate import TaskScores, centre_embeddings, evaluate_phase
+from fewshot_audio.engine.train import Interrupted
 from fewshot_audio.errors import ConfigError
-from fewshot_audio.evaluate import TaskScores, centre_embeddings, evaluate_phase
-from fewshot_audio.experiment import run_experiment
+from fewshot_audio.experiments.dataset import open_dataset
+from fewshot_audio.experiments.evaluate_run import evaluate_run
+from fewshot_audio.experiments.run_experiment import run_experiment
+from fewshot_audio.experiments.run_folder import Run
 from fewshot_audio.models.network import FewShotNetwork
-from fewshot_audio.runs import Run
-from fewshot_audio.testing import evaluate_run
-from fewshot_audio.train import Interrupted
 from tests.engine.comparison import outcome
 from tests.tiny import FRAMES, MEAN, MELS, STD, tiny_configs
 

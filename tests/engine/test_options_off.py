@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import pytest
 
-from fewshot_audio.experiment import run_experiment
+from fewshot_audio.experiments.run_experiment import run_experiment
 from tests.engine.comparison import metrics
 from tests.tiny import tiny_configs, write_tiny_dataset, write_tiny_waveforms
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from fewshot_audio.augment.spectrogram import time_warp
+from fewshot_audio.audio.augment.spectrogram import time_warp
 from fewshot_audio.data import placement
+from fewshot_audio.data.device_cache import Placement
 from fewshot_audio.data.layout import DatasetFolder
-from fewshot_audio.data.placement import Placement
 from fewshot_audio.data.store import READ_AHEAD, SegmentStore
 from fewshot_audio.errors import DataError
-from fewshot_audio.tensors import send
+from fewshot_audio.runtime.tensors import send
 
 CPU = torch.device("cpu")
 

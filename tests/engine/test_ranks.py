@@ -14,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fewshot_audio.config import check_steps
-from fewshot_audio.dataset import Dataset, open_dataset
+from fewshot_audio.engine.episode_loss import episode_loss
+from fewshot_audio.engine.train import EpisodicTraining, train_run
 from fewshot_audio.errors import ConfigError, FailedElsewhere, FewShotError
-from fewshot_audio.experiment import run_experiment
+from fewshot_audio.experiments.dataset import Dataset, open_dataset
+from fewshot_audio.experiments.run_experiment import run_experiment
+from fewshot_audio.experiments.run_folder import Run
 from fewshot_audio.models.network import FewShotNetwork
-from fewshot_audio.objective import episode_loss
-from fewshot_audio.ranks import Ranks
-from fewshot_audio.runs import Run
-from fewshot_audio.train import EpisodicTraining, train_run
+from fewshot_audio.runtime.distributed import Ranks
 from tests.engine.comparison import outcome, without_seconds
 from tests.engine.job import PATIENCE, Job
 from tests.tiny import tiny_configs
@@ -86,7 +86,7 @@ def test_a_step_averages_gradients_and_running_statistics(
         seen.append((*tensors, generator.get_state(), torch.get_rng_state()))
         return episode_loss(network, experiment, *arguments)
 
-    monkeypatch.setattr("fewshot_audio.train.episode_loss", spy)
+    monkeypatch.setattr("fewshot_audio.engine.train.episode_loss", spy)
     trained = copy.deepcopy(start)
     train_run(trained, configs[0], dataset.data, 0, tmp_path)
 

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.store import SegmentStore
-from fewshot_audio.dataset import open_dataset
 from fewshot_audio.errors import DataError
+from fewshot_audio.experiments.dataset import open_dataset
 from tests.tiny import tiny_configs
 
 MELS, FRAMES = 3, 5

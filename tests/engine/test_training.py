@@ -17,19 +17,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fewshot_audio import journal, train
 from fewshot_audio.cli import main
 from fewshot_audio.config import ExperimentConfig, ModelConfig
-from fewshot_audio.dataset import open_dataset
+from fewshot_audio.engine import checkpoint as journal
+from fewshot_audio.engine import train
+from fewshot_audio.engine.episode_loss import EpisodeResult, episode_loss
+from fewshot_audio.engine.evaluate import TaskScores, evaluate_phase
+from fewshot_audio.engine.history import best_epoch, finished
+from fewshot_audio.engine.optimizer import learning_rate
+from fewshot_audio.engine.train import Interrupted
 from fewshot_audio.errors import ConfigError, DataError, FewShotError
-from fewshot_audio.evaluate import TaskScores, evaluate_phase
-from fewshot_audio.experiment import run_experiment
-from fewshot_audio.history import best_epoch, finished
-from fewshot_audio.objective import EpisodeResult, episode_loss
-from fewshot_audio.optimization import learning_rate
-from fewshot_audio.runs import Run
-from fewshot_audio.testing import evaluate_run
-from fewshot_audio.train import Interrupted
+from fewshot_audio.experiments.dataset import open_dataset
+from fewshot_audio.experiments.evaluate_run import evaluate_run
+from fewshot_audio.experiments.run_experiment import run_experiment
+from fewshot_audio.experiments.run_folder import Run
 from tests.engine.comparison import metrics, outcome, run_outcome, tensors
 from tests.engine.job import PATIENCE, Job, after, until
 from tests.tiny import tiny_configs
@@ -239,7 +240,7 @@ def test_the_untrained_network_is_where_the_run_started(
         tested.append({name: value.clone() for name, value in network.state_dict().items()})
         return evaluate_phase(network, *arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("fewshot_audio.testing.evaluate_phase", spy)
+    monkeypatch.setattr("fewshot_audio.experiments.evaluate_run.evaluate_phase", spy)
     evaluate_run(run, tiny_dataset, run.experiment, system="untrained")
     evaluate_run(run, tiny_dataset, run.experiment)
     start, end = run.untrained_network().state_dict(), run.trained_network().state_dict()
@@ -256,8 +257,8 @@ def test_bf16_is_for_training_only(tiny_dataset: Path, tmp_path: Path, monkeypat
         used.append((arguments[5], arguments[0].encoder.precision))
         return evaluate_phase(*arguments, **options)
 
-    monkeypatch.setattr("fewshot_audio.testing.evaluate_phase", spy)
-    monkeypatch.setattr("fewshot_audio.train.evaluate_phase", spy)
+    monkeypatch.setattr("fewshot_audio.experiments.evaluate_run.evaluate_phase", spy)
+    monkeypatch.setattr("fewshot_audio.engine.train.evaluate_phase", spy)
     experiment, model = tiny_configs({"precision": "bf16", "num_epochs": 1})
     run_experiment(experiment, model, tiny_dataset, tmp_path)
     assert used == [("validation", "bf16"), ("test", "fp32")]

@@ -13,11 +13,11 @@ from fewshot_audio.config import ExperimentConfig, ModelConfig
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.prepare import prepare
 from fewshot_audio.data.sources.synthetic import Synthetic
-from fewshot_audio.dataset import open_dataset
-from fewshot_audio.embeddings import embed_segments
+from fewshot_audio.engine.embed import embed_segments
 from fewshot_audio.errors import ConfigError, DataError
-from fewshot_audio.experiment import run_experiment
-from fewshot_audio.learners import prototypes
+from fewshot_audio.experiments.dataset import open_dataset
+from fewshot_audio.experiments.run_experiment import run_experiment
+from fewshot_audio.functional.prototypes import prototypes
 from fewshot_audio.models.network import FewShotNetwork
 from tests.tiny import tiny_configs
 

@@ -8,12 +8,12 @@ import torch
 from numpy.typing import NDArray
 
 from fewshot_audio.audio.preprocessing import Preprocessing
+from fewshot_audio.models.huggingface import with_definition
 from fewshot_audio.models.network import FewShotNetwork
-from fewshot_audio.models.pretrained import with_definition
+from fewshot_audio.models.views import make_views
 from fewshot_audio.recognition.calibration import Calibration
 from fewshot_audio.recognition.embedder import Embedder
 from fewshot_audio.recognition.recognizer import Recognizer
-from fewshot_audio.views import make_views
 from tests.tiny import tiny_configs
 
 Sound = NDArray[np.float32]

@@ -19,7 +19,7 @@ import torch
 from fewshot_audio import __version__
 from fewshot_audio.audio.decode import decode
 from fewshot_audio.errors import ConfigError, DataError, FewShotError
-from fewshot_audio.export import SegmentClassifier, export_onnx
+from fewshot_audio.recognition.onnx import SegmentClassifier, export_onnx
 from fewshot_audio.recognition.recognizer import Recognizer
 from tests.cli.conftest import Shell, _logging, shell
 from tests.export.recognizers import CLASSES, PREPROCESSING, SAMPLES, Sound, recognizer, sound
@@ -192,7 +192,7 @@ def test_a_graph_that_answers_otherwise_is_not_written(tmp_path: Path, monkeypat
 
     model = SimpleNamespace(metadata_props={})
     program = SimpleNamespace(model=model, model_proto=SimpleNamespace(SerializeToString=lambda: b"graph"))
-    monkeypatch.setattr("fewshot_audio.export._exported", lambda *_: program)
+    monkeypatch.setattr("fewshot_audio.recognition.onnx._exported", lambda *_: program)
     monkeypatch.setattr(onnxruntime, "InferenceSession", Liar)
     with pytest.raises(FewShotError, match="nan from torch's: it was not written"):
         export_onnx(recognizer(), tmp_path / "a.onnx")

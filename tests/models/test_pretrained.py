@@ -14,7 +14,7 @@ from torch.testing import assert_close
 from fewshot_audio.config import check_configs
 from fewshot_audio.config.model import PretrainedConfig
 from fewshot_audio.errors import ConfigError
-from fewshot_audio.models.pretrained import LEVEL, PretrainedEncoder, check_segment, read_definition, with_definition
+from fewshot_audio.models.huggingface import LEVEL, PretrainedEncoder, check_segment, read_definition, with_definition
 from tests.models.tiny_pretrained import KINDS, MORE_KINDS, write_pretrained
 from tests.tiny import tiny_configs
 

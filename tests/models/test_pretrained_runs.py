@@ -13,20 +13,20 @@ import torch
 
 from fewshot_audio import Recognizer
 from fewshot_audio.audio.preprocessing import Preprocessing
-from fewshot_audio.baselines import LogMelCentroid
 from fewshot_audio.config import ExperimentConfig, ModelConfig
-from fewshot_audio.dataset import open_dataset
-from fewshot_audio.development import check_training, open_development
+from fewshot_audio.engine.baselines import LogMelCentroid
+from fewshot_audio.engine.evaluate import NetworkSystem
+from fewshot_audio.engine.train import _data_parallel
 from fewshot_audio.errors import ConfigError, DataError
-from fewshot_audio.evaluate import NetworkSystem
-from fewshot_audio.experiment import run_experiment
+from fewshot_audio.experiments.dataset import open_dataset
+from fewshot_audio.experiments.run_experiment import run_experiment
+from fewshot_audio.experiments.run_folder import Run
 from fewshot_audio.files import write_json
+from fewshot_audio.models.huggingface import with_definition
 from fewshot_audio.models.network import FewShotNetwork
-from fewshot_audio.models.pretrained import with_definition
 from fewshot_audio.progress import silent
-from fewshot_audio.runs import Run
-from fewshot_audio.scratch import train_scratch
-from fewshot_audio.train import _data_parallel
+from fewshot_audio.studies.holdout import check_training, open_development
+from fewshot_audio.studies.trial import train_scratch
 from tests.cli.conftest import Shell, _logging, shell
 from tests.export.recognizers import recognizer, sound
 from tests.models.tiny_pretrained import write_pretrained

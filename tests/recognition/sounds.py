@@ -13,8 +13,8 @@ from fewshot_audio.audio.wave_stats import WaveStats, write_wave_stats
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.norm import write_norm
 from fewshot_audio.data.splits import Splits, write_splits
-from fewshot_audio.runs import Run
-from fewshot_audio.tensors import MODEL_FILE, save_tensors
+from fewshot_audio.experiments.run_folder import Run
+from fewshot_audio.runtime.tensors import MODEL_FILE, save_tensors
 from tests.tiny import FRAMES, MELS, tiny_configs
 
 NAME = "Tiny"  # of the dataset in the tiny configs

@@ -51,7 +51,7 @@ def test_a_bundle_holds_three_files_and_no_pickle(bundle: Path, run_of: Callable
 
 
 def configs(run: Path) -> Any:
-    from fewshot_audio.runs import Run
+    from fewshot_audio.experiments.run_folder import Run
 
     read = Run.read(run)
     return read.experiment, read.model

@@ -9,11 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fewshot_audio.calibration import reliability
 from fewshot_audio.data.joint import DatasetFolders
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.store import SegmentStore
 from fewshot_audio.errors import ConfigError, DataError
+from fewshot_audio.functional.reliability import reliability
 from fewshot_audio.progress import silent
 from fewshot_audio.recognition import open_set
 from fewshot_audio.recognition.calibration import TASKS, calibrate, fit_temperature, task_calibration_error

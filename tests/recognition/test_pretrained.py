@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-import fewshot_audio.pretrained
+import fewshot_audio.recognition.shipped
 from fewshot_audio import Recognizer
 from fewshot_audio.cli import main
+from fewshot_audio.cli.ship import ship
 from fewshot_audio.errors import DataError
 from fewshot_audio.files import write_json
-from fewshot_audio.pretrained import pretrained_folder, pretrained_names
-from fewshot_audio.pretrained.__main__ import ship
+from fewshot_audio.recognition.shipped import pretrained_folder, pretrained_names
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def experiment(tmp_path_factory: pytest.TempPathFactory, run_of: Callable[[str],
 def home(tmp_path: Path, experiment: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An installation with one recogniser."""
     ship(experiment, "tiny", data_root, "Public domain.", tmp_path / "home")
-    monkeypatch.setattr(fewshot_audio.pretrained.pretrained_folder, "__defaults__", (None, tmp_path / "home"))
+    monkeypatch.setattr(fewshot_audio.recognition.shipped.pretrained_folder, "__defaults__", (None, tmp_path / "home"))
     return tmp_path / "home"
 
 

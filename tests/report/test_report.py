@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fewshot_audio.calibration import reliability
 from fewshot_audio.cli import main
 from fewshot_audio.errors import DataError
-from fewshot_audio.experiment import run_experiment
-from fewshot_audio.plane import Plane
-from fewshot_audio.report.compare import paired_difference
-from fewshot_audio.report.evidence import Evidence, gather
-from fewshot_audio.results import ci95
+from fewshot_audio.experiments.run_experiment import run_experiment
+from fewshot_audio.functional.pca import Plane
+from fewshot_audio.functional.reliability import reliability
+from fewshot_audio.functional.statistics import ci95
+from fewshot_audio.studies.report.compare import paired_difference
+from fewshot_audio.studies.report.evidence import Evidence, gather
 from tests.tiny import tiny_configs, write_tiny_dataset, write_tiny_waveforms
 
 NAMES = ("first <b>&", "second")

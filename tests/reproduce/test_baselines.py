@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from fewshot_audio.baselines import linear_probe_scores, log_mel_statistics
+from fewshot_audio.engine.baselines import linear_probe_scores, log_mel_statistics
 
 
 @pytest.mark.parametrize(("way", "rows", "width"), [(2, 1, 3), (5, 5, 16), (3, 20, 8)])

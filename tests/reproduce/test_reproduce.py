@@ -10,19 +10,19 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from fewshot_audio import reproduce as module
 from fewshot_audio.config.presets import scenario_configs
 from fewshot_audio.config.recipes import RECIPES, recipe_configs
+from fewshot_audio.engine.train import Diverged
 from fewshot_audio.errors import ConfigError
-from fewshot_audio.matrix import BUDGETS, DATASETS, SYSTEMS, Cell, cells
-from fewshot_audio.matrix_tables import Row, write_tables
-from fewshot_audio.protocols import METAAUDIO, Protocol
-from fewshot_audio.published import PUBLISHED_FIGURES, published_figures
-from fewshot_audio.reproduce import Plan, pooled, reproduce
-from fewshot_audio.results import ci95
-from fewshot_audio.runs import Run
-from fewshot_audio.testing import evaluate_run
-from fewshot_audio.train import Diverged
+from fewshot_audio.experiments.evaluate_run import evaluate_run
+from fewshot_audio.experiments.run_folder import Run
+from fewshot_audio.functional.statistics import ci95
+from fewshot_audio.studies.reproduce import run as module
+from fewshot_audio.studies.reproduce.matrix import BUDGETS, DATASETS, SYSTEMS, Cell, cells
+from fewshot_audio.studies.reproduce.matrix_tables import Row, write_tables
+from fewshot_audio.studies.reproduce.protocols import METAAUDIO, Protocol
+from fewshot_audio.studies.reproduce.published import PUBLISHED_FIGURES, published_figures
+from fewshot_audio.studies.reproduce.run import Plan, pooled, reproduce
 from tests.tiny import NAME, write_tiny_dataset
 
 SMALL = [

@@ -8,13 +8,13 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from fewshot_audio.dataset import Dataset
-from fewshot_audio.episodes import EpisodeSampler
+from fewshot_audio.data.episodes import EpisodeSampler
+from fewshot_audio.engine.evaluate import TaskScores
 from fewshot_audio.errors import ConfigError
-from fewshot_audio.evaluate import TaskScores
-from fewshot_audio.experiment import run_experiment
-from fewshot_audio.runs import Run
-from fewshot_audio.testing import evaluate_run, examine_run
+from fewshot_audio.experiments.dataset import Dataset
+from fewshot_audio.experiments.evaluate_run import evaluate_run, examine_run
+from fewshot_audio.experiments.run_experiment import run_experiment
+from fewshot_audio.experiments.run_folder import Run
 from tests.tiny import tiny_configs
 
 TASKS = 10

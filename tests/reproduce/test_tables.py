@@ -6,7 +6,7 @@ import io
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fewshot_audio.tables import csv_table, latex_table, markdown_table
+from fewshot_audio.studies.tables import csv_table, latex_table, markdown_table
 
 CELLS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=12)
 

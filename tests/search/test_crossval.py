@@ -14,19 +14,21 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from fewshot_audio import scratch, testing, train
-from fewshot_audio.crossval import training as training_module
-from fewshot_audio.crossval import work
-from fewshot_audio.crossval.compare import compare, markdown
-from fewshot_audio.crossval.halving import trainings
-from fewshot_audio.crossval.plan import Plan, Protocol, Rung, make_plan, parse_rungs, read_candidates
-from fewshot_audio.crossval.training import Training
-from fewshot_audio.crossval.work import cross_validate
 from fewshot_audio.data.splits import Splits
+from fewshot_audio.engine import train
+from fewshot_audio.engine.train import Interrupted
 from fewshot_audio.errors import ConfigError, DataError, FewShotError
+from fewshot_audio.experiments import evaluate_run as testing
 from fewshot_audio.files import write_json
-from fewshot_audio.results import t_quantile
-from fewshot_audio.train import Interrupted
+from fewshot_audio.functional.statistics import t_quantile
+from fewshot_audio.studies import trial as scratch
+from fewshot_audio.studies.crossval import training as training_module
+from fewshot_audio.studies.crossval import work
+from fewshot_audio.studies.crossval.compare import compare, markdown
+from fewshot_audio.studies.crossval.halving import trainings
+from fewshot_audio.studies.crossval.plan import Plan, Protocol, Rung, make_plan, parse_rungs, read_candidates
+from fewshot_audio.studies.crossval.training import Training
+from fewshot_audio.studies.crossval.work import cross_validate
 from tests.tiny import tiny_configs, write_tiny_dataset
 
 PROTOCOL = Protocol(folds=4, shots=(2, 1), tasks=20)
@@ -146,7 +148,7 @@ def test_a_diverged_candidate_loses_and_says_why(tiny_dataset: Path, tmp_path: P
 def test_an_interrupted_training_ends_as_if_it_had_not_been(
     tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fewshot_audio.journal.REPORT_SECONDS", 0)
+    monkeypatch.setattr("fewshot_audio.engine.checkpoint.REPORT_SECONDS", 0)
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     whole = plan_of(tiny_dataset, tmp_path / "a", {"fast": {"lr": 0.02}}, [Rung(1, 3)])

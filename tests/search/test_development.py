@@ -11,8 +11,8 @@ from fewshot_audio.data.layout import find_dataset
 from fewshot_audio.data.selection import select_classes
 from fewshot_audio.data.splits import Splits
 from fewshot_audio.data.store import SegmentStore
-from fewshot_audio.development import check_training, hold_out, make_folds, open_development
 from fewshot_audio.errors import ConfigError, DataError
+from fewshot_audio.studies.holdout import check_training, hold_out, make_folds, open_development
 from tests.tiny import tiny_configs, write_tiny_dataset, write_tiny_groups
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from fewshot_audio.crossval.plan import read_candidates
-from fewshot_audio.development import open_development
-from fewshot_audio.tune.space import check_space, read_space
+from fewshot_audio.studies.crossval.plan import read_candidates
+from fewshot_audio.studies.holdout import open_development
+from fewshot_audio.studies.tune.space import check_space, read_space
 from tests.tiny import tiny_configs
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -16,20 +16,20 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from fewshot_audio import train
 from fewshot_audio.config import read_configs
 from fewshot_audio.data.splits import Splits
-from fewshot_audio.dataset import Dataset
+from fewshot_audio.engine import train
+from fewshot_audio.engine.train import Diverged, Interrupted
 from fewshot_audio.errors import ConfigError, FewShotError
+from fewshot_audio.experiments.dataset import Dataset
 from fewshot_audio.files import write_json
 from fewshot_audio.progress import Progress, silent
-from fewshot_audio.train import Diverged, Interrupted
-from fewshot_audio.tune import search as search_module
-from fewshot_audio.tune import study as study_module
-from fewshot_audio.tune.outcome import complete_trials, importances, write_outcome, write_plots
-from fewshot_audio.tune.search import Search, run_search
-from fewshot_audio.tune.space import Space, read_space
-from fewshot_audio.tune.study import open_storage, take_up_lost
+from fewshot_audio.studies.tune import search as search_module
+from fewshot_audio.studies.tune import study as study_module
+from fewshot_audio.studies.tune.outcome import complete_trials, importances, write_outcome, write_plots
+from fewshot_audio.studies.tune.search import Search, run_search
+from fewshot_audio.studies.tune.space import Space, read_space
+from fewshot_audio.studies.tune.study import open_storage, take_up_lost
 from tests.search import postgres
 from tests.tiny import tiny_configs, write_tiny_dataset
 
@@ -274,7 +274,7 @@ def test_a_worker_that_was_taken_for_lost_gives_way(tiny_dataset: Path, tmp_path
 def test_a_stopped_trial_goes_on_from_its_last_epoch(
     tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fewshot_audio.journal.REPORT_SECONDS", 0)
+    monkeypatch.setattr("fewshot_audio.engine.checkpoint.REPORT_SECONDS", 0)
     (tmp_path / "whole").mkdir()
     (tmp_path / "parts").mkdir()
     whole = go(a_search(tiny_dataset, tmp_path / "whole", changes={"num_epochs": 3}), 1)

@@ -10,9 +10,9 @@ import pytest
 from fewshot_audio.config import check_configs, check_input
 from fewshot_audio.config.load import change_configs
 from fewshot_audio.config.presets import scenario_configs
-from fewshot_audio.development import open_development
 from fewshot_audio.errors import ConfigError
-from fewshot_audio.tune.space import Space, check_space, default_space, read_space
+from fewshot_audio.studies.holdout import open_development
+from fewshot_audio.studies.tune.space import Space, check_space, default_space, read_space
 from tests.tiny import tiny_configs
 
 

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from fewshot_audio.plane import Plane
+from fewshot_audio.functional.pca import Plane
 from fewshot_audio.serve.pictures import COLUMNS, columns
 
 

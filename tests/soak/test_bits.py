@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from fewshot_audio import train
 from fewshot_audio.config import ExperimentConfig
 from fewshot_audio.config.presets import scenario_configs
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.norm import write_norm
 from fewshot_audio.data.splits import Splits, write_splits
-from fewshot_audio.experiment import run_experiment
-from fewshot_audio.objective import EpisodeResult, episode_loss
-from fewshot_audio.train import Interrupted
+from fewshot_audio.engine import train
+from fewshot_audio.engine.episode_loss import EpisodeResult, episode_loss
+from fewshot_audio.engine.train import Interrupted
+from fewshot_audio.experiments.run_experiment import run_experiment
 from tests.engine.comparison import outcome
 
 pytestmark = pytest.mark.soak

@@ -25,10 +25,10 @@ def augment(
     """Write every view of one segment as a wav, and one picture of all views' spectrograms."""
     import torch
 
+    from fewshot_audio.audio.augment.preview import make_all_views, write_views
     from fewshot_audio.audio.preprocessing import Preprocessing
     from fewshot_audio.audio.rejection import Rejected
     from fewshot_audio.audio.wave_stats import read_wave_stats
-    from fewshot_audio.audition import make_all_views, write_views
     from fewshot_audio.config.load import read_experiment
     from fewshot_audio.config.presets import scenario_configs
     from fewshot_audio.data.layout import DatasetFolder

@@ -36,9 +36,9 @@ def classify(
 
     Exit code 1 where a file could not be used: it is reported, and the others are answered.
     """
-    from fewshot_audio.allocator import keep_pages
     from fewshot_audio.recognition.recognizer import Recognizer
     from fewshot_audio.recognition.scan import Journal, Options, fingerprint, list_recordings, scan
+    from fewshot_audio.runtime.allocator import keep_pages
 
     keep_pages()  # three times as fast on the CPU
     recognizer = Recognizer.load(bundle, device)

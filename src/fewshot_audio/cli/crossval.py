@@ -36,7 +36,9 @@ def crossval(
     Started again it goes on where it stopped; started several times it shares the work.
     """
     from fewshot_audio.config import read_configs
-    from fewshot_audio.crossval import (
+    from fewshot_audio.engine.train import Interrupted
+    from fewshot_audio.errors import ConfigError
+    from fewshot_audio.studies.crossval import (
         TABLE_FILE,
         Protocol,
         Rung,
@@ -46,8 +48,6 @@ def crossval(
         parse_rungs,
         read_candidates,
     )
-    from fewshot_audio.errors import ConfigError
-    from fewshot_audio.train import Interrupted
 
     base, base_model = read_configs(experiment, model, overrides or [])
     protocol = Protocol(folds, fold_seed, _numbers("--seeds", seeds), _numbers("--shots", shots), tasks, keep)

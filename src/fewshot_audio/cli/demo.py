@@ -27,8 +27,8 @@ SETTINGS = (
 def demo(output: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("demo")) -> None:
     """Prepare synthetic sounds, train, test, and compare with the same network untrained."""
     from fewshot_audio.config import EXPERIMENT_FILE, MODEL_CONFIG_FILE
-    from fewshot_audio.runs import Run
-    from fewshot_audio.testing import evaluate_run
+    from fewshot_audio.experiments.evaluate_run import evaluate_run
+    from fewshot_audio.experiments.run_folder import Run
 
     data, files, experiments = output / "data", output / "config", output / "experiments"
     prepare(SourceName.synthetic, data_root=data)

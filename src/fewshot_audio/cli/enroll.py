@@ -36,9 +36,9 @@ def enroll(
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "cpu",
 ) -> None:
     """Enroll sounds: a few clips of each class. Prints what the clips say about themselves."""
-    from fewshot_audio.allocator import keep_pages
-    from fewshot_audio.pretrained import is_bundle
     from fewshot_audio.recognition.recognizer import Recognizer
+    from fewshot_audio.recognition.shipped import is_bundle
+    from fewshot_audio.runtime.allocator import keep_pages
 
     keep_pages()
     given = list(paths or [])

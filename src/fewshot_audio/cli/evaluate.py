@@ -50,9 +50,9 @@ def evaluate(
         evaluate_open_set(run_dir, data_root, n_way, n_shot, tasks, dataset, device, json_file)
         return
     from fewshot_audio.config import ExperimentConfig, validate
+    from fewshot_audio.experiments.evaluate_run import evaluate_run
+    from fewshot_audio.experiments.run_folder import Run
     from fewshot_audio.files import write_json
-    from fewshot_audio.runs import Run
-    from fewshot_audio.testing import evaluate_run
 
     run = Run.read(run_dir)
     given = {

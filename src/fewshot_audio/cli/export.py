@@ -18,7 +18,7 @@ def export(
     The file holds everything from the log-mel spectrogram to the calibrated probabilities, and in its metadata the
     class names, sample rate and segment length. See docs/export.md.
     """
-    from fewshot_audio.export import export_onnx
+    from fewshot_audio.recognition.onnx import export_onnx
     from fewshot_audio.recognition.recognizer import Recognizer
 
     recognizer = Recognizer.load(bundle)

@@ -17,8 +17,8 @@ def gather(
     ],
 ) -> None:
     """Gather the runs of one experiment from the folders of several machines (`train --runs`), and sum them up."""
-    from fewshot_audio.experiment_folder import RESULTS_FILE
-    from fewshot_audio.experiment_folder import gather as gather_runs
+    from fewshot_audio.experiments.folder import RESULTS_FILE
+    from fewshot_audio.experiments.folder import gather as gather_runs
 
     show_results(gather_runs(folders, output))
     say(f"Results: {output / RESULTS_FILE}")

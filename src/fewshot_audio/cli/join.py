@@ -17,7 +17,7 @@ def join(
 
     The folder that is written is a run's: `evaluate` and `enroll` take it.
     """
-    from fewshot_audio.join import join_runs
+    from fewshot_audio.experiments.ensemble import join_runs
 
     joined = join_runs(runs, output)
     parameters = sum(weights.numel() for weights in joined.trained_network().parameters())

@@ -17,10 +17,10 @@ def evaluate_open_set(
     json_file: Path | None,
 ) -> None:
     """Measure and print accuracy, calibration error, the area under the ROC curve, and the two rates."""
-    from fewshot_audio.allocator import keep_pages
+    from fewshot_audio.experiments.run_folder import Run
     from fewshot_audio.files import write_json
     from fewshot_audio.recognition.evaluation import evaluate_recognition
-    from fewshot_audio.runs import Run
+    from fewshot_audio.runtime.allocator import keep_pages
 
     keep_pages()
     root = data_root or Path(Run.read(run_dir).experiment.data_root or default_data_root)

@@ -17,7 +17,7 @@ def report(
     plots: Annotated[Path | None, typer.Option(help="Folder for each plot as PNG and SVG too.")] = None,
 ) -> None:
     """Write a self-contained HTML report: curves, classes, confusions, shots, embeddings, calibration, examples."""
-    from fewshot_audio.report import write_report
+    from fewshot_audio.studies.report import write_report
 
     with progress_bar() as progress:
         write_report(experiments, data_root or Path(default_data_root), output, plots, progress)

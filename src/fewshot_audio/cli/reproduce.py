@@ -13,7 +13,7 @@ from fewshot_audio.cli.train import default_data_root
 from fewshot_audio.errors import ConfigError
 
 if TYPE_CHECKING:
-    from fewshot_audio.matrix_tables import Row
+    from fewshot_audio.studies.reproduce.matrix_tables import Row
 
 
 class Budget(StrEnum):
@@ -49,11 +49,11 @@ def reproduce(
 ) -> None:
     """Run what is missing of dataset x scenario x encoder and put the results beside the published numbers."""
     from fewshot_audio.data.joint import known_name
-    from fewshot_audio.matrix import DATASETS, SYSTEMS, cells
-    from fewshot_audio.matrix_tables import write_tables
-    from fewshot_audio.protocols import METAAUDIO, Protocol, Way
-    from fewshot_audio.reproduce import Plan, reproduce
-    from fewshot_audio.train import Interrupted
+    from fewshot_audio.engine.train import Interrupted
+    from fewshot_audio.studies.reproduce.matrix import DATASETS, SYSTEMS, cells
+    from fewshot_audio.studies.reproduce.matrix_tables import write_tables
+    from fewshot_audio.studies.reproduce.protocols import METAAUDIO, Protocol, Way
+    from fewshot_audio.studies.reproduce.run import Plan, reproduce
 
     chosen = scenarios or ["1", "3", "4-cpl", "5-cpl", "5-angular"]
     for name in chosen:

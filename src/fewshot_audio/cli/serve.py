@@ -32,8 +32,8 @@ def serve(
         from fewshot_audio.serve.run import run_server
     except ImportError as error:
         raise ConfigError(f"the server needs {error.name}: pip install 'fewshot-audio[serve]'") from error
-    from fewshot_audio.allocator import keep_pages
     from fewshot_audio.recognition.recognizer import Recognizer
+    from fewshot_audio.runtime.allocator import keep_pages
 
     def started(url: str) -> None:
         say(f"Open {url} (the API is described at {url}/docs). Ctrl-C stops the server.")

@@ -66,10 +66,10 @@ def run_training(
     from fewshot_audio.config import read_configs
 
     experiment, model = read_configs(experiment_file, model_file, overrides)
-    from fewshot_audio.experiment import run_experiment
-    from fewshot_audio.experiment_folder import RESULTS_FILE
-    from fewshot_audio.ranks import launched
-    from fewshot_audio.train import Interrupted
+    from fewshot_audio.engine.train import Interrupted
+    from fewshot_audio.experiments.folder import RESULTS_FILE
+    from fewshot_audio.experiments.run_experiment import run_experiment
+    from fewshot_audio.runtime.distributed import launched
 
     root = data_root or Path(experiment.data_root or default_data_root)
     folder = output / experiment.experiment_folder

@@ -48,10 +48,10 @@ def tune(
         import sqlalchemy  # noqa: F401
     except ImportError as error:
         raise FewShotError("tune needs Optuna: pip install 'fewshot-audio[tune]'") from error
-    from fewshot_audio.train import Interrupted
-    from fewshot_audio.tune.outcome import complete_trials, importances, write_outcome, write_plots
-    from fewshot_audio.tune.search import Search, run_search
-    from fewshot_audio.tune.space import default_space, describe, read_space
+    from fewshot_audio.engine.train import Interrupted
+    from fewshot_audio.studies.tune.outcome import complete_trials, importances, write_outcome, write_plots
+    from fewshot_audio.studies.tune.search import Search, run_search
+    from fewshot_audio.studies.tune.space import default_space, describe, read_space
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     base, base_model = read_configs(experiment, model, overrides or [])

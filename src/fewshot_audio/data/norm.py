@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from fewshot_audio.audio.decode import Samples
-from fewshot_audio.data.untrusted import NPY_ERRORS
+from fewshot_audio.data.safe_npy import NPY_ERRORS
 from fewshot_audio.errors import DataError
 from fewshot_audio.files import write_atomic
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from fewshot_audio.data.episodes import Indices
 from fewshot_audio.data.store import SegmentRows, Segments, SegmentStore
-from fewshot_audio.episodes import Indices
 
 
 class SelectedRows:

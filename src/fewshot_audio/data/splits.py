@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fewshot_audio.data.untrusted import load_strings
+from fewshot_audio.data.safe_npy import load_strings
 from fewshot_audio.errors import DataError
 from fewshot_audio.files import write_atomic
 

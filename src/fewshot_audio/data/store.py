@@ -19,11 +19,11 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fewshot_audio.data.device_cache import Placement, free_memory
+from fewshot_audio.data.episodes import ClipIndex, Indices
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.manifest import read_rows
-from fewshot_audio.data.placement import Placement, free_memory
-from fewshot_audio.data.untrusted import NPY_ERRORS
-from fewshot_audio.episodes import ClipIndex, Indices
+from fewshot_audio.data.safe_npy import NPY_ERRORS
 from fewshot_audio.errors import DataError
 from fewshot_audio.files import write_text
 from fewshot_audio.progress import Progress, silent

@@ -9,7 +9,6 @@ from typing import IO
 import joblib
 import numpy as np
 
-from fewshot_audio.allocator import keep_pages
 from fewshot_audio.audio.decode import Samples
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.rejection import Rejected
@@ -21,6 +20,7 @@ from fewshot_audio.data.manifest import Clip
 from fewshot_audio.data.norm import Moments
 from fewshot_audio.data.sources.base import Recording, Skipped
 from fewshot_audio.files import write_atomic
+from fewshot_audio.runtime.allocator import keep_pages
 
 CHUNK = 16  # clips a worker takes at once: small, so that little is lost when the work is stopped
 IDLE_SECONDS = 10  # after which a worker without work ends, also when nobody is left to tell it

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from fewshot_audio.config.model import CNNConfig, EncoderConfig, HybridConfig, PretrainedConfig
 from fewshot_audio.models.base import Encoder
 from fewshot_audio.models.blocks import ConvBlock
-from fewshot_audio.models.committee import Committee
+from fewshot_audio.models.ensemble import Committee
+from fewshot_audio.models.huggingface import PretrainedEncoder
 from fewshot_audio.models.pooling import Pooling
-from fewshot_audio.models.pretrained import PretrainedEncoder
 from fewshot_audio.models.resnet import ResNet12
 
 DROPOUT = 0.3

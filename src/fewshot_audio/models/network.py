@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from fewshot_audio.config import ExperimentConfig, ModelConfig
-from fewshot_audio.learners import prototypical_scores, transform_embeddings
+from fewshot_audio.functional.prototypes import prototypical_scores, transform_embeddings
 from fewshot_audio.models.base import Encoder
 from fewshot_audio.models.encoders import build_encoder
 from fewshot_audio.models.fusion import ViewAttention

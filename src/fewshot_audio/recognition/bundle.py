@@ -16,18 +16,18 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
+from fewshot_audio.audio.augment.spectrogram import SpecAugmentDraw
+from fewshot_audio.audio.augment.waveform import WaveformDraw
 from fewshot_audio.audio.preprocessing import Preprocessing
-from fewshot_audio.augment.spectrogram import SpecAugmentDraw
-from fewshot_audio.augment.waveform import WaveformDraw
 from fewshot_audio.config import ExperimentConfig, ModelConfig, check_configs, check_input
 from fewshot_audio.errors import ConfigError, DataError
+from fewshot_audio.experiments.run_folder import versions
 from fewshot_audio.files import write_json
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.recognition.calibration import Calibration
 from fewshot_audio.recognition.embedder import Embedder, Views
 from fewshot_audio.recognition.enrolled import EnrolledClass, EnrolledClip, check_name
-from fewshot_audio.runs import versions
-from fewshot_audio.runtime import resolve_device
+from fewshot_audio.runtime.device import resolve_device
 
 MODEL_FILE, SUPPORT_FILE, BUNDLE_FILE = "model.safetensors", "support.safetensors", "recognizer.json"
 KIND: Literal["fewshot-audio recognizer"] = "fewshot-audio recognizer"

@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from fewshot_audio.calibration import reliability
+from fewshot_audio.functional.reliability import reliability
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.recognition.embedder import Embedder
 from fewshot_audio.recognition.open_set import Outcome, Pool, auroc, draw_tasks

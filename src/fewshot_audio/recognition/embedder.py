@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fewshot_audio.audio.augment.spectrogram import SpecAugmentDraw
+from fewshot_audio.audio.augment.waveform import WaveformDraw
 from fewshot_audio.audio.decode import Samples
 from fewshot_audio.audio.preprocessing import Preprocessing
-from fewshot_audio.augment.spectrogram import SpecAugmentDraw
-from fewshot_audio.augment.waveform import WaveformDraw
 from fewshot_audio.config import ExperimentConfig
 from fewshot_audio.models.network import FewShotNetwork
-from fewshot_audio.views import make_views
+from fewshot_audio.models.views import make_views
 
 BLOCK = 8
 """Segments that pass the network together, always: matrix products round differently for another number of rows."""

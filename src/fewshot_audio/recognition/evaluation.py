@@ -7,12 +7,12 @@ import numpy as np
 
 from fewshot_audio.data.joint import DatasetFolders
 from fewshot_audio.errors import ConfigError
+from fewshot_audio.functional.seeding import Purpose, numpy_generator
+from fewshot_audio.functional.statistics import ci95
 from fewshot_audio.progress import Progress, silent
-from fewshot_audio.randomness import Purpose, numpy_generator
 from fewshot_audio.recognition.calibration import task_calibration_error
 from fewshot_audio.recognition.from_run import open_pool, open_run
 from fewshot_audio.recognition.open_set import Outcome, auroc, draw_tasks
-from fewshot_audio.results import ci95
 
 
 def evaluate_recognition(

@@ -9,14 +9,14 @@ from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.config import ModelConfig, Phase
 from fewshot_audio.data.joint import DatasetFolders
 from fewshot_audio.errors import DataError
+from fewshot_audio.experiments.run_folder import Run
+from fewshot_audio.functional.seeding import Purpose, numpy_generator, torch_generator
+from fewshot_audio.models.views import make_views
 from fewshot_audio.progress import Progress
-from fewshot_audio.randomness import Purpose, numpy_generator, torch_generator
 from fewshot_audio.recognition.calibration import LEAST_CLASSES, Calibration, calibrate
 from fewshot_audio.recognition.embedder import Embedder, Views
 from fewshot_audio.recognition.open_set import Pool
-from fewshot_audio.runs import Run
-from fewshot_audio.runtime import resolve_device
-from fewshot_audio.views import make_views
+from fewshot_audio.runtime.device import resolve_device
 
 logger = logging.getLogger(__name__)
 

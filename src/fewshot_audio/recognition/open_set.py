@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fewshot_audio.data.episodes import Indices
 from fewshot_audio.data.store import SegmentStore
-from fewshot_audio.episodes import Indices
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.recognition.embedder import Embedder

@@ -218,7 +218,7 @@ class Recognizer:
 
         Raises DataError where this installation has none, or several and no name is given.
         """
-        from fewshot_audio.pretrained import pretrained_folder
+        from fewshot_audio.recognition.shipped import pretrained_folder
 
         return cls.load(pretrained_folder(name), device)
 

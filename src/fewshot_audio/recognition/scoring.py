@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fewshot_audio.config.experiment import TieStrategy
+from fewshot_audio.functional.vote import vote
 from fewshot_audio.models.network import FewShotNetwork
-from fewshot_audio.vote import vote
 
 Floats: TypeAlias = NDArray[np.float64]
 Counts: TypeAlias = NDArray[np.int64]

@@ -12,7 +12,7 @@ import numpy as np
 from fewshot_audio import __version__
 from fewshot_audio.audio.decode import Samples
 from fewshot_audio.errors import FewShotError
-from fewshot_audio.plane import Plane
+from fewshot_audio.functional.pca import Plane
 from fewshot_audio.serve.backend import Backend
 from fewshot_audio.serve.findings import findings
 from fewshot_audio.serve.limits import Limits

@@ -1,0 +1,144 @@
+"""Hear and see what a config's augmentation does to one recording, before training with it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+
+from fewshot_audio.audio.augment.spectrogram import draw_specaugment, specaugment_views
+from fewshot_audio.audio.augment.waveform import draw_waveform_views, waveform_views
+from fewshot_audio.audio.features import LogMel
+from fewshot_audio.audio.preprocessing import Preprocessing
+from fewshot_audio.audio.wave_stats import WaveStats
+from fewshot_audio.config import SpecAugParams, WaveAugParams
+from fewshot_audio.errors import DataError, FewShotError
+from fewshot_audio.files import write_atomic
+
+SPEC_NAMES = ("original", "time-warp", "time-mask", "frequency-mask")
+PHASE_ITERATIONS = 32
+PEAK = 0.9
+
+
+@dataclass(frozen=True)
+class View:
+    """One view of a segment: its name, its waveform (samples,) and its log-mel spectrogram (mels, frames) in dB."""
+
+    name: str
+    waveform: Tensor
+    features: Tensor
+
+
+def make_all_views(
+    segment: Tensor,
+    preprocessing: Preprocessing,
+    spec: SpecAugParams,
+    wave: WaveAugParams,
+    stats: WaveStats | None = None,
+    seed: int = 0,
+) -> list[View]:
+    """Make the views of both kinds of one z-normalised segment (samples,).
+
+    Without a dataset's ``stats`` the segment's own are taken. A spectrogram view has no waveform: what is heard is
+    reconstructed from its spectrogram, starting from the original's phase (Griffin and Lim 1984).
+    """
+    log_mel = preprocessing.log_mel(torch.float64)
+    generator = torch.Generator().manual_seed(seed)
+    own = stats or WaveStats.of(segment.numpy(), preprocessing.sample_rate)
+    draw = draw_waveform_views(wave, own, wave.aug_num, len(segment), generator, preprocessing.sample_rate)
+    heard = waveform_views(segment.unsqueeze(0), draw)[0]
+    names = ["original", *(f"copy-{number}" for number in range(1, len(heard)))]
+    views = [
+        View(f"waveform_{name}", waveform, log_mel(waveform.double()))
+        for name, waveform in zip(names, heard, strict=True)
+    ]
+
+    features = views[0].features
+    mean, std = features.mean(), features.std()
+    mels, frames = features.shape
+    spec_draw = draw_specaugment(1, mels, frames, spec, generator)
+    masked = specaugment_views(((features - mean) / std).unsqueeze(0), spec_draw, spec.mask_value)[0] * std + mean
+    for name, view in zip(SPEC_NAMES, masked, strict=True):
+        waveform = segment if name == "original" else _invert(view, segment.double(), log_mel)
+        views.append(View(f"spectrogram_{name}", waveform.float(), view))
+    return views
+
+
+def write_views(views: Sequence[View], folder: Path, stem: str, preprocessing: Preprocessing) -> list[Path]:
+    """Write each view as a 16-bit wav, all at one scale, and ``<stem>_views.png``; returns the paths.
+
+    Raises FewShotError where matplotlib is missing, DataError where the folder cannot be written.
+    """
+    loudest = max(float(view.waveform.abs().max()) for view in views)
+    paths = []
+    try:
+        for view in views:
+            path = folder / f"{stem}_{view.name}.wav"
+            samples = (view.waveform * (PEAK / loudest)).numpy()
+            write_atomic(
+                path,
+                lambda stream, samples=samples: soundfile.write(  # type: ignore[misc]
+                    stream, samples, preprocessing.sample_rate, "PCM_16", format="WAV"
+                ),
+            )
+            paths.append(path)
+        picture = folder / f"{stem}_views.png"
+        figure = draw_views(views, preprocessing)
+        write_atomic(picture, lambda stream: figure.savefig(stream, format="png", dpi=100))
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be written ({error.strerror})") from error
+    return [*paths, picture]
+
+
+def draw_views(views: Sequence[View], preprocessing: Preprocessing) -> Any:
+    """Draw the spectrograms of all views, one row per kind, on one colour scale; returns the matplotlib figure."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise FewShotError("pictures need matplotlib: pip install 'fewshot-audio[plots]'") from error
+    kinds = {kind: [view for view in views if view.name.startswith(kind)] for kind in ("waveform", "spectrogram")}
+    columns = max(map(len, kinds.values()))
+    figure = Figure(figsize=(3.2 * columns, 5.6), layout="constrained")
+    panels = figure.subplots(len(kinds), columns, squeeze=False, sharex=True, sharey=True)
+    high = float(views[0].features.max())
+    for row, members in zip(panels, kinds.values(), strict=True):
+        for panel in row[len(members) :]:
+            panel.set_visible(False)
+        for panel, view in zip(row, members, strict=False):
+            seconds = len(view.waveform) / preprocessing.sample_rate
+            image = panel.imshow(
+                view.features.clamp(high - 80, high).numpy(),
+                origin="lower",
+                aspect="auto",
+                extent=(0, seconds, 0, len(view.features)),
+                cmap="magma",
+                vmin=high - 80,
+                vmax=high,
+            )
+            panel.set_title(view.name.replace("_", ": ", 1), fontsize="medium")
+    for panel in panels[-1]:
+        panel.set_xlabel("seconds")
+    for row in panels:
+        row[0].set_ylabel("mel bin")
+    figure.colorbar(image, ax=panels, label="dB", shrink=0.8)
+    return figure
+
+
+def _invert(features: Tensor, segment: Tensor, log_mel: LogMel) -> Tensor:
+    """A waveform whose log-mel spectrogram is near ``features``. Shape: (mels, frames), (samples,) -> (samples,)."""
+    n_fft, hop, window = log_mel.n_fft, log_mel.hop_length, log_mel.window
+
+    def stft(samples: Tensor) -> Tensor:
+        return torch.stft(samples, n_fft, hop, window=window, pad_mode="constant", return_complex=True)
+
+    inverse = torch.linalg.pinv(log_mel.filterbank)
+    magnitude = (inverse @ torch.pow(10, features / 10)).clamp(min=0).sqrt()
+    spectrum = stft(segment)
+    for _ in range(PHASE_ITERATIONS):
+        waveform = torch.istft(torch.polar(magnitude, spectrum.angle()), n_fft, hop, window=window, length=len(segment))
+        spectrum = stft(waveform)
+    return torch.from_numpy(np.nan_to_num(waveform.numpy()))

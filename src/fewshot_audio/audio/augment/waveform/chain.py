@@ -1,0 +1,95 @@
+"""The chain of eleven transforms: applies a draw to segments, or makes their views."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from fewshot_audio.audio.augment.waveform import filters, noise, timing, vocoder
+from fewshot_audio.audio.augment.waveform.parameters import WaveformDraw
+
+LOUDEST = 1e6
+"""Samples are kept within this (z-normalised audio stays under 1000), so that no power overflows float32."""
+
+CHUNK_SAMPLES = {"cpu": 1 << 20, "cuda": 1 << 24}
+"""How much is processed at once: on a CPU what its cache holds, on a GPU what fits beside a model."""
+
+Transform = Callable[[Tensor, WaveformDraw, Tensor], Tensor]
+"""(selected examples (m, samples), draw, their rows in the draw (m,)) -> (m, samples)."""
+
+
+def _gain(x: Tensor, db: Tensor) -> Tensor:
+    return x * (10 ** (db.to(x) / 20)).unsqueeze(1)
+
+
+CHAIN: dict[str, Transform] = {
+    "lowpass": lambda x, d, r: filters.low_pass(x, d.lowpass_hz[r], d.sample_rate),
+    "pitch": lambda x, d, r: vocoder.pitch_shift(x, d.pitch_semitones[r]),
+    "shift": lambda x, d, r: timing.shift(x, d.shift_samples[r]),
+    "inversion": lambda x, d, r: timing.invert(x),  # noqa: ARG005 - one signature for all
+    "gain": lambda x, d, r: _gain(x, d.gain_db[r]),
+    "noise": lambda x, d, r: noise.add_noise(x, d.noise_snr_db[r], d.noise_f_decay[r], d.noise_seed[r], d.sample_rate),
+    "highpass": lambda x, d, r: filters.high_pass(x, d.highpass_hz[r], d.sample_rate),
+    "bandstop": lambda x, d, r: filters.band_stop(x, d.bandstop_hz[r], d.bandstop_bandwidth[r], d.sample_rate),
+    "spliceout": lambda x, d, r: timing.splice_out(x, d.spliceout_start[r], d.spliceout_width[r]),
+    "stretch": lambda x, d, r: vocoder.time_stretch(x, d.stretch_ratio[r]),
+    "mask": lambda x, d, r: timing.mask(x, d.mask_start[r], d.mask_length),
+}
+"""The transforms in their order of application, by the name of their ``*_on`` flags."""
+
+
+def apply(waveforms: Tensor, draw: WaveformDraw) -> Tensor:
+    """Transform each example as its row of the draw says; the input is left as it is.
+
+    Samples that are not finite count as 0. Where no flag is on, finite audio comes out bit for bit.
+    Shape: waveforms (n, samples) -> (n, samples) float32. Raises ValueError where the draw is for another shape.
+    """
+    _check(waveforms, draw, len(draw))
+    out = torch.empty(waveforms.shape, dtype=torch.float32, device=waveforms.device)
+    for rows in _chunks(draw, waveforms.device):
+        out[rows] = _transformed(waveforms[rows], draw[rows])
+    return out
+
+
+def waveform_views(waveforms: Tensor, draw: WaveformDraw) -> Tensor:
+    """Return each segment followed by its augmented copies; the original is untouched.
+
+    Rows ``i * copies .. (i + 1) * copies - 1`` of the draw belong to segment i.
+    Shape: waveforms (n, samples), a draw of n * copies rows -> (n, copies + 1, samples) float32.
+    Raises ValueError where the draw is for another shape.
+    """
+    n, samples = waveforms.shape
+    copies = len(draw) // max(n, 1)
+    _check(waveforms, draw, n * copies)
+    views = torch.empty((n, copies + 1, samples), dtype=torch.float32, device=waveforms.device)
+    views[:, 0] = waveforms
+    for rows in _chunks(draw, waveforms.device):
+        row = torch.arange(len(draw), device=waveforms.device)[rows]
+        segment = row // copies
+        views[segment, 1 + row % copies] = _transformed(waveforms.index_select(0, segment), draw[rows])
+    return views
+
+
+def _transformed(x: Tensor, draw: WaveformDraw) -> Tensor:
+    x = torch.nan_to_num(x.float(), nan=0.0, posinf=0.0, neginf=0.0).clamp_(-LOUDEST, LOUDEST)
+    for name, transform in CHAIN.items():
+        rows = getattr(draw, f"{name}_on").nonzero().squeeze(1)
+        if len(rows) == len(x):
+            x = transform(x, draw, rows)
+        elif len(rows):
+            here = rows.to(x.device)
+            x.index_copy_(0, here, transform(x.index_select(0, here), draw, rows))
+    return x
+
+
+def _chunks(draw: WaveformDraw, device: torch.device) -> Iterator[slice]:
+    step = max(CHUNK_SAMPLES.get(device.type, CHUNK_SAMPLES["cpu"]) // draw.n_samples, 1)
+    for start in range(0, len(draw), step):
+        yield slice(start, start + step)
+
+
+def _check(waveforms: Tensor, draw: WaveformDraw, rows: int) -> None:
+    if waveforms.ndim != 2 or waveforms.shape[1] != draw.n_samples or len(draw) != rows:
+        raise ValueError(
+            f"a draw of {len(draw)} rows of {draw.n_samples} samples does not fit waveforms {tuple(waveforms.shape)}"
+        )

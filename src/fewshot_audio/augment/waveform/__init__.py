@@ -1,7 +1,0 @@
-"""Waveform views (eleven transforms): parameters are drawn apart from being applied."""
-
-from fewshot_audio.augment.waveform.chain import apply, waveform_views
-from fewshot_audio.augment.waveform.draw import draw_waveform_views
-from fewshot_audio.augment.waveform.parameters import WaveformDraw
-
-__all__ = ["WaveformDraw", "apply", "draw_waveform_views", "waveform_views"]

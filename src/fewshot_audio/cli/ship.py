@@ -1,0 +1,50 @@
+"""``python -m fewshot_audio.cli.ship EXPERIMENT NAME``: ship an experiment's first run with the package."""
+
+import argparse
+from pathlib import Path
+
+from fewshot_audio.cli.app import progress_bar, say
+from fewshot_audio.config import read_json
+from fewshot_audio.data.joint import DatasetFolders
+from fewshot_audio.data.names import safe_name
+from fewshot_audio.data.splits import PHASES
+from fewshot_audio.errors import DataError
+from fewshot_audio.experiments.folder import RESULTS_FILE
+from fewshot_audio.files import write_text
+from fewshot_audio.progress import Progress, silent
+from fewshot_audio.recognition.model_card import model_card
+from fewshot_audio.recognition.recognizer import Recognizer
+from fewshot_audio.recognition.shipped import CARD_FILE, HOME
+
+
+def ship(
+    experiment: Path, name: str, data_root: Path, licence: str, home: Path = HOME, progress: Progress = silent
+) -> Path:
+    """Write ``home/name``: the first run's network, calibrated, and its model card. Raises DataError."""
+    if name != safe_name(name) or not name.isidentifier():
+        raise DataError(f"{name!r}: a recogniser's name is letters, digits and underscores")
+    recognizer = Recognizer.from_run(experiment / "run-1", data_root=data_root, progress=progress)
+    results = read_json(experiment / RESULTS_FILE)
+    splits = DatasetFolders.find(data_root, results["dataset"]).read_splits()
+    folder = home / name
+    recognizer.save(folder)
+    classes = {phase: len(splits[phase]) for phase in PHASES}
+    write_text(folder / CARD_FILE, model_card(name, recognizer, results, classes, licence))
+    return folder
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(prog="python -m fewshot_audio.cli.ship", description=__doc__)
+    parser.add_argument("experiment", type=Path, help="an experiment's folder")
+    parser.add_argument("name", help="the recogniser's name")
+    parser.add_argument("--data-root", type=Path, default=Path("data"), help="folder of the dataset folders")
+    parser.add_argument("--licence", required=True, help="what the recordings' licences allow, for the model card")
+    given = parser.parse_args()
+    with progress_bar() as progress:
+        folder = ship(given.experiment, given.name, given.data_root, given.licence, progress=progress)
+    say(f"Recogniser and model card: {folder}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""A classifier of all training classes on the embeddings of episodes, trained beside or before the episodic loss."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fewshot_audio.config import ExperimentConfig
+from fewshot_audio.functional.seeding import Purpose, forked, torch_seed
+
+HEAD = 1  # the task number that keys its initialisation; the network's is 0
+
+
+def build_head(experiment: ExperimentConfig, width: int, classes: int, seed: int) -> nn.Linear | None:
+    """The classifier that the experiment asks for, if any. It serves training alone and is no part of the network."""
+    if not experiment.loss.classification_weight and not experiment.loss.pretraining_epochs:
+        return None
+    with forked(torch_seed(seed, "train", 0, HEAD, Purpose.INIT), torch.device("cpu")):
+        return nn.Linear(width, classes)
+
+
+@dataclass(frozen=True)
+class JointClassification:
+    """How an episode's embeddings are classified: ``classes`` (way,) numbers its classes among all of training.
+
+    Joint training as in Oreshkin et al. 2018 (TADAM), with ``alone`` pre-training as in Chen et al. 2021
+    (Meta-Baseline), on the segments of episodes.
+    """
+
+    head: nn.Linear
+    classes: Tensor
+    weight: float
+    alone: bool
+    smoothing: float
+
+    @classmethod
+    def of(cls, head: nn.Linear, experiment: ExperimentConfig, classes: Tensor, epoch: int) -> "JointClassification":
+        """What ``experiment`` asks for in an epoch (from 0)."""
+        loss = experiment.loss
+        return cls(head, classes, loss.classification_weight, epoch < loss.pretraining_epochs, loss.label_smoothing)
+
+    def blend(self, episode_loss: Tensor, support: Tensor, query: Tensor) -> Tensor:
+        """Add the classification loss of all rows, or with ``alone`` put it in the place of the episode's.
+
+        Shape: support and query (segments, rows, width), segments ordered by class.
+        """
+        way, width = len(self.classes), support.shape[-1]
+        rows = torch.cat([part.reshape(way, -1, width) for part in (support, query)], dim=1)
+        labels = self.classes.repeat_interleave(rows.shape[1])
+        loss = F.cross_entropy(self.head(rows.flatten(0, 1)), labels, label_smoothing=self.smoothing)
+        # A weight of 0 rather than nothing: every parameter keeps a gradient, which data-parallel training waits for.
+        return 0 * episode_loss + loss if self.alone else episode_loss + self.weight * loss

@@ -1,0 +1,123 @@
+"""Baselines beside a trained network, on the same tasks: no learning at all, simple classifiers on its embeddings."""
+
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fewshot_audio.data.episodes import Indices
+from fewshot_audio.engine.embed import ENCODE_BATCH, Embeddings
+from fewshot_audio.engine.evaluate import NetworkSystem
+from fewshot_audio.functional.prototypes import prototypes, prototypical_scores
+from fewshot_audio.progress import Progress, silent
+
+PROBE_C = 1.0  # scikit-learn's default strength
+PROBE_STEPS = 500
+
+
+@dataclass(frozen=True)
+class LogMelCentroid:
+    """The nearest centroid of log-mel statistics: no network. ``training`` are the training classes' segments."""
+
+    tested: NetworkSystem
+    training: Indices
+
+    def embed(self, segments: Indices, progress: Progress) -> Embeddings:
+        """Mean and deviation over time of each mel bin, on the scale of the training classes."""
+        training = self._statistics(self.training, silent)
+        mean, std = training.mean(0), training.std(0, correction=0).clamp(min=1e-6)
+        rows = (self._statistics(segments, progress) - mean) / std
+        return Embeddings(segments, rows[:, None, None])
+
+    def scores(self, support: Tensor, queries: Tensor) -> Tensor:
+        """Negative distance to the class's mean."""
+        return prototypical_scores(prototypes(support), queries, "euclidean")
+
+    def _statistics(self, segments: Indices, progress: Progress) -> Tensor:
+        network, store, maker = self.tested.network, self.tested.store, self.tested.maker
+        parts = []
+        for start in range(0, len(segments), ENCODE_BATCH):
+            raw = torch.from_numpy(store.gather(segments[start : start + ENCODE_BATCH])).to(network.norm_mean.device)
+            parts.append(log_mel_statistics(maker.features(network, raw)))
+            progress("log-mel statistics", min(start + ENCODE_BATCH, len(segments)), len(segments))
+        return torch.cat(parts)
+
+
+@dataclass(frozen=True)
+class SimpleShot:
+    """The nearest centroid of centred and L2-normalised embeddings, CL2N (Wang et al. 2019, SimpleShot).
+
+    The centre is the mean embedding of ``training``, the training classes' segments.
+    """
+
+    tested: NetworkSystem
+    training: Indices
+
+    def embed(self, segments: Indices, progress: Progress) -> Embeddings:
+        """Centre and normalise the network's embeddings."""
+        centre = self.tested.embed(self.training, silent).rows.mean((0, 1, 2))
+        embeddings = self.tested.embed(segments, progress)
+        return replace(embeddings, rows=F.normalize(embeddings.rows - centre, dim=-1))
+
+    def scores(self, support: Tensor, queries: Tensor) -> Tensor:
+        """Negative distance to the class's mean."""
+        return prototypical_scores(prototypes(support), queries, "euclidean")
+
+
+@dataclass(frozen=True)
+class LinearProbe:
+    """A logistic regression on the network's embeddings of each task's support (Tian et al. 2020)."""
+
+    tested: NetworkSystem
+    training: Indices
+
+    def embed(self, segments: Indices, progress: Progress) -> Embeddings:
+        """The network's embeddings."""
+        return self.tested.embed(segments, progress)
+
+    def scores(self, support: Tensor, queries: Tensor) -> Tensor:
+        """Log-probabilities."""
+        return linear_probe_scores(support, queries)
+
+
+BASELINES: dict[str, type[LogMelCentroid] | type[SimpleShot] | type[LinearProbe]] = {
+    "log-mel": LogMelCentroid,
+    "simpleshot": SimpleShot,
+    "linear-probe": LinearProbe,
+}
+
+
+def log_mel_statistics(features: Tensor) -> Tensor:
+    """Mean and standard deviation over time of each mel bin. Shape: (n, mels, frames) -> (n, 2 mels)."""
+    return torch.cat([features.mean(-1), features.std(-1, correction=0)], dim=-1)
+
+
+def linear_probe_scores(support: Tensor, queries: Tensor) -> Tensor:
+    """Log-probabilities of a logistic regression fitted to each task's support rows (Tian et al. 2020).
+
+    Rows are L2-normalised; the weights are penalised by |w|^2 / 2 against the summed cross-entropy, as scikit-learn's
+    LogisticRegression with C = 1, the intercept not. All tasks are solved at once by accelerated gradient steps.
+
+    Shape: support (tasks, way, rows, width), queries (tasks, queries, width) -> (tasks, queries, way).
+    """
+    tasks, way, rows, width = support.shape
+    x = _with_intercept(F.normalize(support, dim=-1)).flatten(1, 2)
+    target = torch.eye(way, dtype=x.dtype, device=x.device).repeat_interleave(rows, 0)
+    penalty = x.new_tensor([1.0] * width + [0.0])
+    # The softmax's curvature is at most 1/2, a row with its intercept has square norm 2.
+    step = 1 / (1 + PROBE_C * way * rows)
+    weights = momentum = x.new_zeros(tasks, width + 1, way)
+    scale = 1.0
+    for _ in range(PROBE_STEPS):
+        residual = (x @ momentum).softmax(-1) - target
+        ahead = momentum - step * (PROBE_C * x.transpose(1, 2) @ residual + penalty.unsqueeze(-1) * momentum)
+        larger = (1 + (1 + 4 * scale**2) ** 0.5) / 2
+        momentum = ahead + (scale - 1) / larger * (ahead - weights)
+        weights, scale = ahead, larger
+    scores = _with_intercept(F.normalize(queries, dim=-1)) @ weights
+    return scores.log_softmax(-1)
+
+
+def _with_intercept(rows: Tensor) -> Tensor:
+    return torch.cat([rows, torch.ones_like(rows[..., :1])], dim=-1)

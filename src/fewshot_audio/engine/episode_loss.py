@@ -1,0 +1,105 @@
+"""The loss of one training episode: prototypical or relation loss, plus the contrastive branch."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fewshot_audio.config import ExperimentConfig
+from fewshot_audio.engine.auxiliary_classifier import JointClassification
+from fewshot_audio.functional import losses
+from fewshot_audio.functional.prototypes import prototypes
+from fewshot_audio.models.network import FewShotNetwork
+from fewshot_audio.runtime.tensors import send
+
+
+class EpisodeResult(NamedTuple):
+    """Scalars of one episode; ``contrastive`` is before its weight, ``pairs`` counts mined angular pairs."""
+
+    loss: Tensor
+    accuracy: Tensor
+    contrastive: Tensor
+    pairs: Tensor
+
+
+def episode_loss(
+    network: FewShotNetwork,
+    experiment: ExperimentConfig,
+    support: Tensor,
+    query: Tensor,
+    generator: torch.Generator,
+    joint: JointClassification | None = None,
+) -> EpisodeResult:
+    """Compute L = L_prototypical + l_param x L_contrastive (Sgouropoulos et al. 2025) of one episode.
+
+    Support, query and all their views go through the encoder in one batch. Without attention views are more rows.
+
+    Shape: support (way, shot, views, mels, frames), query (way, n_query, views, mels, frames); the two numbers of
+    views may differ without attention. ``generator`` (CPU) draws negatives and the order of views.
+    ``joint`` classifies the same embeddings among all training classes.
+    """
+    way, shot = support.shape[:2]
+    n_support, n_query = way * shot, way * query.shape[1]
+    support_views, query_views = support.shape[2], query.shape[2]
+    encoded = network.encode(torch.cat([support.flatten(0, 2), query.flatten(0, 2)]))
+    support_tokens = encoded[: n_support * support_views].view(n_support, support_views, -1)
+    query_tokens = encoded[n_support * support_views :].view(n_query, query_views, -1)
+    if network.attention is None:
+        support_rows, query_rows = support_tokens, query_tokens
+    else:
+        fused = network.fuse(torch.cat([support_tokens, query_tokens]))
+        support_rows, query_rows = fused[:n_support], fused[n_support:]
+
+    centres = prototypes(support_rows.reshape(way, -1, support_rows.shape[-1]))
+    rows = query_rows.flatten(0, 1)
+    labels = torch.arange(way, device=rows.device).repeat_interleave(len(rows) // way)
+    scores = network.score(centres, rows)
+    if experiment.relation_head:
+        classification = losses.relation_loss(scores, labels)
+    else:
+        classification = losses.prototypical_loss(scores, labels, experiment.loss.label_smoothing)
+    if joint is not None:
+        classification = joint.blend(classification, support_rows, query_rows)
+    accuracy = (scores.argmax(-1) == labels).float().mean()
+    zero = torch.zeros((), device=rows.device)
+    if network.projection is None:
+        return EpisodeResult(classification, accuracy, zero, zero)
+
+    if network.attention is not None:
+        rows = network.fuse(_permute_views(query_tokens, generator)).flatten(0, 1)
+    contrastive, pairs = _contrastive(network, experiment, centres, rows, labels, generator)
+    return EpisodeResult(classification + experiment.loss.l_param * contrastive, accuracy, contrastive, pairs)
+
+
+def _contrastive(
+    network: FewShotNetwork,
+    experiment: ExperimentConfig,
+    centres: Tensor,
+    rows: Tensor,
+    labels: Tensor,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    assert network.projection is not None
+    queries = network.projection(rows)
+    if experiment.project_prototypes:
+        anchors = network.projection(centres)
+    else:
+        anchors = F.normalize(centres, dim=-1) if experiment.normalize_prototypes else centres
+    if experiment.contrastive == "cpl":
+        cpl = experiment.loss.cpl
+        classes = torch.arange(len(centres)).repeat_interleave(len(rows) // len(centres))  # as labels, on the CPU
+        negatives = send(losses.draw_negatives(classes, len(centres), cpl.m_param, generator), rows.device)
+        loss = losses.cpl_loss(anchors, queries, labels, negatives, cpl.t_param, cpl.reduction)
+        return loss, torch.zeros((), device=rows.device)
+    angular = experiment.loss.angular
+    result = losses.angular_loss(anchors, queries, labels, angular.angle, angular.alpha, angular.prototypes_as_anchors)
+    return result.loss, result.pairs.float()
+
+
+def _permute_views(tokens: Tensor, generator: torch.Generator) -> Tensor:
+    """Shuffle views 1.. of each example, the original staying first. Shape: (n, views, width) -> the same."""
+    n, views, width = tokens.shape
+    order = torch.rand(n, views - 1, generator=generator).argsort(-1) + 1
+    order = send(torch.cat([torch.zeros(n, 1, dtype=torch.int64), order], dim=1), tokens.device)
+    return tokens.gather(1, order.unsqueeze(-1).expand(n, views, width))

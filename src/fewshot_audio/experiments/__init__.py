@@ -1,0 +1,1 @@
+"""An experiment on disk: run folders, results, tests of trained runs, ensembles."""

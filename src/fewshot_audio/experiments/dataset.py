@@ -1,0 +1,91 @@
+"""An experiment's dataset, opened and checked."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from fewshot_audio.audio.preprocessing import Preprocessing
+from fewshot_audio.config import PHASES, ExperimentConfig, ModelConfig, Phase, check_classes, check_input
+from fewshot_audio.data.disjoint_groups import check_groups
+from fewshot_audio.data.episodes import ClipIndex
+from fewshot_audio.data.joint import DatasetFolders
+from fewshot_audio.data.splits import Splits
+from fewshot_audio.engine.loader import TrainingData
+from fewshot_audio.errors import DataError
+from fewshot_audio.models.huggingface import check_segment
+from fewshot_audio.models.views import make_views
+from fewshot_audio.progress import Progress, silent
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """An opened dataset folder, or several as one."""
+
+    folders: DatasetFolders
+    data: TrainingData
+    mean: float
+    std: float
+    preprocessing: Preprocessing | None
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the clips, their segments, the splits and the normalisation numbers."""
+        store, splits = self.data.store, self.data.splits
+        names = [splits[phase] for phase in PHASES], store.classes, store.clips, self.mean, self.std
+        digest = hashlib.sha256(repr(names).encode("utf-8", "surrogateescape"))
+        digest.update(store.class_of.tobytes() + store.index.offsets.tobytes())
+        return digest.hexdigest()
+
+    @property
+    def input_shape(self) -> tuple[int, int]:
+        """Mel bins and frames that the network sees."""
+        return self.data.views.input_shape(self.data.store.shape)
+
+    def check_input(self, experiment: ExperimentConfig, model: ModelConfig) -> None:
+        """Check that the network takes segments of this length. Raises ConfigError with the numbers."""
+        check_input(experiment, model, *self.input_shape)
+        rate = (self.preprocessing or Preprocessing()).sample_rate
+        check_segment(experiment, model, self.data.store.shape[-1], rate)
+
+
+def open_dataset(
+    root: Path, experiment: ExperimentConfig, progress: Progress = silent, phases: Sequence[Phase] = PHASES
+) -> Dataset:
+    """Open the experiment's dataset and check that it offers what the episodes of ``phases`` ask for.
+
+    Raises DataError or ConfigError naming the file, class or key.
+    """
+    folders = DatasetFolders.find(root, experiment.dataset_name)
+    splits = folders.read_splits()
+    mean, std = folders.read_norm()
+    kind: Literal["features", "waveforms"] = "waveforms" if experiment.input_type == "wav" else "features"
+    store = folders.open_store(kind, progress, experiment.store_precision, groups=experiment.disjoint_groups)
+    absent = [name for name in splits.classes if name not in store.index.by_class]
+    if absent:
+        listed = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
+        raise DataError(f"the splits of {folders} name {len(absent)} classes that its {kind} lack: {listed}")
+    check_episodes(experiment, store.index, splits, phases)
+    preprocessing = folders.read_preprocessing()
+    views = make_views(experiment, preprocessing, folders.read_wave_stats())
+    return Dataset(folders, TrainingData(store, splits, views), mean, std, preprocessing)
+
+
+def check_episodes(experiment: ExperimentConfig, index: ClipIndex, splits: Splits, phases: Sequence[Phase]) -> None:
+    """Check that there are the classes, clips and source recordings that the episodes of ``phases`` ask for.
+
+    Raises ConfigError or DataError naming split, class and numbers.
+    """
+    pools = {phase: index.pools(splits[phase], experiment.joint_sampling) for phase in phases}
+    for dataset in dict.fromkeys(name for of_phase in pools.values() for name in of_phase):
+        counts: dict[Phase, dict[str, int]] = {
+            phase: {name: len(index.by_class[name]) for name in of_phase[dataset]}
+            for phase, of_phase in pools.items()
+            if dataset in of_phase
+        }
+        check_classes(experiment, counts, dataset)
+    if experiment.disjoint_groups and index.groups is not None:
+        for phase in phases:
+            by_class = {name: index.by_class[name] for name in splits[phase]}
+            check_groups(index.groups, by_class, experiment.shot(phase), experiment.query(phase), phase)

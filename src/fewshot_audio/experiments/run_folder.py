@@ -1,0 +1,109 @@
+"""A run's folder: what is written at its start, and how a trained network is read back from it."""
+
+import importlib.metadata
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fewshot_audio import __version__
+from fewshot_audio.audio.preprocessing import Preprocessing
+from fewshot_audio.config import (
+    EXPERIMENT_FILE,
+    MODEL_CONFIG_FILE,
+    ExperimentConfig,
+    ModelConfig,
+    read_json,
+    validate,
+)
+from fewshot_audio.errors import DataError
+from fewshot_audio.files import write_json
+from fewshot_audio.functional.seeding import Purpose, forked, torch_seed
+from fewshot_audio.models.huggingface import PretrainedEncoder
+from fewshot_audio.models.network import FewShotNetwork
+from fewshot_audio.runtime.tensors import MODEL_FILE, load_tensors
+
+RUN_FILE = "run.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as its folder describes it; ``dataset`` is the fingerprint of what it was trained on."""
+
+    folder: Path
+    experiment: ExperimentConfig
+    model: ModelConfig
+    seed: int
+    input_shape: tuple[int, int]
+    dataset: str
+    preprocessing: Preprocessing | None
+    runtime: dict[str, Any]
+
+    @classmethod
+    def read(cls, folder: Path) -> "Run":
+        """Read a run's folder. Raises DataError or ConfigError naming the file that is missing or wrong."""
+        if not (folder / RUN_FILE).is_file():
+            raise DataError(f"{folder}: not a run folder (it has no {RUN_FILE})")
+        values = read_json(folder / RUN_FILE)
+        try:
+            mels, frames = values["input_shape"]
+            known = values["preprocessing"]
+            return cls(
+                folder,
+                validate(ExperimentConfig, read_json(folder / EXPERIMENT_FILE), str(folder / EXPERIMENT_FILE)),
+                validate(ModelConfig, read_json(folder / MODEL_CONFIG_FILE), str(folder / MODEL_CONFIG_FILE)),
+                int(values["seed"]),
+                (int(mels), int(frames)),
+                str(values["dataset"]),
+                Preprocessing.of(**known) if known is not None else None,
+                dict(values["runtime"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{folder / RUN_FILE}: not as this program writes it ({error!r})") from error
+
+    def write(self) -> None:
+        """Write the folder's configs and ``run.json``, which marks it as a run and comes last."""
+        write_json(self.folder / EXPERIMENT_FILE, self.experiment.model_dump())
+        write_json(self.folder / MODEL_CONFIG_FILE, self.model.model_dump())
+        values = {
+            "seed": self.seed,
+            "input_shape": self.input_shape,
+            "dataset": self.dataset,
+            "preprocessing": self.preprocessing.model_dump() if self.preprocessing else None,
+            "runtime": self.runtime,
+        }
+        write_json(self.folder / RUN_FILE, values)
+
+    def untrained_network(self) -> FewShotNetwork:
+        """The network with the weights that the run's seed starts from, and those of a pretrained encoder.
+
+        Raises ConfigError where a pretrained encoder's folder is gone.
+        """
+        network = self._network()
+        if isinstance(network.encoder, PretrainedEncoder):
+            network.encoder.load_pretrained()
+        return network
+
+    def trained_network(self) -> FewShotNetwork:
+        """The network with the run's best weights, on the CPU. Raises DataError for a missing or foreign file."""
+        network = self._network()
+        path = self.folder / MODEL_FILE
+        if not path.is_file():
+            raise DataError(f"{path}: no such file; the run has not finished its first epoch")
+        try:
+            network.load_state_dict(load_tensors(path))
+        except (RuntimeError, TypeError) as error:
+            raise DataError(f"{path}: does not fit the run's configs ({error})") from error
+        return network
+
+    def _network(self) -> FewShotNetwork:
+        with forked(torch_seed(self.seed, "train", 0, 0, Purpose.INIT), torch.device("cpu")):
+            return FewShotNetwork(self.experiment, self.model, *self.input_shape)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes the results."""
+    packages = {name: importlib.metadata.version(name) for name in ("torch", "lightning", "numpy")}
+    return {"fewshot_audio": __version__, "python": platform.python_version(), **packages}

@@ -1,0 +1,1 @@
+"""Pure functions: losses, prototypes, votes, statistics, calibration curves, PCA, seeding."""

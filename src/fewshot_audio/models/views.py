@@ -1,0 +1,125 @@
+"""From raw segments to normalised spectrogram views, the same in training, validation and testing."""
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from fewshot_audio.audio.augment.inplace import Change, unchanged
+from fewshot_audio.audio.augment.spectrogram import SpecAugmentDraw, draw_specaugment, specaugment_views
+from fewshot_audio.audio.augment.waveform import WaveformDraw, draw_waveform_views, waveform_views
+from fewshot_audio.audio.preprocessing import Preprocessing
+from fewshot_audio.audio.resample import resample
+from fewshot_audio.audio.wave_stats import WaveStats
+from fewshot_audio.config import ExperimentConfig, SpecAugParams, WaveAugParams
+from fewshot_audio.models.network import FewShotNetwork
+
+
+class ViewMaker(Protocol):
+    """Makes views of segments of one input type. Draws are apart from being applied and independent of batches.
+
+    ``change`` maps normalised spectrograms (n, mels, frames) to what takes their place; all views share it. An encoder
+    that reads waveforms gets them, (samples,) in the place of (mels, frames), and nothing changes them.
+    """
+
+    def input_shape(self, segment: tuple[int, ...]) -> tuple[int, int]:
+        """Mel bins and frames that the network sees of a segment of that shape."""
+
+    def draw(self, n: int, segment: tuple[int, ...], generator: torch.Generator) -> Any:
+        """Draw the parameters of the views of ``n`` segments."""
+
+    def select(self, draw: Any, segments: slice) -> Any:
+        """The parameters of some of the segments of a draw."""
+
+    def features(self, network: FewShotNetwork, raw: Tensor) -> Tensor:
+        """Normalised log-mel spectrograms of the originals. Shape: raw (n, *segment) -> (n, mels, frames)."""
+
+    def plain(self, network: FewShotNetwork, raw: Tensor, change: Change = unchanged) -> Tensor:
+        """The originals alone, as the encoder reads them. Shape: raw (n, *segment) -> (n, 1, mels, frames)."""
+
+    def views(self, network: FewShotNetwork, raw: Tensor, draw: Any, change: Change = unchanged) -> Tensor:
+        """The originals and their augmented views. Shape: raw (n, *segment) -> (n, views, mels, frames)."""
+
+
+class SpecViews:
+    """Views of spectrogram segments: made after normalisation, so that mask value 0 is the dataset's mean."""
+
+    def __init__(self, params: SpecAugParams) -> None:
+        self.params = params
+
+    def input_shape(self, segment: tuple[int, ...]) -> tuple[int, int]:
+        """The segment's own shape."""
+        mels, frames = segment
+        return mels, frames
+
+    def draw(self, n: int, segment: tuple[int, ...], generator: torch.Generator) -> SpecAugmentDraw:
+        """Draw warps and masks."""
+        return draw_specaugment(n, segment[0], segment[1], self.params, generator)
+
+    def select(self, draw: SpecAugmentDraw, segments: slice) -> SpecAugmentDraw:
+        """One row a segment."""
+        return draw[segments]
+
+    def features(self, network: FewShotNetwork, raw: Tensor) -> Tensor:
+        """Normalise."""
+        return network.normalize(raw)
+
+    def plain(self, network: FewShotNetwork, raw: Tensor, change: Change = unchanged) -> Tensor:
+        """Normalise."""
+        return change(self.features(network, raw)).unsqueeze(1)
+
+    def views(self, network: FewShotNetwork, raw: Tensor, draw: SpecAugmentDraw, change: Change = unchanged) -> Tensor:
+        """Normalise, then warp and mask."""
+        return specaugment_views(change(self.features(network, raw)), draw, self.params.mask_value)
+
+
+class WaveViews:
+    """Views of waveform segments: augmented as waveforms, then through the same log-mel as everywhere."""
+
+    def __init__(self, params: WaveAugParams, preprocessing: Preprocessing, stats: WaveStats | None) -> None:
+        self.params = params
+        self.preprocessing = preprocessing
+        self.stats = stats
+        self.log_mel = preprocessing.log_mel(torch.float64)
+
+    def input_shape(self, segment: tuple[int, ...]) -> tuple[int, int]:
+        """Mel bins and frames of the log-mel spectrogram."""
+        return self.preprocessing.n_mels, 1 + segment[0] // self.preprocessing.hop_length
+
+    def draw(self, n: int, segment: tuple[int, ...], generator: torch.Generator) -> WaveformDraw:
+        """Draw ``aug_num`` rows a segment."""
+        rate = self.preprocessing.sample_rate
+        return draw_waveform_views(self.params, self.stats, n * self.params.aug_num, segment[0], generator, rate)
+
+    def select(self, draw: WaveformDraw, segments: slice) -> WaveformDraw:
+        """``aug_num`` rows a segment."""
+        return draw[segments.start * self.params.aug_num : segments.stop * self.params.aug_num]
+
+    def features(self, network: FewShotNetwork, raw: Tensor) -> Tensor:
+        """Log-mel, normalise."""
+        # Judged by as exact features as preparation makes: float32 errs by decibels where a recording is silent.
+        samples = raw if network.training else raw.double()
+        features: Tensor = self.log_mel.to(raw.device)(samples)
+        return network.normalize(features.to(raw.dtype))
+
+    def plain(self, network: FewShotNetwork, raw: Tensor, change: Change = unchanged) -> Tensor:
+        """What the encoder reads of the waveforms."""
+        return change(self._input(network, raw)).unsqueeze(1)
+
+    def views(self, network: FewShotNetwork, raw: Tensor, draw: WaveformDraw, change: Change = unchanged) -> Tensor:
+        """Augment, then as the originals."""
+        views = self._input(network, waveform_views(raw, draw))
+        return torch.stack([change(view) for view in views.unbind(1)], dim=1)
+
+    def _input(self, network: FewShotNetwork, waveforms: Tensor) -> Tensor:
+        """Normalised log-mel features, or the waveforms at the rate of an encoder that reads those."""
+        if network.encoder.sample_rate is not None:
+            return resample(waveforms, self.preprocessing.sample_rate, network.encoder.sample_rate)
+        return self.features(network, waveforms)
+
+
+def make_views(experiment: ExperimentConfig, preprocessing: Preprocessing | None, stats: WaveStats | None) -> ViewMaker:
+    """The view maker of the experiment's input type; folders of other tools have the published preprocessing."""
+    if experiment.input_type == "spec":
+        return SpecViews(experiment.specaug_params)
+    return WaveViews(experiment.waveaug_params, preprocessing or Preprocessing(), stats)

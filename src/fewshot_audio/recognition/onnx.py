@@ -1,0 +1,201 @@
+"""A recogniser as one ONNX graph: a waveform segment in, probabilities out; it runs without torch and this package."""
+
+import copy
+import importlib
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fewshot_audio import __version__
+from fewshot_audio.audio.augment.waveform import WaveformDraw
+from fewshot_audio.errors import ConfigError, FewShotError
+from fewshot_audio.files import write_bytes
+from fewshot_audio.functional.prototypes import prototypical_scores
+from fewshot_audio.models.views import make_views
+from fewshot_audio.recognition.recognizer import Recognizer
+
+OPSET = 18
+TOLERANCE = 1e-3
+"""Largest difference of a probability from torch's with which a graph is written."""
+
+
+class Exported(NamedTuple):
+    """What was written: the file's size in bytes, and how far its probabilities are from torch's at most."""
+
+    size: int
+    difference: float
+
+
+class SegmentClassifier(nn.Module):
+    """All that a recogniser does with a clip of one segment, from raw samples on.
+
+    Like a clip of its own the segment is z-normalised; its spectrogram is computed in float64, as in preparation. A
+    segment whose samples are all equal, which a ``Recognizer`` refuses, has an infinite unknown score.
+
+    Shape: (batch, segment_samples) -> probabilities (batch, classes), unknown scores (batch,).
+    """
+
+    prototypes: Tensor
+    reaches: Tensor
+
+    def __init__(self, recognizer: Recognizer) -> None:
+        """Raises ConfigError for a recogniser whose views are augmented waveforms."""
+        super().__init__()
+        embedder = recognizer.embedder
+        if isinstance(embedder.views, WaveformDraw):
+            raise ConfigError(
+                "views by waveform augmentation cannot be exported (filters and vocoder are no ONNX operators): train "
+                "with input_type=spec, or with test_query_augmentations=false and use_attention=false"
+            )
+        self.network = recognizer.network
+        self.views = embedder.views
+        self.maker = make_views(embedder.experiment, embedder.preprocessing, None)
+        self.log_mel = (
+            embedder.preprocessing.log_mel(torch.float64) if embedder.experiment.input_type == "spec" else None
+        )
+        self.temperature = recognizer.temperature
+        self.register_buffer("prototypes", recognizer.prototypes)
+        self.register_buffer("reaches", torch.from_numpy(recognizer.reaches).float())
+
+    def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
+        """Classify segments."""
+        exact = waveform.double()
+        silent = waveform.amax(-1) == waveform.amin(-1)
+        centred = exact - exact.mean(-1, keepdim=True)
+        deviation = torch.where(silent, 1.0, centred.square().mean(-1).sqrt())
+        samples = (centred / deviation.unsqueeze(-1)).float()
+
+        raw = samples if self.log_mel is None else self.log_mel(samples.double()).float()
+        views = self.maker.plain(self.network, raw)
+        if self.views is not None:  # one segment's parameters, for all segments
+            views = self.maker.views(self.network, raw, self.views)
+        encoded = self.network.encode(views.flatten(0, 1)).view(views.shape[0], views.shape[1], -1)
+        rows = self.network.transform(self.network.fuse(encoded))  # (batch, rows, width)
+
+        probabilities = (self._scores(rows) / self.temperature).softmax(-1).mean(1)
+        distances = _distances(self.prototypes, rows.mean(1))
+        unknown = (distances / self.reaches).amin(-1)
+        return probabilities, torch.where(silent, torch.inf, unknown)
+
+    def _scores(self, rows: Tensor) -> Tensor:
+        """Shape: (batch, rows, width) -> (batch, rows, classes)."""
+        if self.network.relation is None and self.network.distance == "euclidean":
+            return -self.network.scale * _distances(self.prototypes, rows)
+        return self.network.score(self.prototypes.expand(rows.shape[0], -1, -1), rows)
+
+
+def export_onnx(recognizer: Recognizer, path: Path) -> Exported:
+    """Write ``recognizer`` as an ONNX file, having checked in onnxruntime that it answers as torch does.
+
+    Input ``waveform`` (batch, samples): mono float32 segments at the recogniser's rate, of its segment length, on any
+    scale. Outputs ``probabilities`` (batch, classes) and ``unknown_score`` (batch,). ``metadata`` is in the file.
+
+    Raises ConfigError for a recogniser that cannot be exported, DataError for one without classes, FewShotError where
+    the graph's answers are not torch's.
+    """
+    onnxruntime = _import("onnxruntime")
+    classifier = copy.deepcopy(SegmentClassifier(recognizer)).cpu().eval()  # the recogniser itself stays where it is
+    signals = _test_signals(recognizer.preprocessing.segment_samples)
+    program = _exported(classifier, signals)
+    for key, value in metadata(recognizer).items():
+        program.model.metadata_props[key] = value
+    content: bytes = program.model_proto.SerializeToString()
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    found = session.run(None, {"waveform": signals.numpy()})
+    with torch.inference_mode():
+        expected = classifier(signals)
+    difference = float(np.abs(found[0] - expected[0].numpy()).max())
+    if not difference <= TOLERANCE:
+        raise FewShotError(f"the ONNX graph's probabilities are {difference:.2g} from torch's: it was not written")
+    write_bytes(path, content)
+    return Exported(len(content), difference)
+
+
+def metadata(recognizer: Recognizer) -> dict[str, str]:
+    """What a user of the graph must know, as the ONNX file's metadata: strings, ``classes`` a JSON list."""
+    threshold = recognizer.unknown_threshold
+    return {
+        "classes": json.dumps(recognizer.classes, ensure_ascii=False),
+        "sample_rate": str(recognizer.sample_rate),
+        "segment_samples": str(recognizer.preprocessing.segment_samples),
+        "unknown_threshold": "" if threshold is None else repr(threshold),
+        "temperature": repr(recognizer.temperature),
+        "fewshot_audio_version": __version__,
+    }
+
+
+def _distances(prototypes: Tensor, rows: Tensor) -> Tensor:
+    """Euclidean distances, (..., width) -> (..., classes): without ``cdist``, which is no ONNX operator."""
+    return (-prototypical_scores(prototypes, rows, "squared")).sqrt()
+
+
+def _exported(classifier: SegmentClassifier, signals: Tensor) -> Any:
+    optimizer = _import("onnxscript.optimizer")
+    with _quiet(), _unfused_attention():
+        try:
+            program = torch.onnx.export(
+                classifier,
+                (signals,),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=["waveform"],
+                output_names=["probabilities", "unknown_score"],
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                optimize=False,
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            reason = str(error.__cause__ or error).splitlines()[0]
+            raise ConfigError(f"this network cannot be exported to ONNX: {reason}") from error
+        # Not all that the exporter would do: one of its rules takes the log-mel's 2e-16 for 0 and removes it.
+        assert program is not None
+        optimizer.fold_constants(program.model)
+        optimizer.remove_unused_nodes(program.model)
+        return program
+
+
+def _test_signals(samples: int) -> Tensor:
+    """Noise at two levels, a click and a tone, on which a graph is traced and checked. Shape: (4, samples)."""
+    time = torch.arange(samples)
+    noise = 0.1 * torch.randn(samples, generator=torch.Generator().manual_seed(0))
+    return torch.stack([noise, 1e-4 * noise, (time == samples // 3).float(), 0.3 * torch.sin(0.2 * time)])
+
+
+def _import(module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ConfigError(f"export needs {module.partition('.')[0]}: pip install 'fewshot-audio[onnx]'") from error
+
+
+@contextmanager
+def _unfused_attention() -> Iterator[None]:
+    """Trace transformer layers as the operators that they consist of."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what the exporter says to everybody."""
+    chatter = logging.getLogger("torch.onnx")
+    level = chatter.level
+    chatter.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        chatter.setLevel(level)

@@ -1,0 +1,1 @@
+"""The machine: device, several processes, allocator, log noise, tensors on their way."""

@@ -1,0 +1,1 @@
+"""Work over many runs: cross-validation, search, reports, the paper's matrix."""

@@ -1,0 +1,185 @@
+"""What is to be compared, on which folds, and how it narrows down: read, checked and made before any work."""
+
+import itertools
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fewshot_audio.config import ExperimentConfig, ModelConfig, validate
+from fewshot_audio.config.load import change_configs
+from fewshot_audio.errors import ConfigError
+from fewshot_audio.progress import Progress, silent
+from fewshot_audio.studies.holdout import check_training, hold_out, make_folds, open_development
+
+BASE = "base"
+# They decide which tasks are solved, how long training lasts, or where: the same for every candidate.
+FIXED = {
+    *("dataset_name", "data_root", "disjoint_groups", "joint_sampling", "multi_segm", "test_seed"),
+    *("n_way_test", "n_shot_test", "n_query_test", "n_testing_tasks"),
+    *("seed", "num_runs", "num_epochs", "patience", "experiment_folder", "device", "gpu_index"),
+}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A pair of configs under a name; ``changes`` are the dotted keys that set it apart from the base pair."""
+
+    name: str
+    changes: dict[str, Any]
+    experiment: ExperimentConfig
+    model: ModelConfig
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A step of successive halving: every candidate still in is trained for ``epochs`` on the first ``folds`` folds."""
+
+    folds: int
+    epochs: int
+
+    def __str__(self) -> str:
+        """As it is written on the command line."""
+        return f"{self.folds}x{self.epochs}"
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How candidates are judged. ``shots``: the first one decides; ``keep``: share that passes a rung."""
+
+    folds: int = 5
+    fold_seed: int = 0
+    seeds: tuple[int, ...] = (0,)
+    shots: tuple[int, ...] = (5, 1)
+    tasks: int = 1000
+    keep: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense, naming it."""
+        for name in ("seeds", "shots"):
+            values = getattr(self, name)
+            if not values or len(set(values)) < len(values):
+                raise ConfigError(f"{name} {list(values)}: expected at least one, each once")
+        if min(self.seeds) < 0 or min(self.shots) < 1 or self.tasks < 1:
+            raise ConfigError("expected seeds >= 0, shots >= 1 and at least one task")
+        if not 0 < self.keep < 1:
+            raise ConfigError(f"keep {self.keep}: expected a share between 0 and 1")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that several processes need to work on one cross-validation.
+
+    The first candidate is the base; ``folds`` holds each fold's classes, ``fingerprint`` tells the development
+    classes' data.
+    """
+
+    folder: Path
+    data_root: Path
+    candidates: tuple[Candidate, ...]
+    folds: tuple[tuple[str, ...], ...]
+    rungs: tuple[Rung, ...]
+    protocol: Protocol
+    fingerprint: str
+
+    def kept(self, candidates: int) -> int:
+        """How many of a rung's candidates go on, the base aside."""
+        return max(1, math.ceil(self.protocol.keep * candidates - 1e-9))
+
+
+def read_candidates(path: Path, experiment: ExperimentConfig, model: ModelConfig) -> tuple[Candidate, ...]:
+    """Read a JSON list of ``{"name": ..., "set": {"dotted.key": value}}`` over the base pair, which comes first.
+
+    Raises ConfigError naming the file, the candidate and the key.
+    """
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: not JSON ({error})") from error
+    if not isinstance(entries, list):
+        raise ConfigError(f"{path}: expected a list of candidates, found {type(entries).__name__}")
+    candidates = [Candidate(BASE, {}, experiment, model)]
+    for number, entry in enumerate(entries, start=1):
+        if not isinstance(entry, dict) or set(entry) != {"name", "set"}:
+            raise ConfigError(f'{path}: candidate {number}: expected {{"name": ..., "set": {{...}}}}, found {entry!r}')
+        candidates.append(_candidate(f"{path}: candidate {entry['name']!r}", entry, experiment, model))
+    twice = [name for name, count in Counter(candidate.name for candidate in candidates).items() if count > 1]
+    if twice:
+        reserved = f" ({BASE!r} is the pair without changes)" if BASE in twice else ""
+        raise ConfigError(f"{path}: names that are given twice: {', '.join(twice)}{reserved}")
+    return tuple(candidates)
+
+
+def _candidate(where: str, entry: Mapping[str, Any], experiment: ExperimentConfig, model: ModelConfig) -> Candidate:
+    name, changes = entry["name"], entry["set"]
+    if not isinstance(name, str) or not name.strip() or not name.isprintable():
+        raise ConfigError(f"{where}: a name is a printable string")
+    if not isinstance(changes, dict) or not changes:
+        raise ConfigError(f"{where}: 'set' is an object of dotted keys and their values")
+    fixed = [key for key in changes if key in FIXED]
+    if fixed:
+        raise ConfigError(f"{where}: {', '.join(fixed)} must be the same for every candidate: set it in the base pair")
+    return Candidate(name, changes, *change_configs(experiment, model, changes, where))
+
+
+def parse_rungs(text: str) -> tuple[Rung, ...]:
+    """Read rungs such as ``2x10,5x10,5x40``: folds x epochs each. Raises ConfigError."""
+    rungs = []
+    for part in text.split(","):
+        folds, cross, epochs = part.strip().partition("x")
+        if not cross or not folds.isdecimal() or not epochs.isdecimal() or not int(folds) or not int(epochs):
+            raise ConfigError(f"rung {part.strip()!r}: expected folds x epochs, for example 2x10,5x10,5x40")
+        rungs.append(Rung(int(folds), int(epochs)))
+    return tuple(rungs)
+
+
+def make_plan(
+    folder: Path,
+    data_root: Path,
+    candidates: Sequence[Candidate],
+    rungs: Sequence[Rung],
+    protocol: Protocol,
+    progress: Progress = silent,
+) -> Plan:
+    """Deal the development classes into folds and refuse everything that can be refused before any work.
+
+    Raises ConfigError naming the candidate or the rung, or DataError.
+    """
+    base = candidates[0].experiment
+    dataset = open_development(data_root, base, progress)
+    folds = make_folds(dataset.data.splits.classes, protocol.folds, protocol.fold_seed)
+    for rung in rungs:
+        if rung.folds > len(folds):
+            raise ConfigError(f"rung {rung}: there are {len(folds)} folds")
+    complete = []
+    for candidate in candidates:
+        model = candidate.model
+        try:
+            own = open_development(data_root, candidate.experiment, progress)
+            if own.fingerprint != dataset.fingerprint:
+                raise ConfigError("input_type: its clips differ from those of the base, so tasks would differ too")
+            for epochs, shot in itertools.product({rung.epochs for rung in rungs}, protocol.shots):
+                asked = judged(trained(candidate.experiment, epochs, 0), protocol, shot)
+                for classes in folds:
+                    model = check_training(hold_out(own, classes), asked, model, ("train", "test"))
+        except ConfigError as error:
+            raise ConfigError(f"candidate {candidate.name!r}: {error}") from error
+        complete.append(replace(candidate, model=model))
+    fingerprint = dataset.fingerprint
+    return Plan(folder, data_root, tuple(complete), tuple(folds), tuple(rungs), protocol, fingerprint)
+
+
+def trained(experiment: ExperimentConfig, epochs: int, seed: int) -> ExperimentConfig:
+    """The experiment with the length and the seed of one training."""
+    return validate(ExperimentConfig, experiment.model_dump() | {"num_epochs": epochs, "seed": seed}, "crossval")
+
+
+def judged(experiment: ExperimentConfig, protocol: Protocol, shot: int) -> ExperimentConfig:
+    """The experiment with the tasks that ``protocol`` judges by."""
+    changes = {"n_shot_test": shot, "n_testing_tasks": protocol.tasks}
+    return validate(ExperimentConfig, experiment.model_dump() | changes, "crossval")

@@ -1,0 +1,154 @@
+"""The report's page: one HTML file with everything inside, readable offline."""
+
+import base64
+import importlib.util
+import io
+import itertools
+import json
+from collections.abc import Callable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from fewshot_audio.errors import FewShotError
+from fewshot_audio.files import write_text
+from fewshot_audio.functional.reliability import Reliability, reliability
+from fewshot_audio.progress import Progress, silent
+from fewshot_audio.studies.report import plots
+from fewshot_audio.studies.report.compare import PairedDifference, paired_difference
+from fewshot_audio.studies.report.evidence import Evidence, Example, gather
+
+PEAK = 0.9
+
+
+def write_report(
+    folders: Sequence[Path],
+    data_root: Path,
+    path: Path,
+    plot_folder: Path | None = None,
+    progress: Progress = silent,
+) -> None:
+    """Write the report of one experiment, or of several with their comparison, to ``path``.
+
+    ``plot_folder`` receives each plot as PNG and SVG too. Raises FewShotError where matplotlib or jinja2 is missing,
+    DataError or ConfigError where an experiment's folder or its dataset is not as expected.
+    """
+    for package in ("matplotlib", "jinja2"):
+        if importlib.util.find_spec(package) is None:
+            raise FewShotError(f"a report needs {package}: pip install 'fewshot-audio[report]'")
+    from jinja2 import Environment, StrictUndefined
+
+    evidence = [gather(folder, data_root, _within(folder.name, progress)) for folder in folders]
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["percent"] = _percent
+    template = environment.from_string(resources.files(__package__).joinpath("template.html").read_text("utf-8"))
+    write_text(
+        path,
+        template.render(
+            experiments=[_section(one, plot_folder) for one in evidence],
+            comparisons=[_comparison(*pair) for pair in itertools.combinations(evidence, 2)],
+            shots=_together(evidence, plot_folder) if len(evidence) > 1 else None,
+        ),
+    )
+
+
+def _section(evidence: Evidence, plot_folder: Path | None) -> dict[str, Any]:
+    """What the template needs of one experiment."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = evidence.confused / np.where(evidence.asked > 0, evidence.asked, np.nan)
+    accuracy = share.diagonal()
+    interval = 1.96 * np.sqrt(accuracy * (1 - accuracy) / evidence.asked.diagonal())
+    calibrated: Reliability = reliability(evidence.probability, evidence.right)
+    numbers, mean, ci95 = (np.array(column) for column in zip(*evidence.shots, strict=True))
+    way = evidence.results["runs"][0]["test"]["n_way"]
+    figures = {
+        "curves": plots.curves(evidence.metrics, evidence.kept),
+        "classes": plots.class_accuracies(evidence.classes, accuracy, interval),
+        "confusion": plots.confusion(evidence.classes, share),
+        "shots": plots.shots(numbers.astype(int).tolist(), {evidence.name: (mean, ci95)}, way),
+        "map": plots.embedding_map(evidence.classes, evidence.points, evidence.labels, evidence.explained),
+        "reliability": plots.reliability(calibrated),
+    }
+    if plot_folder:
+        plots.save({f"{evidence.name}_{name}": figure for name, figure in figures.items()}, plot_folder)
+    return {
+        "name": evidence.name,
+        "results": evidence.results,
+        "runs": [name.removeprefix("run ") for name in evidence.kept],
+        "way": way,
+        "plots": {name: _svg(figure) for name, figure in figures.items()},
+        "ece": calibrated.ece,
+        "epochs": {name: len(rows) for name, rows in evidence.metrics.items()},
+        "epoch_seconds": {
+            name: float(np.median([row["seconds"] for row in rows])) for name, rows in evidence.metrics.items()
+        },
+        "examples": [_picture(example, evidence.sample_rate) for example in evidence.examples],
+        "hardest": evidence.classes[int(np.nanargmin(accuracy))],
+        "easiest": evidence.classes[int(np.nanargmax(accuracy))],
+        "configs": {kind: json.dumps(config, indent=2) for kind, config in evidence.results["config"].items()},
+    }
+
+
+def _comparison(first: Evidence, second: Evidence) -> dict[str, Any]:
+    """Two experiments on the same tasks, or why they are not comparable."""
+    found: dict[str, Any] = {"first": first.name, "second": second.name, "paired": None}
+    if first.tested_on == second.tested_on:
+        paired: PairedDifference = paired_difference(first.accuracies, second.accuracies)
+        found["paired"] = paired
+    return found
+
+
+def _together(evidence: Sequence[Evidence], plot_folder: Path | None) -> str | None:
+    """Accuracy over shots of all experiments in one picture, where they share the numbers of shots and classes."""
+    numbers = [shot for shot, _, _ in evidence[0].shots]
+    ways = {one.results["runs"][0]["test"]["n_way"] for one in evidence}
+    if len(ways) > 1 or any([shot for shot, _, _ in one.shots] != numbers for one in evidence):
+        return None
+    lines = {one.name: (np.array([s[1] for s in one.shots]), np.array([s[2] for s in one.shots])) for one in evidence}
+    figure = plots.shots(numbers, lines, ways.pop())
+    if plot_folder:
+        plots.save({"comparison_shots": figure}, plot_folder)
+    return _svg(figure)
+
+
+def _picture(example: Example, rate: int) -> dict[str, Any]:
+    image = io.BytesIO()
+    plots.spectrogram(example.features).savefig(image, format="png", dpi=110)
+    audio = None
+    if example.waveform is not None:
+        sound = io.BytesIO()
+        scaled = example.waveform * (PEAK / max(float(np.abs(example.waveform).max()), 1e-9))
+        soundfile.write(sound, scaled, rate, format="FLAC", subtype="PCM_16")
+        audio = _data_uri("audio/flac", sound.getvalue())
+    return {
+        "clip": example.clip,
+        "truth": example.truth,
+        "answer": example.answer,
+        "probability": example.probability,
+        "image": _data_uri("image/png", image.getvalue()),
+        "audio": audio,
+    }
+
+
+def _svg(figure: Any) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return _data_uri("image/svg+xml", buffer.getvalue())
+
+
+def _data_uri(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _percent(value: float | None, digits: int = 2) -> str:
+    return "-" if value is None else f"{100 * value:.{digits}f} %"
+
+
+def _within(name: str, progress: Progress) -> Callable[..., None]:
+    def report(description: str, done: int, total: int, details: str = "") -> None:
+        progress(f"{name}: {description}", done, total, details)
+
+    return report

@@ -1,0 +1,140 @@
+"""The plots of a report: arrays in, matplotlib figures out."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewshot_audio.engine.history import Row
+from fewshot_audio.functional.reliability import Reliability
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Floats = NDArray[np.float64]
+CURVES = {
+    "train_loss": "training loss",
+    "train_accuracy": "training accuracy",
+    "val_loss": "validation loss",
+    "val_accuracy": "validation accuracy",
+}
+
+
+def curves(runs: Mapping[str, Sequence[Row]], kept: Mapping[str, int]) -> "Figure":
+    """One panel a quantity, one line a run; a dot marks the epoch (from 1) whose weights were kept."""
+    figure = _figure(11, 5.2)
+    for number, (key, title) in enumerate(CURVES.items(), start=1):
+        axes = figure.add_subplot(2, 2, number)
+        for name, rows in runs.items():
+            epochs, values = [row["epoch"] for row in rows], [row[key] for row in rows]
+            (line,) = axes.plot(epochs, values, label=name, linewidth=1.2)
+            dot = kept[name] - 1
+            axes.plot(epochs[dot], values[dot], "o", color=line.get_color(), markersize=5)
+        axes.set(title=title, xlabel="epoch")
+        axes.grid(alpha=0.25)
+        if number == 1 and len(runs) > 1:
+            axes.legend(fontsize="small")
+    return figure
+
+
+def class_accuracies(names: Sequence[str], accuracy: Floats, ci95: Floats) -> "Figure":
+    """Accuracy of each test class's queries with its interval, the hardest class first. Shapes (classes,)."""
+    figure = _figure(7, 0.28 * len(names) + 1.2)
+    axes = figure.add_subplot()
+    order = np.argsort(-accuracy, kind="stable")
+    axes.barh([names[i] for i in order], 100 * accuracy[order], xerr=100 * ci95[order], color="#4c78a8", height=0.7)
+    axes.set(xlabel="accuracy of its queries, %", xlim=(0, 100))
+    axes.grid(axis="x", alpha=0.25)
+    return figure
+
+
+def confusion(names: Sequence[str], share: Floats) -> "Figure":
+    """How often a row's query was called a column's, when both were in the task. Shape (classes, classes)."""
+    size = 0.42 * len(names) + 2.2
+    figure = _figure(size + 0.8, size)
+    axes = figure.add_subplot()
+    image = axes.imshow(100 * share, cmap="Blues", vmin=0, vmax=100)
+    axes.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize="small")
+    axes.set_yticks(range(len(names)), names, fontsize="small")
+    axes.set(xlabel="answer", ylabel="true class")
+    if len(names) <= 20:
+        for row, column in np.ndindex(*share.shape):
+            if np.isfinite(share[row, column]):
+                color = "white" if share[row, column] > 0.5 else "black"
+                text = f"{100 * share[row, column]:.0f}"
+                axes.text(column, row, text, ha="center", va="center", fontsize="x-small", color=color)
+    figure.colorbar(image, ax=axes, shrink=0.8, label="%")
+    return figure
+
+
+def shots(numbers: Sequence[int], accuracy: Mapping[str, tuple[Floats, Floats]], way: int) -> "Figure":
+    """Accuracy over the number of support clips; per experiment (accuracy, ci95), each (numbers,)."""
+    figure = _figure(6, 3.6)
+    axes = figure.add_subplot()
+    for name, (mean, ci95) in accuracy.items():
+        axes.errorbar(numbers, 100 * mean, yerr=100 * ci95, marker="o", capsize=3, label=name)
+    axes.set(xlabel="shots (support clips per class)", ylabel=f"{way}-way accuracy, %", xticks=list(numbers))
+    axes.grid(alpha=0.25)
+    if len(accuracy) > 1:
+        axes.legend(fontsize="small")
+    return figure
+
+
+def embedding_map(names: Sequence[str], points: Floats, labels: NDArray[np.int64], explained: Floats) -> "Figure":
+    """Test clips on the two principal components of their embeddings. Shapes points (clips, 2), labels (clips,)."""
+    figure = _figure(8.5, 5.5)
+    axes = figure.add_subplot()
+    for number, name in enumerate(names):
+        mine = points[labels == number]
+        marker = "os^DvPX*"[number // 10 % 8]
+        axes.scatter(mine[:, 0], mine[:, 1], s=18, marker=marker, color=f"C{number % 10}", label=name, alpha=0.8)
+    axes.set(
+        xlabel=f"first component ({100 * explained[0]:.0f} % of the variance)",
+        ylabel=f"second component ({100 * explained[1]:.0f} %)",
+    )
+    axes.legend(fontsize="x-small", loc="center left", bbox_to_anchor=(1, 0.5), ncols=1 + len(names) // 30)
+    return figure
+
+
+def reliability(measured: Reliability) -> "Figure":
+    """How often an answer of a given probability was right."""
+    figure = _figure(4.6, 4.2)
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=1, linestyle="--")
+    filled = measured.counts > 0
+    axes.bar(
+        measured.confidence[filled],
+        measured.accuracy[filled],
+        width=0.9 / len(filled),
+        color="#4c78a8",
+        alpha=0.85,
+    )
+    axes.set(xlabel="probability of the answer", ylabel="share of right answers", xlim=(0, 1), ylim=(0, 1))
+    axes.grid(alpha=0.25)
+    return figure
+
+
+def spectrogram(features: Floats) -> "Figure":
+    """A segment's log-mel spectrogram. Shape (mels, frames)."""
+    figure = _figure(2.6, 1.5)
+    axes = figure.add_subplot()
+    axes.imshow(features, origin="lower", aspect="auto", cmap="magma", vmin=np.percentile(features, 5))
+    axes.set_axis_off()
+    return figure
+
+
+def save(figures: Mapping[str, "Figure"], folder: Path) -> list[Path]:
+    """Write each figure as PNG and SVG into ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.{kind}" for name in figures for kind in ("png", "svg")]
+    for path in paths:
+        figures[path.stem].savefig(path, dpi=150)
+    return paths
+
+
+def _figure(width: float, height: float) -> "Figure":
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")

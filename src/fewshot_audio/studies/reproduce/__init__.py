@@ -1,0 +1,1 @@
+"""The paper's matrix of scenarios and datasets, run and put beside the published figures."""
