@@ -27,16 +27,17 @@ esc50: $(VENV)/.installed
 	$(BIN)/fewshot-audio configs --dataset ESC-50-master --recipe $(RECIPE) --encoder $(ENCODER) -o $(PAIR)
 	$(TRAIN)
 
-LICENCE := The recordings of ESC-50 (Piczak 2015) are licensed CC BY-NC 3.0: use the weights for non-commercial purposes.
+LICENSE := The recordings of ESC-50 (Piczak 2015) are licensed CC BY-NC 3.0: use the weights for non-commercial purposes.
 recognizer: esc50
 	$(BIN)/python -m fewshot_audio.cli.ship $(EXPERIMENTS)/ESC-50-master_$(RECIPE)_$(ENCODER) esc50 \
-		--data-root $(DATA) --licence "$(LICENCE)"
+		--data-root $(DATA) --license "$(LICENSE)"
 
 test: lint types docs unit
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
 
 types: $(VENV)/.dev
 	$(BIN)/mypy

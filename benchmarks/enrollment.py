@@ -64,7 +64,7 @@ def main() -> None:
         )
     columns = ["run", "enrolled", "accuracy, std over draws", "ECE before / after", "known + unknown"]
     columns += ["AUROC", "false alarms", "unknown found"]
-    title = f"Enrolment with {arguments.shots} clips a class, {arguments.draws} draws"
+    title = f"Enrollment with {arguments.shots} clips a class, {arguments.draws} draws"
     report(title, columns, rows, found, arguments.json)
 
 

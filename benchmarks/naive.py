@@ -79,11 +79,11 @@ class NaiveNetwork:
         return loss + experiment.loss.l_param * contrast(experiment, anchors, projected, labels, generator)
 
     def _views(self, flat: Tensor, draw: SpecAugmentDraw | None, experiment: ExperimentConfig) -> list[Tensor]:
-        normalised = (flat - self.network.norm_mean) / self.network.norm_std
+        normalized = (flat - self.network.norm_mean) / self.network.norm_std
         if draw is None:
-            return [normalised]
+            return [normalized]
         value = experiment.specaug_params.mask_value
-        examples = [specaugment_views(normalised[i : i + 1], draw[i : i + 1], value)[0] for i in range(len(flat))]
+        examples = [specaugment_views(normalized[i : i + 1], draw[i : i + 1], value)[0] for i in range(len(flat))]
         return list(torch.stack(examples).unbind(1))
 
     @staticmethod

@@ -39,7 +39,7 @@ def concatenate(recordings: list[Path], seconds: float, place: Path) -> Path:
 
 
 def measure(bundle: Path, recording: Path, threads: int) -> dict[str, float]:
-    """Scan once; seconds exclude loading the recogniser, memory includes everything."""
+    """Scan once; seconds exclude loading the recognizer, memory includes everything."""
     import torch
 
     from fewshot_audio import Recognizer
@@ -68,7 +68,7 @@ def sources(folder: Path) -> Iterator[Path]:
 def main() -> None:
     """Measure both lengths and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("bundle", type=Path, help="a recogniser's folder")
+    parser.add_argument("bundle", type=Path, help="a recognizer's folder")
     parser.add_argument("recordings", type=Path, help="a folder of recordings to concatenate, or with --one the one")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)

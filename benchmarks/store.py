@@ -5,7 +5,7 @@ python -m benchmarks.store [--segments 300000] [--root DIR] [--json FILE]
 A segment is a clip of its own. The large store is a sparse file, random where it is read. Both train on the same
 seven classes, whose segments are in the page cache; cold reads follow after those have been dropped from it. Each
 measurement has a process of its own; memory is RssAnon, so that mapped files do not count. The stores take turns,
-so that a machine that warms up favours neither; medians over the rounds.
+so that a machine that warms up favors neither; medians over the rounds.
 """
 
 import argparse

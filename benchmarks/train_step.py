@@ -3,7 +3,7 @@
 python -m benchmarks.train_step [--encoder Hybrid] [--scenario "attention + CPL"] [--json FILE]
 
 Each side runs in a process of its own, the straightforward one (benchmarks/naive.py) with the system's allocator and
-once more with the tuned one. Utilisation = 0.61 GFLOP x segments a second / fp32 GFLOP/s of a matrix product in the
+once more with the tuned one. Utilization = 0.61 GFLOP x segments a second / fp32 GFLOP/s of a matrix product in the
 same process. With the angular loss a second row has the loop pair its triplets as the published code does.
 """
 
@@ -62,7 +62,7 @@ def segments_per_episode(experiment: ExperimentConfig) -> int:
 
 
 def time_ours(scenario: str, encoder: str, root: Path, repetitions: int) -> dict[str, Any]:
-    """Seconds an episode of the training step as `train` runs it, optimiser included."""
+    """Seconds an episode of the training step as `train` runs it, optimizer included."""
     experiment, _, network = build(scenario, encoder)
     runtime = start_runtime(experiment)
     network.set_precision(runtime.precision)
@@ -138,7 +138,7 @@ COLUMNS = (
     "naive tuned, s",
     "naive / ours",
     "tuned / ours",
-    "utilisation",
+    "utilization",
     "ours / attention",
     "ours, GB",
     "naive, GB",
@@ -178,7 +178,7 @@ def measure(scenario: str, encoder: str, root: str, repetitions: int) -> dict[st
 
     ours = child("ours", repetitions)
     segments = segments_per_episode(build(scenario, encoder)[0])
-    ours |= {"utilisation": GFLOP_PER_SEGMENT * segments / ours["seconds"] / ours["gemm_gflops"]}
+    ours |= {"utilization": GFLOP_PER_SEGMENT * segments / ours["seconds"] / ours["gemm_gflops"]}
     few = max(3, repetitions // 3)
     loops = {scenario: "naive"}
     if SCENARIOS[scenario] == (5, "angular"):
@@ -206,7 +206,7 @@ def row(name: str, value: dict[str, Any], attention: dict[str, Any] | None) -> l
         f"{tuned['seconds']:.3f}",
         f"{naive['seconds'] / ours['seconds']:.1f}",
         f"{tuned['seconds'] / ours['seconds']:.1f}",
-        f"{ours['utilisation']:.2f}",
+        f"{ours['utilization']:.2f}",
         f"{over:.2f}" if over else "-",
         f"{ours['peak_gigabytes']:.2f}",
         f"{naive['peak_gigabytes']:.2f}",

@@ -1,4 +1,4 @@
-"""Classify recordings with an exported recogniser; needs numpy, soundfile and onnxruntime.
+"""Classify recordings with an exported recognizer; needs numpy, soundfile and onnxruntime.
 
 python onnx_classify.py sounds.onnx recording.wav ...
 """

@@ -1,4 +1,4 @@
-"""Few-shot audio classification: learn to recognise sounds from a handful of examples."""
+"""Few-shot audio classification: learn to recognize sounds from a handful of examples."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """Import the recogniser, and torch with it, only when it is asked for."""
+    """Import the recognizer, and torch with it, only when it is asked for."""
     if name != "Recognizer":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from fewshot_audio.recognition.recognizer import Recognizer

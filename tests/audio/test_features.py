@@ -41,7 +41,7 @@ def test_log_mel_equals_librosas_in_float64(seconds: float) -> None:
 
 def test_preparation_equals_librosa_within_float32() -> None:
     preprocessing = Preprocessing()
-    wave = preprocessing.normalise(chirp_with_silence(5.0).astype(np.float32))
+    wave = preprocessing.normalize(chirp_with_silence(5.0).astype(np.float32))
     features = preprocessing.features(preprocessing.segments(wave))
     power = librosa.feature.melspectrogram(y=wave.astype(np.float64), sr=16_000, n_fft=1024, hop_length=512)
     expected = 10 * np.log10(power + 2.22e-16)

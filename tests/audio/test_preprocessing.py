@@ -1,4 +1,4 @@
-"""Segments, normalisation, and a preprocessing that survives being saved."""
+"""Segments, normalization, and a preprocessing that survives being saved."""
 
 import json
 import math
@@ -51,21 +51,21 @@ def test_a_tail_shorter_than_one_window_is_left_out() -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(32, 5000), st.floats(1e-20, 1e20), st.floats(-100, 100), st.integers(0, 2**32 - 1))
-def test_normalised_clips_have_mean_0_and_deviation_1(samples: int, scale: float, offset: float, seed: int) -> None:
+def test_normalized_clips_have_mean_0_and_deviation_1(samples: int, scale: float, offset: float, seed: int) -> None:
     values = np.random.default_rng(seed).standard_normal(samples) + offset
-    wave = SMALL.normalise((values * scale).astype(np.float32))
+    wave = SMALL.normalize((values * scale).astype(np.float32))
     assert wave.dtype == np.float32
     assert abs(wave.mean(dtype=np.float64)) < 1e-5
     assert abs(wave.std(dtype=np.float64) - 1) < 1e-5
 
 
-def test_normalisation_spans_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_normalization_spans_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(0).uniform(2, 3, 1000).astype(np.float32)
-    whole = SMALL.normalise(values)
+    whole = SMALL.normalize(values)
     monkeypatch.setattr("fewshot_audio.audio.preprocessing._BLOCK", 77)
     exact = values.astype(np.float64)
-    np.testing.assert_allclose(SMALL.normalise(values), (exact - exact.mean()) / exact.std(), rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(SMALL.normalise(values), whole, rtol=1e-6)
+    np.testing.assert_allclose(SMALL.normalize(values), (exact - exact.mean()) / exact.std(), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(SMALL.normalize(values), whole, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_normalisation_spans_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_unusable_waveforms_are_rejected_with_their_reason(wave: np.ndarray, reason: Reason) -> None:
     with pytest.raises(Rejected) as caught:
-        SMALL.normalise(wave.astype(np.float32))
+        SMALL.normalize(wave.astype(np.float32))
     assert caught.value.reason == reason
 
 

@@ -18,7 +18,7 @@ PREPROCESSING = Preprocessing()
 
 @pytest.fixture(scope="module")
 def segment() -> torch.Tensor:
-    """A tone that rises from 300 to 3000 Hz in noise, z-normalised."""
+    """A tone that rises from 300 to 3000 Hz in noise, z-normalized."""
     time = torch.arange(PREPROCESSING.segment_samples) / PREPROCESSING.sample_rate
     tone = torch.sin(2 * torch.pi * (300 + 270 * time) * time)
     noisy = tone + 0.05 * torch.randn(len(time), generator=torch.Generator().manual_seed(0))

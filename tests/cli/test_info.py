@@ -26,7 +26,7 @@ def test_info_of_other_folders(tmp_path: Path, shell: Shell) -> None:
     outcome = shell("info", tmp_path / "theirs")
     assert outcome.code == 0, outcome.err
     assert "2 classes, 3 clips, 5 segments of 8 x 20" in outcome.out
-    for line in ("Lengths: unknown", "Normalisation: none", "Splits: none", "Skipped inputs: none"):
+    for line in ("Lengths: unknown", "Normalization: none", "Splits: none", "Skipped inputs: none"):
         assert line in outcome.out
     missing = shell("info", tmp_path / "nowhere")
     assert missing.code == 1

@@ -1,4 +1,4 @@
-"""Where the behaviour of keys is observed: the smallest real function that shows it, on the tiny dataset."""
+"""Where the behavior of keys is observed: the smallest real function that shows it, on the tiny dataset."""
 
 import csv
 import json
@@ -54,7 +54,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Judgment:
     """What the vote on test clips saw and decided."""
 
     scores: Tensor
@@ -157,7 +157,7 @@ class Bench:
         with torch.no_grad():
             return network.score(rows[:3].mean(1), rows.flatten(0, 1))
 
-    def judge(self, experiment: ExperimentConfig, model: ModelConfig) -> Judgement:
+    def judge(self, experiment: ExperimentConfig, model: ModelConfig) -> Judgment:
         """Test an untrained network."""
         votes: list[tuple[Tensor, Tensor, Tensor]] = []
 
@@ -172,7 +172,7 @@ class Bench:
             parts = data.store, data.views, data.splits.test
             scores = evaluate_phase(network, experiment, *parts, "test", seed=0, tasks=experiment.n_testing_tasks)
         ((rows, valid, decisions),) = votes
-        return Judgement(rows, valid, decisions, scores.accuracy.tolist())
+        return Judgment(rows, valid, decisions, scores.accuracy.tolist())
 
 
 @contextmanager
@@ -196,7 +196,7 @@ def recorded_episodes() -> Iterator[dict[Phase, list[Episode]]]:
 
 
 def parameters(network: FewShotNetwork) -> Weights:
-    """Copies of what the optimiser moves."""
+    """Copies of what the optimizer moves."""
     return {name: value.detach().clone() for name, value in network.named_parameters()}
 
 
@@ -206,7 +206,7 @@ def plain(value: Any) -> Any:
         return [str(value.dtype), list(value.shape), value.tolist()]
     if isinstance(value, dict):
         return {str(key): plain(entry) for key, entry in value.items()}
-    if isinstance(value, Episode | Step | Judgement):
+    if isinstance(value, Episode | Step | Judgment):
         return plain(vars(value))
     if isinstance(value, list | tuple | set):
         return [plain(entry) for entry in (sorted(value) if isinstance(value, set) else value)]

@@ -63,13 +63,13 @@ OPTION_ROWS = [
         given={"dataset_name": "Tiny+Other", "n_training_tasks": 12, "num_epochs": 1}),
     Row("score_scale", (1.0, 4.0), scores, so_that(
         lambda one, four: one.any() and torch.allclose(four, 4 * one))),
-    Row("embedding_transform", ("none", "centre_l2", "power"), lambda *args: Bench.judge(*args).scores),
-    Row("embedding_transform", ("none", "centre_l2", "power"), losses, so_that(  # in testing alone
-        lambda none, centred, power: none.loss == centred.loss == power.loss)),
+    Row("embedding_transform", ("none", "center_l2", "power"), lambda *args: Bench.judge(*args).scores),
+    Row("embedding_transform", ("none", "center_l2", "power"), losses, so_that(  # in testing alone
+        lambda none, centerd, power: none.loss == centerd.loss == power.loss)),
     Row("score_scale", (1.0, 4.0), scores, so_that(
         lambda one, four: one.any() and torch.allclose(four, 4 * one)), given={"learn_score_scale": True}),
     Row("learn_score_scale", (False, True), lambda *args: [step.get("log_scale") for step in first_step(*args)],
-        so_that(lambda fixed, learnt: fixed == [None, None] and learnt[0] == 0 and abs(learnt[1].item()) > 1e-3)),
+        so_that(lambda fixed, learned: fixed == [None, None] and learned[0] == 0 and abs(learned[1].item()) > 1e-3)),
     Row("loss.classification_weight", (0.0, 1.0, 3.0), losses, so_that(
         lambda off, one, three: 0 < (one.loss - off.loss).item()
         == pytest.approx((three.loss - off.loss).item() / 3, rel=1e-5))),

@@ -113,7 +113,7 @@ def epoch_moves(bench: Bench, experiment: E, model: M) -> list[float]:
 
 
 def epoch_steps(bench: Bench, experiment: E, model: M) -> int:
-    """Steps of the optimiser in one epoch."""
+    """Steps of the optimizer in one epoch."""
     run = bench.run(experiment, model).output / experiment.experiment_folder / "run-1"
     return int(torch.load(run / "state.pt", weights_only=True)["optimizer"]["state"][0]["step"])
 

@@ -68,7 +68,7 @@ class Row:
     encoder: Literal["CNN", "Hybrid"] = "Hybrid"
 
     def check(self, bench: Bench) -> None:
-        """Observe the behaviour under each value and hold it against the expectation."""
+        """Observe the behavior under each value and hold it against the expectation."""
         self.expect([self._observe(bench, value) for value in self.values], self.values)
 
     def _observe(self, bench: Bench, value: Any) -> Any:

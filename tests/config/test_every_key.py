@@ -1,4 +1,4 @@
-"""For every key of both files: changing it changes the behaviour that it documents.
+"""For every key of both files: changing it changes the behavior that it documents.
 
 What is asserted on are episodes, tensors, files and scores, never the parsed config. A key without a row fails.
 """
@@ -196,7 +196,7 @@ LOSS_ROWS = [
     Row("loss.angular.alpha", (20, 45), losses, so_that(
         lambda small, large: small.pairs == large.pairs and small.contrastive < large.contrastive), **ANGULAR),
     Row("normalize_prototypes", (False, True), losses, given=UNPROJECTED, **ANGULAR),
-    Row("normalize_prototypes", (False, True), losses, so_that(  # the head normalises
+    Row("normalize_prototypes", (False, True), losses, so_that(  # the head normalizes
         lambda raw, unit: plain(raw) == plain(unit)), **ANGULAR),
     Row("normalize_prototypes", (False, True), losses, so_that(  # a cosine does not see lengths
         lambda raw, unit: torch.allclose(raw.loss, unit.loss, rtol=1e-5)), given=UNPROJECTED, **CPL),

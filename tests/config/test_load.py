@@ -125,7 +125,7 @@ def test_an_unknown_key_is_refused_at_every_depth(
 
 
 @pytest.mark.parametrize(("file", "key"), ALL_KEYS, ids=str)
-def test_a_misspelt_key_names_the_nearest(file: str, key: str, write: Write, documented: Documented) -> None:
+def test_a_misspelled_key_names_the_nearest(file: str, key: str, write: Write, documented: Documented) -> None:
     *path, name = key.split(".")
     for wrong in (f"{name}x", name.swapcase()):
         if wrong != name:

@@ -17,7 +17,7 @@ def linears(module: nn.Module) -> list[oracle.Linear]:
     return [oracle.Linear(m.weight.tolist(), m.bias.tolist()) for m in found]
 
 
-def randomise(module: nn.Module, seed: int) -> None:
+def randomize(module: nn.Module, seed: int) -> None:
     """Biases and norms start at 0 and 1, where mistakes hide."""
     rng = generator(seed)
     with torch.no_grad():
@@ -31,7 +31,7 @@ def randomise(module: nn.Module, seed: int) -> None:
 def relation_head(width: int = 3) -> RelationHead:
     with seeded_layers():
         head = RelationHead(input_dim=2 * width, hidden_dim1=7, hidden_dim2=5, hidden_dim3=6, out_dim=1).double()
-    randomise(head, 0)
+    randomize(head, 0)
     return head
 
 
@@ -98,7 +98,7 @@ def test_projection_head_by_hand() -> None:
 def test_projection_head() -> None:
     with seeded_layers():
         head = ProjectionHead(input_dim=4, hidden_dim=6, output_dim=3).double()
-    randomise(head, 0)
+    randomize(head, 0)
     x = normal(5, 4, seed=1)
     first, second = linears(head)
     expected = [oracle.projection_head(first, second, row) for row in x.tolist()]
@@ -123,7 +123,7 @@ def test_projection_of_a_dead_hidden_layer_is_finite() -> None:
 def attention(heads: int, dropout: float = 0.1) -> ViewAttention:
     with seeded_layers():
         module = ViewAttention(embed_dim=6, num_heads=heads, ffn_dim=9, dropout=dropout).double().eval()
-    randomise(module, 0)
+    randomize(module, 0)
     return module
 
 

@@ -54,14 +54,14 @@ def test_scores_are_negative_distances(distance: Distance, way: int, rows: int, 
 
 
 def test_transforms_by_hand() -> None:
-    rows, centre = torch.tensor([[4.0, -9.0], [1.0, 5.0]]), torch.tensor([1.0, 1.0])
+    rows, center = torch.tensor([[4.0, -9.0], [1.0, 5.0]]), torch.tensor([1.0, 1.0])
     expected = {
         "none": rows,
         "power": torch.tensor([[2.0, -3.0], [1.0, math.sqrt(5)]]) / torch.tensor([[math.sqrt(13)], [math.sqrt(6)]]),
-        "centre_l2": torch.tensor([[3.0, -10.0], [0.0, 4.0]]) / torch.tensor([[math.sqrt(109)], [4.0]]),
+        "center_l2": torch.tensor([[3.0, -10.0], [0.0, 4.0]]) / torch.tensor([[math.sqrt(109)], [4.0]]),
     }
     for name, made in expected.items():
-        torch.testing.assert_close(transform_embeddings(rows, name, centre), made)  # type: ignore[arg-type]
+        torch.testing.assert_close(transform_embeddings(rows, name, center), made)  # type: ignore[arg-type]
     zero = torch.zeros(2, 3)
     assert torch.equal(transform_embeddings(zero, "power"), zero)
 

@@ -168,7 +168,7 @@ def test_cpl_at_25_queries_is_a_25th_of_the_mean() -> None:
 
 
 def test_cpl_knows_directions_only() -> None:
-    """Cosine: normalising the prototypes (or stretching anything) changes nothing."""
+    """Cosine: normalizing the prototypes (or stretching anything) changes nothing."""
     protos, queries, labels = normal(4, 8, seed=0), normal(12, 8, seed=1), query_labels(4, 3, seed=2)
     negatives = draw_negatives(labels, 4, 2, generator(3))
     loss = cpl_loss(protos, queries, labels, negatives, 2.0, "mean").item()
@@ -301,7 +301,7 @@ def test_angular_mines_what_pytorch_metric_learning_mines(as_anchors: bool, angl
 
 @pytest.mark.parametrize("as_anchors", [True, False])
 def test_angular_takes_embeddings_as_they_are(as_anchors: bool) -> None:
-    """Normalising the prototypes changes the loss: the caller decides, not the loss."""
+    """Normalizing the prototypes changes the loss: the caller decides, not the loss."""
     protos, queries, labels = 3 * normal(3, 4, seed=0), normalize(normal(6, 4, seed=1), dim=1), query_labels(3, 2, 2)
     raw = angular_loss(protos, queries, labels, 0.0, 40.0, prototypes_as_anchors=as_anchors)
     unit = angular_loss(normalize(protos, dim=1), queries, labels, 0.0, 40.0, prototypes_as_anchors=as_anchors)

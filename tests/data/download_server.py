@@ -1,4 +1,4 @@
-"""A file server on 127.0.0.1 that misbehaves as told: one behaviour per request, the last one for all that follow."""
+"""A file server on 127.0.0.1 that misbehaves as told: one behavior per request, the last one for all that follow."""
 
 import re
 import threading
@@ -7,21 +7,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-Behaviour = Callable[["Handler"], None]
+Behavior = Callable[["Handler"], None]
 
 
 @dataclass
 class Server:
-    """``behaviours[path]`` answers the requests for a path in turn; ``requests`` are those received."""
+    """``behaviors[path]`` answers the requests for a path in turn; ``requests`` are those received."""
 
     address: str
-    behaviours: dict[str, list[Behaviour]] = field(default_factory=dict)
+    behaviors: dict[str, list[Behavior]] = field(default_factory=dict)
     requests: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)  # ends every stall
 
-    def serve(self, path: str, *behaviours: Behaviour) -> str:
+    def serve(self, path: str, *behaviors: Behavior) -> str:
         """Answer ``path`` like this from now on; return its address."""
-        self.behaviours[path] = list(behaviours)
+        self.behaviors[path] = list(behaviors)
         return self.address + path
 
     def ranges(self, path: str) -> list[str | None]:
@@ -36,10 +36,10 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.script.requests.append((self.path, dict(self.headers.items())))
         self.close_connection = True
-        behaviours = self.script.behaviours.get(self.path, [status(404)])
-        behaviour = behaviours.pop(0) if len(behaviours) > 1 else behaviours[0]
+        behaviors = self.script.behaviors.get(self.path, [status(404)])
+        behavior = behaviors.pop(0) if len(behaviors) > 1 else behaviors[0]
         try:
-            behaviour(self)
+            behavior(self)
             self.wfile.flush()
         except (BrokenPipeError, ConnectionResetError):
             pass  # the client has gone, as some tests mean it to
@@ -54,15 +54,15 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def status(code: int, headers: Mapping[str, str | int] | None = None) -> Behaviour:
+def status(code: int, headers: Mapping[str, str | int] | None = None) -> Behavior:
     return lambda handler: handler.start(code, {"Content-Length": 0, **(headers or {})})
 
 
-def redirect(location: str, code: int = 302) -> Behaviour:
+def redirect(location: str, code: int = 302) -> Behavior:
     return status(code, {"Location": location})
 
 
-def good(body: bytes, etag: str = '"v1"', *, until: int | None = None, stall: bool = False) -> Behaviour:
+def good(body: bytes, etag: str = '"v1"', *, until: int | None = None, stall: bool = False) -> Behavior:
     """A server that knows ranges and If-Range; it breaks off, or stalls, after ``until`` bytes of the whole file."""
 
     def answer(handler: Handler) -> None:
@@ -84,7 +84,7 @@ def good(body: bytes, etag: str = '"v1"', *, until: int | None = None, stall: bo
     return answer
 
 
-def rangeless(body: bytes, *, until: int | None = None) -> Behaviour:
+def rangeless(body: bytes, *, until: int | None = None) -> Behavior:
     """A server that ignores ranges, though it names versions."""
 
     def answer(handler: Handler) -> None:
@@ -94,7 +94,7 @@ def rangeless(body: bytes, *, until: int | None = None) -> Behaviour:
     return answer
 
 
-def chunked(body: bytes, *, finished: bool = True) -> Behaviour:
+def chunked(body: bytes, *, finished: bool = True) -> Behavior:
     """A server that does not know the size beforehand, like those that pack on request."""
 
     def answer(handler: Handler) -> None:
@@ -110,7 +110,7 @@ def chunked(body: bytes, *, finished: bool = True) -> Behaviour:
 
 def partial(
     first: int, body: bytes, total: int | str = 50_000, until: int | None = None, etag: str = '"v1"'
-) -> Behaviour:
+) -> Behavior:
     """A server that answers with a range of its own; it breaks off after ``until`` bytes."""
 
     def answer(handler: Handler) -> None:

@@ -112,7 +112,7 @@ def _without_sound(root: Path) -> dict[str, Reason]:
         "silent.flac": np.zeros(9000),
         "constant.wav": np.full(9000, 0.25),
         "silent stereo.wav": np.zeros((9000, 2)),
-        "cancelling channels.wav": np.stack([tone, -tone], axis=1),
+        "canceling channels.wav": np.stack([tone, -tone], axis=1),
     }
     short = {
         "one sample.wav": tone[:1],

@@ -1,4 +1,4 @@
-"""From a catalogue entry to a dataset in its published layout; the catalogue itself; the command."""
+"""From a catalog entry to a dataset in its published layout; the catalog itself; the command."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ from fewshot_audio.data.sources.fsdkaggle2018 import FsdKaggle2018
 from fewshot_audio.data.sources.nsynth import NSynth
 from fewshot_audio.data.sources.speechcommands import SpeechCommands
 from fewshot_audio.errors import DataError
-from tests.data.download_server import Behaviour, Handler, Server, good, running, status
+from tests.data.download_server import Behavior, Handler, Server, good, running, status
 from tests.data.test_download_archive import found, pack_tar, pack_zip
 
 HASTY = Patience(tries=2, step=1000, stall_seconds=0.3, first_delay=0.0)
@@ -128,7 +128,7 @@ def test_a_damaged_archive_without_checksum_is_named(toy: Dataset, folder: Path,
 
 
 def test_one_failure_stops_the_others_which_go_on_later(toy: Dataset, folder: Path, server: Server) -> None:
-    train = server.behaviours["/train"][0]
+    train = server.behaviors["/train"][0]
     server.serve("/train", good((folder.parent.parent / "train.zip").read_bytes(), until=100, stall=True), train)
     server.serve("/test", status(404))
     with pytest.raises(DataError, match="/test: the server answered 404"):
@@ -142,7 +142,7 @@ def test_one_failure_stops_the_others_which_go_on_later(toy: Dataset, folder: Pa
 def test_archives_are_fetched_side_by_side(toy: Dataset, folder: Path, server: Server) -> None:
     both = threading.Barrier(2)
 
-    def together(answer: Behaviour) -> Behaviour:
+    def together(answer: Behavior) -> Behavior:
         def wait_and_answer(handler: Handler) -> None:
             both.wait(20)  # until the other one is asked for, too
             answer(handler)
@@ -150,7 +150,7 @@ def test_archives_are_fetched_side_by_side(toy: Dataset, folder: Path, server: S
         return wait_and_answer
 
     for path in ("/train", "/test"):
-        server.serve(path, together(server.behaviours[path][0]))
+        server.serve(path, together(server.behaviors[path][0]))
     acquire(toy, folder, at_once=2, patience=Patience(tries=1, stall_seconds=30.0))
     assert result(folder) == EXPECTED
 
@@ -238,7 +238,7 @@ PUBLISHED: dict[str, tuple[type[Source], dict[str, dict[str, bytes]]]] = {
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_what_arrives_is_what_the_source_takes(name: str, server: Server, tmp_path: Path, folder: Path) -> None:
-    """The archives of the catalogue's entry, with small contents in the published layout."""
+    """The archives of the catalog's entry, with small contents in the published layout."""
     source, contents = PUBLISHED[name]
     archives = []
     for archive in DATASETS[name].archives:
@@ -257,10 +257,10 @@ def test_every_dataset_that_is_fetched_has_a_layout_here() -> None:
 
 
 @pytest.mark.parametrize("entry", DATASETS.values(), ids=DATASETS.keys())
-def test_the_catalogue_is_consistent(entry: Dataset) -> None:
+def test_the_catalog_is_consistent(entry: Dataset) -> None:
     assert bool(entry.archives) != bool(entry.steps)
     assert urlsplit(entry.page).scheme == "https"
-    assert entry.licence
+    assert entry.license
     assert entry.layout
     assert all(any(path.startswith(archive.folder) for archive in entry.archives) for path in entry.expects)
     for archive in entry.archives:
@@ -274,7 +274,7 @@ def test_the_catalogue_is_consistent(entry: Dataset) -> None:
             assert archive.checksum.publisher
 
 
-def test_the_command_knows_the_catalogue() -> None:
+def test_the_command_knows_the_catalog() -> None:
     assert [name.value for name in DatasetName] == list(DATASETS)
 
 

@@ -222,7 +222,7 @@ def test_pauses_grow(server: Server, target: Path) -> None:
 
 def test_redirects_are_followed_with_the_range(server: Server, target: Path) -> None:
     server.serve("/real file", good(BODY, until=20_000), good(BODY))
-    server.serve("/real%20file", *server.behaviours["/real file"])
+    server.serve("/real%20file", *server.behaviors["/real file"])
     url = server.serve("/f", redirect("/real file"), redirect(server.address + "/real%20file", 307))
     fetch(url, target, limit=LIMIT, patience=HASTY)
     assert target.read_bytes() == BODY

@@ -40,7 +40,7 @@ def test_the_numbers_of_a_prepared_folder(prepared: DatasetFolder) -> None:
     assert info["skipped"] == {"empty": 1, "not_audio": 1}
     assert list(info["smallest_classes"].items())[:2] == [("sound_00", 3), ("sound_01", 4)]
     assert info["preprocessing"] == SMALL.model_dump()
-    assert info["normalisation"]["std"] > 0
+    assert info["normalization"]["std"] > 0
     phase = next(name for name, split in info["splits"].items() if split["smallest_class"] == "sound_00")
     assert info["splits"][phase]["clips"] == 19
     assert info["splits"][phase]["largest"] == {"way": 5, "shot": 2, "query": 2, "query_at_5_shots": 0}
@@ -61,7 +61,7 @@ def test_folders_of_other_tools(tmp_path: Path) -> None:
     folder = foreign(tmp_path)
     info = inspect_dataset(folder).as_json()
     assert (info["classes"], info["clips"], info["segments"]) == (2, 3, 5)
-    absent = ("seconds", "splits", "classes_in_no_split", "normalisation", "preprocessing", "source_recordings")
+    absent = ("seconds", "splits", "classes_in_no_split", "normalization", "preprocessing", "source_recordings")
     assert [info[key] for key in absent] == [None] * 6
     write_splits(folder.splits, Splits(("a",), ("gone",), ()))
     info = inspect_dataset(folder).as_json()

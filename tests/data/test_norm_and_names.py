@@ -1,4 +1,4 @@
-"""Moments that add up, normalisation numbers that are checked, names that are safe."""
+"""Moments that add up, normalization numbers that are checked, names that are safe."""
 
 from pathlib import Path
 

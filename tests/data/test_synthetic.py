@@ -8,7 +8,7 @@ import soundfile
 
 from fewshot_audio.data.sources.base import Recording
 from fewshot_audio.data.sources.folder import ClassFolders
-from fewshot_audio.data.sources.sounds import RECIPES, Recipe, synthesise
+from fewshot_audio.data.sources.sounds import RECIPES, Recipe, synthesize
 from fewshot_audio.data.sources.synthetic import Synthetic, write_wavs
 from fewshot_audio.errors import DataError
 
@@ -20,7 +20,7 @@ def recordings(source: Synthetic) -> list[Recording]:
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
 def test_every_class_makes_usable_sounds_at_any_rate(recipe: Recipe) -> None:
     for seed, rate in ((0, 16_000), (1, 8000)):
-        wave = synthesise(recipe, np.random.default_rng(seed), 1.0, rate)
+        wave = synthesize(recipe, np.random.default_rng(seed), 1.0, rate)
         assert wave.shape == (rate,)
         assert wave.dtype == np.float32
         assert np.isfinite(wave).all()
@@ -55,7 +55,7 @@ def test_a_sound_depends_on_its_seed_class_and_number_only() -> None:
 def heard(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Of 20 sounds of a class: the strongest frequency in five moments, and the energy in ten."""
     recipe = next(recipe for recipe in RECIPES if recipe.name == name)
-    waves = np.stack([synthesise(recipe, np.random.default_rng(seed), 3.0, 16_000) for seed in range(20)])
+    waves = np.stack([synthesize(recipe, np.random.default_rng(seed), 3.0, 16_000) for seed in range(20)])
     moments = np.stack([waves[:, start : start + 4000] for start in range(10_000, 30_001, 5000)], axis=1)
     peaks = np.abs(np.fft.rfft(moments * np.hanning(4000))).argmax(axis=-1) * 4.0
     return peaks, np.square(waves.reshape(20, 10, -1)).mean(axis=-1)

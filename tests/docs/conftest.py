@@ -21,7 +21,7 @@ def run(*words: str) -> None:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Recordings, a prepared dataset, one trained experiment under several names, and a recogniser of it."""
+    """Recordings, a prepared dataset, one trained experiment under several names, and a recognizer of it."""
     folder = tmp_path_factory.mktemp("world")
     write_world(folder)
     with chdir(folder):

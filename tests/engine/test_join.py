@@ -62,15 +62,15 @@ def test_a_squared_distance_is_the_mean_of_the_members(tiny_dataset: Path, tmp_p
     torch.testing.assert_close(scores, -common * means.mean(0))
 
 
-def test_the_centres_are_joined(tiny_dataset: Path, tmp_path: Path) -> None:
-    runs = train(tiny_dataset, tmp_path, {"embedding_transform": "centre_l2"})
-    centred = []
+def test_the_centers_are_joined(tiny_dataset: Path, tmp_path: Path) -> None:
+    runs = train(tiny_dataset, tmp_path, {"embedding_transform": "center_l2"})
+    centerd = []
     for run in runs:
         network = Run.read(run).trained_network()
         network.transformation = "none"
-        assert network.centre is not None
-        centred.append(embed(network) - network.centre)
-    expected = torch.nn.functional.normalize(torch.cat(centred, dim=1), dim=-1)
+        assert network.center is not None
+        centerd.append(embed(network) - network.center)
+    expected = torch.nn.functional.normalize(torch.cat(centerd, dim=1), dim=-1)
     torch.testing.assert_close(embed(join_runs(runs, tmp_path / "joined").trained_network()), expected)
 
 

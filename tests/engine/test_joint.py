@@ -34,7 +34,7 @@ OTHER_MEAN, OTHER_STD = -20.0, 5.0
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two datasets whose classes have the same names and, in the second, other normalisation numbers."""
+    """Two datasets whose classes have the same names and, in the second, other normalization numbers."""
     root = tmp_path_factory.mktemp("joint")
     write_tiny_dataset(root)
     other = write_tiny_dataset(root, "Other", seed=1)
@@ -90,7 +90,7 @@ def test_splits_are_the_unions_and_no_test_class_is_trained_on(root: Path) -> No
     assert len(set(splits.classes)) == 2 * CLASSES
 
 
-def test_normalisation_pools_the_datasets_each_counting_the_same(root: Path) -> None:
+def test_normalization_pools_the_datasets_each_counting_the_same(root: Path) -> None:
     random = np.random.default_rng(0)
     values = [random.normal(size=100_000) for _ in range(2)]
     values = [(value - value.mean()) / value.std() for value in values]
@@ -174,7 +174,7 @@ def test_source_recordings_of_two_datasets_are_never_the_same(tmp_path: Path, ca
     assert str(folders.members[0].clips) not in caplog.text
 
 
-def test_a_jointly_trained_network_keeps_its_normalisation_whatever_it_is_tested_on(tmp_path: Path) -> None:
+def test_a_jointly_trained_network_keeps_its_normalization_whatever_it_is_tested_on(tmp_path: Path) -> None:
     data = tmp_path / "data"
     for seed, name in enumerate((NAME, "Other", "Third")):
         write_tiny_dataset(data, name, seed=seed)

@@ -40,9 +40,9 @@ class Episode:
             self.network.set_normalization(MEAN, STD)
             self.network.encode(torch.randn(40, MELS, FRAMES, generator=random))
         self.network.eval()
-        centre = torch.randn(WAY, 1, MELS, FRAMES, generator=random)
+        center = torch.randn(WAY, 1, MELS, FRAMES, generator=random)
         self.raw = [
-            MEAN + STD * (centre + torch.randn(WAY, items, MELS, FRAMES, generator=random)) for items in (SHOT, QUERY)
+            MEAN + STD * (center + torch.randn(WAY, items, MELS, FRAMES, generator=random)) for items in (SHOT, QUERY)
         ]
         self.maker = SpecViews(experiment.specaug_params)
         views = [experiment.support_views("train"), experiment.query_views("train")]

@@ -34,10 +34,10 @@ def make(scenario: int, changes: dict[str, Any], **choice: Any) -> tuple[Experim
 def episode(experiment: ExperimentConfig, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Support and query views of a made-up episode whose classes differ a little."""
     generator = torch.Generator().manual_seed(seed)
-    centre = torch.randn(WAY, 1, 1, MELS, FRAMES, generator=generator)
+    center = torch.randn(WAY, 1, 1, MELS, FRAMES, generator=generator)
     sizes = ((SHOT, experiment.support_views("train")), (QUERY, experiment.query_views("train")))
     support, query = (
-        centre + torch.randn(WAY, items, views, MELS, FRAMES, generator=generator) for items, views in sizes
+        center + torch.randn(WAY, items, views, MELS, FRAMES, generator=generator) for items, views in sizes
     )
     return support, query
 
@@ -56,8 +56,8 @@ class NaiveEpisode:
         self, support: Tensor, query: Tensor, orders: list[list[int]], negatives: list[list[int]]
     ) -> EpisodeResult:
         prototypes = [mean([row for clip in clips for row in self.rows(self.tokens(clip))]) for clips in support]
-        labelled = [(label, self.tokens(clip)) for label, clips in enumerate(query) for clip in clips]
-        rows = [(label, row) for label, tokens in labelled for row in self.rows(tokens)]
+        labeled = [(label, self.tokens(clip)) for label, clips in enumerate(query) for clip in clips]
+        rows = [(label, row) for label, tokens in labeled for row in self.rows(tokens)]
         labels = [label for label, _ in rows]
         scores = [torch.stack([self.score(p, row) for p in prototypes]) for _, row in rows]
         classification = mean([self.cost(given, label) for given, label in zip(scores, labels, strict=True)])
@@ -69,7 +69,7 @@ class NaiveEpisode:
         again = [row for _, row in rows]
         if self.network.attention is not None:
             again = [
-                self.rows([tokens[v] for v in order])[0] for (_, tokens), order in zip(labelled, orders, strict=True)
+                self.rows([tokens[v] for v in order])[0] for (_, tokens), order in zip(labeled, orders, strict=True)
             ]
         queries = [self.project(row) for row in again]
         anchors = [self.anchor(p) for p in prototypes]

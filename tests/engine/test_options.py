@@ -14,7 +14,7 @@ from fewshot_audio.engine import checkpoint as journal
 from fewshot_audio.engine import train
 from fewshot_audio.engine.auxiliary_classifier import JointClassification, build_head
 from fewshot_audio.engine.embed import embed_segments
-from fewshot_audio.engine.evaluate import TaskScores, centre_embeddings, evaluate_phase
+from fewshot_audio.engine.evaluate import TaskScores, center_embeddings, evaluate_phase
 from fewshot_audio.engine.train import Interrupted
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.experiments.dataset import open_dataset
@@ -44,7 +44,7 @@ OPTIONS: dict[str, Any] = {
     "distance": "cosine",
     "score_scale": 10.0,
     "learn_score_scale": True,
-    "embedding_transform": "centre_l2",
+    "embedding_transform": "center_l2",
     "Hybrid.pooling": "attention",
     "Hybrid.pool_last": False,
 }
@@ -202,7 +202,7 @@ def test_the_classifier_learns_and_is_no_part_of_the_model(tiny_dataset: Path, t
 # -- transforms of embeddings ------------------------------------------------------------------------------------------
 
 
-def test_the_centre_is_the_mean_of_the_training_classes_and_is_saved(undisturbed: Path, tiny_dataset: Path) -> None:
+def test_the_center_is_the_mean_of_the_training_classes_and_is_saved(undisturbed: Path, tiny_dataset: Path) -> None:
     run = Run.read(undisturbed / "run-1")
     network = run.trained_network().eval()
     data = open_dataset(tiny_dataset, run.experiment).data
@@ -218,12 +218,12 @@ def test_the_centre_is_the_mean_of_the_training_classes_and_is_saved(undisturbed
             assert set(segments) <= set(needed) <= set(everything)
             rows = embed_segments(*parts, needed, "validation", seed=run.seed).rows
             means.append(rows[np.isin(needed, segments)].mean((0, 1, 2)))
-    assert network.centre is not None
-    assert network.centre.abs().max() > 0
-    torch.testing.assert_close(network.centre, torch.stack(means).mean(0), atol=1e-5, rtol=1e-4)
+    assert network.center is not None
+    assert network.center.abs().max() > 0
+    torch.testing.assert_close(network.center, torch.stack(means).mean(0), atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("transform", ["centre_l2", "power"])
+@pytest.mark.parametrize("transform", ["center_l2", "power"])
 def test_tasks_are_scored_on_transformed_embeddings(
     transform: str, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,7 +234,7 @@ def test_tasks_are_scored_on_transformed_embeddings(
     network.set_normalization(MEAN, STD)
     data = open_dataset(tiny_dataset, experiment).data
     parts = network, experiment, data.store, data.views
-    centre_embeddings(*parts, data.splits.train, seed=0)
+    center_embeddings(*parts, data.splits.train, seed=0)
     tasks = evaluate_phase(*parts, data.splits.validation, "validation", seed=0, tasks=4)
     sampler = EpisodeSampler(data.store.index, data.splits.validation, 3, 2, 2, seed=0, phase="validation")
     for task in range(4):
@@ -247,8 +247,8 @@ def test_tasks_are_scored_on_transformed_embeddings(
             if transform == "power":
                 made = made.abs() ** 0.5 * made.sign()
             else:
-                assert network.centre is not None
-                made = made - network.centre
+                assert network.center is not None
+                made = made - network.center
             return (made / made.square().sum(-1, keepdim=True).sqrt()).view(*segments.shape, -1)
 
         prototypes = rows(episode.support).mean(1)

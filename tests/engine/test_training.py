@@ -244,8 +244,8 @@ def test_the_untrained_network_is_where_the_run_started(
     evaluate_run(run, tiny_dataset, run.experiment, system="untrained")
     evaluate_run(run, tiny_dataset, run.experiment)
     start, end = run.untrained_network().state_dict(), run.trained_network().state_dict()
-    learnt = [name for name in start if not name.startswith("norm_")]
-    assert all(torch.equal(tested[0][name], start[name]) for name in learnt)
+    learned = [name for name in start if not name.startswith("norm_")]
+    assert all(torch.equal(tested[0][name], start[name]) for name in learned)
     assert all(torch.equal(tested[1][name], end[name]) for name in end)
     assert tested[0]["norm_mean"] == tested[1]["norm_mean"] != 0
 

@@ -1,4 +1,4 @@
-"""Small recognisers of every scenario, with sounds that a person might enrol."""
+"""Small recognizers of every scenario, with sounds that a person might enroll."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -56,7 +56,7 @@ def recognizer(
     calibration: Calibration | None = CALIBRATION,
     enrolled: bool = True,
 ) -> Recognizer:
-    """A recogniser with a random network whose statistics are those of its sounds."""
+    """A recognizer with a random network whose statistics are those of its sounds."""
     experiment, model = tiny_configs(changes, scenario=scenario, encoder=encoder)
     model = with_definition(experiment, model)
     with torch.random.fork_rng(devices=[]):
@@ -79,10 +79,10 @@ def recognizer(
 
 
 def _warm_up(network: FewShotNetwork) -> None:
-    """Give batch norms statistics that are not the initial ones, and embeddings another centre."""
+    """Give batch norms statistics that are not the initial ones, and embeddings another center."""
     generator = torch.Generator().manual_seed(1)
-    if network.centre is not None:
-        network.centre.copy_(0.1 * torch.randn(network.centre.shape, generator=generator))
+    if network.center is not None:
+        network.center.copy_(0.1 * torch.randn(network.center.shape, generator=generator))
     for name, buffer in network.encoder.named_buffers():
         if name.endswith("running_mean"):
             buffer.copy_(0.1 * torch.randn(buffer.shape, generator=generator))

@@ -1,4 +1,4 @@
-"""Exported graphs in onnxruntime against the recogniser: every scenario, every kind of sound, and without torch."""
+"""Exported graphs in onnxruntime against the recognizer: every scenario, every kind of sound, and without torch."""
 
 import json
 import os
@@ -46,7 +46,7 @@ CASES: dict[str, Callable[[], Recognizer]] = {
             "encoder_name": "ResNet12",
             "ResNet12.pooling": "attention",
             "distance": "cosine",
-            "embedding_transform": "centre_l2",
+            "embedding_transform": "center_l2",
             "score_scale": 10.0,
             "learn_score_scale": True,
         },
@@ -80,7 +80,7 @@ def session(path: Path) -> Any:
 
 
 def assert_parity(made: Recognizer, path: Path, clips: dict[str, Sound]) -> None:
-    """The graph answers as the recogniser does of clips of one segment."""
+    """The graph answers as the recognizer does of clips of one segment."""
     probabilities, unknown = session(path).run(None, {"waveform": np.stack(list(clips.values()))})
     answers = made.classify(list(clips.values()))
     expected = np.array([list(answer.probabilities.values()) for answer in answers])
@@ -106,12 +106,12 @@ def real_clips() -> dict[str, Sound]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_answers_as_the_recogniser_does(tmp_path: Path, case: str) -> None:
+def test_answers_as_the_recognizer_does(tmp_path: Path, case: str) -> None:
     """Of sounds of every kind, and of real recordings (FEWSHOT_AUDIO_TEST_DATA); all else about the same file."""
     made, path = CASES[case](), tmp_path / "sounds.onnx"
     before, state = made.predict_proba(sound(0, 9)), torch.get_rng_state()
     assert export_onnx(made, path).size == path.stat().st_size
-    # Exporting leaves the recogniser and torch as they were.
+    # Exporting leaves the recognizer and torch as they were.
     np.testing.assert_array_equal(made.predict_proba(sound(0, 9)), before)
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.backends.mha.get_fastpath_enabled()
@@ -135,7 +135,7 @@ def assert_any_number_of_segments(graph: Any, clips: Sound) -> None:
 
 
 def assert_silence_is_unknown(graph: Any) -> None:
-    """A recogniser refuses it."""
+    """A recognizer refuses it."""
     silent = np.stack([np.zeros(SAMPLES), np.full(SAMPLES, 0.3)]).astype(np.float32)
     probabilities, unknown = graph.run(None, {"waveform": silent})
     assert np.isfinite(probabilities).all()
@@ -216,8 +216,8 @@ def test_the_classifier_agrees_with_a_hand_computed_case() -> None:
     with torch.no_grad():
         probabilities, unknown = classifier(torch.from_numpy(clip)[None])
     exact = clip.astype(np.float64)
-    normalised = ((exact - exact.mean()) / exact.std()).astype(np.float32)
-    features = torch.from_numpy(PREPROCESSING.features(normalised[None]))
+    normalized = ((exact - exact.mean()) / exact.std()).astype(np.float32)
+    features = torch.from_numpy(PREPROCESSING.features(normalized[None]))
     with torch.no_grad():
         embedding = made.network.encode(made.network.normalize(features)).double().numpy()[0]
     distances = np.linalg.norm(made.prototypes.double().numpy() - embedding, axis=1)

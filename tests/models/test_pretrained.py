@@ -290,7 +290,7 @@ def test_without_transformers_the_extra_is_named(folders: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize("kind", [*KINDS, *MORE_KINDS])
 def test_can_be_built_without_memory_and_given_its_weights(folders: Path, kind: str) -> None:
-    """As a recogniser's bundle is read: nothing that inference needs is outside the state dict or the config."""
+    """As a recognizer's bundle is read: nothing that inference needs is outside the state dict or the config."""
     encoder = load(folders / kind).eval()
     config = PretrainedConfig(out_dim=5, definition=read_definition(f"hf:{folders / kind}"))
     with torch.device("meta"):

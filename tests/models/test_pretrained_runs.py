@@ -188,7 +188,7 @@ def test_the_log_mel_baseline_is_of_the_dataset_not_of_the_encoder(root: Path, t
     assert rows[0].std() > 0.1
 
 
-def test_a_recogniser_needs_no_folder_of_its_encoder(tmp_path: Path) -> None:
+def test_a_recognizer_needs_no_folder_of_its_encoder(tmp_path: Path) -> None:
     folder = write_pretrained(tmp_path / "ast", "ast")
     wave = {"input_type": "wav", "specaug_params.use": False}
     made = recognizer({**wave, "encoder_name": f"hf:{folder}", "Pretrained.out_dim": 8})

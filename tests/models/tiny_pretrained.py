@@ -1,4 +1,4 @@
-"""Tiny, randomly initialised Hugging Face audio encoders as folders on disk, written as their authors would."""
+"""Tiny, randomly initialized Hugging Face audio encoders as folders on disk, written as their authors would."""
 
 from pathlib import Path
 from typing import Any

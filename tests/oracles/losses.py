@@ -78,9 +78,9 @@ def angular_loss(
 
 
 def _angle_degrees(a: Vector, p: Vector, n: Vector) -> float:
-    centre = [(x + y) / 2 for x, y in zip(a, p, strict=True)]
-    # atan2 is atan of the quotient, and also knows the limit for a negative in the very centre (90 degrees).
-    return math.degrees(math.atan2(distance(a, p), 2 * distance(n, centre)))
+    center = [(x + y) / 2 for x, y in zip(a, p, strict=True)]
+    # atan2 is atan of the quotient, and also knows the limit for a negative in the very center (90 degrees).
+    return math.degrees(math.atan2(distance(a, p), 2 * distance(n, center)))
 
 
 def _pair_loss(a: Vector, p: Vector, negatives: Matrix, alpha_degrees: float) -> float:

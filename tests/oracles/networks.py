@@ -23,9 +23,9 @@ class LayerNorm:
     eps: float = 1e-5
 
     def __call__(self, x: Vector) -> list[float]:
-        centre = mean(x)
-        deviation = math.sqrt(mean([(value - centre) ** 2 for value in x]) + self.eps)
-        return [w * (value - centre) / deviation + b for value, w, b in zip(x, self.weight, self.bias, strict=True)]
+        center = mean(x)
+        deviation = math.sqrt(mean([(value - center) ** 2 for value in x]) + self.eps)
+        return [w * (value - center) / deviation + b for value, w, b in zip(x, self.weight, self.bias, strict=True)]
 
 
 def relu(x: Vector) -> list[float]:

@@ -1,4 +1,4 @@
-"""Recognisers of tiny networks, and sounds to enroll."""
+"""Recognizers of tiny networks, and sounds to enroll."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -45,7 +45,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bundle(
     tmp_path_factory: pytest.TempPathFactory, run_of: Callable[[str], Path], data_root: Path, recordings: Path
 ) -> Path:
-    """A calibrated recogniser of the plain model that knows the three classes. Shared: not to be changed."""
+    """A calibrated recognizer of the plain model that knows the three classes. Shared: not to be changed."""
     folder = tmp_path_factory.mktemp("bundles") / "bundle"
     enrolled(Recognizer.from_run(run_of("plain"), data_root=data_root), recordings).save(folder)
     return folder
@@ -53,7 +53,7 @@ def bundle(
 
 @pytest.fixture
 def recognizer(bundle: Path) -> Recognizer:
-    """The recogniser of ``bundle``, to be changed."""
+    """The recognizer of ``bundle``, to be changed."""
     return Recognizer.load(bundle)
 
 

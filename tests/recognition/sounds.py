@@ -49,7 +49,7 @@ def write_dataset(root: Path) -> DatasetFolder:
     names = [f"pitch-{number:02}" for number in range(CLASSES)]
     for number, name in enumerate(names):
         for take in range(CLIPS):
-            samples = PREPROCESSING.normalise(sound(number, take, 1 + take % 2))
+            samples = PREPROCESSING.normalize(sound(number, take, 1 + take % 2))
             segments = PREPROCESSING.segments(samples)
             for kind, values in ((folder.features, PREPROCESSING.features(segments)), (folder.waveforms, segments)):
                 (kind / name).mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ def write_run(
     scenario: int = 1,
     preprocessing: Preprocessing = PREPROCESSING,
 ) -> Path:
-    """A run's folder; its network is as it starts, with the dataset's normalisation numbers."""
+    """A run's folder; its network is as it starts, with the dataset's normalization numbers."""
     experiment, model = tiny_configs(changes, scenario=scenario)
     shape = preprocessing.n_mels, preprocessing.frames
     run = Run(folder, experiment, model, 0, shape, "", preprocessing, {})
@@ -81,7 +81,7 @@ def write_run(
 MODELS: dict[str, tuple[int, dict[str, Any]]] = {
     "plain": (1, {}),
     "squared": (1, {"distance": "squared"}),
-    "centred": (1, {"embedding_transform": "centre_l2"}),
+    "centerd": (1, {"embedding_transform": "center_l2"}),
     "views": (1, {"specaug_params.use": True, "test_query_augmentations": True}),
     "attention": (3, {}),
     "contrastive": (5, {}),

@@ -65,7 +65,7 @@ def no_class(values: Any) -> None:
     ("change", "words"),
     [
         (lambda v: v.update(format=2), "format 2, but this version of fewshot-audio reads up to 1: upgrade"),
-        (lambda v: v.update(kind="something"), "not a recogniser"),
+        (lambda v: v.update(kind="something"), "not a recognizer"),
         (lambda v: v.update(more=1), "more: Extra inputs are not permitted"),
         (lambda v: v.pop("views"), "views: Field required"),
         (no_class, r"classes\.0\.clips: List should have at least 1 item"),
@@ -168,9 +168,9 @@ def test_saving_replaces_a_bundle_and_nothing_else(recognizer: Recognizer, tmp_p
     assert [path.name for path in place.parent.iterdir()] == ["bundle"]
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "diary.txt").write_text("dear")
-    with pytest.raises(DataError, match="is no recogniser: it will not be replaced"):
+    with pytest.raises(DataError, match="is no recognizer: it will not be replaced"):
         recognizer.save(tmp_path / "mine")
-    with pytest.raises(DataError, match="is no recogniser"):
+    with pytest.raises(DataError, match="is no recognizer"):
         recognizer.save(tmp_path / "mine" / "diary.txt")
     (tmp_path / "empty").mkdir()
     recognizer.save(tmp_path / "empty")

@@ -121,18 +121,18 @@ def test_a_task_is_that_of_plain_loops(pool: Pool, embedder: Embedder) -> None:
         support.append(pool.means[clips[:3].tolist()].double().numpy())
         queries += [int(clip) for clip in clips[3:]]
         labels += [label] * (len(clips) - 3)
-    centres = [own.mean(0) for own in support]
+    centers = [own.mean(0) for own in support]
     sizes = [np.sqrt((((own - own.mean(0)) ** 2).sum() + 5 * 2.0) / 7 * (4 / 3)) for own in support]
 
     def nearest(clip: int) -> float:
         point = pool.means[clip].double().numpy()
-        return min(float(np.linalg.norm(point - c)) / s for c, s in zip(centres, sizes, strict=True))
+        return min(float(np.linalg.norm(point - c)) / s for c, s in zip(centers, sizes, strict=True))
 
     assert task.labels.tolist() == labels
     assert task.known == pytest.approx([nearest(clip) for clip in queries], rel=1e-4)
     assert task.unknown == pytest.approx([nearest(i) for i in range(40) if pool.class_of[i] == strange], rel=1e-4)
     for clip, vote in zip(queries, task.votes, strict=True):
-        distances = [[np.linalg.norm(row - c) for c in centres] for row in pool.rows[clip].numpy()]
+        distances = [[np.linalg.norm(row - c) for c in centers] for row in pool.rows[clip].numpy()]
         ballots = [int(np.argmin(row)) for row in distances]
         assert vote == max(ballots, key=ballots.count)
 

@@ -1,4 +1,4 @@
-"""Shipped recognisers: written with a card by one command, found by name, the start of `enroll` without a model."""
+"""Shipped recognizers: written with a card by one command, found by name, the start of `enroll` without a model."""
 
 import re
 import shutil
@@ -31,13 +31,13 @@ def experiment(tmp_path_factory: pytest.TempPathFactory, run_of: Callable[[str],
 
 @pytest.fixture
 def home(tmp_path: Path, experiment: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An installation with one recogniser."""
+    """An installation with one recognizer."""
     ship(experiment, "tiny", data_root, "Public domain.", tmp_path / "home")
     monkeypatch.setattr(fewshot_audio.recognition.shipped.pretrained_folder, "__defaults__", (None, tmp_path / "home"))
     return tmp_path / "home"
 
 
-def test_a_shipped_recogniser_loads_without_classes_and_its_card_tells_its_numbers(home: Path) -> None:
+def test_a_shipped_recognizer_loads_without_classes_and_its_card_tells_its_numbers(home: Path) -> None:
     assert pretrained_names(home) == ["tiny"]
     recognizer = Recognizer.pretrained()
     assert recognizer.classes == []
@@ -81,7 +81,7 @@ def test_what_is_not_shipped_is_said(home: Path, experiment: Path, data_root: Pa
     ship(experiment, "second", data_root, "", home)
     with pytest.raises(DataError, match=r"several are shipped, name one \(found: second, tiny\)"):
         pretrained_folder(None, home)
-    with pytest.raises(DataError, match="without a trained recogniser"):
+    with pytest.raises(DataError, match="without a trained recognizer"):
         pretrained_folder(None, tmp_path / "nothing")
     with pytest.raises(DataError, match="letters, digits and underscores"):
         ship(experiment, "../x", data_root, "", home)

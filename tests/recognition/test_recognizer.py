@@ -1,4 +1,4 @@
-"""The recogniser: enrolling, answering, and what must not change."""
+"""The recognizer: enrolling, answering, and what must not change."""
 
 import math
 import subprocess
@@ -62,23 +62,23 @@ def test_probabilities_votes_and_unknown_scores_are_those_of_plain_loops(recogni
     (loaded,) = load_clips(clip, PREPROCESSING)
     rows = recognizer.embedder.rows(recognizer.embedder.features(loaded.segments))[:, 0].double().numpy()
     assert recognizer.calibration is not None
-    centres, reaches = [], []
+    centers, reaches = [], []
     for name in recognizer.classes:
         own = recognizer.support_embeddings(name).astype(float)
-        centre = sum(own) / len(own)
-        spread = sum(float(np.sum((e - centre) ** 2)) for e in own) + PRIOR_CLIPS * recognizer.calibration.scatter
-        centres.append(centre)
+        center = sum(own) / len(own)
+        spread = sum(float(np.sum((e - center) ** 2)) for e in own) + PRIOR_CLIPS * recognizer.calibration.scatter
+        centers.append(center)
         reaches.append(math.sqrt(spread / (len(own) - 1 + PRIOR_CLIPS) * (1 + 1 / len(own))))
     total, ballots = np.zeros(3), []
     for row in rows:
-        scores = [-math.dist(row, centre) for centre in centres]
+        scores = [-math.dist(row, center) for center in centers]
         weights = [math.exp(score / recognizer.temperature) for score in scores]
         total += np.array(weights) / sum(weights)
         ballots.append(scores.index(max(scores)))
     (answer,) = recognizer.classify(clip)
     assert list(answer.probabilities.values()) == pytest.approx(total / len(rows), rel=1e-4)
     assert answer.best == recognizer.classes[max(ballots, key=ballots.count)]
-    distance = min(math.dist(rows.mean(0), c) / r for c, r in zip(centres, reaches, strict=True))
+    distance = min(math.dist(rows.mean(0), c) / r for c, r in zip(centers, reaches, strict=True))
     assert answer.unknown_score == pytest.approx(distance, rel=1e-4)
 
 
@@ -142,13 +142,13 @@ def test_a_clip_embeds_to_the_same_bits_in_any_company(model: str, run_of: RunOf
 
 
 def test_embeddings_are_transformed_as_in_testing(run_of: RunOf, data_root: Path) -> None:
-    """Rows of length 1 about the centre; a clip of one segment is its row."""
-    recognizer = Recognizer.from_run(run_of("centred"), data_root=data_root)
+    """Rows of length 1 about the center; a clip of one segment is its row."""
+    recognizer = Recognizer.from_run(run_of("centerd"), data_root=data_root)
     clips = [sound(pitch, 3) for pitch in range(4)]
     plain = Recognizer.from_run(run_of("plain"), data_root=data_root).embed(clips)
-    centred = plain - recognizer.network.centre.numpy()
+    centerd = plain - recognizer.network.center.numpy()
     np.testing.assert_allclose(
-        recognizer.embed(clips), centred / np.linalg.norm(centred, axis=1, keepdims=True), rtol=1e-5
+        recognizer.embed(clips), centerd / np.linalg.norm(centerd, axis=1, keepdims=True), rtol=1e-5
     )
 
 
@@ -166,7 +166,7 @@ def test_files_arrays_and_pairs_are_the_same_clip(recognizer: Recognizer, tmp_pa
 def test_features_are_those_of_preparation_bit_for_bit(
     recordings: Path, run_of: RunOf, data_root: Path, tmp_path: Path
 ) -> None:
-    """The same recordings through ``prepare`` and its store, and through a recogniser that was read from a bundle."""
+    """The same recordings through ``prepare`` and its store, and through a recognizer that was read from a bundle."""
     source = tmp_path / "source"
     for number in range(15):
         for take in range(2):
@@ -179,19 +179,19 @@ def test_features_are_those_of_preparation_bit_for_bit(
     folder = DatasetFolder(tmp_path / "data" / "source")
     store = SegmentStore.open(folder)
     known = Preprocessing.from_json(folder.preprocessing.read_text())
-    recogniser = Recognizer.from_run(write_run(tmp_path / "run", preprocessing=known))
-    recogniser.enroll("a", sound(1, 1))
-    recogniser.save(tmp_path / "bundle")
-    recogniser = Recognizer.load(tmp_path / "bundle")
+    recognizer = Recognizer.from_run(write_run(tmp_path / "run", preprocessing=known))
+    recognizer.enroll("a", sound(1, 1))
+    recognizer.save(tmp_path / "bundle")
+    recognizer = Recognizer.load(tmp_path / "bundle")
     for class_name, clips in store.index.by_class.items():
         for clip in clips:
             path = source / class_name / f"{store.clips[clip]}.wav"
-            (loaded,) = load_clips(path, recogniser.preprocessing)
-            features = recogniser.embedder.features(loaded.segments)
+            (loaded,) = load_clips(path, recognizer.preprocessing)
+            features = recognizer.embedder.features(loaded.segments)
             segments = np.array(store.index.segments(clip))
             assert features.tobytes() == store.gather(segments).tobytes()
-            (rows,) = recogniser.embedder.clip_rows([store.gather(segments)])
-            assert np.array_equal(recogniser.embed(path)[0], rows.mean(0).numpy())
+            (rows,) = recognizer.embedder.clip_rows([store.gather(segments)])
+            assert np.array_equal(recognizer.embed(path)[0], rows.mean(0).numpy())
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def test_a_folder_is_answered_and_bad_files_are_reported(bundle: Path, folder: P
     assert json.loads(rows["b.wav"]["top"]) == {name: round(value, 4) for name, value in best}
     assert float(rows["b.wav"]["unknown_score"]) == round(expected.unknown_score, 4)
     assert (rows["A.WAV"]["start"], float(rows["A.WAV"]["end"])) == ("0.0", 2 * HOP)
-    assert "quiet.wav: nothing recognised (of 1 windows 0 unknown, 1 silent)" in outcome.err
+    assert "quiet.wav: nothing recognized (of 1 windows 0 unknown, 1 silent)" in outcome.err
     assert "cannot be used" in outcome.err
     assert "4 files, 2 with answers, 1 failed; 1 other files are no recordings" in outcome.err
 
@@ -216,7 +216,7 @@ def test_a_threshold_on_the_probability_makes_answers_unknown(bundle: Path, reco
     assert (row["label"], row["status"]) == (UNKNOWN, "ok")
     outcome = shell("classify", bundle, recordings / "class 0", "--threshold", 1, "--hop", HOP)
     assert outcome.code == 0
-    assert outcome.err.count("nothing recognised") == 4
+    assert outcome.err.count("nothing recognized") == 4
 
 
 def test_an_interrupted_scan_goes_on(
@@ -298,7 +298,7 @@ def test_damage_in_the_middle_is_an_error_of_that_file(
     ("arguments", "words"),
     [
         (["{bundle}", "{empty}"], "no sound files in it"),
-        (["{empty}", "{empty}"], "not a recogniser's folder"),
+        (["{empty}", "{empty}"], "not a recognizer's folder"),
         (["{bundle}", "{data}", "--hop", "2"], "--hop 2: expected above 0 and at most a segment, 0.992 s"),
     ],
 )

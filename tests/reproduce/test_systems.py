@@ -61,8 +61,8 @@ def test_a_clips_probability_is_the_mean_over_its_rows(run: Run, tiny_dataset: P
             def embed(segments: Any) -> torch.Tensor:
                 return network.encode(network.normalize(torch.from_numpy(store.gather(segments.ravel()))))
 
-            centres = embed(episode.support).view(3, 2, -1).mean(1)
-            distances = (embed(episode.query).unsqueeze(1) - centres).norm(dim=-1)
+            centers = embed(episode.support).view(3, 2, -1).mean(1)
+            distances = (embed(episode.query).unsqueeze(1) - centers).norm(dim=-1)
             best = (-distances).softmax(-1).amax(-1).view(3, 2)
             np.testing.assert_allclose(scores.answers.probability[task], best, atol=1e-5)
 
@@ -71,7 +71,7 @@ def log_mel(segment: np.ndarray) -> np.ndarray:
     return np.concatenate([segment.mean(1), segment.std(1)])
 
 
-def test_log_mel_is_the_nearest_centroid_of_standardised_statistics(run: Run, tiny_dataset: Path) -> None:
+def test_log_mel_is_the_nearest_centroid_of_standardized_statistics(run: Run, tiny_dataset: Path) -> None:
     dataset, scores = examine(run, tiny_dataset, "log-mel", multi_segm=False)
     store, splits = dataset.data.store, dataset.data.splits
     training = np.stack(
@@ -82,9 +82,9 @@ def test_log_mel_is_the_nearest_centroid_of_standardised_statistics(run: Run, ti
     for task in range(TASKS):
         episode = sampler.episode(0, task)
         rows = {s: (log_mel(store.segments[s]) - mean) / std for s in {*episode.support.flat, *episode.query.flat}}
-        centres = [np.mean([rows[s] for s in support], axis=0) for support in episode.support]
+        centers = [np.mean([rows[s] for s in support], axis=0) for support in episode.support]
         right = [
-            np.argmin([np.linalg.norm(rows[s] - centre) for centre in centres]) == label
+            np.argmin([np.linalg.norm(rows[s] - center) for center in centers]) == label
             for label, queries in enumerate(episode.query)
             for s in queries
         ]
@@ -107,7 +107,7 @@ def test_classifiers_on_the_encoder_against_a_loop(run: Run, tiny_dataset: Path,
     dataset, scores = examine(run, tiny_dataset, system, multi_segm=False)
     store, splits = dataset.data.store, dataset.data.splits
     firsts = [store.index.offsets[clip] for name in splits.train for clip in store.index.by_class[name]]
-    centre = embeddings(run, dataset, np.array(sorted(firsts))).mean(0)
+    center = embeddings(run, dataset, np.array(sorted(firsts))).mean(0)
     sampler = EpisodeSampler(store.index, splits.test, 3, 2, 2, seed=0, phase="test")
     for task in range(TASKS):
         episode = sampler.episode(0, task)
@@ -115,11 +115,11 @@ def test_classifiers_on_the_encoder_against_a_loop(run: Run, tiny_dataset: Path,
         labels = np.repeat(np.arange(3), 2)
         if system == "simpleshot":
             support, query = (
-                (rows - centre) / np.linalg.norm(rows - centre, axis=1, keepdims=True) for rows in (support, query)
+                (rows - center) / np.linalg.norm(rows - center, axis=1, keepdims=True) for rows in (support, query)
             )
             support, query = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (support, query))
-            centres = support.reshape(3, 2, -1).mean(1)
-            answer = np.linalg.norm(query[:, None] - centres, axis=-1).argmin(1)
+            centers = support.reshape(3, 2, -1).mean(1)
+            answer = np.linalg.norm(query[:, None] - centers, axis=-1).argmin(1)
         else:
             support, query = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (support, query))
             answer = LogisticRegression(C=1.0, tol=1e-9, max_iter=5000).fit(support, labels).predict(query)

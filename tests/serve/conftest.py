@@ -1,4 +1,4 @@
-"""Servers to test: over a fake recogniser and over a real one with a tiny network."""
+"""Servers to test: over a fake recognizer and over a real one with a tiny network."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,7 +25,7 @@ Serve = Callable[..., TestClient]
 
 
 def tiny_recognizer() -> Recognizer:
-    """A recogniser with an untrained network, on segments of half a second: it tells tones apart all the same."""
+    """A recognizer with an untrained network, on segments of half a second: it tells tones apart all the same."""
     experiment, model = tiny_configs()
     preprocessing = Preprocessing.of(segment_seconds=0.5, n_mels=16)
     with torch.random.fork_rng():
@@ -83,7 +83,7 @@ def serve(decoder: SharedDecoder) -> Iterator[Serve]:
 
 @pytest.fixture(params=["fake", "real"])
 def client(request: pytest.FixtureRequest, serve: Serve) -> TestClient:
-    """A server over each kind of recogniser; no class is enrolled."""
+    """A server over each kind of recognizer; no class is enrolled."""
     return serve(FakeRecognizer() if request.param == "fake" else tiny_recognizer())
 
 

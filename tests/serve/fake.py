@@ -1,4 +1,4 @@
-"""A recogniser without a network: the nearest mean spectrum. Fast, deterministic, and right about plain tones."""
+"""A recognizer without a network: the nearest mean spectrum. Fast, deterministic, and right about plain tones."""
 
 import json
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class FakeRecognizer:
     def _embed(self, clips: Sequence[Samples]) -> np.ndarray:
         spectra = []
         for clip in clips:
-            segments = self.preprocessing.segments(self.preprocessing.normalise(clip))
+            segments = self.preprocessing.segments(self.preprocessing.normalize(clip))
             spectra.append(np.maximum(self.preprocessing.features(segments), -60).mean(axis=(0, 2)))
         return np.array(spectra, dtype=np.float32)
 

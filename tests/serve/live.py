@@ -14,7 +14,7 @@ from fewshot_audio.serve.run import listen
 
 @contextmanager
 def running(backend: Backend, **options: Any) -> Iterator[str]:
-    """Serve a recogniser; yields the address."""
+    """Serve a recognizer; yields the address."""
     with listen("127.0.0.1", 0) as bound:
         config = uvicorn.Config(create_app(backend, **options), log_config=None, access_log=False, ws="none")
         server = uvicorn.Server(config)

@@ -1,4 +1,4 @@
-"""The JSON API, over a fake recogniser and a real one: the same questions, the same answers."""
+"""The JSON API, over a fake recognizer and a real one: the same questions, the same answers."""
 
 import base64
 import io
@@ -27,7 +27,7 @@ def classify(client: TestClient, clip: bytes, name: str = "a.wav") -> Response:
 
 
 def teach(client: TestClient, **classes: float) -> None:
-    """Enrol classes of three tones each."""
+    """Enroll classes of three tones each."""
     for name, pitch in classes.items():
         assert enroll(client, name, *(tone_wav(pitch, seed) for seed in range(3))).status_code == 200
 
@@ -103,7 +103,7 @@ def test_the_picture_is_what_the_network_hears(client: TestClient) -> None:
     image = np.frombuffer(base64.b64decode(picture["log_mel"]), np.uint8).reshape(picture["rows"], picture["columns"])
     preprocessing = tiny_recognizer().preprocessing
     if picture["rows"] == preprocessing.n_mels:
-        segments = preprocessing.segments(preprocessing.normalise(samples.astype(np.float32)))
+        segments = preprocessing.segments(preprocessing.normalize(samples.astype(np.float32)))
         features = np.concatenate(list(preprocessing.features(segments)), axis=1)[::-1]
         expected = 255 * (1 + (features - features.max()) / picture["range_db"]).clip(0, 1)
         assert np.abs(image - expected).max() <= 0.51
@@ -180,8 +180,8 @@ def test_the_map_is_a_fixed_projection(client: TestClient) -> None:
         name: np.array([[p["x"], p["y"]] for p in shown["points"] if p["name"] == name]) for name in ("low", "high")
     }
     assert {name: len(rows) for name, rows in points.items()} == {"low": 3, "high": 3}
-    centre = {name: rows.mean(axis=0) for name, rows in points.items()}
-    assert np.linalg.norm(centre["low"] - centre["high"]) > 5 * max(rows.std(axis=0).max() for rows in points.values())
+    center = {name: rows.mean(axis=0) for name, rows in points.items()}
+    assert np.linalg.norm(center["low"] - center["high"]) > 5 * max(rows.std(axis=0).max() for rows in points.values())
     # An enrolled clip asked about lies where it was enrolled; the first axis shows more than the second.
     answer = classify(client, tone_wav(LOW, 1)).json()
     np.testing.assert_allclose([answer["point"]["x"], answer["point"]["y"]], points["low"][1], atol=1e-3)
@@ -249,7 +249,7 @@ def test_findings_are_in_words(client: TestClient) -> None:
     findings = client.get("/api/diagnosis").json()["findings"]
     assert findings[0] == {
         "kind": "good",
-        "message": "Left out one at a time, 6 of 6 clips are recognised by the others.",
+        "message": "Left out one at a time, 6 of 6 clips are recognized by the others.",
     }
 
 

@@ -42,7 +42,7 @@ def chromium(sounds: Path) -> Iterator[Browser]:
 
 @pytest.fixture
 def url(decoder: SharedDecoder) -> Iterator[str]:
-    """A server without classes, over the fake recogniser."""
+    """A server without classes, over the fake recognizer."""
     with running(FakeRecognizer(), limits=LIMITS, decoder=decoder) as address:
         yield address
 
@@ -140,7 +140,7 @@ def test_a_persons_way_through_the_page(
 
 
 def painted(page: Any, canvas: str) -> bool:
-    """Whether a canvas shows more than one colour."""
+    """Whether a canvas shows more than one color."""
     script = """id => { const c = document.getElementById(id);
         const copy = new OffscreenCanvas(c.width, c.height).getContext("2d");
         copy.drawImage(c, 0, 0);
@@ -196,7 +196,7 @@ def test_what_goes_wrong_is_told_in_words(url: str, chromium: Browser, sounds: P
         expect(notice).to_contain_text("at least one clip")
         page.set_input_files("#teach-files", [sounds / "low-0.wav", sounds / "broken.wav"])
         page.get_by_role("button", name="Teach with 2 clips").click()
-        expect(notice).to_contain_text("Learnt 1 clip of “low”. Not used: “broken.wav”")
+        expect(notice).to_contain_text("Learned 1 clip of “low”. Not used: “broken.wav”")
         page.get_by_role("button", name="Close this message").click()
         expect(notice).to_be_hidden()
         large = sounds / "large.wav"
@@ -338,8 +338,8 @@ CONTRAST = """() => {
   const linear = (v) => v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4;
   const light = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
   const ground = (e) => {
-    const colour = e ? parse(getComputedStyle(e).backgroundColor) : [255, 255, 255];
-    return (colour[3] ?? 1) > 0.99 ? colour : ground(e.parentElement);
+    const color = e ? parse(getComputedStyle(e).backgroundColor) : [255, 255, 255];
+    return (color[3] ?? 1) > 0.99 ? color : ground(e.parentElement);
   };
   const found = [];
   for (const e of document.querySelectorAll("body *")) {

@@ -7,7 +7,7 @@ from fewshot_audio.audio.mel import mel_filterbank
 
 
 class LogMel(nn.Module):
-    """Log-mel spectrogram in decibels: ``10 * log10(mel(|STFT|^2) + eps)``, Hann window, centred zero-padded frames.
+    """Log-mel spectrogram in decibels: ``10 * log10(mel(|STFT|^2) + eps)``, Hann window, centerd zero-padded frames.
 
     Computes in the input's precision (float64 in preparation; half precisions are raised to float32, autocast is
     ignored: the dynamic range of a power spectrum does not fit fewer bits). ``dtype`` is that of the buffers, which

@@ -13,7 +13,7 @@ _KNEE_HZ = 1000.0
 _KNEE_MEL = _KNEE_HZ / _HZ_PER_MEL
 _LOG_STEP = math.log(6.4) / 27.0
 
-_BAND = 8  # neighbouring filters multiplied at once, with the bins that they reach
+_BAND = 8  # neighboring filters multiplied at once, with the bins that they reach
 _FRAMES = 256  # whose spectra are in memory at once
 
 
@@ -35,10 +35,10 @@ def mel_filterbank(sample_rate: int, n_fft: int, n_mels: int) -> FloatArray:
         returns (n_mels, n_fft // 2 + 1), float64.
     """
     edges = _mel_to_hz(np.linspace(0.0, _hz_to_mel(sample_rate / 2), n_mels + 2))
-    lower, centre, upper = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    lower, center, upper = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     bins = np.linspace(0.0, sample_rate / 2, n_fft // 2 + 1)
-    rising = (bins - lower) / (centre - lower)
-    falling = (upper - bins) / (upper - centre)
+    rising = (bins - lower) / (center - lower)
+    falling = (upper - bins) / (upper - center)
     triangles: FloatArray = np.maximum(0.0, np.minimum(rising, falling))
     return triangles * (2.0 / (upper - lower))
 

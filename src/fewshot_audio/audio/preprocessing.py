@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 Compat = Literal["", "metaaudio", "metaaudio-offline"]
 
-_BLOCK = 1 << 20  # samples normalised at once
+_BLOCK = 1 << 20  # samples normalized at once
 
 
 class Preprocessing(BaseModel):
     """How recordings become segments and log-mel features; immutable, hashable, compared by value.
 
-    A recording is read as mono at ``sample_rate`` Hz, z-normalised as a whole, cut into consecutive segments of
+    A recording is read as mono at ``sample_rate`` Hz, z-normalized as a whole, cut into consecutive segments of
     ``segment_seconds``, and each segment becomes a log-mel spectrogram (see ``LogMel``). ``compat`` names other
     programs whose way of filling up segments is reproduced: it slows short sounds down, so it is for comparisons only.
     """
@@ -93,14 +93,14 @@ class Preprocessing(BaseModel):
         return LogMel(self.sample_rate, self.n_fft, self.hop_length, self.n_mels, self.eps, dtype or torch.float32)
 
     def load(self, path: Path) -> Samples:
-        """Read and z-normalise a recording: (samples,) float32.
+        """Read and z-normalize a recording: (samples,) float32.
 
         Raises:
-            Rejected: as ``decode`` and ``normalise`` do.
+            Rejected: as ``decode`` and ``normalize`` do.
         """
-        return self.normalise(decode(path, self.sample_rate))
+        return self.normalize(decode(path, self.sample_rate))
 
-    def normalise(self, samples: Samples) -> Samples:
+    def normalize(self, samples: Samples) -> Samples:
         """Shift and scale a whole recording (samples,) to mean 0 and standard deviation 1.
 
         Raises:
@@ -118,10 +118,10 @@ class Preprocessing(BaseModel):
         starts = range(0, len(samples), _BLOCK)
         squares = (np.square(samples[s : s + _BLOCK] - mean).sum() for s in starts)
         deviation = np.sqrt(sum(squares) / len(samples))
-        normalised = np.empty(len(samples), dtype=np.float32)
+        normalized = np.empty(len(samples), dtype=np.float32)
         for s in starts:
-            normalised[s : s + _BLOCK] = (samples[s : s + _BLOCK] - mean) / deviation
-        return normalised
+            normalized[s : s + _BLOCK] = (samples[s : s + _BLOCK] - mean) / deviation
+        return normalized
 
     def segments(self, waveform: Samples) -> Samples:
         """Cut a waveform (samples,) into consecutive segments (S, segment_samples), S >= 1.

@@ -23,7 +23,7 @@ class WaveStats:
     """Mean spectral centroid and bandwidth in Hz, and flatness in 0..1 (1 is white noise), of a clip or a dataset.
 
     Per frame as librosa's ``spectral_centroid``, ``spectral_bandwidth`` and ``spectral_flatness`` with their default
-    frames (2048 samples, step 512, centred); averaged over a clip's frames, then over clips.
+    frames (2048 samples, step 512, centerd); averaged over a clip's frames, then over clips.
     """
 
     centroid: float

@@ -21,7 +21,7 @@ from fewshot_audio.progress import Progress
 INTERRUPTED = 130  # what shells expect after Ctrl-C
 
 app = typer.Typer(
-    help="Few-shot audio classification: learn to recognise sounds from a handful of examples.",
+    help="Few-shot audio classification: learn to recognize sounds from a handful of examples.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -1,4 +1,4 @@
-"""``fewshot-audio classify``: recognise enrolled sounds in files and long recordings."""
+"""``fewshot-audio classify``: recognize enrolled sounds in files and long recordings."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @app.command()
 def classify(
-    bundle: Annotated[Path, typer.Argument(help="A recogniser's folder, made by `enroll`.")],
+    bundle: Annotated[Path, typer.Argument(help="A recognizer's folder, made by `enroll`.")],
     paths: Annotated[list[Path], typer.Argument(help="Sound files, and folders of them.")],
     output_format: Annotated[Format, typer.Option("--format", help="Form of the answers.")] = Format.table,
     threshold: Annotated[
@@ -32,7 +32,7 @@ def classify(
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "cpu",
 ) -> None:
-    """Recognise enrolled sounds. With -o an interrupted scan of many files goes on where it was.
+    """Recognize enrolled sounds. With -o an interrupted scan of many files goes on where it was.
 
     Exit code 1 where a file could not be used: it is reported, and the others are answered.
     """

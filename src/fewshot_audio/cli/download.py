@@ -11,7 +11,7 @@ from fewshot_audio.cli.app import app, progress_bar, say
 
 
 class DatasetName(StrEnum):
-    """Datasets of the catalogue."""
+    """Datasets of the catalog."""
 
     esc50 = "esc50"
     nsynth = "nsynth"
@@ -32,13 +32,13 @@ def download(
 ) -> None:
     """Fetch a dataset from its official address and unpack it; started again, it goes on where it stopped.
 
-    Datasets behind a licence or a login are not fetched: the steps to take and the expected layout are shown.
+    Datasets behind a license or a login are not fetched: the steps to take and the expected layout are shown.
     """
     from fewshot_audio.data.download.acquire import ARCHIVES, acquire
     from fewshot_audio.data.download.catalog import DATASETS
 
     entry = DATASETS[dataset.value]
-    for line in (entry.title, f"Page: {entry.page}", f"Licence: {entry.licence}"):
+    for line in (entry.title, f"Page: {entry.page}", f"License: {entry.license}"):
         say(line)
     if entry.steps:
         for number, step in enumerate(entry.steps, 1):

@@ -1,4 +1,4 @@
-"""``fewshot-audio enroll``: make a recogniser of a trained run and a person's own clips, and change it."""
+"""``fewshot-audio enroll``: make a recognizer of a trained run and a person's own clips, and change it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 def enroll(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(help="A recogniser to change, if any, then the files of --add."),
+        typer.Argument(help="A recognizer to change, if any, then the files of --add."),
     ] = None,
     model: Annotated[
-        Path | None, typer.Option(help="A run's folder, to start from its network; default the shipped recogniser.")
+        Path | None, typer.Option(help="A run's folder, to start from its network; default the shipped recognizer.")
     ] = None,
     support: Annotated[Path | None, typer.Option(help="A folder with a folder of clips for each class.")] = None,
     add: Annotated[str | None, typer.Option(help="Enroll the given files as this class.")] = None,
@@ -45,7 +45,7 @@ def enroll(
     former = given[0] if model is None and given and is_bundle(given[0]) else None
     target = output or former
     if target is None:
-        raise ConfigError("enroll needs -o FOLDER, where a new recogniser is saved, or the folder of one to change")
+        raise ConfigError("enroll needs -o FOLDER, where a new recognizer is saved, or the folder of one to change")
     files = given[1:] if former else given
     if bool(files) != (add is not None):
         raise ConfigError("--add CLASS and files belong together: one was given without the other")
@@ -70,7 +70,7 @@ def enroll(
     _show(recognizer)
     for problem in problems:
         say(f"not used: {problem}", errors)
-    say(f"Recogniser: {target}")
+    say(f"Recognizer: {target}")
     if problems:
         raise typer.Exit(1)
 

@@ -37,7 +37,7 @@ def evaluate(
         bool, typer.Option("--fresh-views", help="Draw test-time views anew for every task: slow; else from a pool.")
     ] = False,
     open_set: Annotated[
-        bool, typer.Option("--open-set", help="Test it as a recogniser: calibration, and sounds that are unknown.")
+        bool, typer.Option("--open-set", help="Test it as a recognizer: calibration, and sounds that are unknown.")
     ] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the numbers there too.")] = None,
 ) -> None:

@@ -1,4 +1,4 @@
-"""``fewshot-audio export``: a recogniser as a file that runs without torch."""
+"""``fewshot-audio export``: a recognizer as a file that runs without torch."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,10 +10,10 @@ from fewshot_audio.cli.app import app, say
 
 @app.command()
 def export(
-    bundle: Annotated[Path, typer.Argument(help="Folder of a recogniser, as `enroll` writes it.")],
+    bundle: Annotated[Path, typer.Argument(help="Folder of a recognizer, as `enroll` writes it.")],
     onnx: Annotated[Path, typer.Option("--onnx", help="File to write.")],
 ) -> None:
-    """Write a recogniser as one ONNX graph: a waveform segment in, probabilities of its classes out.
+    """Write a recognizer as one ONNX graph: a waveform segment in, probabilities of its classes out.
 
     The file holds everything from the log-mel spectrogram to the calibrated probabilities, and in its metadata the
     class names, sample rate and segment length. See docs/export.md.

@@ -47,8 +47,8 @@ def _show(numbers: dict[str, Any]) -> None:
         say("Lengths: unknown (no clips.csv)")
     if numbers["source_recordings"]:
         say(f"Source recordings: {numbers['source_recordings']}")
-    norm = numbers["normalisation"]
-    say(f"Normalisation: mean {norm['mean']:.4f}, std {norm['std']:.4f}" if norm else "Normalisation: none")
+    norm = numbers["normalization"]
+    say(f"Normalization: mean {norm['mean']:.4f}, std {norm['std']:.4f}" if norm else "Normalization: none")
     if numbers["splits"]:
         columns = ("split", "classes", "clips", "way", "shot", "query", "at 5 shots")
         rows = [

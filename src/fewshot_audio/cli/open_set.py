@@ -1,4 +1,4 @@
-"""``fewshot-audio evaluate --open-set``: a run as a recogniser that is given unknown sounds too."""
+"""``fewshot-audio evaluate --open-set``: a run as a recognizer that is given unknown sounds too."""
 
 from pathlib import Path
 

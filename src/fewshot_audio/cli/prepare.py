@@ -67,7 +67,7 @@ def prepare(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default one per core.")] = None,
     cluster: Annotated[str | None, typer.Option(help="A Dask scheduler whose workers do the work.")] = None,
 ) -> None:
-    """Prepare recordings: log-mel features, splits and normalisation numbers in one dataset folder.
+    """Prepare recordings: log-mel features, splits and normalization numbers in one dataset folder.
 
     Inputs that cannot be used are listed with the reason in skipped.csv and never stop the rest.
     """

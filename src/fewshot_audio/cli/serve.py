@@ -25,7 +25,7 @@ def serve(
     ] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "cpu",
 ) -> None:
-    """Serve a page to enrol and recognise sounds in the browser, and the same as a JSON API."""
+    """Serve a page to enroll and recognize sounds in the browser, and the same as a JSON API."""
     from fewshot_audio.errors import ConfigError
 
     try:

@@ -18,18 +18,18 @@ from fewshot_audio.recognition.shipped import CARD_FILE, HOME
 
 
 def ship(
-    experiment: Path, name: str, data_root: Path, licence: str, home: Path = HOME, progress: Progress = silent
+    experiment: Path, name: str, data_root: Path, license: str, home: Path = HOME, progress: Progress = silent
 ) -> Path:
     """Write ``home/name``: the first run's network, calibrated, and its model card. Raises DataError."""
     if name != safe_name(name) or not name.isidentifier():
-        raise DataError(f"{name!r}: a recogniser's name is letters, digits and underscores")
+        raise DataError(f"{name!r}: a recognizer's name is letters, digits and underscores")
     recognizer = Recognizer.from_run(experiment / "run-1", data_root=data_root, progress=progress)
     results = read_json(experiment / RESULTS_FILE)
     splits = DatasetFolders.find(data_root, results["dataset"]).read_splits()
     folder = home / name
     recognizer.save(folder)
     classes = {phase: len(splits[phase]) for phase in PHASES}
-    write_text(folder / CARD_FILE, model_card(name, recognizer, results, classes, licence))
+    write_text(folder / CARD_FILE, model_card(name, recognizer, results, classes, license))
     return folder
 
 
@@ -37,13 +37,15 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m fewshot_audio.cli.ship", description=__doc__)
     parser.add_argument("experiment", type=Path, help="an experiment's folder")
-    parser.add_argument("name", help="the recogniser's name")
+    parser.add_argument("name", help="the recognizer's name")
     parser.add_argument("--data-root", type=Path, default=Path("data"), help="folder of the dataset folders")
-    parser.add_argument("--licence", required=True, help="what the recordings' licences allow, for the model card")
+    parser.add_argument(
+        "--license", "--licence", required=True, help="what the recordings' licenses allow, for the model card"
+    )
     given = parser.parse_args()
     with progress_bar() as progress:
-        folder = ship(given.experiment, given.name, given.data_root, given.licence, progress=progress)
-    say(f"Recogniser and model card: {folder}")
+        folder = ship(given.experiment, given.name, given.data_root, given.license, progress=progress)
+    say(f"Recognizer and model card: {folder}")
 
 
 if __name__ == "__main__":

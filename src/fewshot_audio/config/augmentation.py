@@ -14,7 +14,7 @@ class SpecAugParams(Section):
     mask_param: Annotated[Count, Field(description="Largest width of a mask: frames for time, mel bins for frequency.")]
     W: Annotated[int, Field(ge=0, description="Largest shift of the time warp in frames; less than half the frames.")]
     num_mask: Annotated[Count, Field(description="How many masks each masked view gets.")]
-    mask_value: Annotated[float, Field(description="What fills a mask; 0 is the dataset's mean after normalisation.")]
+    mask_value: Annotated[float, Field(description="What fills a mask; 0 is the dataset's mean after normalization.")]
     p: Annotated[Probability, Field(description="Largest share of the frames that one time mask may cover.")]
 
 
@@ -34,9 +34,9 @@ class WaveAugParams(Section):
     max_snr_in_db: Annotated[Decibel, Field(description="Upper bound of the noise's signal-to-noise ratio, dB.")]
     noise_min_f_decay: Annotated[float, Field(ge=-8, le=8, description="Lowest spectral decay exponent of the noise.")]
     noise_max_f_decay: Annotated[float, Field(ge=-8, le=8, description="Highest spectral decay exponent of the noise.")]
-    noise_p: Annotated[Probability, Field(description="Probability of added coloured noise.")]
-    bandstop_min_bandwidth_fraction: Annotated[Fraction, Field(description="Narrowest stop band, share of its centre.")]
-    bandstop_max_bandwidth_fraction: Annotated[Fraction, Field(description="Widest stop band, share of its centre.")]
+    noise_p: Annotated[Probability, Field(description="Probability of added colored noise.")]
+    bandstop_min_bandwidth_fraction: Annotated[Fraction, Field(description="Narrowest stop band, share of its center.")]
+    bandstop_max_bandwidth_fraction: Annotated[Fraction, Field(description="Widest stop band, share of its center.")]
     bandstop_p: Annotated[Probability, Field(description="Probability of a band-stop filter.")]
     highpass_p: Annotated[Probability, Field(description="Probability of a high-pass filter.")]
     lowpass_p: Annotated[Probability, Field(description="Probability of a low-pass filter.")]

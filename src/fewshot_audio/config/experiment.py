@@ -14,7 +14,7 @@ from fewshot_audio.config.optimization import Optimization
 
 Phase = Literal["train", "validation", "test"]
 Distance = Literal["euclidean", "squared", "cosine"]
-EmbeddingTransform = Literal["none", "centre_l2", "power"]
+EmbeddingTransform = Literal["none", "center_l2", "power"]
 JointSampling = Literal["within", "free"]
 Reduction = Literal["reference", "mean"]
 Contrastive = Literal["cpl", "angular"]
@@ -27,6 +27,11 @@ CONTRASTIVE: tuple[Contrastive, ...] = get_args(Contrastive)
 def _whole(value: Any) -> Any:
     """Read 4.0 as 4: the published table gives M as 4.0000."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _american(value: Any) -> Any:
+    """Read the spelling of version 0.1."""
+    return "center_l2" if value == "centre_l2" else value
 
 
 def _encoder(value: str) -> str:
@@ -54,7 +59,7 @@ class AngularConfig(Section):
     use: Annotated[bool, Field(description="Use this contrastive loss.")]
     angle: Annotated[float, Field(ge=0, lt=90, description="Angle in degrees above which a triplet is mined.")]
     prototypes_as_anchors: Annotated[
-        bool, Field(description="Anchors are prototypes only; else prototypes and queries form one labelled set.")
+        bool, Field(description="Anchors are prototypes only; else prototypes and queries form one labeled set.")
     ]
     alpha: Annotated[float, Field(gt=0, lt=90, description="Angle bound of the loss in degrees.")] = 40.0
 
@@ -136,7 +141,7 @@ class ExperimentConfig(Section):
     patience: Annotated[Count, Field(description="Epochs without a better validation accuracy before stopping.")]
     experiment_folder: Annotated[str, Field(min_length=1, description="Results lie in experiments/<this>.")]
     normalize_prototypes: Annotated[
-        bool, Field(description="L2-normalise prototypes that are not projected, in the contrastive loss.")
+        bool, Field(description="L2-normalize prototypes that are not projected, in the contrastive loss.")
     ]
     project_prototypes: Annotated[bool, Field(description="Prototypes pass the projection head too.")]
     specaug_params: SpecAugParams
@@ -176,9 +181,10 @@ class ExperimentConfig(Section):
     ] = 1.0
     embedding_transform: Annotated[
         EmbeddingTransform,
+        BeforeValidator(_american),
         Field(
-            description='In validation and testing: "centre_l2" subtracts the mean of the training classes and '
-            'normalises, "power" takes square roots and normalises.'
+            description='In validation and testing: "center_l2" subtracts the mean of the training classes and '
+            'normalizes, "power" takes square roots and normalizes.'
         ),
     ] = "none"
     learn_score_scale: Annotated[bool, Field(description="Train the factor, from score_scale on.")] = False

@@ -12,7 +12,7 @@ Scale = Annotated[float, Field(gt=0, le=4)]
 
 
 class InputAugmentation(Section):
-    """Random changes of each training segment's normalised log-mel spectrogram, support and query, before views.
+    """Random changes of each training segment's normalized log-mel spectrogram, support and query, before views.
 
     They replace the segment instead of adding views of it, so an episode costs what it cost. Everything is off by
     default; what is on is applied in the order of the keys.

@@ -106,7 +106,7 @@ class AttentionConfig(Section):
 
 
 class ProjectionConfig(Section):
-    """Projection head of the contrastive branch: linear, ReLU, linear, L2 normalisation."""
+    """Projection head of the contrastive branch: linear, ReLU, linear, L2 normalization."""
 
     input_dim: Annotated[Count, Field(description="Embedding width: out_dim, times the views with attention.")]
     hidden_dim: Annotated[Count, Field(description="Width of the hidden layer.")]

@@ -32,7 +32,7 @@ SHARED: Changes = {
     "n_way_train": 12,
     "loss.label_smoothing": 0.1,
     "loss.classification_weight": 1.0,
-    "embedding_transform": "centre_l2",
+    "embedding_transform": "center_l2",
     "num_epochs": 15,
 }
 

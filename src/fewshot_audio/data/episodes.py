@@ -47,7 +47,7 @@ class ClipIndex:
 
 @dataclass(frozen=True)
 class Episode:
-    """One task: class c of the split is labelled by its row. All arrays hold int64 indices.
+    """One task: class c of the split is labeled by its row. All arrays hold int64 indices.
 
     ``classes`` (way,) into the split; ``support`` (way, shot) and ``query`` (way, n_query) segments;
     ``query_clips`` (way, n_query) the clips that the query segments come from.

@@ -69,7 +69,7 @@ class DatasetInfo:
             "splits": {phase: _split(self.splits[phase], by_class) for phase in PHASES} if self.splits else None,
             "classes_in_no_split": sorted(set(by_class) - named) if self.splits else None,
             "smallest_classes": dict(sorted(by_class.items(), key=lambda item: (item[1], item[0]))[:SMALLEST]),
-            "normalisation": dict(zip(("mean", "std"), self.norm, strict=True)) if self.norm else None,
+            "normalization": dict(zip(("mean", "std"), self.norm, strict=True)) if self.norm else None,
             "waveforms": self.folder.waveforms.is_dir(),
             "preprocessing": self.preprocessing.model_dump() if self.preprocessing else None,
             "skipped": dict(self.skipped),

@@ -11,7 +11,7 @@ ALIASES = {"voxceleb1": "voxceleb", "esc-50": "esc-50-master", "esc50": "esc-50-
 
 @dataclass(frozen=True)
 class DatasetFolder:
-    """One dataset on disk, ``ROOT/NAME``: features (and waveforms), splits and normalisation numbers."""
+    """One dataset on disk, ``ROOT/NAME``: features (and waveforms), splits and normalization numbers."""
 
     path: Path
 
@@ -27,7 +27,7 @@ class DatasetFolder:
 
     @property
     def waveforms(self) -> Path:
-        """``waveforms_npy/<class>/<clip>.npy``: float32 (segments, samples), z-normalised per clip."""
+        """``waveforms_npy/<class>/<clip>.npy``: float32 (segments, samples), z-normalized per clip."""
         return self.path / "waveforms_npy"
 
     @property

@@ -12,7 +12,7 @@ LENGTH_TOLERANCE = 0.01  # of the length: copies in lossy formats are some milli
 
 @dataclass(frozen=True)
 class Limits:
-    """What a clip and a class must fulfil; the default lets everything pass.
+    """What a clip and a class must fulfill; the default lets everything pass.
 
     ``exact_seconds`` is the one length of a set of fixed length (shorter clips are tiled where ``pad`` is set, longer
     ones cut into segments), ``longest_seconds`` the length above which clips are left out, ``least_clips`` the number

@@ -1,4 +1,4 @@
-"""The two global numbers that normalise features: mean and standard deviation over the training classes."""
+"""The two global numbers that normalize features: mean and standard deviation over the training classes."""
 
 import math
 from collections.abc import Iterable
@@ -56,7 +56,7 @@ def read_norm(path: Path) -> tuple[float, float]:
     try:
         numbers = np.load(path, allow_pickle=False)
     except (OSError, *NPY_ERRORS) as error:
-        raise DataError(f"{path}: normalisation numbers cannot be read: {error}") from error
+        raise DataError(f"{path}: normalization numbers cannot be read: {error}") from error
     if not isinstance(numbers, np.ndarray) or numbers.size != 2 or numbers.dtype.kind not in "fiu":
         found = f"{numbers.dtype} {numbers.shape}" if isinstance(numbers, np.ndarray) else type(numbers).__name__
         raise DataError(f"{path}: expected two numbers, shape (2, 1, 1); found {found}")

@@ -94,7 +94,7 @@ def _prepare_chunk(tasks: Sequence[Task], job: Job, owner: int | None) -> list[C
 def _prepare_clip(task: Task, job: Job) -> Clip | Skipped:
     recording, preprocessing = task.recording, job.preprocessing
     try:
-        waveform = preprocessing.normalise(recording.sound.read(preprocessing.sample_rate))
+        waveform = preprocessing.normalize(recording.sound.read(preprocessing.sample_rate))
         job.limits.check(len(waveform), preprocessing.sample_rate)
     except Rejected as error:
         return Skipped(recording.source, task.class_name, error.reason, error.detail)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from fewshot_audio.config import ExperimentConfig
 from fewshot_audio.functional.seeding import Purpose, forked, torch_seed
 
-HEAD = 1  # the task number that keys its initialisation; the network's is 0
+HEAD = 1  # the task number that keys its initialization; the network's is 0
 
 
 def build_head(experiment: ExperimentConfig, width: int, classes: int, seed: int) -> nn.Linear | None:

@@ -46,19 +46,19 @@ class LogMelCentroid:
 
 @dataclass(frozen=True)
 class SimpleShot:
-    """The nearest centroid of centred and L2-normalised embeddings, CL2N (Wang et al. 2019, SimpleShot).
+    """The nearest centroid of centerd and L2-normalized embeddings, CL2N (Wang et al. 2019, SimpleShot).
 
-    The centre is the mean embedding of ``training``, the training classes' segments.
+    The center is the mean embedding of ``training``, the training classes' segments.
     """
 
     tested: NetworkSystem
     training: Indices
 
     def embed(self, segments: Indices, progress: Progress) -> Embeddings:
-        """Centre and normalise the network's embeddings."""
-        centre = self.tested.embed(self.training, silent).rows.mean((0, 1, 2))
+        """Center and normalize the network's embeddings."""
+        center = self.tested.embed(self.training, silent).rows.mean((0, 1, 2))
         embeddings = self.tested.embed(segments, progress)
-        return replace(embeddings, rows=F.normalize(embeddings.rows - centre, dim=-1))
+        return replace(embeddings, rows=F.normalize(embeddings.rows - center, dim=-1))
 
     def scores(self, support: Tensor, queries: Tensor) -> Tensor:
         """Negative distance to the class's mean."""
@@ -96,7 +96,7 @@ def log_mel_statistics(features: Tensor) -> Tensor:
 def linear_probe_scores(support: Tensor, queries: Tensor) -> Tensor:
     """Log-probabilities of a logistic regression fitted to each task's support rows (Tian et al. 2020).
 
-    Rows are L2-normalised; the weights are penalised by |w|^2 / 2 against the summed cross-entropy, as scikit-learn's
+    Rows are L2-normalized; the weights are penalized by |w|^2 / 2 against the summed cross-entropy, as scikit-learn's
     LogisticRegression with C = 1, the intercept not. All tasks are solved at once by accelerated gradient steps.
 
     Shape: support (tasks, way, rows, width), queries (tasks, queries, width) -> (tasks, queries, way).

@@ -51,10 +51,10 @@ def episode_loss(
         fused = network.fuse(torch.cat([support_tokens, query_tokens]))
         support_rows, query_rows = fused[:n_support], fused[n_support:]
 
-    centres = prototypes(support_rows.reshape(way, -1, support_rows.shape[-1]))
+    centers = prototypes(support_rows.reshape(way, -1, support_rows.shape[-1]))
     rows = query_rows.flatten(0, 1)
     labels = torch.arange(way, device=rows.device).repeat_interleave(len(rows) // way)
-    scores = network.score(centres, rows)
+    scores = network.score(centers, rows)
     if experiment.relation_head:
         classification = losses.relation_loss(scores, labels)
     else:
@@ -68,14 +68,14 @@ def episode_loss(
 
     if network.attention is not None:
         rows = network.fuse(_permute_views(query_tokens, generator)).flatten(0, 1)
-    contrastive, pairs = _contrastive(network, experiment, centres, rows, labels, generator)
+    contrastive, pairs = _contrastive(network, experiment, centers, rows, labels, generator)
     return EpisodeResult(classification + experiment.loss.l_param * contrastive, accuracy, contrastive, pairs)
 
 
 def _contrastive(
     network: FewShotNetwork,
     experiment: ExperimentConfig,
-    centres: Tensor,
+    centers: Tensor,
     rows: Tensor,
     labels: Tensor,
     generator: torch.Generator,
@@ -83,13 +83,13 @@ def _contrastive(
     assert network.projection is not None
     queries = network.projection(rows)
     if experiment.project_prototypes:
-        anchors = network.projection(centres)
+        anchors = network.projection(centers)
     else:
-        anchors = F.normalize(centres, dim=-1) if experiment.normalize_prototypes else centres
+        anchors = F.normalize(centers, dim=-1) if experiment.normalize_prototypes else centers
     if experiment.contrastive == "cpl":
         cpl = experiment.loss.cpl
-        classes = torch.arange(len(centres)).repeat_interleave(len(rows) // len(centres))  # as labels, on the CPU
-        negatives = send(losses.draw_negatives(classes, len(centres), cpl.m_param, generator), rows.device)
+        classes = torch.arange(len(centers)).repeat_interleave(len(rows) // len(centers))  # as labels, on the CPU
+        negatives = send(losses.draw_negatives(classes, len(centers), cpl.m_param, generator), rows.device)
         loss = losses.cpl_loss(anchors, queries, labels, negatives, cpl.t_param, cpl.reduction)
         return loss, torch.zeros((), device=rows.device)
     angular = experiment.loss.angular

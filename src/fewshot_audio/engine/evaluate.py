@@ -20,7 +20,7 @@ from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.models.views import ViewMaker
 from fewshot_audio.progress import Progress, silent
 
-CENTRE_CLIPS = 20  # of a class, by which the centre of embeddings is found
+CENTER_CLIPS = 20  # of a class, by which the center of embeddings is found
 
 
 class Answers(NamedTuple):
@@ -201,7 +201,7 @@ def score_tasks(
     return TaskScores(scored.accuracy, scored.loss, answers)
 
 
-def centre_embeddings(
+def center_embeddings(
     network: FewShotNetwork,
     experiment: ExperimentConfig,
     store: SegmentStore,
@@ -210,15 +210,15 @@ def centre_embeddings(
     *,
     seed: int,
 ) -> None:
-    """Where the network centres embeddings, set the centre: the mean over the training ``classes``, in eval mode.
+    """Where the network centers embeddings, set the center: the mean over the training ``classes``, in eval mode.
 
-    Every class weighs the same; of each at most CENTRE_CLIPS clips are embedded, evenly spaced, one segment of each.
+    Every class weighs the same; of each at most CENTER_CLIPS clips are embedded, evenly spaced, one segment of each.
     Views are those of validation.
     """
-    if network.centre is None:
+    if network.center is None:
         return
     clips = [store.index.by_class[name] for name in classes]
-    some = [of_class[:: -(-len(of_class) // CENTRE_CLIPS)] for of_class in clips]
+    some = [of_class[:: -(-len(of_class) // CENTER_CLIPS)] for of_class in clips]
     segments = [store.index.offsets[of_class] for of_class in some]
     was_training = network.training
     network.eval()
@@ -228,7 +228,7 @@ def centre_embeddings(
             embeddings = embed_segments(network, experiment, store, maker, wanted, "validation", seed=seed)
             first = np.zeros((), np.int64)
             means = [embeddings.take(of_class, first).flatten(0, -2).mean(0) for of_class in segments]
-            network.centre.copy_(torch.stack(means).mean(0))
+            network.center.copy_(torch.stack(means).mean(0))
     finally:
         network.train(was_training)
 

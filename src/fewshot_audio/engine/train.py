@@ -21,7 +21,7 @@ from fewshot_audio.engine.auxiliary_classifier import JointClassification, build
 from fewshot_audio.engine.batch_norm import RunningStatistics
 from fewshot_audio.engine.checkpoint import STATE_FILE, AfterEpoch, Journal, nothing
 from fewshot_audio.engine.episode_loss import EpisodeResult, episode_loss
-from fewshot_audio.engine.evaluate import centre_embeddings, evaluate_phase
+from fewshot_audio.engine.evaluate import center_embeddings, evaluate_phase
 from fewshot_audio.engine.history import Row, finished
 from fewshot_audio.engine.loader import EpisodeLoader, TrainingData
 from fewshot_audio.engine.optimizer import WeightAverage, build_optimizer, frozen, learning_rate
@@ -184,7 +184,7 @@ class EpisodicTraining(pl.LightningModule):
         """Evaluate with the averaged weights, if there are such, and keep them as what the epoch came to."""
         with self.average.applied() if self.average else nullcontext():
             parts = self.network, self.experiment, self.data.store, self.data.views
-            centre_embeddings(*parts, self.data.splits.train, seed=self.seed)
+            center_embeddings(*parts, self.data.splits.train, seed=self.seed)
             self.validated = {name: value.clone() for name, value in self.network.state_dict().items()}
             if not self.data.splits.validation:
                 return {}

@@ -31,7 +31,7 @@ class Dataset:
 
     @property
     def fingerprint(self) -> str:
-        """Changes with the clips, their segments, the splits and the normalisation numbers."""
+        """Changes with the clips, their segments, the splits and the normalization numbers."""
         store, splits = self.data.store, self.data.splits
         names = [splits[phase] for phase in PHASES], store.classes, store.clips, self.mean, self.std
         digest = hashlib.sha256(repr(names).encode("utf-8", "surrogateescape"))

@@ -58,9 +58,9 @@ def side_by_side(networks: Sequence[FewShotNetwork], joined: FewShotNetwork) -> 
     for place, encoder in zip(members(joined.encoder), encoders, strict=True):
         place.load_state_dict(encoder.state_dict())
     with torch.no_grad():
-        if joined.centre is not None:
-            centres = [network.centre for network in networks if network.centre is not None]
-            joined.centre.copy_(torch.cat(centres) / math.sqrt(len(centres)))
+        if joined.center is not None:
+            centers = [network.center for network in networks if network.center is not None]
+            joined.center.copy_(torch.cat(centers) / math.sqrt(len(centers)))
         if joined.log_scale is not None:
             scales = [float(network.log_scale.detach()) for network in networks if network.log_scale is not None]
             joined.log_scale.fill_(sum(scales) / len(scales))

@@ -12,7 +12,7 @@ from fewshot_audio.engine.baselines import BASELINES
 from fewshot_audio.engine.evaluate import (
     NetworkSystem,
     TaskScores,
-    centre_embeddings,
+    center_embeddings,
     evaluate_phase,
     evaluate_system,
     plan_tasks,
@@ -95,7 +95,7 @@ def open_test(
     if untrained:
         data = dataset.data
         network.set_normalization(dataset.mean, dataset.std)
-        centre_embeddings(network, experiment, data.store, data.views, data.splits.train, seed=run.seed)
+        center_embeddings(network, experiment, data.store, data.views, data.splits.train, seed=run.seed)
     return dataset, network
 
 

@@ -92,7 +92,7 @@ class ExperimentFolder:
 
 
 def gather(folders: Sequence[Path], output: Path) -> dict[str, Any]:
-    """Copy the finished runs of one experiment's folders, made on several machines, into ``output``; summarise them.
+    """Copy the finished runs of one experiment's folders, made on several machines, into ``output``; summarize them.
 
     Returns what its ``results.json`` holds. Raises ConfigError for runs of other settings or other data, and where
     two folders hold different results of the same run, before anything is copied.

@@ -86,7 +86,7 @@ def angular_loss(
     exceeds ``angle_degrees``. A mined pair (a, p) costs log(1 + sum over its own mined n of
     exp(4 tan^2(alpha) (a + p).n - 2 (1 + tan^2(alpha)) a.p)); the loss is the mean over mined pairs, 0 with none.
     With ``prototypes_as_anchors`` anchors are prototypes, positives and negatives queries; without, prototypes and
-    queries form one labelled set.
+    queries form one labeled set.
 
     Shape: prototypes (way, width), queries (rows, width), labels (rows,).
     """
@@ -101,8 +101,8 @@ def angular_loss(
 
     with torch.no_grad():
         half_base = (anchors.unsqueeze(1) - others).norm(dim=-1) / 2  # (anchors, positives)
-        centre = (anchors.unsqueeze(1) + others) / 2
-        height = torch.cdist(centre, others.expand(len(anchors), -1, -1), compute_mode="donot_use_mm_for_euclid_dist")
+        center = (anchors.unsqueeze(1) + others) / 2
+        height = torch.cdist(center, others.expand(len(anchors), -1, -1), compute_mode="donot_use_mm_for_euclid_dist")
         wide = torch.atan2(half_base.unsqueeze(-1), height) > math.radians(angle_degrees)
         mined = positive.unsqueeze(-1) & negative.unsqueeze(1) & wide  # (anchors, positives, negatives)
         pairs = mined.any(-1)

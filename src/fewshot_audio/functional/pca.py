@@ -13,10 +13,10 @@ Floats = NDArray[np.floating[Any]]
 class Plane:
     """The first two principal axes of some embeddings: the same for the same clips, and for every new clip.
 
-    ``centre`` (width,), ``axes`` (2, width), ``explained``: the axes' shares of the variance.
+    ``center`` (width,), ``axes`` (2, width), ``explained``: the axes' shares of the variance.
     """
 
-    centre: NDArray[np.float64]
+    center: NDArray[np.float64]
     axes: NDArray[np.float64]
     explained: tuple[float, float]
 
@@ -27,8 +27,8 @@ class Plane:
         An axis points to where its largest component is positive, so that its sign does not depend on the algorithm.
         """
         values = embeddings.astype(np.float64)
-        centre = values.mean(axis=0) if len(values) else np.zeros(values.shape[1])
-        _, sizes, rows = np.linalg.svd(values - centre, full_matrices=False)
+        center = values.mean(axis=0) if len(values) else np.zeros(values.shape[1])
+        _, sizes, rows = np.linalg.svd(values - center, full_matrices=False)
         axes, variance = np.zeros((2, values.shape[1])), np.zeros(2)
         shown = min(2, int((sizes > 1e-9 * max(1.0, float(np.abs(values).max(initial=0)))).sum()))
         axes[:shown], variance[:shown] = rows[:shown], np.square(sizes[:shown])
@@ -36,9 +36,9 @@ class Plane:
         axes *= np.where(largest < 0, -1, 1)
         total = float(np.square(sizes).sum())
         first, second = (float(value) / total if total > 0 else 0.0 for value in variance)
-        return cls(centre, axes, (first, second))
+        return cls(center, axes, (first, second))
 
     def place(self, embeddings: Floats) -> NDArray[np.float64]:
         """Shape: (..., width) -> (..., 2)."""
-        placed: NDArray[np.float64] = (embeddings - self.centre) @ self.axes.T
+        placed: NDArray[np.float64] = (embeddings - self.center) @ self.axes.T
         return placed

@@ -16,21 +16,21 @@ def prototypes(support: Tensor) -> Tensor:
 
 
 def transform_embeddings(
-    rows: Tensor, transform: Literal["none", "centre_l2", "power"], centre: Tensor | None = None
+    rows: Tensor, transform: Literal["none", "center_l2", "power"], center: Tensor | None = None
 ) -> Tensor:
     """Transform embeddings before prototypes are taken of them; no parameters, nothing of the query set.
 
-    "centre_l2": subtract ``centre``, the mean of the training classes, and divide by the length (CL2N, Wang et al.
+    "center_l2": subtract ``center``, the mean of the training classes, and divide by the length (CL2N, Wang et al.
     2019, SimpleShot). "power": the square root of each value, its sign kept, divided by the length (Hu et al. 2021,
     whose features are not negative).
 
-    Shape: rows (..., width), centre (width,) -> (..., width).
+    Shape: rows (..., width), center (width,) -> (..., width).
     """
     if transform == "none":
         return rows
     if transform == "power":
         return F.normalize(rows.sign() * rows.abs().sqrt(), dim=-1)
-    return F.normalize(rows if centre is None else rows - centre, dim=-1)
+    return F.normalize(rows if center is None else rows - center, dim=-1)
 
 
 def prototypical_scores(

@@ -16,7 +16,7 @@ def ci95(values: Accuracies) -> float:
 
 
 def summarize_tasks(accuracies: Accuracies, way: int, shot: int, n_query: int) -> dict[str, Any]:
-    """Summarise the tasks of one test. Accuracies are fractions of 1, shape (tasks,)."""
+    """Summarize the tasks of one test. Accuracies are fractions of 1, shape (tasks,)."""
     return {
         "accuracy": float(accuracies.mean()),
         "ci95": ci95(accuracies),
@@ -29,7 +29,7 @@ def summarize_tasks(accuracies: Accuracies, way: int, shot: int, n_query: int) -
 
 
 def summarize_runs(runs: Sequence[dict[str, Any]], accuracies: Sequence[Accuracies]) -> dict[str, Any]:
-    """Summarise an experiment: the mean over runs, the interval over the pooled tasks, the spread over runs.
+    """Summarize an experiment: the mean over runs, the interval over the pooled tasks, the spread over runs.
 
     ``std_over_runs`` has one degree of freedom less than runs; it is None for a single run.
     """

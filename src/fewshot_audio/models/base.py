@@ -10,4 +10,4 @@ class Encoder(nn.Module):
 
     precision: Literal["fp32", "bf16"] = "fp32"
     sample_rate: int | None = None
-    """Rate of the waveforms that it reads, Hz; None: it reads normalised log-mel features."""
+    """Rate of the waveforms that it reads, Hz; None: it reads normalized log-mel features."""

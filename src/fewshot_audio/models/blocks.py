@@ -79,16 +79,16 @@ def patch_moments(x: Tensor) -> PatchMoments:
     n, channels, height, width = x.shape
     size, count = channels * KERNEL**2, n * height * width
     x = x.to(torch.promote_types(x.dtype, torch.float32))
-    centre = x.mean((0, 2, 3))  # products of centred values lose nothing where the mean is large
+    center = x.mean((0, 2, 3))  # products of centerd values lose nothing where the mean is large
     total, products = x.new_zeros(size, dtype=torch.float64), x.new_zeros(size, size, dtype=torch.float64)
     for part in in_chunks(x, size * height * width):
-        padded = F.pad(part.transpose(0, 1), [PADDING] * 4) - centre.view(-1, 1, 1, 1)
+        padded = F.pad(part.transpose(0, 1), [PADDING] * 4) - center.view(-1, 1, 1, 1)
         shifted = [padded[..., i : i + height, j : j + width] for i in range(KERNEL) for j in range(KERNEL)]
         patches = torch.stack(shifted, 1).view(size, -1)
         total += patches.sum(1)
         products += patches @ patches.T
     mean = total / count
-    return PatchMoments(mean + centre.repeat_interleave(KERNEL**2), products / count - mean.outer(mean), count)
+    return PatchMoments(mean + center.repeat_interleave(KERNEL**2), products / count - mean.outer(mean), count)
 
 
 class PooledConv(torch.autograd.Function):
@@ -125,6 +125,6 @@ def in_chunks(x: Tensor, values: int) -> tuple[Tensor, ...]:
 
 
 def scale_channels(x: Tensor, slope: Tensor, shift: Tensor) -> Tensor:
-    """Multiply and shift each channel: batch norm that has nothing to normalise is torch's one fused kernel for it."""
+    """Multiply and shift each channel: batch norm that has nothing to normalize is torch's one fused kernel for it."""
     slope, shift = (value.to(torch.promote_types(x.dtype, torch.float32)) for value in (slope, shift))
     return F.batch_norm(x, torch.zeros_like(slope), torch.ones_like(slope), slope, shift, eps=0.0)

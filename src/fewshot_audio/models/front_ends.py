@@ -26,7 +26,7 @@ class FrontEnd(nn.Module):
 
 
 class Waveform(FrontEnd):
-    """wav2vec 2.0 and its kin: the waveform itself, z-normalised where the model was trained so.
+    """wav2vec 2.0 and its kin: the waveform itself, z-normalized where the model was trained so.
 
     Shape: (n, samples) -> (n, samples).
     """
@@ -37,7 +37,7 @@ class Waveform(FrontEnd):
         self.normalize = bool(settings.get("do_normalize", True))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise."""
+        """Normalize."""
         if not self.normalize:
             return x
         variance = x.var(-1, keepdim=True, correction=0)
@@ -54,11 +54,11 @@ class MelSpectrogram(nn.Module):
     filters: Tensor
 
     def __init__(
-        self, window: Array, hop: int, n_fft: int, filters: Array, *, centred: bool, kaldi: bool = False
+        self, window: Array, hop: int, n_fft: int, filters: Array, *, centerd: bool, kaldi: bool = False
     ) -> None:
         super().__init__()
         self.hop, self.n_fft, self.kaldi = hop, n_fft, kaldi
-        self.padding = len(window) // 2 if centred else 0
+        self.padding = len(window) // 2 if centerd else 0
         self.register_buffer("window", torch.from_numpy(window).float(), persistent=False)
         self.register_buffer("filters", torch.from_numpy(filters).float(), persistent=False)
 
@@ -76,7 +76,7 @@ class MelSpectrogram(nn.Module):
 
 
 class ASTFrontEnd(FrontEnd):
-    """Audio Spectrogram Transformer: Kaldi log-mel, padded to a length, normalised with AudioSet's numbers.
+    """Audio Spectrogram Transformer: Kaldi log-mel, padded to a length, normalized with AudioSet's numbers.
 
     Shape: (n, samples) -> (n, max_length, mels).
     """
@@ -94,10 +94,10 @@ class ASTFrontEnd(FrontEnd):
         mels = int(settings.get("num_mel_bins", 128))
         filters = _filters(257, mels, 20, rate // 2, rate, None, "kaldi", True)
         window = window_function(400, "hann", periodic=False)
-        self.spectrogram = MelSpectrogram(window, 160, 512, filters, centred=False, kaldi=True)
+        self.spectrogram = MelSpectrogram(window, 160, 512, filters, centerd=False, kaldi=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute, pad, normalise."""
+        """Compute, pad, normalize."""
         features = self.spectrogram(x).clamp(min=1.192092955078125e-07).log()
         padded = F.pad(features, (0, 0, 0, self.frames - features.shape[1]))
         return (padded - self.mean) / self.scale
@@ -123,7 +123,7 @@ class CLAPFrontEnd(FrontEnd):
         low, high = float(settings.get("frequency_min", 0)), float(settings.get("frequency_max", 14_000))
         filters = _filters(n_fft // 2 + 1, mels, low, high, rate, norm, scale)
         hop = int(settings.get("hop_length", 480))
-        self.spectrogram = MelSpectrogram(window_function(n_fft, "hann"), hop, n_fft, filters, centred=True)
+        self.spectrogram = MelSpectrogram(window_function(n_fft, "hann"), hop, n_fft, filters, centerd=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """Fill up, compute."""
@@ -150,7 +150,7 @@ class WhisperFrontEnd(FrontEnd):
         n_fft, mels = int(settings.get("n_fft", 400)), int(settings.get("feature_size", 80))
         filters = _filters(n_fft // 2 + 1, mels, 0.0, 8000.0, rate, "slaney", "slaney")
         hop = int(settings.get("hop_length", 160))
-        self.spectrogram = MelSpectrogram(window_function(n_fft, "hann"), hop, n_fft, filters, centred=True)
+        self.spectrogram = MelSpectrogram(window_function(n_fft, "hann"), hop, n_fft, filters, centerd=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """Pad, compute, limit the range."""

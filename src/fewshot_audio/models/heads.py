@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class ProjectionHead(nn.Module):
-    """Linear, ReLU, linear, L2 normalisation.
+    """Linear, ReLU, linear, L2 normalization.
 
     Shape: (..., input_dim) -> (..., output_dim), unit length.
     """
@@ -18,7 +18,7 @@ class ProjectionHead(nn.Module):
         self.layers = nn.Sequential(nn.Linear(input_dim, hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, output_dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Project and normalise."""
+        """Project and normalize."""
         return F.normalize(self.layers(x), dim=-1)
 
 

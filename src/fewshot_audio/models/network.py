@@ -1,7 +1,8 @@
-"""The few-shot network: normalisation, encoder, fusion of views, and heads, as an experiment asks for them."""
+"""The few-shot network: normalization, encoder, fusion of views, and heads, as an experiment asks for them."""
 
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +14,16 @@ from fewshot_audio.models.encoders import build_encoder
 from fewshot_audio.models.fusion import ViewAttention
 from fewshot_audio.models.heads import ProjectionHead, RelationHead
 
+FORMER_NAMES = {"centre": "center"}  # of state-dict entries, as version 0.1 wrote them
+
+
+def current_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A network's state dict under the names of this version, whichever version wrote it."""
+    return {FORMER_NAMES.get(name, name): value for name, value in state.items()}
+
 
 class FewShotNetwork(nn.Module):
-    """Everything that is trained, and the dataset's two normalisation numbers as buffers.
+    """Everything that is trained, and the dataset's two normalization numbers as buffers.
 
     Used in steps: ``normalize`` raw features, make views of them, ``encode`` each view, ``fuse`` the views of a
     segment into its rows, ``transform`` these (not in training), take prototypes of support rows, ``score`` query rows.
@@ -23,7 +31,7 @@ class FewShotNetwork(nn.Module):
 
     norm_mean: Tensor
     norm_std: Tensor
-    centre: Tensor | None
+    center: Tensor | None
 
     def __init__(self, experiment: ExperimentConfig, model: ModelConfig, mels: int, frames: int) -> None:
         super().__init__()
@@ -32,7 +40,7 @@ class FewShotNetwork(nn.Module):
         self.register_buffer("norm_mean", torch.zeros(()))
         self.register_buffer("norm_std", torch.ones(()))
         self.transformation = experiment.embedding_transform
-        self.register_buffer("centre", torch.zeros(self.width) if self.transformation == "centre_l2" else None)
+        self.register_buffer("center", torch.zeros(self.width) if self.transformation == "center_l2" else None)
         self.encoder = build_encoder(
             experiment.encoder_name, model.encoder(experiment.encoder_name), mels, frames, model.members
         )
@@ -43,6 +51,10 @@ class FewShotNetwork(nn.Module):
         # Trained as a logarithm, which keeps it positive.
         start = torch.tensor(math.log(experiment.score_scale))
         self.log_scale = nn.Parameter(start) if experiment.learn_score_scale else None
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load weights that this or an earlier version wrote."""
+        return super().load_state_dict(current_names(state_dict), strict, assign)
 
     @property
     def scale(self) -> float | Tensor:
@@ -56,7 +68,7 @@ class FewShotNetwork(nn.Module):
                 part.precision = precision
 
     def set_normalization(self, mean: float, std: float) -> None:
-        """Set the dataset's normalisation numbers."""
+        """Set the dataset's normalization numbers."""
         self.norm_mean.fill_(mean)
         self.norm_std.fill_(std)
 
@@ -78,7 +90,7 @@ class FewShotNetwork(nn.Module):
 
     def transform(self, rows: Tensor) -> Tensor:
         """Transform fused rows as testing asks for, before prototypes. Shape: (..., width) -> (..., width)."""
-        return transform_embeddings(rows, self.transformation, self.centre)
+        return transform_embeddings(rows, self.transformation, self.center)
 
     def score(self, prototypes: Tensor, queries: Tensor) -> Tensor:
         """Score query rows. Shape: prototypes (..., way, width), queries (..., rows, width) -> (..., rows, way)."""

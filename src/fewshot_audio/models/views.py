@@ -1,4 +1,4 @@
-"""From raw segments to normalised spectrogram views, the same in training, validation and testing."""
+"""From raw segments to normalized spectrogram views, the same in training, validation and testing."""
 
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ from fewshot_audio.models.network import FewShotNetwork
 class ViewMaker(Protocol):
     """Makes views of segments of one input type. Draws are apart from being applied and independent of batches.
 
-    ``change`` maps normalised spectrograms (n, mels, frames) to what takes their place; all views share it. An encoder
+    ``change`` maps normalized spectrograms (n, mels, frames) to what takes their place; all views share it. An encoder
     that reads waveforms gets them, (samples,) in the place of (mels, frames), and nothing changes them.
     """
 
@@ -32,7 +32,7 @@ class ViewMaker(Protocol):
         """The parameters of some of the segments of a draw."""
 
     def features(self, network: FewShotNetwork, raw: Tensor) -> Tensor:
-        """Normalised log-mel spectrograms of the originals. Shape: raw (n, *segment) -> (n, mels, frames)."""
+        """Normalized log-mel spectrograms of the originals. Shape: raw (n, *segment) -> (n, mels, frames)."""
 
     def plain(self, network: FewShotNetwork, raw: Tensor, change: Change = unchanged) -> Tensor:
         """The originals alone, as the encoder reads them. Shape: raw (n, *segment) -> (n, 1, mels, frames)."""
@@ -42,7 +42,7 @@ class ViewMaker(Protocol):
 
 
 class SpecViews:
-    """Views of spectrogram segments: made after normalisation, so that mask value 0 is the dataset's mean."""
+    """Views of spectrogram segments: made after normalization, so that mask value 0 is the dataset's mean."""
 
     def __init__(self, params: SpecAugParams) -> None:
         self.params = params
@@ -61,15 +61,15 @@ class SpecViews:
         return draw[segments]
 
     def features(self, network: FewShotNetwork, raw: Tensor) -> Tensor:
-        """Normalise."""
+        """Normalize."""
         return network.normalize(raw)
 
     def plain(self, network: FewShotNetwork, raw: Tensor, change: Change = unchanged) -> Tensor:
-        """Normalise."""
+        """Normalize."""
         return change(self.features(network, raw)).unsqueeze(1)
 
     def views(self, network: FewShotNetwork, raw: Tensor, draw: SpecAugmentDraw, change: Change = unchanged) -> Tensor:
-        """Normalise, then warp and mask."""
+        """Normalize, then warp and mask."""
         return specaugment_views(change(self.features(network, raw)), draw, self.params.mask_value)
 
 
@@ -96,7 +96,7 @@ class WaveViews:
         return draw[segments.start * self.params.aug_num : segments.stop * self.params.aug_num]
 
     def features(self, network: FewShotNetwork, raw: Tensor) -> Tensor:
-        """Log-mel, normalise."""
+        """Log-mel, normalize."""
         # Judged by as exact features as preparation makes: float32 errs by decibels where a recording is silent.
         samples = raw if network.training else raw.double()
         features: Tensor = self.log_mel.to(raw.device)(samples)
@@ -112,7 +112,7 @@ class WaveViews:
         return torch.stack([change(view) for view in views.unbind(1)], dim=1)
 
     def _input(self, network: FewShotNetwork, waveforms: Tensor) -> Tensor:
-        """Normalised log-mel features, or the waveforms at the rate of an encoder that reads those."""
+        """Normalized log-mel features, or the waveforms at the rate of an encoder that reads those."""
         if network.encoder.sample_rate is not None:
             return resample(waveforms, self.preprocessing.sample_rate, network.encoder.sample_rate)
         return self.features(network, waveforms)

@@ -1,1 +1,1 @@
-"""Recognition: a trained network enrols a person's own sounds and recognises them in new recordings."""
+"""Recognition: a trained network enrolls a person's own sounds and recognizes them in new recordings."""

@@ -1,4 +1,4 @@
-"""A recogniser on disk: two files of tensors and one of JSON, written as a whole and read without trusting them."""
+"""A recognizer on disk: two files of tensors and one of JSON, written as a whole and read without trusting them."""
 
 import ctypes
 import hashlib
@@ -23,7 +23,7 @@ from fewshot_audio.config import ExperimentConfig, ModelConfig, check_configs, c
 from fewshot_audio.errors import ConfigError, DataError
 from fewshot_audio.experiments.run_folder import versions
 from fewshot_audio.files import write_json
-from fewshot_audio.models.network import FewShotNetwork
+from fewshot_audio.models.network import FewShotNetwork, current_names
 from fewshot_audio.recognition.calibration import Calibration
 from fewshot_audio.recognition.embedder import Embedder, Views
 from fewshot_audio.recognition.enrolled import EnrolledClass, EnrolledClip, check_name
@@ -82,7 +82,7 @@ def save_bundle(
     """Write a bundle beside its place, then put it there; an older bundle is replaced, anything else is refused."""
     folder = folder.resolve()
     if folder.exists() and not (folder / BUNDLE_FILE).is_file() and not _is_empty(folder):
-        raise DataError(f"{folder} exists and is no recogniser: it will not be replaced")
+        raise DataError(f"{folder} exists and is no recognizer: it will not be replaced")
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name[:50]}.", suffix=".tmp", dir=folder.parent))
     try:
@@ -190,7 +190,7 @@ def _exchange(one: Path, other: Path) -> bool:
 def _read_json(folder: Path) -> _Bundle:
     path = folder / BUNDLE_FILE
     if not folder.is_dir() or not path.is_file():
-        raise DataError(f"{folder}: not a recogniser's folder (it has no {BUNDLE_FILE})")
+        raise DataError(f"{folder}: not a recognizer's folder (it has no {BUNDLE_FILE})")
     try:
         if path.stat().st_size > LARGEST_JSON:
             raise DataError(f"{path}: {path.stat().st_size} bytes, expected at most {LARGEST_JSON}")
@@ -198,7 +198,7 @@ def _read_json(folder: Path) -> _Bundle:
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read ({error})") from error
     if not isinstance(values, dict) or values.get("kind") != KIND:
-        raise DataError(f"{path}: not a recogniser (it should say kind {KIND!r})")
+        raise DataError(f"{path}: not a recognizer (it should say kind {KIND!r})")
     if isinstance(values.get("format"), int) and values["format"] > FORMAT:
         raise DataError(
             f"{path}: format {values['format']}, but this version of fewshot-audio reads up to {FORMAT}: upgrade it"
@@ -215,7 +215,7 @@ def _read_tensors(folder: Path, name: str, described: _Bundle) -> dict[str, Tens
     if not path.is_file():
         raise DataError(f"{path}: missing")
     if described.sha256.get(name) != _sha256(path):
-        raise DataError(f"{path}: damaged, or of another recogniser (its SHA-256 is not the one in {BUNDLE_FILE})")
+        raise DataError(f"{path}: damaged, or of another recognizer (its SHA-256 is not the one in {BUNDLE_FILE})")
     try:
         tensors = safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError, ValueError, KeyError) as error:
@@ -230,6 +230,7 @@ def _network(folder: Path, described: _Bundle, shape: tuple[int, int], tensors: 
     """Build the network, after the file has shown that it holds what the config asks for."""
     path = folder / MODEL_FILE
     state = {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}
+    state = current_names(state)
     layers = described.model.Hybrid.seq_layers if described.experiment.encoder_name == "Hybrid" else 0
     if layers > len(state):
         raise DataError(f"{folder / BUNDLE_FILE}: {layers} recurrent layers, but the model has {len(state)} tensors")

@@ -1,4 +1,4 @@
-"""What validation classes teach a recogniser: a temperature, a scatter, and a threshold for unknown sounds."""
+"""What validation classes teach a recognizer: a temperature, a scatter, and a threshold for unknown sounds."""
 
 import math
 from collections.abc import Sequence

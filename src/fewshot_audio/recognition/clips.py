@@ -1,4 +1,4 @@
-"""What a recogniser takes as clips: files or arrays, one or many."""
+"""What a recognizer takes as clips: files or arrays, one or many."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from fewshot_audio.audio.rejection import Rejected
 from fewshot_audio.errors import DataError
 
 Clip: TypeAlias = str | Path | NDArray[Any] | tuple[NDArray[Any], int]
-"""A file; or mono samples at the recogniser's rate; or mono samples and their rate in Hz."""
+"""A file; or mono samples at the recognizer's rate; or mono samples and their rate in Hz."""
 
 Clips: TypeAlias = Clip | Sequence[Clip]
 
@@ -49,7 +49,7 @@ def load_clips(clips: Clips, preprocessing: Preprocessing) -> Iterator[LoadedCli
         named = isinstance(clip, str | Path)
         name = Path(clip).name if isinstance(clip, str | Path) else f"clip {number}"
         try:
-            samples = preprocessing.normalise(_samples(clip, preprocessing.sample_rate))
+            samples = preprocessing.normalize(_samples(clip, preprocessing.sample_rate))
         except Rejected as error:
             raise DataError(f"{clip if named else name}: {error}") from error
         yield LoadedClip(name, preprocessing.segments(samples), silence(samples, preprocessing.sample_rate))

@@ -1,4 +1,4 @@
-"""Enrolled classes and clips, and the answers that a recogniser gives."""
+"""Enrolled classes and clips, and the answers that a recognizer gives."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ LONGEST_NAME = 200
 class Classification:
     """The answer for one clip.
 
-    ``label`` is ``best``, or "unknown" where ``unknown_score`` passes the recogniser's threshold; ``best`` is the vote
+    ``label`` is ``best``, or "unknown" where ``unknown_score`` passes the recognizer's threshold; ``best`` is the vote
     of the clip's segments, ``probabilities`` of every enrolled class are the mean over them.
     """
 

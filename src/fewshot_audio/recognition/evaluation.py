@@ -1,4 +1,4 @@
-"""How well a run's network serves as a recogniser: accuracy, calibration and unknown sounds, on classes new to it."""
+"""How well a run's network serves as a recognizer: accuracy, calibration and unknown sounds, on classes new to it."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +29,7 @@ def evaluate_recognition(
     device: str = "cpu",
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Calibrate a run on its validation classes, then enrol other classes and judge the rest of their clips.
+    """Calibrate a run on its validation classes, then enroll other classes and judge the rest of their clips.
 
     Each of ``tasks`` draws ``enrolled`` classes with ``shot`` clips each and ``unknown`` others; all other clips of
     both are judged. Defaults: the run's own dataset, half of its test classes (at most ``n_way_test``) enrolled and as
@@ -49,7 +49,7 @@ def evaluate_recognition(
     unknown = min(enrolled, len(names) - enrolled) if unknown is None else unknown
     shot = shot or experiment.n_shot_test
     if enrolled < 2:
-        raise ConfigError(f"{folders}: {len(names)} classes are too few to enrol two of them")
+        raise ConfigError(f"{folders}: {len(names)} classes are too few to enroll two of them")
     pool = open_pool(embedder, folders, "test", progress, names)
     outcomes = draw_tasks(
         pool,

@@ -75,7 +75,7 @@ def as_jsonl(results: Iterable[FileResult], top: int) -> str:
 
 
 def as_raven(result: FileResult, rate: int) -> str:
-    """A selection table of Raven; frequencies are those that the recogniser hears."""
+    """A selection table of Raven; frequencies are those that the recognizer hears."""
     lines = ["\t".join(RAVEN_COLUMNS)]
     for number, e in enumerate(result.events, start=1):
         times = f"{e.start:.3f}\t{e.end:.3f}\t0\t{rate / 2:g}"

@@ -1,4 +1,4 @@
-"""A trained run as the start of a recogniser."""
+"""A trained run as the start of a recognizer."""
 
 import logging
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The model card of a shipped recogniser, written from what its training recorded."""
+"""The model card of a shipped recognizer, written from what its training recorded."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from fewshot_audio.recognition.recognizer import Recognizer
 
 CARD = """# {name}
 
-A recogniser without classes of its own: enroll a few clips of each of your sounds
+A recognizer without classes of its own: enroll a few clips of each of your sounds
 (`fewshot-audio enroll --support FOLDER -o MINE`), and it tells new recordings apart.
 
 ## What it is
@@ -18,8 +18,8 @@ cut into segments of {seconds:g} s. Trained from scratch by prototypical network
 Trained on {train} classes of {dataset}; {validation} others validated and calibrated it; tested on {test} that it had
 never heard.
 
-## Licence
-{licence}
+## License
+{license}
 
 ## Numbers
 {way}-way {shot}-shot on the test classes: {accuracy:.2f} % ± {ci:.2f} (95 % over {tasks} tasks).
@@ -37,9 +37,9 @@ fewshot_audio {version}, torch {torch}: `make recognizer` trains it anew.
 
 
 def model_card(
-    name: str, recognizer: Recognizer, results: dict[str, Any], classes: dict[str, int], licence: str
+    name: str, recognizer: Recognizer, results: dict[str, Any], classes: dict[str, int], license: str
 ) -> str:
-    """Return the card of a recogniser made of the first run that ``results`` (``results.json``) tells of.
+    """Return the card of a recognizer made of the first run that ``results`` (``results.json``) tells of.
 
     ``classes`` counts those of each split.
     """
@@ -61,7 +61,7 @@ def model_card(
         epochs=run["epochs"],
         seed=run["seed"],
         dataset=results["dataset"],
-        licence=licence.strip(),
+        license=license.strip(),
         way=run["test"]["n_way"],
         shot=run["test"]["n_shot"],
         accuracy=100 * run["test"]["accuracy"],

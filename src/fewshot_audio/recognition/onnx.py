@@ -1,4 +1,4 @@
-"""A recogniser as one ONNX graph: a waveform segment in, probabilities out; it runs without torch and this package."""
+"""A recognizer as one ONNX graph: a waveform segment in, probabilities out; it runs without torch and this package."""
 
 import copy
 import importlib
@@ -35,9 +35,9 @@ class Exported(NamedTuple):
 
 
 class SegmentClassifier(nn.Module):
-    """All that a recogniser does with a clip of one segment, from raw samples on.
+    """All that a recognizer does with a clip of one segment, from raw samples on.
 
-    Like a clip of its own the segment is z-normalised; its spectrogram is computed in float64, as in preparation. A
+    Like a clip of its own the segment is z-normalized; its spectrogram is computed in float64, as in preparation. A
     segment whose samples are all equal, which a ``Recognizer`` refuses, has an infinite unknown score.
 
     Shape: (batch, segment_samples) -> probabilities (batch, classes), unknown scores (batch,).
@@ -47,7 +47,7 @@ class SegmentClassifier(nn.Module):
     reaches: Tensor
 
     def __init__(self, recognizer: Recognizer) -> None:
-        """Raises ConfigError for a recogniser whose views are augmented waveforms."""
+        """Raises ConfigError for a recognizer whose views are augmented waveforms."""
         super().__init__()
         embedder = recognizer.embedder
         if isinstance(embedder.views, WaveformDraw):
@@ -69,9 +69,9 @@ class SegmentClassifier(nn.Module):
         """Classify segments."""
         exact = waveform.double()
         silent = waveform.amax(-1) == waveform.amin(-1)
-        centred = exact - exact.mean(-1, keepdim=True)
-        deviation = torch.where(silent, 1.0, centred.square().mean(-1).sqrt())
-        samples = (centred / deviation.unsqueeze(-1)).float()
+        centerd = exact - exact.mean(-1, keepdim=True)
+        deviation = torch.where(silent, 1.0, centerd.square().mean(-1).sqrt())
+        samples = (centerd / deviation.unsqueeze(-1)).float()
 
         raw = samples if self.log_mel is None else self.log_mel(samples.double()).float()
         views = self.maker.plain(self.network, raw)
@@ -95,14 +95,14 @@ class SegmentClassifier(nn.Module):
 def export_onnx(recognizer: Recognizer, path: Path) -> Exported:
     """Write ``recognizer`` as an ONNX file, having checked in onnxruntime that it answers as torch does.
 
-    Input ``waveform`` (batch, samples): mono float32 segments at the recogniser's rate, of its segment length, on any
+    Input ``waveform`` (batch, samples): mono float32 segments at the recognizer's rate, of its segment length, on any
     scale. Outputs ``probabilities`` (batch, classes) and ``unknown_score`` (batch,). ``metadata`` is in the file.
 
-    Raises ConfigError for a recogniser that cannot be exported, DataError for one without classes, FewShotError where
+    Raises ConfigError for a recognizer that cannot be exported, DataError for one without classes, FewShotError where
     the graph's answers are not torch's.
     """
     onnxruntime = _import("onnxruntime")
-    classifier = copy.deepcopy(SegmentClassifier(recognizer)).cpu().eval()  # the recogniser itself stays where it is
+    classifier = copy.deepcopy(SegmentClassifier(recognizer)).cpu().eval()  # the recognizer itself stays where it is
     signals = _test_signals(recognizer.preprocessing.segment_samples)
     program = _exported(classifier, signals)
     for key, value in metadata(recognizer).items():

@@ -89,7 +89,7 @@ def draw_tasks(
     random: np.random.Generator,
     progress: Progress = silent,
 ) -> list[Outcome]:
-    """Enrol ``shot`` clips of ``enrolled`` classes and judge the others, and all clips of ``unknown`` other classes.
+    """Enroll ``shot`` clips of ``enrolled`` classes and judge the others, and all clips of ``unknown`` other classes.
 
     Where clips' source recordings are known, no judged clip comes from an enrolled clip's. Raises ConfigError where
     there are too few classes or clips.

@@ -1,4 +1,4 @@
-"""The recogniser: a trained network, and the classes that a person enrolled with a few clips each."""
+"""The recognizer: a trained network, and the classes that a person enrolled with a few clips each."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,7 +33,7 @@ GROUP = 64  # segments whose features are in memory at once, unless one clip has
 
 
 class Recognizer:
-    """Recognises enrolled sounds, and says "unknown" of others, with a network trained on other classes.
+    """Recognizes enrolled sounds, and says "unknown" of others, with a network trained on other classes.
 
     A clip is a path, a mono float array at ``sample_rate``, or a pair (array, rate); where clips are asked for, a
     sequence of those or a single one is given. Predictions are deterministic. Enrolling, removing or renaming a class
@@ -95,7 +95,7 @@ class Recognizer:
 
     @property
     def classes(self) -> list[str]:
-        """Names of the enrolled classes, in the order of their enrolment."""
+        """Names of the enrolled classes, in the order of their enrollment."""
         return list(self._classes)
 
     @property
@@ -194,7 +194,7 @@ class Recognizer:
         return diagnose(self.snapshot(), self.calibration, self.judge)
 
     def save(self, folder: str | Path) -> None:
-        """Write a bundle: all that recognising and enrolling further needs. An older bundle is replaced as a whole.
+        """Write a bundle: all that recognizing and enrolling further needs. An older bundle is replaced as a whole.
 
         Raises DataError where ``folder`` exists and is no bundle.
         """
@@ -214,7 +214,7 @@ class Recognizer:
 
     @classmethod
     def pretrained(cls, name: str | None = None, device: str = "cpu") -> Self:
-        """Load a recogniser that comes with the package, without classes; see its model card.
+        """Load a recognizer that comes with the package, without classes; see its model card.
 
         Raises DataError where this installation has none, or several and no name is given.
         """

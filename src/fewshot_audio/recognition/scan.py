@@ -56,7 +56,7 @@ class FileResult:
             return self.error
         if self.events:
             return ""
-        return f"nothing recognised (of {self.windows} windows {self.unknown} unknown, {self.silent} silent)"
+        return f"nothing recognized (of {self.windows} windows {self.unknown} unknown, {self.silent} silent)"
 
 
 def list_recordings(paths: Iterable[Path]) -> tuple[list[Path], int]:
@@ -104,7 +104,7 @@ def _whole(recognizer: Recognizer, path: Path, options: Options) -> FileResult:
             )
     preprocessing = recognizer.preprocessing
     try:
-        segments = preprocessing.segments(preprocessing.normalise(np.concatenate(blocks)))
+        segments = preprocessing.segments(preprocessing.normalize(np.concatenate(blocks)))
     except Rejected as error:
         if error.reason != Reason.SILENT:
             raise

@@ -45,7 +45,7 @@ def slide(blocks: Iterable[Samples], length: int, hop: int) -> Iterator[tuple[in
 def scan_recording(recognizer: Recognizer, path: Path, hop_seconds: float) -> Iterator[Window]:
     """Answer for the windows of a recording, in memory that does not grow with it.
 
-    Windows are a segment long and cut from the recording as it is at the recogniser's rate: each answer is, bit for
+    Windows are a segment long and cut from the recording as it is at the recognizer's rate: each answer is, bit for
     bit, that for a file with these samples. What is left at the end is a window of its own, unless it is shorter than
     one FFT window.
 
@@ -68,7 +68,7 @@ def scan_recording(recognizer: Recognizer, path: Path, hop_seconds: float) -> It
 
     for start, samples in slide(decode_blocks(path, preprocessing.sample_rate), length, hop):
         try:
-            features = embedder.features(preprocessing.segments(preprocessing.normalise(samples)))
+            features = embedder.features(preprocessing.segments(preprocessing.normalize(samples)))
         except Rejected as error:
             if error.reason == Reason.TOO_SHORT and start:
                 continue

@@ -1,1 +1,1 @@
-"""The web page and the JSON API over a recogniser."""
+"""The web page and the JSON API over a recognizer."""

@@ -1,4 +1,4 @@
-"""The application: routes over a recogniser, behind the gate."""
+"""The application: routes over a recognizer, behind the gate."""
 
 import asyncio
 import logging
@@ -55,7 +55,7 @@ def create_app(
     """Build the application.
 
     Args:
-        backend: the recogniser; it is used by one thread at a time.
+        backend: the recognizer; it is used by one thread at a time.
         limits: bounds on what clients may send.
         token: access token that requests must carry; None where only this machine can connect.
         hosts: names under which the server may be addressed, beside IP addresses and ``localhost``.
@@ -72,7 +72,7 @@ def create_app(
     working = asyncio.Semaphore(limits.working)  # decoded recordings are large: only so many requests hold them
 
     async def on_model(work: Callable[..., T], *arguments: Any) -> T:
-        """Run what touches the recogniser: on one thread, so that requests wait for each other."""
+        """Run what touches the recognizer: on one thread, so that requests wait for each other."""
         return await asyncio.get_running_loop().run_in_executor(model_thread, work, *arguments)
 
     @asynccontextmanager
@@ -84,7 +84,7 @@ def create_app(
     app = FastAPI(
         title="fewshot-audio",
         version=__version__,
-        description="Enrol your own sounds with a few clips each, and recognise them.",
+        description="Enroll your own sounds with a few clips each, and recognize them.",
         docs_url=None,  # the built-in pages load scripts from elsewhere
         redoc_url=None,
         openapi_url="/openapi.json",
@@ -112,14 +112,14 @@ def create_app(
         }
         return Response(metrics.text(gauges), media_type=CONTENT_TYPE)
 
-    @app.get("/api/state", tags=["recogniser"])
+    @app.get("/api/state", tags=["recognizer"])
     async def state() -> State:
         """What is enrolled, what is saved, what may be sent."""
         return await on_model(studio.state)
 
     bad_clips: Answers = {code: {"model": ErrorReply} for code in (400, 408, 409, 413, 415, 422)}
 
-    @app.post("/api/classes", tags=["recogniser"], responses=bad_clips)
+    @app.post("/api/classes", tags=["recognizer"], responses=bad_clips)
     async def enroll(
         name: Annotated[str, Form(description="The class; clips are added where it is known.", min_length=1)],
         clips: Annotated[list[UploadFile], File(description="Recordings: wav, flac, ogg, mp3 ...", min_length=1)],
@@ -140,17 +140,17 @@ def create_app(
 
     unknown_class: Answers = {code: {"model": ErrorReply} for code in (400, 404, 409, 413, 415, 422)}
 
-    @app.patch("/api/classes", tags=["recogniser"], responses=unknown_class)
+    @app.patch("/api/classes", tags=["recognizer"], responses=unknown_class)
     async def rename(name: Annotated[str, Query(description="The class.")], change: Rename) -> State:
         """Give a class another name."""
         return await on_model(studio.rename, name, change.name)
 
-    @app.delete("/api/classes", tags=["recogniser"], responses=unknown_class)
+    @app.delete("/api/classes", tags=["recognizer"], responses=unknown_class)
     async def remove(name: Annotated[str, Query(description="The class.")]) -> State:
         """Forget a class and its clips."""
         return await on_model(studio.remove, name)
 
-    @app.post("/api/classify", tags=["recogniser"], responses=bad_clips)
+    @app.post("/api/classify", tags=["recognizer"], responses=bad_clips)
     async def classify(clip: Annotated[UploadFile, File(description="A recording.")]) -> Classified:
         """Say which of the enrolled classes a recording is, or that it is none of them."""
         async with working:
@@ -163,24 +163,24 @@ def create_app(
         metrics.clips("classified" if answer.label is not None else "unknown")
         return answer
 
-    @app.get("/api/map", tags=["recogniser"])
+    @app.get("/api/map", tags=["recognizer"])
     async def embedding_map() -> EmbeddingMap:
         """Where the enrolled clips lie, in two dimensions."""
         return await on_model(studio.embedding_map)
 
-    @app.get("/api/diagnosis", tags=["recogniser"])
+    @app.get("/api/diagnosis", tags=["recognizer"])
     async def diagnosis() -> Findings:
         """What is to be said of the enrolled clips: outliers, classes that collide, silence."""
         return await on_model(studio.diagnosis)
 
     @app.get(
         "/api/bundle",
-        tags=["recogniser"],
+        tags=["recognizer"],
         response_class=StreamingResponse,
         responses={200: {"content": {"application/zip": {}}}},
     )
     async def bundle() -> StreamingResponse:
-        """The recogniser with all its classes, as a zip archive of its folder."""
+        """The recognizer with all its classes, as a zip archive of its folder."""
         archive = await on_model(studio.bundle)
         headers = {"Content-Disposition": f'attachment; filename="{BUNDLE_NAME}.zip"'}
         return StreamingResponse(_blocks(archive), media_type="application/zip", headers=headers)

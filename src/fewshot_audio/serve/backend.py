@@ -1,4 +1,4 @@
-"""What the server needs of a recogniser; ``fewshot_audio.Recognizer`` has it."""
+"""What the server needs of a recognizer; ``fewshot_audio.Recognizer`` has it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ Embedding = npt.NDArray[np.float32]
 
 
 class Backend(Protocol):
-    """A recogniser that knows classes by a few clips each; clips are mono arrays at the preprocessing's rate."""
+    """A recognizer that knows classes by a few clips each; clips are mono arrays at the preprocessing's rate."""
 
     @property
     def preprocessing(self) -> Preprocessing:

@@ -1,4 +1,4 @@
-"""A recogniser's diagnosis of its clips, in words for the page."""
+"""A recognizer's diagnosis of its clips, in words for the page."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def _findings(diagnosis: "Diagnosis") -> Iterator[Finding]:
     judged = [clip for clip in diagnosis.clips if clip.answer is not None]
     if judged:
         right = sum(clip.answer == clip.class_name for clip in judged)
-        message = f"Left out one at a time, {right} of {len(judged)} clips are recognised by the others."
+        message = f"Left out one at a time, {right} of {len(judged)} clips are recognized by the others."
         yield Finding(kind="good" if right == len(judged) else "accuracy", message=message)
     for pair in diagnosis.collisions:
         yield Finding(

@@ -25,7 +25,7 @@ class Intake:
         self._threads = ThreadPoolExecutor(limits.decoders, thread_name_prefix="decode")
 
     async def take(self, uploads: Sequence[UploadFile]) -> tuple[list[Samples], list[RejectedClip]]:
-        """Decode uploads: the clips that a recogniser can use, and why it cannot use the others."""
+        """Decode uploads: the clips that a recognizer can use, and why it cannot use the others."""
         loop = asyncio.get_running_loop()
         left = _Budget(self._limits.request_seconds)
         jobs = [loop.run_in_executor(self._threads, self._take, upload, left) for upload in uploads]
@@ -42,7 +42,7 @@ class Intake:
         try:
             samples = self._decoder.decode(upload.file.read(), upload.filename or "")
             left.spend(len(samples) / self._preprocessing.sample_rate)
-            self._preprocessing.normalise(samples)  # silent or too short: said here, clip by clip
+            self._preprocessing.normalize(samples)  # silent or too short: said here, clip by clip
         except Rejected as rejected:
             return rejected
         return samples

@@ -11,8 +11,8 @@ class Limits:
         upload_bytes: body of one request.
         upload_seconds: time in which a body must have arrived.
         clip_seconds: length of one recording.
-        request_seconds: length of all recordings of one enrolment.
-        clips: recordings in one enrolment.
+        request_seconds: length of all recordings of one enrollment.
+        clips: recordings in one enrollment.
         classes: classes of the bundle.
         clips_in_all: recordings that the bundle holds.
         name_length: characters of a class name.

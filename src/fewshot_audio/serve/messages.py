@@ -42,7 +42,7 @@ class Granted(BaseModel):
 
 
 class State(BaseModel):
-    """The recogniser at hand.
+    """The recognizer at hand.
 
     ``revision`` grows with every change; ``unsaved`` changes are not in the bundle's folder, into which changes are
     written where ``saves``; ``unknown`` tells whether an answer can be "none of the enrolled classes".
@@ -69,7 +69,7 @@ class RejectedClip(BaseModel):
 
 
 class Enrolled(BaseModel):
-    """The outcome of an enrolment."""
+    """The outcome of an enrollment."""
 
     name: str
     enrolled: int

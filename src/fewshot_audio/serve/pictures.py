@@ -16,11 +16,11 @@ Floats = npt.NDArray[np.floating]
 
 
 def picture(samples: Samples, preprocessing: Preprocessing) -> Picture:
-    """Draw a clip (samples,) by its own preprocessing: normalised, cut into segments, the last one filled up.
+    """Draw a clip (samples,) by its own preprocessing: normalized, cut into segments, the last one filled up.
 
-    Raises Rejected as ``Preprocessing.normalise`` does.
+    Raises Rejected as ``Preprocessing.normalize`` does.
     """
-    segments = preprocessing.segments(preprocessing.normalise(samples))
+    segments = preprocessing.segments(preprocessing.normalize(samples))
     waveform = segments.reshape(-1)
     peak = max(float(np.abs(waveform).max()), 1e-12)
     features = preprocessing.features(segments).transpose(1, 0, 2).reshape(preprocessing.n_mels, -1)
@@ -38,7 +38,7 @@ def picture(samples: Samples, preprocessing: Preprocessing) -> Picture:
 
 
 def columns(rows: Floats, extreme: np.ufunc) -> Floats:
-    """Join neighbours by their extreme, to at most ``COLUMNS``. Shape: (rows, n) -> (rows, min(n, COLUMNS))."""
+    """Join neighbors by their extreme, to at most ``COLUMNS``. Shape: (rows, n) -> (rows, min(n, COLUMNS))."""
     count = min(rows.shape[1], COLUMNS)
     starts = np.arange(count) * rows.shape[1] // count
     joined: Floats = extreme.reduceat(rows, starts, axis=1)

@@ -30,7 +30,7 @@ def run_server(
     """Serve until interrupted.
 
     Args:
-        backend: the recogniser.
+        backend: the recognizer.
         host: address to listen at; any but the local one needs a ``token``.
         port: 0 takes a free one.
         token: access token.

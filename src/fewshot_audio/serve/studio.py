@@ -1,4 +1,4 @@
-"""The recogniser behind the server: its changes, its limits, its bundle. Used by one thread at a time."""
+"""The recognizer behind the server: its changes, its limits, its bundle. Used by one thread at a time."""
 
 import logging
 import tempfile
@@ -38,10 +38,10 @@ BUNDLE_NAME = "recognizer"
 
 
 class Studio:
-    """A recogniser that clients change and ask.
+    """A recognizer that clients change and ask.
 
     Args:
-        backend: the recogniser.
+        backend: the recognizer.
         limits: what clients may make it hold.
         folder: the bundle's folder, into which every change is saved; None keeps changes in memory.
     """
@@ -132,7 +132,7 @@ class Studio:
         return self._mapped()[1] if self.backend.classes else EmbeddingMap(points=[], explained=[0, 0], revision=0)
 
     def diagnosis(self) -> Findings:
-        """What the recogniser thinks of its clips."""
+        """What the recognizer thinks of its clips."""
         return Findings(findings=findings(self.backend.diagnose()) if self.backend.classes else [])
 
     def bundle(self) -> IO[bytes]:

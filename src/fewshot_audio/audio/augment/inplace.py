@@ -91,7 +91,7 @@ def draw_change(
 ) -> Change:
     """Draw how to change half an episode of ``segments`` (way, items); ``std`` is how many dB make 1.
 
-    What is returned maps (way * items, mels, frames), normalised, to the same shape; ``size`` is (mels, frames).
+    What is returned maps (way * items, mels, frames), normalized, to the same shape; ``size`` is (mels, frames).
     """
     if not params.active:
         return unchanged

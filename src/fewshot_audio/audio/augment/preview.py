@@ -41,7 +41,7 @@ def make_all_views(
     stats: WaveStats | None = None,
     seed: int = 0,
 ) -> list[View]:
-    """Make the views of both kinds of one z-normalised segment (samples,).
+    """Make the views of both kinds of one z-normalized segment (samples,).
 
     Without a dataset's ``stats`` the segment's own are taken. A spectrogram view has no waveform: what is heard is
     reconstructed from its spectrogram, starting from the original's phase (Griffin and Lim 1984).
@@ -95,7 +95,7 @@ def write_views(views: Sequence[View], folder: Path, stem: str, preprocessing: P
 
 
 def draw_views(views: Sequence[View], preprocessing: Preprocessing) -> Any:
-    """Draw the spectrograms of all views, one row per kind, on one colour scale; returns the matplotlib figure."""
+    """Draw the spectrograms of all views, one row per kind, on one color scale; returns the matplotlib figure."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:

@@ -1,1 +1,1 @@
-"""From the internet to a dataset in its published layout: catalogue, transfer, extraction."""
+"""From the internet to a dataset in its published layout: catalog, transfer, extraction."""

@@ -1,4 +1,4 @@
-"""A dataset of the catalogue into a folder: space checked, archives fetched side by side, verified, unpacked."""
+"""A dataset of the catalog into a folder: space checked, archives fetched side by side, verified, unpacked."""
 
 import hashlib
 import shutil
@@ -17,7 +17,7 @@ from fewshot_audio.progress import Progress, silent
 
 ARCHIVES = "archives"
 LOCK = ".download.lock"
-SLACK = 64 << 20  # sizes in the catalogue may be estimates: twice as much, and this, is still believed
+SLACK = 64 << 20  # sizes in the catalog may be estimates: twice as much, and this, is still believed
 
 
 def acquire(

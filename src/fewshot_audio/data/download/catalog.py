@@ -45,7 +45,7 @@ class Dataset:
     name: str
     title: str
     page: str
-    licence: str
+    license: str
     layout: str
     archives: tuple[Archive, ...] = ()
     expects: tuple[str, ...] = ()
@@ -74,7 +74,7 @@ ESC50 = Dataset(
     name="esc50",
     title="ESC-50: Dataset for Environmental Sound Classification (Piczak, 2015)",
     page="https://github.com/karolpiczak/ESC-50",
-    licence="CC BY-NC: no commercial use; attributions are in the archive's LICENSE file",
+    license="CC BY-NC: no commercial use; attributions are in the archive's LICENSE file",
     layout="ESC-50-master/meta/esc50.csv, ESC-50-master/audio/*.wav",
     archives=(
         # GitHub packs this archive on request and promises no stable bytes: no checksum is published.
@@ -94,7 +94,7 @@ NSYNTH = Dataset(
     name="nsynth",
     title="The NSynth Dataset (Engel et al., 2017)",
     page="https://magenta.tensorflow.org/datasets/nsynth",
-    licence="CC BY 4.0",
+    license="CC BY 4.0",
     layout="nsynth-{train,valid,test}/examples.json, nsynth-{train,valid,test}/audio/*.wav",
     archives=(
         _nsynth("train", 23_815_298_079, 289_205, "fde6665a93865503ba598b9fac388660"),
@@ -110,7 +110,7 @@ FSDKAGGLE2018 = Dataset(
     name="fsdkaggle2018",
     title="FSDKaggle2018 (Fonseca et al., 2018)",
     page="https://zenodo.org/records/2552860",
-    licence="each clip under its own Creative Commons licence, some of them non-commercial: see FSDKaggle2018.meta",
+    license="each clip under its own Creative Commons license, some of them non-commercial: see FSDKaggle2018.meta",
     layout=(
         "FSDKaggle2018.audio_train/*.wav, FSDKaggle2018.audio_test/*.wav, FSDKaggle2018.meta/train_post_competition.csv"
         " and test_post_competition_scoring_clips.csv"
@@ -133,7 +133,7 @@ SPEECHCOMMANDS = Dataset(
     name="speechcommands",
     title="Speech Commands v0.02 (Warden, 2018)",
     page="https://arxiv.org/abs/1804.03209",
-    licence="CC BY 4.0",
+    license="CC BY 4.0",
     layout="speech_commands_v0.02/<word>/*.wav",
     archives=(
         Archive(
@@ -157,7 +157,7 @@ BIRDCLEF2020 = Dataset(
     name="birdclef2020",
     title="BirdCLEF 2020, recordings of Xeno-canto (Kahl et al., 2020)",
     page="https://www.aicrowd.com/challenges/lifeclef-2020-bird-monophone",
-    licence="the rules of the challenge, which each participant accepts, and the licence of each recording",
+    license="the rules of the challenge, which each participant accepts, and the license of each recording",
     layout="one folder of mp3 files for each species: <folder>/<species>/<recording>.mp3",
     steps=(
         "Make an account at AIcrowd, open the page above and accept the rules of the challenge (Participate).",
@@ -170,7 +170,7 @@ VOXCELEB1 = Dataset(
     name="voxceleb1",
     title="VoxCeleb1 (Nagrani et al., 2017)",
     page="https://mm.kaist.ac.kr/datasets/voxceleb/",
-    licence="for research; the copyright of each recording stays with the owner of its video",
+    license="for research; the copyright of each recording stays with the owner of its video",
     layout=(
         "wav/<speaker>/<video>/<number>.wav and vox1_meta.csv; or, of recordings fetched from the video site, "
         "voxceleb1.csv (uri, start, end, speaker) and whole recordings named by their video"
@@ -187,7 +187,7 @@ WATKINS = Dataset(
     name="watkins",
     title="Watkins Marine Mammal Sound Database, best of cuts (WHOI, New Bedford Whaling Museum)",
     page="https://cis.whoi.edu/science/B/whalesounds/index.cfm",
-    licence="personal and academic use, with credit",
+    license="personal and academic use, with credit",
     layout="one folder of wav files for each species: <folder>/<species>/<cut>.wav",
     steps=(
         "The database publishes single cuts, no archive: fetch the 'Best of' cuts of each species from that page.",

@@ -44,7 +44,7 @@ class AudioFile:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One labelled recording.
+    """One labeled recording.
 
     ``source`` names it in reports (its path within the source), ``clip`` is its name within its class as the source
     has it (any text, not necessarily unique), ``group`` the original recording that several clips were cut from.
@@ -68,7 +68,7 @@ class Skipped:
 
 
 class Source(Protocol):
-    """A collection of labelled recordings, in a layout of its own."""
+    """A collection of labeled recordings, in a layout of its own."""
 
     name: ClassVar[str]
     segment_seconds: ClassVar[float]  # the usual length of a segment of this source

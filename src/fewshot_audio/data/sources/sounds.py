@@ -36,8 +36,8 @@ class Recipe:
 RECIPES = tuple(Recipe(*parts) for parts in itertools.product(TIMBRES, MELODIES, RHYTHMS))
 
 
-def synthesise(recipe: Recipe, rng: np.random.Generator, seconds: float, sample_rate: int) -> Samples:
-    """One sound of a class: pitch, tempo, onset, length, colour, level and background noise are drawn from ``rng``.
+def synthesize(recipe: Recipe, rng: np.random.Generator, seconds: float, sample_rate: int) -> Samples:
+    """One sound of a class: pitch, tempo, onset, length, color, level and background noise are drawn from ``rng``.
 
     Shape:
         returns (samples,) float32 within -1..1.
@@ -47,8 +47,8 @@ def synthesise(recipe: Recipe, rng: np.random.Generator, seconds: float, sample_
     progress = np.clip((time - onset) / length, 0.0, 1.0)  # of the sound: 0 before it, 1 after it
     pitch = _melody(recipe.melody, rng, time, progress)
     sound: Wave = _timbre(recipe.timbre, rng, pitch, sample_rate) * _rhythm(recipe.rhythm, rng, time - onset, length)
-    sound = _coloured(sound, rng.uniform(-3.0, 3.0), sample_rate)
-    noise = _coloured(rng.standard_normal(len(time)), rng.uniform(-6.0, 0.0), sample_rate)
+    sound = _colored(sound, rng.uniform(-3.0, 3.0), sample_rate)
+    noise = _colored(rng.standard_normal(len(time)), rng.uniform(-6.0, 0.0), sample_rate)
     snr = rng.uniform(0.0, 20.0)  # dB
     mixed = sound / sound.std() + noise / noise.std() * 10.0 ** (-snr / 20.0)
     level = rng.uniform(0.1, 0.9)
@@ -146,7 +146,7 @@ def _rhythm(rhythm: str, rng: np.random.Generator, time: Wave, length: float) ->
     return faded
 
 
-def _coloured(wave: Wave, slope: float, sample_rate: int) -> Wave:
+def _colored(wave: Wave, slope: float, sample_rate: int) -> Wave:
     """Tilt a spectrum by ``slope`` dB an octave."""
     spectrum = np.fft.rfft(wave)
     octaves = np.log2(np.maximum(np.fft.rfftfreq(len(wave), 1 / sample_rate), 50.0) / 1000.0)

@@ -1,4 +1,4 @@
-"""Procedural sounds: a labelled data set that needs no download."""
+"""Procedural sounds: a labeled data set that needs no download."""
 
 import io
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import soundfile
 from fewshot_audio.audio.decode import Samples
 from fewshot_audio.data.limits import Limits
 from fewshot_audio.data.sources.base import Recording, Skipped
-from fewshot_audio.data.sources.sounds import RECIPES, synthesise
+from fewshot_audio.data.sources.sounds import RECIPES, synthesize
 from fewshot_audio.errors import DataError
 from fewshot_audio.files import write_bytes
 
@@ -29,9 +29,9 @@ class ProceduralSound:
     seconds: float
 
     def read(self, sample_rate: int) -> Samples:
-        """Synthesise the sound: the same one whenever, wherever and in whatever order."""
+        """Synthesize the sound: the same one whenever, wherever and in whatever order."""
         rng = np.random.default_rng([self.seed, self.recipe, self.clip])
-        return synthesise(RECIPES[self.recipe], rng, self.seconds, sample_rate)
+        return synthesize(RECIPES[self.recipe], rng, self.seconds, sample_rate)
 
     def fingerprint(self) -> str:
         """Everything the sound depends on."""

@@ -1,6 +1,6 @@
 // The answer to a clip: the verdict, the bars, how unfamiliar it is, its pictures.
 
-import { at, colour, el, percent, seconds } from "./dom.js";
+import { at, color, el, percent, seconds } from "./dom.js";
 import { drawSpectrogram, drawWaveform } from "./pictures.js";
 
 const SHOWN = 6; // bars before "more"
@@ -8,18 +8,18 @@ const SHOWN = 6; // bars before "more"
 let last = null;
 let url = null;
 
-/** Show an answer; `colours` maps class names to colours. */
-export function showAnswer(answer, file, state, colours) {
+/** Show an answer; `colors` maps class names to colors. */
+export function showAnswer(answer, file, state, colors) {
   last = answer;
   at("answer").hidden = false;
   const known = answer.label !== null;
   at("verdict").classList.toggle("unknown", !known);
-  at("verdict-swatch").style.background = known ? colours.get(answer.label) : "transparent";
+  at("verdict-swatch").style.background = known ? colors.get(answer.label) : "transparent";
   at("verdict-name").textContent = known ? answer.label : "None of the sounds it knows";
   at("verdict-detail").textContent = known
     ? `${percent(answer.probabilities.find(({ name }) => name === answer.label).probability)} likely`
     : `The closest is “${answer.best}”.`;
-  showBars(answer.probabilities, known, colours);
+  showBars(answer.probabilities, known, colors);
   showDistance(answer, state);
   showPicture(answer, state);
   if (url) URL.revokeObjectURL(url);
@@ -27,11 +27,11 @@ export function showAnswer(answer, file, state, colours) {
   at("replay").src = url;
 }
 
-function showBars(probabilities, known, colours) {
+function showBars(probabilities, known, colors) {
   const bar = ({ name, probability }, index) => {
     const fill = el("span", { class: "fill" });
     fill.style.width = `${100 * probability}%`;
-    fill.style.background = colours.get(name) ?? colour(0);
+    fill.style.background = colors.get(name) ?? color(0);
     return el(
       "li",
       { class: known && index === 0 ? "best" : "" },

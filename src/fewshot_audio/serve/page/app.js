@@ -2,7 +2,7 @@
 
 import { json, request } from "./api.js";
 import { hideAnswer, showAnswer } from "./answer.js";
-import { at, colour, el, notify, plural, quiet } from "./dom.js";
+import { at, color, el, notify, plural, quiet } from "./dom.js";
 import { guardDrops, intakeOf, makeIntake } from "./intake.js";
 import { showMap } from "./map.js";
 
@@ -10,14 +10,14 @@ let state = null;
 let staged = [];
 let asked = null; // the file that was last asked about
 let clip = null; // where it lies on the map
-const colours = new Map(); // a class keeps its colour while the page is open
+const colors = new Map(); // a class keeps its color while the page is open
 let given = 0;
 
 // --- what is known ---------------------------------------------------------------------------------------------------
 
 async function show(fresh) {
   state = fresh;
-  for (const { name } of state.classes) if (!colours.has(name)) colours.set(name, colour(given++));
+  for (const { name } of state.classes) if (!colors.has(name)) colors.set(name, color(given++));
   const { classes } = state;
   at("count").textContent = classes.length || "";
   at("known-empty").hidden = classes.length > 0;
@@ -40,7 +40,7 @@ function advice(count) {
 
 function row({ name, clips }) {
   const swatch = el("span", { class: "swatch", "aria-hidden": "true" });
-  swatch.style.background = colours.get(name);
+  swatch.style.background = colors.get(name);
   return el(
     "li",
     {},
@@ -65,7 +65,7 @@ function showSaving() {
 }
 
 async function refreshMap() {
-  showMap(await json("/api/map"), clip, colours);
+  showMap(await json("/api/map"), clip, colors);
 }
 
 async function refreshFindings() {
@@ -83,7 +83,7 @@ async function ask([file]) {
     const answer = await json("/api/classify", { method: "POST", body });
     asked = file;
     clip = { ...answer.point, text: `The new clip is nearest to ${answer.best}.` };
-    showAnswer(answer, file, state, colours);
+    showAnswer(answer, file, state, colors);
     if (answer.revision === state.revision) await refreshMap();
     else await show(await json("/api/state")); // somebody else taught it meanwhile
   });
@@ -140,8 +140,8 @@ async function teach(event) {
     hideAnswer();
     await show(done.state);
     const left = done.rejected.map(({ clip: number, detail }) => `“${files[number].name}”: ${detail}`);
-    if (left.length) notify(`Learnt ${plural(done.enrolled, "clip")} of “${name}”. Not used: ${left.join("; ")}.`, "warn");
-    else notify(`Learnt ${plural(done.enrolled, "clip")} of “${name}”.`, "good");
+    if (left.length) notify(`Learned ${plural(done.enrolled, "clip")} of “${name}”. Not used: ${left.join("; ")}.`, "warn");
+    else notify(`Learned ${plural(done.enrolled, "clip")} of “${name}”.`, "good");
     at("teach-name").focus();
   });
 }
@@ -168,7 +168,7 @@ async function rename(name) {
     const headers = { "Content-Type": "application/json" };
     const body = JSON.stringify({ name: wanted });
     const fresh = await json(`/api/classes?name=${encodeURIComponent(name)}`, { method: "PATCH", headers, body });
-    if (!colours.has(wanted)) colours.set(wanted, colours.get(name));
+    if (!colors.has(wanted)) colors.set(wanted, colors.get(name));
     hideAnswer();
     await show(fresh);
     notify(`“${name}” is “${wanted}” now.`, "good");

@@ -32,10 +32,10 @@ export function percent(value) {
 
 export const seconds = (value) => `${value < 10 ? value.toFixed(1) : Math.round(value)} s`;
 
-/** Colours that stay apart for up to eight classes, and go on around the circle. */
+/** Colors that stay apart for up to eight classes, and go on around the circle. */
 const HUES = [172, 24, 265, 340, 210, 45, 130, 300];
 
-export function colour(index) {
+export function color(index) {
   const hue = index < HUES.length ? HUES[index] : (index * 137.5) % 360;
   return `hsl(${hue} var(--class-saturation) var(--class-lightness))`;
 }

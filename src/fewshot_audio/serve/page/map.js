@@ -6,7 +6,7 @@ const WIDTH = 640;
 const MARGIN = 44;
 
 /** Draw the map; `clip` is {x, y, text} of the new clip, or null. */
-export function showMap(map, clip, colours) {
+export function showMap(map, clip, colors) {
   const places = clip ? [...map.points, clip] : map.points;
   at("map-empty").hidden = map.points.length > 0;
   at("map").replaceChildren();
@@ -22,7 +22,7 @@ export function showMap(map, clip, colours) {
   for (const point of map.points) {
     const [x, y] = place(point);
     const dot = svg("circle", { cx: x, cy: y, r: 6, class: "dot" }, svg("title", {}, point.name));
-    dot.style.fill = colours.get(point.name);
+    dot.style.fill = colors.get(point.name);
     drawing.append(dot);
   }
   const taken = map.points.map((point) => box(...place(point), 7, 7));

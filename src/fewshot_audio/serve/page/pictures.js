@@ -1,6 +1,6 @@
 // Drawing: the waveform and the spectrogram that the server made, and the level while recording.
 
-// A few colours of the "magma" map, dark to light; between them it is linear.
+// A few colors of the "magma" map, dark to light; between them it is linear.
 const MAGMA = [[0, 0, 4], [28, 16, 68], [79, 18, 123], [129, 37, 129], [181, 54, 122], [229, 80, 100], [251, 135, 97], [254, 194, 135], [252, 253, 191]];
 
 const PALETTE = Array.from({ length: 256 }, (_, value) => {

@@ -11,7 +11,7 @@ from fewshot_audio.functional.statistics import t_quantile
 from fewshot_audio.studies.crossval.halving import fold_accuracies, survivors, trainings
 from fewshot_audio.studies.crossval.plan import BASE, Candidate, Plan, Rung
 
-INTERVAL = "95 %, randomised blocks: accuracy = candidate + fold + noise of the same size for all candidates of a rung"
+INTERVAL = "95 %, randomized blocks: accuracy = candidate + fold + noise of the same size for all candidates of a rung"
 
 
 def compare(plan: Plan) -> dict[str, Any]:

@@ -102,7 +102,7 @@ def reliability(measured: Reliability) -> "Figure":
     """How often an answer of a given probability was right."""
     figure = _figure(4.6, 4.2)
     axes = figure.add_subplot()
-    axes.plot([0, 1], [0, 1], color="grey", linewidth=1, linestyle="--")
+    axes.plot([0, 1], [0, 1], color="gray", linewidth=1, linestyle="--")
     filled = measured.counts > 0
     axes.bar(
         measured.confidence[filled],

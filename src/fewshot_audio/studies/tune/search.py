@@ -102,7 +102,7 @@ def run_search(
         trial = study.ask()
         label = f"trial {done + 1}/{trials}"
         try:
-            _try(search, study, dataset, trial, deadline, _labelled(progress, label, study))
+            _try(search, study, dataset, trial, deadline, _labeled(progress, label, study))
         except TimeUp:
             return
 
@@ -155,7 +155,7 @@ def _try(
     shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _labelled(progress: Progress, label: str, study: optuna.Study) -> Progress:
+def _labeled(progress: Progress, label: str, study: optuna.Study) -> Progress:
     complete = [trial.value or 0 for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))]
     best = f" (best so far {max(complete):.3f})" if complete else ""
 

@@ -9,7 +9,7 @@ from fewshot_audio.audio.augment.waveform import filters, noise, timing, vocoder
 from fewshot_audio.audio.augment.waveform.parameters import WaveformDraw
 
 LOUDEST = 1e6
-"""Samples are kept within this (z-normalised audio stays under 1000), so that no power overflows float32."""
+"""Samples are kept within this (z-normalized audio stays under 1000), so that no power overflows float32."""
 
 CHUNK_SAMPLES = {"cpu": 1 << 20, "cuda": 1 << 24}
 """How much is processed at once: on a CPU what its cache holds, on a GPU what fits beside a model."""

@@ -25,7 +25,7 @@ def draw_waveform_views(
     """Draw what happens to each of ``n_examples`` rows (segments x ``aug_num``) of ``n_samples`` samples.
 
     With the dataset's mean centroid c, bandwidth b and flatness f: low-pass cut-offs lie in [c, c + b/2], high-pass
-    cut-offs and band-stop centres in [c - b/2, c], uniform on the mel scale; the SNR lies between a lower bound
+    cut-offs and band-stop centers in [c - b/2, c], uniform on the mel scale; the SNR lies between a lower bound
     ~ U(min, s) and an upper bound ~ U(s, max) with s = max * (1 - f). All else is uniform in the config's ranges.
 
     ``generator`` is a CPU generator; the draw lies on the CPU. Raises ConfigError where a transform that adapts has a

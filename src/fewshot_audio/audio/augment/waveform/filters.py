@@ -31,7 +31,7 @@ def high_pass(x: Tensor, cutoff_hz: Tensor, sample_rate: int) -> Tensor:
 
 
 def band_stop(x: Tensor, center_hz: Tensor, bandwidth: Tensor, sample_rate: int) -> Tensor:
-    """Remove a band around each example's centre; ``bandwidth`` is the band's width as a fraction of its centre.
+    """Remove a band around each example's center; ``bandwidth`` is the band's width as a fraction of its center.
 
     The band's edges are kept within ``LOWEST_HZ`` and half the sample rate.
     Shape: x (n, samples), center_hz (n,), bandwidth (n,) -> (n, samples).

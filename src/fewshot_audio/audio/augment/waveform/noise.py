@@ -1,4 +1,4 @@
-"""Coloured noise at a given signal-to-noise ratio, replayed from a seed per example."""
+"""Colored noise at a given signal-to-noise ratio, replayed from a seed per example."""
 
 import math
 
@@ -11,7 +11,7 @@ _WORD = 0xFFFFFFFF
 
 
 def add_noise(x: Tensor, snr_db: Tensor, f_decay: Tensor, seeds: Tensor, sample_rate: int) -> Tensor:
-    """Add coloured noise whose power lies ``snr_db`` under the segment's own mean power.
+    """Add colored noise whose power lies ``snr_db`` under the segment's own mean power.
 
     Shape: x (n, samples); snr_db, f_decay, seeds (n,) -> (n, samples).
     """

@@ -34,8 +34,8 @@ class WaveformDraw:
     highpass_on: Tensor
     highpass_hz: Tensor  # (n,) cut-off
     bandstop_on: Tensor
-    bandstop_hz: Tensor  # (n,) centre
-    bandstop_bandwidth: Tensor  # (n,) as a fraction of the centre
+    bandstop_hz: Tensor  # (n,) center
+    bandstop_bandwidth: Tensor  # (n,) as a fraction of the center
     spliceout_on: Tensor
     spliceout_start: Tensor  # (n, intervals) int64, in order and disjoint
     spliceout_width: Tensor  # (n, intervals) int64, even

@@ -9,7 +9,7 @@ The segment is read as overlapping frames and written at another pace, another f
   ``w * pitch * HOP`` as written. Each partial is turned by the accumulated difference, so that its pitch is exact even
   though a frame is an even number of samples long (within 0.1 %).
 
-Frequencies are estimated within one frame, from the ratio of neighbouring magnitudes under a Hann window: exact for a
+Frequencies are estimated within one frame, from the ratio of neighboring magnitudes under a Hann window: exact for a
 lone sinusoid, and there is nothing to unwrap. Every bin follows the peak up whose slope it lies (identity phase
 locking: Laroche and Dolson, IEEE Trans. Speech and Audio Processing 7(3), 1999), so that a partial stays one partial.
 Where much of a frame's power is new, turning starts again from zero, so that an onset keeps its shape (compare
@@ -52,7 +52,7 @@ def _vocode(x: Tensor, pitch: Tensor, stretch: Tensor) -> Tensor:
     # One frame before the first sample and all that reach the last one: every sample has its full overlap.
     frames = torch.arange(-1, (samples + FRAME // 2 - 2) // HOP + 1)
     sizes = (pitch * FRAME / 2).round().long() * 2
-    margin = sizes.unsqueeze(1) // 2  # a frame whose centre is this far outside sees nothing
+    margin = sizes.unsqueeze(1) // 2  # a frame whose center is this far outside sees nothing
     centers = (frames * HOP / stretch.unsqueeze(1)).round().long()
     centers = torch.minimum(torch.maximum(centers, -margin), samples + margin)
     # What the output phase gains over the input phase between two frames, in input samples, per frame length:
@@ -123,7 +123,7 @@ def _last_onset(power: Tensor) -> Tensor:
 
 
 def _write(spectra: Tensor) -> Tensor:
-    """Overlap and add; sample 0 is the second frame's centre. Shape: (n, frames, BINS) -> (n, at least samples)."""
+    """Overlap and add; sample 0 is the second frame's center. Shape: (n, frames, BINS) -> (n, at least samples)."""
     n, frames, _ = spectra.shape
     hann = torch.hann_window(FRAME, device=spectra.device)
     steps = -(-FRAME // HOP)
