@@ -1,18 +1,19 @@
-# make demo: set up and run everything once. make test: lint, types, documentation, tests. make docs: build/site.
-# make esc50 ESC50=DIR: train a recipe on ESC-50 and test it. make recognizer ESC50=DIR: retrain what is shipped.
+# make demo: set up and run everything once. make test: lint, layers, types, documentation, tests. make docs: build/site.
+# make bench: how long commands take to start (build/bench.json).
+# make esc50 ESC50=DIR: train a recipe on ESC-50 and test it. make recognizer ESC50=DIR: retrain the shipped recognizer.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := -c requirements.txt -c requirements-dev.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo esc50 recognizer test lint types docs unit soak pins clean
+.PHONY: demo esc50 recognizer test lint types docs unit soak bench pins clean
 
 demo: $(VENV)/.installed
 	$(BIN)/fewshot-audio demo --output demo
 
-# ESC50 is the folder of the published recordings (meta/esc50.csv, audio/), SPLITS a published splits.npy (else the split is
-# seeded); what is finished already is kept.
+# ESC50 is the folder of the published recordings (meta/esc50.csv, audio/), SPLITS a published splits.npy (without it, the split
+# is made by seed). Finished work is kept.
 DATA ?= data
 EXPERIMENTS ?= experiments
 RECIPE ?= fast
@@ -42,17 +43,20 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
-# Warnings are errors; the theme's notice about its own future is none.
+# Warnings are errors, except the theme's notice about its own future.
 docs: export NO_MKDOCS_2_WARNING := 1
 docs: $(VENV)/.dev
 	$(BIN)/mkdocs build --strict --quiet
 
-# One thread per worker: two busy thread pools on two cores wait for each other.
+# One thread per worker: two busy thread pools on two cores would wait for each other.
 unit: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term
 
 soak: $(VENV)/.dev
 	$(BIN)/pytest -m soak
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.startup --json build/bench.json
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -65,7 +69,7 @@ $(VENV)/.dev: $(VENV)/.installed
 	$(BIN)/pip install --quiet $(CONSTRAINTS) -e '.[dev]'
 	touch $@
 
-# Write the exact pins anew: the runtime's, and what development adds. TORCH picks the build to pin.
+# Write new exact pins: the runtime's, and those that development adds. TORCH chooses the build to pin.
 TORCH ?= torch==2.13.0
 pins:
 	rm -rf build/pins
@@ -76,4 +80,4 @@ pins:
 	build/pins/bin/pip freeze --exclude fewshot-audio | sed 's/+cpu$$//' | grep -vxFf requirements.txt > requirements-dev.txt
 
 clean:
-	rm -rf $(VENV) build dist demo .pytest_cache .mypy_cache .ruff_cache .coverage* src/*.egg-info
+	rm -rf $(VENV) build dist demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage* src/*.egg-info

@@ -19,7 +19,9 @@ import torch
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.norm import write_norm
 from fewshot_audio.data.splits import Splits, write_splits
+from fewshot_audio.studies.tables import markdown_table
 
+CPU_FLAGS = ("avx2", "avx512_f", "avx512_bf16", "amx_tile", "amx_bf16", "sve", "bf16")  # what timings depend on
 GFLOP_PER_SEGMENT = 0.61  # forward and backward of the four blocks on 128 x 157, 64 channels
 
 
@@ -80,6 +82,7 @@ def machine() -> dict[str, Any]:
     return {
         "date": date.today().isoformat(),
         "cpu": str(capabilities.get("cpu_name", platform.processor())),
+        "flags": "+".join(flag for flag in CPU_FLAGS if capabilities.get(flag)) or "unknown",
         "cores": os.cpu_count(),
         "torch": torch.__version__,
         "python": platform.python_version(),
@@ -92,7 +95,7 @@ def report(
     """Print a Markdown table and write the numbers as JSON where asked."""
     facts = machine()
     print(f"{title}\n({', '.join(f'{key} {value}' for key, value in facts.items())})\n")
-    for line in (columns, ["---"] * len(columns), *rows):
-        print("| " + " | ".join(line) + " |")
+    print(markdown_table(columns, rows), end="")
     if json_file:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps({"machine": facts, "results": values}, indent=2) + "\n")

@@ -1,13 +1,12 @@
 """Plot the training curves of runs: ``python -m benchmarks.curves LABEL=RUN_DIR... -o FILE.png``."""
 
 import argparse
-import csv
 from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib import pyplot
 
-from fewshot_audio.engine.checkpoint import METRICS_FILE
+from fewshot_audio.engine.history import METRICS_FILE, read_metrics
 
 mpl.use("Agg")
 PANELS = {"train_loss": "training loss", "train_accuracy": "training accuracy", "val_accuracy": "validation accuracy"}
@@ -20,12 +19,11 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
     figure, panels = pyplot.subplots(1, len(PANELS), figsize=(12, 3.6), layout="constrained")
-    for named in options.runs:
-        label, _, folder = named.partition("=")
-        with (Path(folder) / METRICS_FILE).open(encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+    for argument in options.runs:
+        label, _, folder = argument.partition("=")
+        rows = read_metrics(Path(folder) / METRICS_FILE)
         for panel, key in zip(panels, PANELS, strict=True):
-            panel.plot([int(row["epoch"]) for row in rows], [float(row[key]) for row in rows], label=label)
+            panel.plot([row["epoch"] for row in rows], [row[key] for row in rows], label=label)
     for panel, title in zip(panels, PANELS.values(), strict=True):
         panel.set(xlabel="epoch", title=title)
         panel.grid(alpha=0.3)

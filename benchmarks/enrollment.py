@@ -1,7 +1,7 @@
 """Enrolling classes that a network has never seen: accuracy, calibration and unknown sounds over draws of the clips.
 
-For each run: all test classes of its own dataset enrolled with a few clips each and the other clips classified; half
-of them enrolled and half unknown; and with ``--dataset`` the same for all classes of other prepared folders.
+For each run: all test classes of its own dataset are enrolled with a few clips each and their other clips classified;
+then half of them are enrolled and half unknown. With ``--dataset`` the same is done for all classes of other folders.
 """
 
 import argparse
@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import report
+from fewshot_audio.data.clip_files import list_clips
 from fewshot_audio.data.layout import find_dataset
 from fewshot_audio.data.splits import read_splits
-from fewshot_audio.data.store import list_clips
 from fewshot_audio.experiments.run_folder import Run
 from fewshot_audio.recognition.evaluation import evaluate_recognition
 from fewshot_audio.runtime.allocator import keep_pages
@@ -42,13 +42,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     keep_pages()
-    found = [
+    results = [
         measure(run, arguments.data_root, dataset, arguments.shots, arguments.draws)
         for run in arguments.runs
         for dataset in (None, *arguments.dataset)
     ]
     rows = []
-    for result in found:
+    for result in results:
         closed, opened = result["closed"], result["open"]
         rows.append(
             [
@@ -65,7 +65,7 @@ def main() -> None:
     columns = ["run", "enrolled", "accuracy, std over draws", "ECE before / after", "known + unknown"]
     columns += ["AUROC", "false alarms", "unknown found"]
     title = f"Enrollment with {arguments.shots} clips a class, {arguments.draws} draws"
-    report(title, columns, rows, found, arguments.json)
+    report(title, columns, rows, results, arguments.json)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import argparse
 import json
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,10 @@ from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.norm import write_norm
 from fewshot_audio.data.splits import Splits, read_splits, write_splits
 from fewshot_audio.data.store import SegmentStore
-from fewshot_audio.engine.evaluate import evaluate_phase
+from fewshot_audio.engine.evaluate import evaluate_network
+from fewshot_audio.engine.loader import TrainingData
+from fewshot_audio.engine.system import NetworkSystem
+from fewshot_audio.engine.tasks import TaskProtocol
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.models.views import SpecViews
 from fewshot_audio.runtime.device import start_runtime
@@ -56,9 +60,10 @@ def time_ours(network: FewShotNetwork, experiment: ExperimentConfig, root: Path,
     """Seconds of a whole test."""
     folder = DatasetFolder(root / "test")
     began = time.perf_counter()
-    store, maker = SegmentStore.open(folder), SpecViews(experiment.specaug_params)
-    test = read_splits(folder.splits).test
-    evaluate_phase(network, experiment, store, maker, test, "test", seed=0, tasks=tasks, fresh_views=fresh)
+    splits = read_splits(folder.splits)
+    data = TrainingData(SegmentStore.open(folder), splits, SpecViews(experiment.specaug_params))
+    protocol = replace(TaskProtocol.test(experiment), n_tasks=tasks)
+    evaluate_network(NetworkSystem.test(network, experiment, data), protocol, fresh_views=fresh)
     return time.perf_counter() - began
 
 
@@ -94,7 +99,7 @@ def time_naive(network: FewShotNetwork, experiment: ExperimentConfig, root: Path
 def measure(part: str, scenario: str, root: Path, tasks: int) -> dict[str, Any]:
     """One part in this process, fp32 as every test."""
     experiment, _, network = build(scenario, "Hybrid")
-    start_runtime(experiment)
+    start_runtime(experiment.device, experiment.gpu_index, experiment.precision)
     network.set_normalization(-30, 15)
     if part == "naive":
         return {"seconds": time_naive(network, experiment, root, tasks), "tasks": tasks}

@@ -22,8 +22,9 @@ from fewshot_audio.config import ExperimentConfig
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.splits import read_splits
 from fewshot_audio.data.store import SegmentStore
+from fewshot_audio.engine.fit import train_run
 from fewshot_audio.engine.loader import TrainingData
-from fewshot_audio.engine.train import EpisodicTraining, train_run
+from fewshot_audio.engine.module import EpisodicTraining
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.models.views import SpecViews
 from fewshot_audio.runtime.device import start_runtime
@@ -43,7 +44,7 @@ class Trainer:
     def __init__(self, scenario: str, folder: DatasetFolder, device: str, compiled: bool) -> None:
         experiment, _, self.network = build(scenario, "Hybrid")
         self.experiment = ExperimentConfig.model_validate(experiment.model_dump() | {"device": device})
-        runtime = start_runtime(self.experiment)
+        runtime = start_runtime(device, experiment.gpu_index, experiment.precision)
         self.device = torch.device(runtime.device)
         self.network.set_normalization(-30, 15)
         self.network.set_precision(runtime.precision)

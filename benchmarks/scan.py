@@ -1,7 +1,7 @@
-"""Scanning long recordings: real-time factor and peak memory of a recording of two hours beside one of two minutes.
+"""Scanning long recordings: real-time factor and peak memory for a recording of two hours and one of two minutes.
 
-The recordings are made by concatenating given ones; each is scanned in a process of its own, in windows that do not
-overlap. The rate is that of the given recordings, the format FLAC.
+The recordings are made by concatenating those of a folder, as FLAC files at their rate; each is scanned in a process of
+its own, in windows that do not overlap.
 """
 
 import argparse
@@ -9,7 +9,6 @@ import json
 import resource
 import tempfile
 import time
-from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
 
@@ -17,24 +16,25 @@ import numpy as np
 import soundfile
 
 from benchmarks.common import in_child, report
+from fewshot_audio.audio.recordings import list_recordings
 
 LENGTHS = {"2 minutes": 120, "2 hours": 7200}
 
 
-def concatenate(recordings: list[Path], seconds: float, place: Path) -> Path:
-    """Write ``seconds`` of the recordings, over and over, as one FLAC file at the first one's rate."""
+def concatenate(recordings: list[Path], seconds: float, path: Path) -> Path:
+    """Write ``seconds`` of the recordings, repeated as often as needed, as one FLAC file at the first one's rate."""
     rate = soundfile.info(recordings[0]).samplerate
     left = round(seconds * rate)
-    with soundfile.SoundFile(place, "w", rate, 1, "PCM_16") as out:
-        for path in cycle(recordings):
-            samples, own = soundfile.read(path, dtype="float32", always_2d=True)
-            if own != rate:
-                raise SystemExit(f"{path} has {own} Hz, but {recordings[0]} has {rate} Hz")
+    with soundfile.SoundFile(path, "w", rate, 1, "PCM_16") as out:
+        for recording in cycle(recordings):
+            samples, own_rate = soundfile.read(recording, dtype="float32", always_2d=True)
+            if own_rate != rate:
+                raise SystemExit(f"{recording} has {own_rate} Hz, but {recordings[0]} has {rate} Hz")
             part = samples.mean(axis=1)[:left]
             out.write(np.clip(part, -1, 1))
             left -= len(part)
             if not left:
-                return place
+                return path
     raise SystemExit("no recordings")
 
 
@@ -43,26 +43,20 @@ def measure(bundle: Path, recording: Path, threads: int) -> dict[str, float]:
     import torch
 
     from fewshot_audio import Recognizer
-    from fewshot_audio.recognition.scan import Options, answer_file
+    from fewshot_audio.recognition.options import ScanOptions
+    from fewshot_audio.recognition.scan import answer_file
     from fewshot_audio.runtime.allocator import keep_pages
 
     keep_pages()  # as the command does
     torch.set_num_threads(threads)
     recognizer = Recognizer.load(bundle)
     began = time.perf_counter()
-    result = answer_file(recognizer, recording, Options(hop=recognizer.segment_seconds))
+    result = answer_file(recognizer, recording, ScanOptions(hop=recognizer.segment_seconds))
     seconds = time.perf_counter() - began
     if result.error:
         raise SystemExit(result.error)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"recording_seconds": result.seconds, "seconds": seconds, "windows": result.windows, "peak_rss_mib": peak}
-
-
-def sources(folder: Path) -> Iterator[Path]:
-    """Sound files of a folder and below, in order."""
-    from fewshot_audio.audio.decode import is_audio
-
-    return (path for path in sorted(folder.rglob("*")) if is_audio(path))
 
 
 def main() -> None:
@@ -77,13 +71,13 @@ def main() -> None:
     if arguments.one:
         print(json.dumps(measure(arguments.bundle, arguments.recordings, arguments.threads)))
         return
-    files = list(sources(arguments.recordings))[:200]
-    found = {}
+    files = list_recordings([arguments.recordings])[0][:200]
+    results = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, seconds in LENGTHS.items():
             long = concatenate(files, seconds, Path(folder) / f"{seconds}.flac")
             line = [str(arguments.bundle), str(long), "--one", "--threads", str(arguments.threads)]
-            found[name] = in_child("benchmarks.scan", line)
+            results[name] = in_child("benchmarks.scan", line)
     rows = [
         [
             name,
@@ -92,10 +86,10 @@ def main() -> None:
             f"{one['recording_seconds'] / one['seconds']:.0f}",
             f"{one['peak_rss_mib']:.0f}",
         ]
-        for name, one in found.items()
+        for name, one in results.items()
     ]
     columns = ["recording", "windows", "seconds", "times real time", "peak RSS, MiB"]
-    report(f"Scanning without overlap, {arguments.threads} threads", columns, rows, found, arguments.json)
+    report(f"Scanning without overlap, {arguments.threads} threads", columns, rows, results, arguments.json)
 
 
 if __name__ == "__main__":

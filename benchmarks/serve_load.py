@@ -1,4 +1,4 @@
-"""Clients that mix good and hostile uploads, for a long time: no good request may fail, memory must not grow.
+"""Clients that mix good and hostile uploads for a long time: no good request may fail, memory must not grow.
 
 python -m benchmarks.serve_load BUNDLE --minutes 30 --clients 8 --json FILE
 """
@@ -28,13 +28,13 @@ from benchmarks.common import report
 
 RATE = 16_000
 CLIP_SECONDS = 5.0
-GROWTH = 0.10  # of the memory after warming up: noise of the allocator
-WARM_UP = 0.2  # share of the time
+MAX_GROWTH = 0.10  # of the memory after the warm-up: noise of the allocator
+WARM_UP = 0.2  # share of the duration
 
 
 @dataclass
 class Tally:
-    """What the clients saw."""
+    """The answers that the clients got."""
 
     seconds: list[float] = field(default_factory=list)
     good: int = 0
@@ -53,7 +53,7 @@ def clip(seed: int, seconds: float = CLIP_SECONDS) -> bytes:
 
 
 def hostile_uploads() -> list[tuple[str, bytes]]:
-    """Text, noise, cut-off files, silence, an hour in a small file, more than is allowed, odd names."""
+    """Text, noise, cut-off files, silence, an hour in a small file, too many bytes, odd names."""
     good = clip(0)
     hour = io.BytesIO()
     soundfile.write(hour, np.zeros(3600 * 8000, dtype=np.int16), 8000, format="FLAC")
@@ -72,15 +72,15 @@ def hostile_uploads() -> list[tuple[str, bytes]]:
 
 
 def client(url: str, number: int, until: float, hostile: list[tuple[str, bytes]], tally: Tally) -> None:
-    """Ask and teach, three good uploads to one hostile one, until the time is over."""
-    choose = random.Random(number)
+    """Classify and enroll, three good uploads for each hostile one, until the time is over."""
+    rng = random.Random(number)
     name, turn = f"client {number}", 0
     with httpx.Client(base_url=url, timeout=120) as session:
         while time.monotonic() < until:
             turn += 1
             try:
-                if choose.random() < 0.25:
-                    file, data = choose.choice(hostile)
+                if rng.random() < 0.25:
+                    file, data = rng.choice(hostile)
                     status = session.post("/api/classify", files={"clip": (file, data)}).status_code
                     with tally.lock:
                         tally.hostile[status] += 1
@@ -96,12 +96,12 @@ def client(url: str, number: int, until: float, hostile: list[tuple[str, bytes]]
                         tally.good += len(answers)
                         tally.failures += [f"{a.request.url}: {a.status_code}" for a in answers if a.status_code != 200]
                 else:
-                    upload = {"clip": ("a.wav", clip(choose.randrange(1000)))}
-                    began = time.monotonic()
+                    upload = {"clip": ("a.wav", clip(rng.randrange(1000)))}
+                    start = time.monotonic()
                     answer = session.post("/api/classify", files=upload)
                     with tally.lock:
                         tally.good += 1
-                        tally.seconds.append(time.monotonic() - began)
+                        tally.seconds.append(time.monotonic() - start)
                         if answer.status_code != 200:
                             tally.failures.append(f"{answer.request.url}: {answer.status_code} {answer.text[:200]}")
             except httpx.HTTPError as error:
@@ -109,86 +109,85 @@ def client(url: str, number: int, until: float, hostile: list[tuple[str, bytes]]
                     tally.failures.append(f"client {number}: {error!r}")
 
 
-def watch(process: psutil.Process, until: float, began: float, found: list[tuple[float, float, int]]) -> None:
-    """Note the server's memory (MB), and its number of processes, every two seconds."""
+def watch(process: psutil.Process, until: float, start: float, samples: list[tuple[float, float, int]]) -> None:
+    """Sample the time, the server's memory (MB) and its number of processes, every two seconds."""
     while time.monotonic() < until:
         children = process.children(recursive=True)
-        found.append((time.monotonic() - began, process.memory_info().rss / 2**20, len(children)))
+        samples.append((time.monotonic() - start, process.memory_info().rss / 2**20, len(children)))
         time.sleep(2)
 
 
 def measure(bundle: Path, minutes: float, clients: int) -> dict[str, Any]:
-    """Run a server and its clients; returns what was measured."""
+    """Run a server and its clients; returns the numbers of ``summary``."""
     words = [sys.executable, "-c", "from fewshot_audio.cli import main; main()", "serve", str(bundle), "--port", "0"]
     with (
-        tempfile.TemporaryDirectory() as scratch,
-        subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": scratch}) as server,
+        tempfile.TemporaryDirectory() as temporary,
+        subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": temporary}) as server,
     ):
         try:
             assert server.stdout
-            found = re.match(r"Open (\S+) ", server.stdout.readline())
-            assert found
-            url, tally, memory = found[1], Tally(), list[tuple[float, float, int]]()
+            match = re.match(r"Open (\S+) ", server.stdout.readline())
+            assert match
+            url, tally, memory = match[1], Tally(), list[tuple[float, float, int]]()
             for seed in range(5):
-                enrolled = httpx.post(
+                response = httpx.post(
                     f"{url}/api/classes",
                     data={"name": f"tone {seed}"},
                     files={"clips": ("a.wav", clip(seed))},
                     timeout=60,
                 )
-                enrolled.raise_for_status()
-            began = time.monotonic()
-            until = began + 60 * minutes
+                response.raise_for_status()
+            start = time.monotonic()
+            until = start + 60 * minutes
             hostile = hostile_uploads()
             jobs = [threading.Thread(target=client, args=(url, n, until, hostile, tally)) for n in range(clients)]
-            jobs.append(threading.Thread(target=watch, args=(psutil.Process(server.pid), until, began, memory)))
+            jobs.append(threading.Thread(target=watch, args=(psutil.Process(server.pid), until, start, memory)))
             for job in jobs:
                 job.start()
             for job in jobs:
                 job.join()
-            left = len(list(Path(scratch).iterdir()))
+            leftovers = len(list(Path(temporary).iterdir()))
         finally:
             server.terminate()
-    return summary(tally, memory, minutes, left)
+    return summary(tally, memory, minutes, leftovers)
 
 
-def summary(tally: Tally, memory: list[tuple[float, float, int]], minutes: float, left: int) -> dict[str, Any]:
-    """Numbers of a run; memory is compared between the time just after warming up and the end."""
-    settled = [megabytes for at, megabytes, _ in memory if at > WARM_UP * 60 * minutes]
+def summary(tally: Tally, memory: list[tuple[float, float, int]], minutes: float, leftovers: int) -> dict[str, Any]:
+    """Numbers of a run; memory is compared between the time just after the warm-up and the end."""
+    settled = [megabytes for seconds, megabytes, _ in memory if seconds > WARM_UP * 60 * minutes]
     quarter = max(1, len(settled) // 4)
-    cuts = statistics.quantiles(tally.seconds, n=20)
     return {
         "minutes": minutes,
         "good_requests": tally.good,
         "hostile_requests": dict(tally.hostile),
         "failures": tally.failures[:20],
         "median_seconds": statistics.median(tally.seconds),
-        "p95_seconds": cuts[-1],
+        "p95_seconds": statistics.quantiles(tally.seconds, n=20)[-1],
         "rss_mb_after_warm_up": statistics.median(settled[:quarter]),
         "rss_mb_at_the_end": statistics.median(settled[-quarter:]),
         "most_processes": max(count for _, _, count in memory),
-        "temporary_folders": left,
+        "temporary_folders": leftovers,
     }
 
 
 def main() -> None:
-    """Measure, print, and exit with 1 where a check fails."""
+    """Measure, print, and exit with 1 if a check fails."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
-    found = measure(given.bundle, given.minutes, given.clients)
+    arguments = parser.parse_args()
+    results = measure(arguments.bundle, arguments.minutes, arguments.clients)
     rows = [
         (name.replace("_", " "), f"{value:.3f}" if isinstance(value, float) else str(value))
-        for name, value in found.items()
+        for name, value in results.items()
     ]
-    report(f"{given.clients} clients, good and hostile uploads", ("what", "value"), rows, found, given.json)
-    grown = found["rss_mb_at_the_end"] - found["rss_mb_after_warm_up"]
-    problems = list(found["failures"])
-    if grown > GROWTH * found["rss_mb_after_warm_up"]:
-        problems.append(f"memory grew by {grown:.0f} MB")
+    report(f"{arguments.clients} clients, good and hostile uploads", ("what", "value"), rows, results, arguments.json)
+    growth = results["rss_mb_at_the_end"] - results["rss_mb_after_warm_up"]
+    problems = list(results["failures"])
+    if growth > MAX_GROWTH * results["rss_mb_after_warm_up"]:
+        problems.append(f"memory grew by {growth:.0f} MB")
     sys.exit("\n".join(problems) or 0)
 
 

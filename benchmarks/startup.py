@@ -1,6 +1,6 @@
-"""How long a user waits: ``fewshot-audio --help``, and ``train`` until its first episode is done, the store being warm.
+"""How long a user waits for the start: of ``fewshot-audio --help``, of imports, and of ``train`` if asked.
 
-python -m benchmarks.startup [--json FILE]
+python -m benchmarks.startup [--train] [--repetitions N] [--json FILE]
 """
 
 import argparse
@@ -16,7 +16,9 @@ from benchmarks.common import random_dataset, report
 from fewshot_audio.config.presets import scenario_configs
 from fewshot_audio.data.store import SegmentStore
 
-LIMITS = {"--help": 0.5, "train, plain": 15.0, "train, attention + angular": 15.0}
+HELP, IMPORT, REPORT = "--help", "import fewshot_audio", "import fewshot_audio.studies.report"
+PLAIN, ANGULAR = "train, plain", "train, attention + angular"
+LIMITS = {HELP: 0.5, PLAIN: 15.0, ANGULAR: 15.0}
 # Stops the process at the first report of the training loop, which comes after the first episode.
 UNTIL_FIRST_EPISODE = """
 import os, sys
@@ -41,30 +43,37 @@ def seconds(command: list[str]) -> float:
     return time.perf_counter() - began
 
 
+def train_command(root: Path, scenario: int) -> list[str]:
+    """The command that trains a scenario on the dataset in ``root`` until its first episode is done."""
+    files = []
+    for kind, config in zip("em", scenario_configs("random", scenario, "angular"), strict=True):
+        path = root / f"{kind}{scenario}.json"
+        path.write_text(json.dumps(config.model_dump()))
+        files += [f"-{kind}", str(path)]
+    train = ["train", *files, "--data-root", str(root), "--output", str(root / "out"), "--overwrite"]
+    return [sys.executable, "-c", UNTIL_FIRST_EPISODE, *train]
+
+
 def main() -> None:
-    """Measure each, after one run that brings the files into memory."""
+    """Measure each command, after one run that brings the files into memory."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--train", action="store_true", help="train until the first episode is done, too")
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    commands = {HELP: [sys.executable, "-m", "fewshot_audio.cli", "--help"]}
+    commands |= {line: [sys.executable, "-c", line] for line in (IMPORT, REPORT)}
     with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
-        SegmentStore.open(random_dataset(root))
-        commands = {"--help": [sys.executable, "-m", "fewshot_audio.cli", "--help"]}
-        for title, scenario in (("train, plain", 1), ("train, attention + angular", 5)):
-            files = []
-            for kind, config in zip("em", scenario_configs("random", scenario, "angular"), strict=True):
-                path = root / f"{kind}{scenario}.json"
-                path.write_text(json.dumps(config.model_dump()))
-                files += [f"-{kind}", str(path)]
-            train = ["train", *files, "--data-root", name, "--output", str(root / "out"), "--overwrite"]
-            commands[title] = [sys.executable, "-c", UNTIL_FIRST_EPISODE, *train]
+        if options.train:
+            root = Path(name)
+            SegmentStore.open(random_dataset(root))
+            commands |= {PLAIN: train_command(root, 1), ANGULAR: train_command(root, 5)}
         results = {}
         for title, command in commands.items():
             seconds(command)
             results[title] = statistics.median(seconds(command) for _ in range(options.repetitions))
-    rows = [[title, f"{value:.2f}", f"{LIMITS[title]}"] for title, value in results.items()]
-    report("Start-up, seconds", ["command", "median, s", "limit, s"], rows, results, options.json)
+    rows = [[title, f"{value:.2f}", str(LIMITS.get(title, "-"))] for title, value in results.items()]
+    report("Start-up, seconds", ["what", "median, s", "limit, s"], rows, results, options.json)
 
 
 if __name__ == "__main__":

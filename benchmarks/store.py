@@ -26,9 +26,10 @@ from benchmarks.train_step import build
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.norm import write_norm
 from fewshot_audio.data.splits import Splits, read_splits, write_splits
-from fewshot_audio.data.store import SegmentStore, fingerprint
+from fewshot_audio.data.store import SegmentStore
+from fewshot_audio.data.store_packing import fingerprint
 from fewshot_audio.engine.loader import TrainingData
-from fewshot_audio.engine.train import EpisodicTraining
+from fewshot_audio.engine.module import EpisodicTraining
 from fewshot_audio.files import write_text
 from fewshot_audio.models.views import SpecViews
 from fewshot_audio.runtime.device import start_runtime
@@ -77,18 +78,18 @@ def measure(folder: DatasetFolder, repetitions: int) -> dict[str, float]:
     before = anonymous_bytes()
     open_seconds = median_seconds(lambda: SegmentStore.open(folder), 3, warm_up=1)
     packed = next((folder.path / ".store" / "features").glob("*/segments.npy")).parent
-    index_seconds = median_seconds(lambda: SegmentStore.read(packed), 3, warm_up=1)
-    cold, cold_without = (_cold(packed, read_ahead=wanted) for wanted in (True, False))
+    index_seconds = median_seconds(lambda: SegmentStore.open_packed(packed), 3, warm_up=1)
+    cold, cold_without = (_cold(packed, read_ahead=read_ahead) for read_ahead in (True, False))
     store = SegmentStore.open(folder)
     opened = anonymous_bytes() - before
 
     cached = np.arange(CACHED_CLASSES * PER_CLASS)
-    store.gather(cached)
+    store.read(cached)
     shuffled = random.Random(0)
-    fetch_seconds = median_seconds(lambda: store.gather(np.array(shuffled.sample(range(len(cached)), 50))), 50)
+    fetch_seconds = median_seconds(lambda: store.read(np.array(shuffled.sample(range(len(cached)), 50))), 50)
 
     experiment, _, network = build("plain", "Hybrid")
-    network.set_precision(start_runtime(experiment).precision)
+    network.set_precision(start_runtime(experiment.device, experiment.gpu_index, experiment.precision).precision)
     data = TrainingData(store, read_splits(folder.splits), SpecViews(experiment.specaug_params))
     module = EpisodicTraining(network, experiment, data, 0)
     optimizer = module.configure_optimizers()
@@ -124,12 +125,12 @@ def _cold(packed: Path, *, read_ahead: bool) -> float:
     try:
         for _ in range(9):
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-            store = SegmentStore.read(packed)
+            store = SegmentStore.open_packed(packed)
             if not read_ahead:
                 store.read_ahead = _nothing  # type: ignore[method-assign, assignment]
-            wanted = np.array(shuffled.sample(range(CACHED_CLASSES * PER_CLASS), 50))
+            indices = np.array(shuffled.sample(range(CACHED_CLASSES * PER_CLASS), 50))
             began = time.perf_counter()
-            store.gather(wanted)
+            store.read(indices)
             times.append(time.perf_counter() - began)
             del store
     finally:

@@ -33,7 +33,8 @@ from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.splits import read_splits
 from fewshot_audio.data.store import SegmentStore
 from fewshot_audio.engine.loader import TrainingData
-from fewshot_audio.engine.train import EpisodicTraining
+from fewshot_audio.engine.module import EpisodicTraining
+from fewshot_audio.models.build import build_network
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.models.views import SpecViews
 from fewshot_audio.runtime.device import start_runtime
@@ -52,7 +53,7 @@ def build(scenario: str, encoder: str) -> tuple[ExperimentConfig, ModelConfig, F
     number, loss = SCENARIOS[scenario]
     experiment, model = scenario_configs("random", number, loss, encoder)  # type: ignore[arg-type]
     torch.manual_seed(0)
-    return experiment, model, FewShotNetwork(experiment, model, 128, 157)
+    return experiment, model, build_network(experiment, model, 128, 157)
 
 
 def segments_per_episode(experiment: ExperimentConfig) -> int:
@@ -64,7 +65,7 @@ def segments_per_episode(experiment: ExperimentConfig) -> int:
 def time_ours(scenario: str, encoder: str, root: Path, repetitions: int) -> dict[str, Any]:
     """Seconds an episode of the training step as `train` runs it, optimizer included."""
     experiment, _, network = build(scenario, encoder)
-    runtime = start_runtime(experiment)
+    runtime = start_runtime(experiment.device, experiment.gpu_index, experiment.precision)
     network.set_precision(runtime.precision)
     folder = DatasetFolder(root / "random")
     module = EpisodicTraining(
@@ -95,7 +96,7 @@ def time_naive(
 ) -> dict[str, Any]:
     """Seconds an episode of the straightforward loop; its allocator is tuned unless the environment says otherwise."""
     experiment, _, network = build(scenario, encoder)
-    start_runtime(experiment)
+    start_runtime(experiment.device, experiment.gpu_index, experiment.precision)
     naive = kind(network)
     folder = DatasetFolder(root / "random")
     splits = read_splits(folder.splits)

@@ -1,9 +1,8 @@
-"""What is made from the code when the site is built, so that it cannot fall behind: config keys, commands, rooms."""
+"""Parts of the pages that are generated from the code when the site is built: config keys and commands."""
 
 import json
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -15,63 +14,68 @@ from typer.testing import CliRunner
 from fewshot_audio.cli import app
 from fewshot_audio.config import ExperimentConfig, ModelConfig
 
-CONTRIBUTING = Path(__file__).parents[1] / "CONTRIBUTING.md"
 BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<", "min_length": "at least", "max_length": "at most"}
 CITATION = re.compile(r"\(([A-Z][^()]*?\d{4}[a-z]?)\)")
-OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./[^)]+\)")  # a link to a file that is no page
+OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./[^)]+\)")  # a link to a file outside of the site
 TYPES: dict[Any, str] = {int: "integer", float: "number", str: "text", bool: "true or false", dict: "object"}
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Put what is generated where a page asks for it; links that leave the site become their text."""
-    for place, make in PLACES.items():
-        if f"<!-- {place} -->" in markdown:
-            markdown = markdown.replace(f"<!-- {place} -->", make())
+    """Replace a page's placeholders by what is generated, and links that leave the site by their text."""
+    for placeholder, generate in PLACEHOLDERS.items():
+        if f"<!-- {placeholder} -->" in markdown:
+            markdown = markdown.replace(f"<!-- {placeholder} -->", generate())
     return OUTSIDE.sub(r"\1", markdown)
 
 
-def config_keys(section: type[BaseModel], prefix: str = "", paper: bool = True) -> Iterator[str]:
-    """A heading, what the section is for, and a table of its keys; then the sections inside it."""
+def config_keys(section: type[BaseModel], prefix: str = "", from_paper: bool = True) -> Iterator[str]:
+    """Yield a section's heading, purpose and table of keys, then the sections inside it.
+
+    Args:
+        section: the model of the section.
+        prefix: the section's dotted name with a final dot; empty for the whole file.
+        from_paper: whether the paper's system has this section.
+    """
     if prefix:
         yield f"### {prefix.removesuffix('.')}"
         yield (section.__doc__ or "").split("\n\n")[0].replace("\n", " ")
     lines = ["| key | type and range | default | effect | source |", "|---|---|---|---|---|"]
-    inner: list[tuple[type[BaseModel], str, bool]] = []
+    subsections: list[tuple[type[BaseModel], str, bool]] = []
     for name, field in section.model_fields.items():
-        ours = not paper or not field.is_required()
-        below = subsection(field.annotation)
-        if below:
-            inner.append((below, f"{prefix}{name}.", not ours))
+        key_from_paper = from_paper and field.is_required()
+        subsection = section_of(field.annotation)
+        if subsection:
+            subsections.append((subsection, f"{prefix}{name}.", key_from_paper))
             continue
         source = CITATION.search(field.description or "") or CITATION.search(section.__doc__ or "")
         cells = (
             f"`{prefix}{name}`",
-            kind(field),
+            type_and_range(field),
             default(field),
             field.description or "",
-            source[1] if source else "this project" if ours else "the paper's system",
+            source[1] if source else "the paper's system" if key_from_paper else "this project",
         )
         lines.append("| " + " | ".join(escape(cell) for cell in cells) + " |")
     yield "\n".join(lines)
-    for below, place, from_paper in inner:
-        yield from config_keys(below, place, from_paper)
+    for arguments in subsections:
+        yield from config_keys(*arguments)
 
 
-def subsection(annotation: Any) -> type[BaseModel] | None:
-    """The section that a field holds, if it holds one."""
+def section_of(annotation: Any) -> type[BaseModel] | None:
+    """The section that a field of this type holds, if it holds one."""
     for candidate in (annotation, *get_args(annotation)):
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
             return candidate
     return None
 
 
-def kind(field: FieldInfo) -> str:
+def type_and_range(field: FieldInfo) -> str:
     """Type and range in words."""
     return ", ".join([type_name(field.annotation), *bounds(field.metadata)])
 
 
 def bounds(metadata: Any) -> Iterator[str]:
-    """The limits among a type's metadata."""
+    """Yield the limits among a type's metadata."""
     for item in metadata:
         for name, sign in BOUNDS.items():
             limit = getattr(item, name, None)
@@ -82,7 +86,7 @@ def bounds(metadata: Any) -> Iterator[str]:
 
 
 def type_name(annotation: Any) -> str:
-    """A type as a reader of JSON knows it."""
+    """The name of a type in JSON's terms."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return " or ".join(json.dumps(value) for value in arguments)
@@ -96,38 +100,27 @@ def type_name(annotation: Any) -> str:
 
 
 def default(field: FieldInfo) -> str:
-    """The default as JSON writes it."""
+    """The default in JSON."""
     if field.is_required():
         return "required"
     return f"`{json.dumps(field.get_default(call_default_factory=True))}`"
 
 
 def commands() -> Iterator[str]:
-    """What every command says of itself."""
+    """Yield a heading and the help text of every command."""
     for name in sorted(typer.main.get_command(app).commands):  # type: ignore[attr-defined]
-        shown = CliRunner().invoke(app, [name, "--help"], prog_name="fewshot-audio", env={"NO_COLOR": "1"})
+        result = CliRunner().invoke(app, [name, "--help"], prog_name="fewshot-audio", env={"NO_COLOR": "1"})
         yield f"## {name}"
-        yield f"```text\n{shown.output.strip()}\n```"
-
-
-def rooms() -> Iterator[str]:
-    """The table of rooms from CONTRIBUTING.md."""
-    yield CONTRIBUTING.read_text(encoding="utf-8").partition("## The rooms\n")[2].partition("\n## ")[0].strip()
+        yield f"```text\n{result.output.strip()}\n```"
 
 
 def escape(text: str) -> str:
-    """Keep a cell a cell."""
+    """Escape what would end a table cell or start a tag."""
     return text.replace("|", "\\|").replace("<", "&lt;") if "`" not in text else text.replace("|", "\\|")
 
 
-def joined(parts: Callable[[], Iterator[str]]) -> Callable[[], str]:
-    """Paragraphs as a page has them."""
-    return lambda: "\n\n".join(parts())
-
-
-PLACES = {
-    "keys: experiment": joined(lambda: config_keys(ExperimentConfig)),
-    "keys: model": joined(lambda: config_keys(ModelConfig)),
-    "commands": joined(commands),
-    "rooms": joined(rooms),
+PLACEHOLDERS: dict[str, Callable[[], str]] = {
+    "keys: experiment": lambda: "\n\n".join(config_keys(ExperimentConfig)),
+    "keys: model": lambda: "\n\n".join(config_keys(ModelConfig)),
+    "commands": lambda: "\n\n".join(commands()),
 }

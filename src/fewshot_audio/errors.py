@@ -1,4 +1,4 @@
-"""Errors a user can act on: each names the file, key or class, what was found and what was expected."""
+"""Errors that a user can act on: each names the file, key or class, what was found and what was expected."""
 
 
 class FewShotError(Exception):
@@ -13,5 +13,13 @@ class DataError(FewShotError):
     """A dataset folder, recording or split file is wrong."""
 
 
-class FailedElsewhere(FewShotError):
-    """Another of several processes has failed, and the one that leads says why."""
+class OtherRankError(FewShotError):
+    """Another of several processes that train together has failed; rank zero reports why."""
+
+
+class Diverged(FewShotError):
+    """A training loss is not finite any more."""
+
+
+class Interrupted(FewShotError):
+    """The user pressed Ctrl-C during training; finished epochs are kept."""

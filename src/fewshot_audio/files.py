@@ -3,19 +3,28 @@
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from filelock import FileLock, Timeout
+
 
 def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file by calling ``write(stream)`` on a temporary sibling, then replacing ``path`` with it."""
+    """Write a file atomically; missing parent folders are made.
+
+    Args:
+        path: the file, replaced if it exists.
+        write: writes the content to the binary stream of a temporary file in the same folder, which then replaces
+            ``path``. If it raises, the temporary file is removed and ``path`` stays as it was.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             write(stream)
-        Path(name).chmod(0o644)  # mkstemp makes private files; results are meant to be read
+        Path(name).chmod(0o644)  # mkstemp makes private files, but results are meant to be read
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
@@ -37,7 +46,25 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def clear_leftovers(folder: Path) -> None:
-    """Remove temporary files that killed writes left in ``folder`` and below; nobody else may be writing there."""
-    for leftover in folder.rglob(".*.tmp"):
-        leftover.unlink(missing_ok=True)
+@contextmanager
+def locked(path: Path, in_use: Exception, *, wait: bool = False) -> Iterator[None]:
+    """Hold a lock file, which the system releases if the process is killed.
+
+    Args:
+        path: the lock file; missing parent folders are made.
+        in_use: what to raise if another process holds it.
+        wait: wait for that process instead.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = FileLock(path).acquire(blocking=wait)
+    except Timeout as error:
+        raise in_use from error
+    with lock:
+        yield
+
+
+def remove_temporary_files(folder: Path) -> None:
+    """Remove what killed writes left in ``folder`` and below; no other process may be writing there."""
+    for path in folder.rglob(".*.tmp"):
+        path.unlink(missing_ok=True)

@@ -31,12 +31,12 @@ def test_log_mel_equals_librosas_in_float64(seconds: float) -> None:
     wave = chirp_with_silence(seconds)
     power = librosa.feature.melspectrogram(y=wave, sr=16_000, n_fft=1024, hop_length=512, n_mels=128, power=2.0)
     expected = 10 * np.log10(power + 2.22e-16)
-    found = LogMel(dtype=torch.float64)(torch.from_numpy(wave)).numpy()
-    assert found.shape == expected.shape == (128, 1 + len(wave) // 512)
+    features = LogMel(dtype=torch.float64)(torch.from_numpy(wave)).numpy()
+    assert features.shape == expected.shape == (128, 1 + len(wave) // 512)
     loud = expected > expected.max() - 80
-    assert np.abs(found - expected)[loud].max() < 1e-3
+    assert np.abs(features - expected)[loud].max() < 1e-3
     assert np.median(expected[:, [len(wave) // 512 * 5 // 12]]) < -150  # the silent part reaches the floor
-    np.testing.assert_allclose(found, expected, atol=1e-3)
+    np.testing.assert_allclose(features, expected, atol=1e-3)
 
 
 def test_preparation_equals_librosa_within_float32() -> None:
@@ -86,11 +86,11 @@ def test_any_leading_dimensions_give_the_same_as_one_by_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("dtype", "expected"),
     [(torch.float64, torch.float64), (torch.float32, torch.float32), (torch.bfloat16, torch.float32)],
 )
-def test_precision_follows_the_input_but_is_never_half(given: torch.dtype, expected: torch.dtype) -> None:
-    assert LogMel()(torch.randn(2, 4000).to(given)).dtype == expected
+def test_precision_follows_the_input_but_is_never_half(dtype: torch.dtype, expected: torch.dtype) -> None:
+    assert LogMel()(torch.randn(2, 4000).to(dtype)).dtype == expected
 
 
 def test_autocast_does_not_touch_it() -> None:

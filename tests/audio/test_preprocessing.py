@@ -138,8 +138,9 @@ def test_compat_fills_segments_up_as_the_published_programs_do(seed: int, sample
             slow = [value for value in piece for _ in range(times)][:SMALL_SEGMENT]
             piece = wave[:SMALL_SEGMENT].tolist() if start and compat == "metaaudio" else slow
         expected.append(piece)
-    made = Preprocessing.of(segment_seconds=SMALL_SEGMENT / 16_000, n_fft=64, hop_length=64, n_mels=8, compat=compat)
-    np.testing.assert_array_equal(made.segments(wave), np.array(expected, dtype=np.float32))
+    seconds = SMALL_SEGMENT / 16_000
+    preprocessing = Preprocessing.of(segment_seconds=seconds, n_fft=64, hop_length=64, n_mels=8, compat=compat)
+    np.testing.assert_array_equal(preprocessing.segments(wave), np.array(expected, dtype=np.float32))
 
 
 def test_compat_is_off_saved_and_compared() -> None:

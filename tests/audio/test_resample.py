@@ -20,18 +20,18 @@ def test_a_sine_stays_the_same_sine(old: int, new: int) -> None:
         torch.sin(2 * math.pi * frequency * torch.arange(3 * old if old > 100 else 900, dtype=torch.float64) / old),
         torch.sin(2 * math.pi * frequency * torch.arange(3 * new if old > 100 else 600, dtype=torch.float64) / new),
     )
-    found = resample(before, old, new)
-    assert found.shape == after.shape
-    assert_close(found[100:-100], after[100:-100], atol=2e-3, rtol=0)
+    resampled = resample(before, old, new)
+    assert resampled.shape == after.shape
+    assert_close(resampled[100:-100], after[100:-100], atol=2e-3, rtol=0)
 
 
 @pytest.mark.parametrize(("old", "new"), RATES)
 def test_equals_julius(old: int, new: int) -> None:
     noise = torch.randn(2, 3, 1001, generator=torch.Generator().manual_seed(0))
     expected = julius.resample_frac(noise, old, new)
-    found = resample(noise, old, new)
-    assert found.shape == expected.shape
-    assert_close(found, expected, atol=1e-4, rtol=0)
+    resampled = resample(noise, old, new)
+    assert resampled.shape == expected.shape
+    assert_close(resampled, expected, atol=1e-4, rtol=0)
 
 
 def test_what_is_above_the_new_nyquist_frequency_is_gone() -> None:

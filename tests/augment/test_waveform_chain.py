@@ -81,8 +81,8 @@ def drawn(rows: int, samples: int, p: float | None = None, seed: int = 0) -> Wav
 
 
 def only(name: str, rows: int, samples: int) -> WaveformDraw:
-    chosen = params(0.0, **{PROBABILITIES[name]: 1.0})
-    return draw_waveform_views(chosen, ESC50, rows, samples, generator())
+    parameters = params(0.0, **{PROBABILITIES[name]: 1.0})
+    return draw_waveform_views(parameters, ESC50, rows, samples, generator())
 
 
 def test_the_chain_has_its_order() -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-import fewshot_audio.studies.crossval
-from fewshot_audio.engine.train import Interrupted
+import fewshot_audio.studies.crossval.work
+from fewshot_audio.errors import Interrupted
 from tests.cli.conftest import Shell, read
 
 
@@ -45,7 +45,7 @@ def test_ctrl_c_says_how_to_go_on(arguments: list[object], shell: Shell, monkeyp
     def interrupt(*_: object) -> None:
         raise Interrupted("interrupted")
 
-    monkeypatch.setattr(fewshot_audio.studies.crossval, "cross_validate", interrupt)
+    monkeypatch.setattr(fewshot_audio.studies.crossval.work, "cross_validate", interrupt)
     outcome = shell(*arguments)
     assert outcome.code == 130
-    assert "the same command goes on" in outcome.err
+    assert "the same command continues" in outcome.err

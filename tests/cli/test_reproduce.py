@@ -6,22 +6,22 @@ from pathlib import Path
 import pytest
 
 import fewshot_audio.studies.reproduce.run as module
-from fewshot_audio.engine.train import Interrupted
-from fewshot_audio.studies.reproduce.matrix_tables import Row
-from fewshot_audio.studies.reproduce.protocols import METAAUDIO, Protocol
-from fewshot_audio.studies.reproduce.run import Plan
+from fewshot_audio.errors import Interrupted
+from fewshot_audio.studies.reproduce.matrix_tables import MatrixRow
+from fewshot_audio.studies.reproduce.protocols import METAAUDIO, TaskChanges
+from fewshot_audio.studies.reproduce.run import MatrixPlan
 from tests.cli.conftest import Shell
 from tests.tiny import NAME
 
-DONE = Row(NAME, NAME, "1 plain", "Hybrid", 5, 5, 5, 20, 1, 0.5, 0.01)
+DONE = MatrixRow(NAME, NAME, "1 plain", "Hybrid", 5, 5, 5, 20, 1, 0.5, 0.01)
 
 
 @pytest.fixture
-def plans(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
+def plans(monkeypatch: pytest.MonkeyPatch) -> list[MatrixPlan]:
     """What was asked for; nothing is run, and one row is there before Ctrl-C."""
-    seen: list[Plan] = []
+    seen: list[MatrixPlan] = []
 
-    def interrupted(plan: Plan, *_: object) -> Iterator[Row]:
+    def interrupted(plan: MatrixPlan, *_: object) -> Iterator[MatrixRow]:
         seen.append(plan)
         yield DONE
         raise Interrupted("interrupted")
@@ -30,24 +30,30 @@ def plans(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
     return seen
 
 
-def test_options_make_the_plan(plans: list[Plan], shell: Shell, tiny_dataset: Path, tmp_path: Path) -> None:
+def test_options_make_the_plan(plans: list[MatrixPlan], shell: Shell, tiny_dataset: Path, tmp_path: Path) -> None:
     options = ["--ways", "5,all", "--shots", "1,5", "--metaaudio", "--test-on", NAME.upper()]
     names = ["--datasets", NAME.lower(), "--datasets", NAME, "--datasets", "Absent", "--scenarios", "fast"]
     shell("reproduce", "--data-root", tiny_dataset, "--output", tmp_path, *options, *names)
     (plan,) = plans
     assert [(cell.dataset, cell.system) for cell in plan.cells] == [(NAME, "fast"), ("Absent", "fast")]
-    assert plan.protocols == [Protocol(5, 1), Protocol(5, 5), Protocol("all", 1), Protocol("all", 5), METAAUDIO]
+    assert plan.protocols == [
+        TaskChanges(5, 1),
+        TaskChanges(5, 5),
+        TaskChanges("all", 1),
+        TaskChanges("all", 5),
+        METAAUDIO,
+    ]
     assert plan.test_on == [NAME]
 
 
 def test_ctrl_c_keeps_the_rows_and_says_how_to_go_on(
-    plans: list[Plan], shell: Shell, tiny_dataset: Path, tmp_path: Path
+    plans: list[MatrixPlan], shell: Shell, tiny_dataset: Path, tmp_path: Path
 ) -> None:
     outcome = shell("reproduce", "--data-root", tiny_dataset, "--output", tmp_path, "--datasets", NAME)
     assert outcome.code == 130
-    assert "the same command goes on" in outcome.err
+    assert "the same command continues" in outcome.err
     assert "50.00 ± 1.00" in (tmp_path / "results.md").read_text()
-    assert plans[0].protocols == [Protocol()]
+    assert plans[0].protocols == [TaskChanges()]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +67,7 @@ def test_ctrl_c_keeps_the_rows_and_says_how_to_go_on(
     ids=["one-way", "word", "all-shots", "scenario"],
 )
 def test_wrong_options_are_refused(
-    plans: list[Plan], shell: Shell, tmp_path: Path, option: str, value: str, message: str
+    plans: list[MatrixPlan], shell: Shell, tmp_path: Path, option: str, value: str, message: str
 ) -> None:
     outcome = shell("reproduce", "--data-root", tmp_path, "--output", tmp_path, option, value)
     assert (outcome.code, plans) == (1, [])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import fewshot_audio.studies.tune.search
-from fewshot_audio.engine.train import Interrupted
+from fewshot_audio.errors import Interrupted
 from tests.cli.conftest import Shell, read
 
 
@@ -51,10 +51,10 @@ def test_ctrl_c_says_how_to_go_on(arguments: list[object], shell: Shell, monkeyp
     def interrupt(*_: object) -> None:
         raise Interrupted("interrupted")
 
-    monkeypatch.setattr(fewshot_audio.studies.tune.search, "train_scratch", interrupt)
+    monkeypatch.setattr(fewshot_audio.studies.tune.search, "run_trial", interrupt)
     outcome = shell(*arguments, "--trials", 2)
     assert outcome.code == 130
-    assert "the same command goes on" in outcome.err
+    assert "the same command continues" in outcome.err
 
 
 def test_an_absent_extra_is_named(arguments: list[object], shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

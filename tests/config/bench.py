@@ -4,7 +4,7 @@ import csv
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,13 +14,16 @@ import torch
 from torch import Tensor
 
 import fewshot_audio.engine.evaluate
-import fewshot_audio.engine.train
+import fewshot_audio.engine.module
+import fewshot_audio.engine.tasks
 from fewshot_audio.config import PHASES, ExperimentConfig, ModelConfig, Phase
 from fewshot_audio.data.episodes import Episode, EpisodeSampler
-from fewshot_audio.engine.embed import embed_segments
 from fewshot_audio.engine.episode_loss import EpisodeResult, episode_loss
-from fewshot_audio.engine.evaluate import TaskScores, evaluate_phase
-from fewshot_audio.engine.train import EpisodicTraining, train_run
+from fewshot_audio.engine.evaluate import TaskScores, evaluate_network
+from fewshot_audio.engine.fit import train_run
+from fewshot_audio.engine.module import EpisodicTraining
+from fewshot_audio.engine.system import NetworkSystem
+from fewshot_audio.engine.tasks import TaskProtocol
 from fewshot_audio.experiments.dataset import Dataset, open_dataset
 from fewshot_audio.experiments.run_experiment import run_experiment
 from fewshot_audio.experiments.run_folder import Run
@@ -116,15 +119,15 @@ class Bench:
         """One training step from the start."""
         steps: list[Step] = []
 
-        def spy(network: Any, config: Any, support: Tensor, query: Tensor, *rest: Any) -> EpisodeResult:
-            result = episode_loss(network, config, support, query, *rest)
+        def spy(network: Any, objective: Any, support: Tensor, query: Tensor, *rest: Any) -> EpisodeResult:
+            result = episode_loss(network, objective, support, query, *rest)
             steps.append(Step(support, query, EpisodeResult(*(value.detach() for value in result))))
             return result
 
         network, data = self.network(experiment, model), self.open(experiment).data
         training = EpisodicTraining(network, experiment, data, experiment.seed)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(fewshot_audio.engine.train, "episode_loss", spy)
+            patch.setattr(fewshot_audio.engine.module, "episode_loss", spy)
             training.training_step(task)
         return steps[0]
 
@@ -139,7 +142,7 @@ class Bench:
 
         constant()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(fewshot_audio.engine.train, "evaluate_phase", constant)
+            patch.setattr(fewshot_audio.engine.module, "evaluate_network", constant)
             train_run(network, experiment, self.open(experiment).data, experiment.seed, self.scratch())
         return seen
 
@@ -148,7 +151,7 @@ class Bench:
         network = self.network(experiment, model).eval()
         with torch.no_grad():
             data = self.open(experiment).data
-            return embed_segments(network, experiment, data.store, data.views, np.arange(6), phase, seed=0).rows
+            return NetworkSystem(network, data, phase, 0, experiment.query_views(phase)).fused(np.arange(6)).rows
 
     def scores(self, experiment: ExperimentConfig, model: ModelConfig) -> Tensor:
         """Scores of six segments against the first three. Shape: (rows, 3)."""
@@ -169,8 +172,8 @@ class Bench:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(fewshot_audio.engine.evaluate, "vote", spy)
             data = self.open(experiment).data
-            parts = data.store, data.views, data.splits.test
-            scores = evaluate_phase(network, experiment, *parts, "test", seed=0, tasks=experiment.n_testing_tasks)
+            protocol = replace(TaskProtocol.test(experiment), seed=0)
+            scores = evaluate_network(NetworkSystem.test(network, experiment, data), protocol)
         ((rows, valid, decisions),) = votes
         return Judgment(rows, valid, decisions, scores.accuracy.tolist())
 
@@ -190,8 +193,8 @@ def recorded_episodes() -> Iterator[dict[Phase, list[Episode]]]:
             return self.drawn[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fewshot_audio.engine.train, "EpisodeSampler", Recorder)
-        patch.setattr(fewshot_audio.engine.evaluate, "EpisodeSampler", Recorder)
+        patch.setattr(fewshot_audio.engine.module, "EpisodeSampler", Recorder)
+        patch.setattr(fewshot_audio.engine.tasks, "EpisodeSampler", Recorder)
         yield episodes
 
 

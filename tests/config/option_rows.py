@@ -65,7 +65,7 @@ OPTION_ROWS = [
         lambda one, four: one.any() and torch.allclose(four, 4 * one))),
     Row("embedding_transform", ("none", "center_l2", "power"), lambda *args: Bench.judge(*args).scores),
     Row("embedding_transform", ("none", "center_l2", "power"), losses, so_that(  # in testing alone
-        lambda none, centerd, power: none.loss == centerd.loss == power.loss)),
+        lambda none, centered, power: none.loss == centered.loss == power.loss)),
     Row("score_scale", (1.0, 4.0), scores, so_that(
         lambda one, four: one.any() and torch.allclose(four, 4 * one)), given={"learn_score_scale": True}),
     Row("learn_score_scale", (False, True), lambda *args: [step.get("log_scale") for step in first_step(*args)],

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fewshot_audio.cli.train import run_training
+from fewshot_audio.cli.train import train
 from fewshot_audio.config import PHASES, ExperimentConfig, ModelConfig, Phase
 from fewshot_audio.experiments.evaluate_run import evaluate_run
 from fewshot_audio.experiments.run_folder import Run
@@ -162,7 +162,7 @@ def trained_from_config_root(bench: Bench, experiment: E, model: M) -> Any:
         write_json(path, config.model_dump())
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(bench.folder)
-        run_training(*paths, None, [], False, False, files)
+        train(*paths, output=files)
     return torch.load(files / experiment.experiment_folder / "run-1" / "model.pt", weights_only=True)
 
 
@@ -173,7 +173,7 @@ def machine(gpus: int) -> Probe:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
             patch.setattr(torch.cuda, "device_count", lambda: gpus)
-            return start_runtime(experiment).device
+            return start_runtime(experiment.device, experiment.gpu_index, experiment.precision).device
 
     return probe
 

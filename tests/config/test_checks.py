@@ -17,7 +17,7 @@ from fewshot_audio.config import (
 )
 from fewshot_audio.errors import ConfigError, FewShotError
 from fewshot_audio.experiments.run_experiment import run_experiment
-from fewshot_audio.models.network import FewShotNetwork
+from fewshot_audio.models.build import build_network
 from tests.tiny import FRAMES, MELS, tiny_configs
 
 Check = Callable[..., object]
@@ -38,7 +38,7 @@ def refusal(check: Check, *arguments: Any) -> str:
 def test_configs_that_pass_build_networks_whose_widths_fit(scenario: int, encoder: Any, relation: bool) -> None:
     experiment, model = tiny_configs({"relation_head": relation}, scenario=scenario, encoder=encoder)
     assert check_configs(experiment, model) == []
-    network = FewShotNetwork(experiment, model, MELS, FRAMES).eval()
+    network = build_network(experiment, model, MELS, FRAMES).eval()
     rows = network.fuse(network.encode(torch.zeros(8, MELS, FRAMES)).view(2, 4, -1)).flatten(0, 1)
     assert network.score(rows[:2], rows).shape == (len(rows), 2)
     if network.projection is not None:
@@ -210,7 +210,7 @@ def test_four_poolings_leave_something(pool: list[int], message: str | None) -> 
     experiment, model = tiny_configs({"Hybrid.pool_dim": pool, "CNN.pool_dim": [9, 9]})
     if message is None:
         check_input(experiment, model, MELS, FRAMES)
-        FewShotNetwork(experiment, model, MELS, FRAMES)
+        build_network(experiment, model, MELS, FRAMES)
     else:
         assert refusal(check_input, experiment, model, MELS, FRAMES) == message
 

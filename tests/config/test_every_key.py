@@ -13,7 +13,7 @@ import torch
 
 from fewshot_audio.config import PHASES, ExperimentConfig, ModelConfig
 from fewshot_audio.errors import ConfigError, FewShotError
-from fewshot_audio.models.network import FewShotNetwork
+from fewshot_audio.models.build import build_network
 from tests.config import probes
 from tests.config.bench import Bench, parameters, plain
 from tests.config.input_rows import INPUT_ROWS
@@ -282,12 +282,12 @@ def pretrained_rows() -> list[Row]:
         return {"config": config, "preprocessor": {}}
 
     def linear(bench: Bench, experiment: ExperimentConfig, model: ModelConfig) -> tuple[int, ...]:
-        network = FewShotNetwork(experiment, model, 1, 1)
+        network = build_network(experiment, model, 1, 1)
         assert network.encode(torch.zeros(3, 8000)).shape == (3, model.Pretrained.out_dim)
         return tuple(network.state_dict()["encoder.linear.weight"].shape)
 
     def trained(bench: Bench, experiment: ExperimentConfig, model: ModelConfig) -> set[str]:
-        network = FewShotNetwork(experiment, model, 1, 1)
+        network = build_network(experiment, model, 1, 1)
         return {name.split(".")[1] for name, value in network.named_parameters() if value.requires_grad}
 
     given = {

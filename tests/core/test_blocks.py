@@ -169,15 +169,15 @@ def test_training_keeps_less_than_the_output_of_the_convolution() -> None:
     """What backward needs of the first block: places of maxima and the pooled map, nothing of the full size."""
     block = make(1, (3, 3), channels=8).float()
     x = normal(12, 1, 60, 60, seed=1).float()
-    kept: dict[int, int] = {}
+    bytes_by_pointer: dict[int, int] = {}
 
     def note(value: Tensor) -> Tensor:
-        kept[value.data_ptr()] = value.untyped_storage().nbytes()
+        bytes_by_pointer[value.data_ptr()] = value.untyped_storage().nbytes()
         return value
 
     with saved_tensors_hooks(note, lambda value: value):
         block(x)
-    assert 0 < sum(kept.values()) < 0.75 * len(x) * 8 * 60 * 60 * 4
+    assert 0 < sum(bytes_by_pointer.values()) < 0.75 * len(x) * 8 * 60 * 60 * 4
 
 
 def test_other_ways_through_the_block_are_the_layers_themselves() -> None:

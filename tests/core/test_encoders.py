@@ -278,11 +278,11 @@ def test_the_unpooled_last_block_leaves_a_map_of_4_by_5() -> None:
 
 def test_attention_starts_as_the_mean() -> None:
     x = normal(3, 16, 32, seed=1, dtype=torch.float32)
-    made = []
+    outputs = []
     for pooling in ("mean", "attention"):
         with seeded_layers():
-            made.append(build_encoder("CNN", pooled(cnn_config(), pooling, False), 16, 32).eval()(x))
-    torch.testing.assert_close(*made)
+            outputs.append(build_encoder("CNN", pooled(cnn_config(), pooling, False), 16, 32).eval()(x))
+    torch.testing.assert_close(*outputs)
 
 
 def test_hybrid_has_124544_parameters() -> None:

@@ -13,8 +13,8 @@ from tests.oracles import networks as oracle
 
 
 def linears(module: nn.Module) -> list[oracle.Linear]:
-    found = [m for m in module.modules() if isinstance(m, nn.Linear)]
-    return [oracle.Linear(m.weight.tolist(), m.bias.tolist()) for m in found]
+    layers = [m for m in module.modules() if isinstance(m, nn.Linear)]
+    return [oracle.Linear(m.weight.tolist(), m.bias.tolist()) for m in layers]
 
 
 def randomize(module: nn.Module, seed: int) -> None:

@@ -41,7 +41,7 @@ def test_milestones_count_from_the_start_after_a_warm_up_too() -> None:
 def test_adamw_by_hand() -> None:
     experiment = configs(weight_decay=0.1).model_copy(update={"lr": 0.01})
     weight, bias = nn.Parameter(torch.full((1, 1), 2.0)), nn.Parameter(torch.full((1,), 2.0))
-    optimizer = build_optimizer([weight, bias], experiment)
+    optimizer = build_optimizer([weight, bias], experiment.lr, experiment.optimization.weight_decay)
     expected, m, v = [2.0, 2.0], [0.0, 0.0], [0.0, 0.0]
     for step, gradient in enumerate((0.5, -0.2, 0.7), start=1):
         weight.grad, bias.grad = torch.full((1, 1), gradient), torch.full((1,), gradient)

@@ -67,8 +67,10 @@ def test_values_and_gradients(stride: int, pooling: str, pool_last: bool, traini
     encoder.train(training)
     actual = encoder(x)
     torch.testing.assert_close(actual, expected)
-    for got, wanted in zip(torch.autograd.grad((actual * weights).sum(), inputs), expected_gradients, strict=True):
-        torch.testing.assert_close(got, wanted)
+    for gradient, expected_gradient in zip(
+        torch.autograd.grad((actual * weights).sum(), inputs), expected_gradients, strict=True
+    ):
+        torch.testing.assert_close(gradient, expected_gradient)
 
 
 def test_the_default_has_less_than_a_million_parameters() -> None:
@@ -88,11 +90,11 @@ def test_the_published_widths_have_the_published_size() -> None:
 def test_drop_block_drops_squares_and_keeps_the_mean() -> None:
     drop = DropBlock(0.2, 3).train()
     with seeded_layers(3):
-        made = drop(torch.ones(40, 5, 12, 13))
-    dropped = made == 0
+        y = drop(torch.ones(40, 5, 12, 13))
+    dropped = y == 0
     assert 0.1 < dropped.double().mean() < 0.25
-    assert made.mean().item() == pytest.approx(1, abs=1e-4)
-    assert len(made.unique()) == 2
+    assert y.mean().item() == pytest.approx(1, abs=1e-4)
+    assert len(y.unique()) == 2
     squares = max_pool2d(-dropped.double(), 3, 1) == -1  # a square of dropped cells begins here
     covered = torch.zeros_like(dropped)
     for i in range(3):
@@ -105,8 +107,8 @@ def test_drop_block_drops_squares_and_keeps_the_mean() -> None:
 
 def test_drop_block_is_cut_to_the_map() -> None:
     with seeded_layers(0):
-        made = DropBlock(0.5, 5).train()(torch.ones(64, 4, 1, 2))
-    assert 0 < (made == 0).double().mean() < 1
+        y = DropBlock(0.5, 5).train()(torch.ones(64, 4, 1, 2))
+    assert 0 < (y == 0).double().mean() < 1
 
 
 def test_an_input_too_small_is_refused() -> None:

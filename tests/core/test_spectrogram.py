@@ -101,10 +101,10 @@ def test_masks_by_hand() -> None:
 def test_views_of_any_draw(
     n: int, mels: int, frames: int, reach: int, num_mask: int, mask_param: int, p: float, seed: int
 ) -> None:
-    chosen = params(mask_param=mask_param, W=min(reach, (frames - 1) // 2), num_mask=num_mask, p=p)
+    parameters = params(mask_param=mask_param, W=min(reach, (frames - 1) // 2), num_mask=num_mask, p=p)
     x = normal(n, mels, frames, seed=seed, dtype=torch.float32)
     before = x.clone()
-    draw = draw_specaugment(n, mels, frames, chosen, generator(seed))
+    draw = draw_specaugment(n, mels, frames, parameters, generator(seed))
     views = specaugment_views(x, draw, -3.5)
     expected = expected_views(x, draw, -3.5)
     assert views.shape == (n, 4, mels, frames)

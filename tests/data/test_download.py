@@ -9,6 +9,7 @@ from collections import namedtuple
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 from urllib.parse import urlsplit
 
 import pytest
@@ -18,7 +19,7 @@ from fewshot_audio.cli import main
 from fewshot_audio.cli.download import DatasetName
 from fewshot_audio.data.download.acquire import ARCHIVES, LOCK, acquire
 from fewshot_audio.data.download.catalog import DATASETS, Archive, Checksum, Dataset
-from fewshot_audio.data.download.fetch import Patience
+from fewshot_audio.data.download.fetch import RetryPolicy
 from fewshot_audio.data.sources.base import Recording, Source
 from fewshot_audio.data.sources.esc50 import Esc50
 from fewshot_audio.data.sources.fsdkaggle2018 import FsdKaggle2018
@@ -28,7 +29,7 @@ from fewshot_audio.errors import DataError
 from tests.data.download_server import Behavior, Handler, Server, good, running, status
 from tests.data.test_download_archive import found, pack_tar, pack_zip
 
-HASTY = Patience(tries=2, step=1000, stall_seconds=0.3, first_delay=0.0)
+HASTY = RetryPolicy(tries=2, step=1000, stall_seconds=0.3, first_delay=0.0)
 TRAIN = {f"toy-train/audio/{number}.wav": bytes([number]) * 5000 for number in range(4)}
 TEST = {"audio/0.wav": b"test", "list.txt": b"0"}
 Usage = namedtuple("Usage", "total used free")
@@ -74,22 +75,22 @@ def test_a_dataset_arrives_in_its_layout(toy: Dataset, folder: Path) -> None:
         assert 0 <= done <= total
         steps.append((description, done, total))
 
-    assert acquire(toy, folder, patience=HASTY, progress=progress) == folder / "toy-train"
+    assert acquire(toy, folder, retry=HASTY, progress=progress) == folder / "toy-train"
     assert result(folder) == EXPECTED
     assert sorted(entry.name for entry in (folder / ARCHIVES).iterdir()) == ["test.tar.gz", "train.zip"]
     assert {step[0] for step in steps} == {"Fetching, MB", "Unpacking toy-train, MB", "Unpacking toy-test, MB"}
 
 
 def test_what_is_there_is_not_fetched_again(toy: Dataset, folder: Path, server: Server) -> None:
-    acquire(toy, folder, patience=HASTY)
+    acquire(toy, folder, retry=HASTY)
     shutil.rmtree(folder / "toy-test")
     shutil.rmtree(folder / "toy-train")
     (folder / ARCHIVES / "test.tar.gz").unlink()
     server.requests.clear()
-    acquire(toy, folder, patience=HASTY)
+    acquire(toy, folder, retry=HASTY)
     assert [path for path, _ in server.requests] == ["/test"]
     server.requests.clear()
-    acquire(toy, folder, patience=HASTY)
+    acquire(toy, folder, retry=HASTY)
     assert server.requests == []
     assert result(folder) == EXPECTED
 
@@ -99,7 +100,7 @@ def test_wrong_bytes_are_set_aside_and_fetched_anew(toy: Dataset, folder: Path, 
     wrong = right[:-1] + b"!"
     server.serve("/train", good(wrong))
     with pytest.raises(DataError) as caught:
-        acquire(toy, folder, patience=HASTY)
+        acquire(toy, folder, retry=HASTY)
     message = str(caught.value)
     assert hashlib.sha256(wrong).hexdigest() in message
     assert f"expected {hashlib.sha256(right).hexdigest()} (published by its maker)" in message
@@ -107,7 +108,7 @@ def test_wrong_bytes_are_set_aside_and_fetched_anew(toy: Dataset, folder: Path, 
     assert not (folder / ARCHIVES / "train.zip").exists()
     assert result(folder) == {}
     server.serve("/train", good(right))
-    acquire(toy, folder, patience=HASTY)
+    acquire(toy, folder, retry=HASTY)
     assert result(folder) == EXPECTED
 
 
@@ -115,7 +116,7 @@ def test_an_archive_put_there_by_hand_is_verified_too(toy: Dataset, folder: Path
     (folder / ARCHIVES).mkdir(parents=True)
     (folder / ARCHIVES / "train.zip").write_bytes(b"from somewhere else")
     with pytest.raises(DataError, match="expected"):
-        acquire(toy, folder, patience=HASTY)
+        acquire(toy, folder, retry=HASTY)
     assert "/train" not in [path for path, _ in server.requests]
     assert (folder / ARCHIVES / "train.zip.bad").read_bytes() == b"from somewhere else"
 
@@ -123,7 +124,7 @@ def test_an_archive_put_there_by_hand_is_verified_too(toy: Dataset, folder: Path
 def test_a_damaged_archive_without_checksum_is_named(toy: Dataset, folder: Path, server: Server) -> None:
     server.serve("/test", good(b"<html>Log in</html>"))
     with pytest.raises(DataError, match=r"test\.tar\.gz is damaged.*remove it"):
-        acquire(toy, folder, patience=HASTY)
+        acquire(toy, folder, retry=HASTY)
     assert not (folder / "toy-test").exists()
 
 
@@ -132,9 +133,9 @@ def test_one_failure_stops_the_others_which_go_on_later(toy: Dataset, folder: Pa
     server.serve("/train", good((folder.parent.parent / "train.zip").read_bytes(), until=100, stall=True), train)
     server.serve("/test", status(404))
     with pytest.raises(DataError, match="/test: the server answered 404"):
-        acquire(toy, folder, patience=HASTY)
+        acquire(toy, folder, retry=HASTY)
     server.serve("/test", good((folder.parent.parent / "test.tar.gz").read_bytes()))
-    acquire(toy, folder, patience=HASTY)
+    acquire(toy, folder, retry=HASTY)
     assert result(folder) == EXPECTED
     assert server.ranges("/train")[-1] in (None, "bytes=100-")
 
@@ -151,14 +152,14 @@ def test_archives_are_fetched_side_by_side(toy: Dataset, folder: Path, server: S
 
     for path in ("/train", "/test"):
         server.serve(path, together(server.behaviors[path][0]))
-    acquire(toy, folder, at_once=2, patience=Patience(tries=1, stall_seconds=30.0))
+    acquire(toy, folder, at_once=2, retry=RetryPolicy(tries=1, stall_seconds=30.0))
     assert result(folder) == EXPECTED
 
 
 def test_no_more_archives_are_fetched_at_once_than_asked_for(toy: Dataset, folder: Path, server: Server) -> None:
     server.serve("/train", status(404))
     with pytest.raises(DataError, match="answered 404"):
-        acquire(toy, folder, at_once=1, patience=HASTY)
+        acquire(toy, folder, at_once=1, retry=HASTY)
     assert [path for path, _ in server.requests] == ["/train"]
 
 
@@ -168,27 +169,27 @@ def test_no_room_is_said_before_anything_is_fetched(
     large = replace(toy, archives=tuple(replace(archive, size=10**9) for archive in toy.archives))
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**10, 0, 10**9))
     with pytest.raises(DataError, match=r"2\.0 GB are needed for archives and recordings, 1\.0 GB are free"):
-        acquire(large, folder, patience=HASTY)
+        acquire(large, folder, retry=HASTY)
     assert server.requests == []
 
 
 def test_room_is_needed_for_the_rest_only(toy: Dataset, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    acquire(toy, folder, patience=HASTY)
+    acquire(toy, folder, retry=HASTY)
     shutil.rmtree(folder / "toy-train")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**10, 0, 20_000))
-    acquire(toy, folder, patience=HASTY)
+    acquire(toy, folder, retry=HASTY)
     assert result(folder) == EXPECTED
 
 
 def test_another_layout_than_published_is_named(toy: Dataset, folder: Path) -> None:
     with pytest.raises(DataError, match="toy-train/meta is missing after extraction, expected the layout"):
-        acquire(replace(toy, expects=("toy-train/meta",)), folder, patience=HASTY)
+        acquire(replace(toy, expects=("toy-train/meta",)), folder, retry=HASTY)
 
 
 def test_two_downloads_into_one_folder(toy: Dataset, folder: Path) -> None:
     folder.mkdir(parents=True)
-    with FileLock(folder / LOCK), pytest.raises(DataError, match="another download is at work"):
-        acquire(toy, folder, patience=HASTY)
+    with FileLock(folder / LOCK), pytest.raises(DataError, match="another process downloads to this folder"):
+        acquire(toy, folder, retry=HASTY)
 
 
 PUBLISHED: dict[str, tuple[type[Source], dict[str, dict[str, bytes]]]] = {
@@ -247,7 +248,7 @@ def test_what_arrives_is_what_the_source_takes(name: str, server: Server, tmp_pa
             "/" + archive.file, good(pack(tmp_path / archive.file, contents[archive.folder]).read_bytes())
         )
         archives.append(replace(archive, url=url, size=100, unpacked=100, checksum=None))
-    root = acquire(replace(DATASETS[name], archives=tuple(archives)), folder, patience=HASTY)
+    root = acquire(replace(DATASETS[name], archives=tuple(archives)), folder, retry=HASTY)
     recordings = [item for item in source(root).recordings() if isinstance(item, Recording)]  # type: ignore[call-arg]
     assert len(recordings) == {"esc50": 1, "nsynth": 3, "fsdkaggle2018": 2, "speechcommands": 1}[name]
 
@@ -275,7 +276,7 @@ def test_the_catalog_is_consistent(entry: Dataset) -> None:
 
 
 def test_the_command_knows_the_catalog() -> None:
-    assert [name.value for name in DatasetName] == list(DATASETS)
+    assert get_args(DatasetName) == tuple(DATASETS)
 
 
 def run(*arguments: str) -> int:

@@ -17,11 +17,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fewshot_audio.data.download.archive import SMALL, Limits, extract, unpacked_so_far
+from fewshot_audio.data.download.archive import UnpackLimits, extract, unpacked_so_far
+from fewshot_audio.data.download.archive_members import SMALL
 from fewshot_audio.data.download.fetch import Stopped
 from fewshot_audio.errors import DataError
 
-LIMITS = Limits(unpacked=1_000_000)
+LIMITS = UnpackLimits(unpacked=1_000_000)
 FILES = {f"esc/{folder}/{number}.wav": random.Random(number).randbytes(700) for folder in "ab" for number in range(5)}
 Pack = Callable[[Path, Mapping[str, bytes]], Path]
 
@@ -51,7 +52,7 @@ def found(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def refused(archive: Path, message: str, limits: Limits = LIMITS) -> None:
+def refused(archive: Path, message: str, limits: UnpackLimits = LIMITS) -> None:
     """Extraction names the archive and the reason, and leaves nothing but the archive."""
     before = sorted(archive.parent.parent.rglob("*"))
     with pytest.raises(DataError, match=message) as caught:
@@ -70,7 +71,7 @@ def path(tmp_path: Path) -> Path:
 def test_the_folder_of_the_archive_becomes_the_target(path: Path, pack: Pack) -> None:
     counts: list[int] = []
     target = path.parent / "deep" / "esc"
-    extract(pack(path, FILES), target, LIMITS, moved=counts.append)
+    extract(pack(path, FILES), target, LIMITS, on_bytes=counts.append)
     assert found(target) == {name.removeprefix("esc/"): data for name, data in FILES.items()}
     assert list(target.parent.iterdir()) == [target]
     assert counts == [700 * (number + 1) for number in range(10)]
@@ -159,18 +160,19 @@ def test_an_encrypted_zip(path: Path) -> None:
 
 @packs
 def test_more_than_announced(path: Path, pack: Pack) -> None:
-    refused(pack(path, {"esc/a": random.Random(0).randbytes(2000)}), "more than 1,999 bytes", Limits(unpacked=1999))
-    extract(path, path.parent / "esc", Limits(unpacked=2000))
+    pack(path, {"esc/a": random.Random(0).randbytes(2000)})
+    refused(path, "more than 1,999 bytes", UnpackLimits(unpacked=1999))
+    extract(path, path.parent / "esc", UnpackLimits(unpacked=2000))
 
 
 @packs
 def test_bombs(path: Path, pack: Pack) -> None:
-    refused(pack(path, {"esc/zeros": bytes(SMALL + 1)}), "unpacks to more than", Limits(unpacked=10**12))
+    refused(pack(path, {"esc/zeros": bytes(SMALL + 1)}), "unpacks to more than", UnpackLimits(unpacked=10**12))
 
 
 @packs
 def test_too_many_members(path: Path, pack: Pack) -> None:
-    refused(pack(path, FILES), "more than 9 members", Limits(unpacked=10**6, members=9))
+    refused(pack(path, FILES), "more than 9 members", UnpackLimits(unpacked=10**6, members=9))
 
 
 def test_a_name_that_would_fill_the_memory(path: Path) -> None:
@@ -258,7 +260,7 @@ def test_stopped_and_continued_whole_files_are_kept(path: Path, pack: Pack) -> N
     stop = threading.Event()
     pack(path, FILES)
     with pytest.raises(Stopped):
-        extract(path, target, LIMITS, moved=lambda count: stop.set() if count >= 2800 else None, stop=stop)
+        extract(path, target, LIMITS, on_bytes=lambda count: stop.set() if count >= 2800 else None, stop=stop)
     assert not target.exists()
     assert unpacked_so_far(target) == 2800
     kept = {file.name: file.stat().st_mtime_ns for file in path.parent.rglob("a/*.wav")}
@@ -274,7 +276,7 @@ def test_files_of_another_archive_are_not_kept(path: Path, pack: Pack) -> None:
     target = path.parent / "esc"
     stop = threading.Event()
     with pytest.raises(Stopped):
-        extract(pack(path, FILES), target, LIMITS, moved=lambda _: stop.set(), stop=stop)
+        extract(pack(path, FILES), target, LIMITS, on_bytes=lambda _: stop.set(), stop=stop)
     other = {name: data[::-1] for name, data in FILES.items()}
     pack(path, other)
     os.utime(path, ns=(0, 0))
@@ -288,17 +290,18 @@ def test_killed_and_started_again_the_result_is_the_same(path: Path, pack: Pack)
     target = path.parent / "esc"
     pack(path, FILES)
     program = (
-        "import sys, time; from pathlib import Path; from fewshot_audio.data.download.archive import Limits, extract\n"
-        "def moved(count):\n    if count > 4000: print(count, flush=True); time.sleep(20)\n"
-        "extract(Path(sys.argv[1]), Path(sys.argv[2]), Limits(unpacked=10**6), moved=moved)"
+        "import sys, time; from pathlib import Path\n"
+        "from fewshot_audio.data.download.archive import UnpackLimits, extract\n"
+        "def report(count):\n    if count > 4000: print(count, flush=True); time.sleep(20)\n"
+        "extract(Path(sys.argv[1]), Path(sys.argv[2]), UnpackLimits(unpacked=10**6), on_bytes=report)"
     )
     process = subprocess.Popen([sys.executable, "-c", program, path, target], stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"4200\n"
     process.kill()
     process.communicate()
-    room = next(entry for entry in path.parent.iterdir() if entry.name.endswith(".partial"))
-    (room / "part").write_bytes(b"half")  # as a kill in the middle of a file leaves it
+    partial = next(entry for entry in path.parent.iterdir() if entry.name.endswith(".partial"))
+    (partial / "part").write_bytes(b"half")  # as a kill in the middle of a file leaves it
     extract(path, target, LIMITS)
     assert found(target) == {name.removeprefix("esc/"): data for name, data in FILES.items()}
     assert sorted(entry.name for entry in path.parent.iterdir()) == ["archive", "esc"]

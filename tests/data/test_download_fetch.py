@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from fewshot_audio.data.download.fetch import Patience, Stopped, fetch, follow, part_of
+from fewshot_audio.data.download.fetch import RetryPolicy, Stopped, fetch
+from fewshot_audio.data.download.http import follow
+from fewshot_audio.data.download.partial_file import part_of
 from fewshot_audio.errors import DataError
 from tests.data.download_server import (
     Server,
@@ -26,7 +28,7 @@ from tests.data.download_server import (
 )
 
 BODY = random.Random(0).randbytes(50_000)
-HASTY = Patience(tries=3, step=1000, stall_seconds=0.3, first_delay=0.0)
+HASTY = RetryPolicy(tries=3, step=1000, stall_seconds=0.3, first_delay=0.0)
 LIMIT = 1_000_000
 
 
@@ -48,7 +50,7 @@ def left(target: Path) -> list[str]:
 
 def test_a_file_arrives_whole_and_alone(server: Server, target: Path) -> None:
     counts: list[int] = []
-    fetch(server.serve("/f", good(BODY)), target, limit=LIMIT, patience=HASTY, moved=counts.append)
+    fetch(server.serve("/f", good(BODY)), target, limit=LIMIT, retry=HASTY, on_bytes=counts.append)
     assert target.read_bytes() == BODY
     assert left(target) == ["file.zip"]
     assert counts == sorted(counts)
@@ -56,46 +58,46 @@ def test_a_file_arrives_whole_and_alone(server: Server, target: Path) -> None:
 
 
 def test_an_empty_file_arrives(server: Server, target: Path) -> None:
-    fetch(server.serve("/f", good(b"")), target, limit=LIMIT, patience=HASTY)
+    fetch(server.serve("/f", good(b"")), target, limit=LIMIT, retry=HASTY)
     assert target.read_bytes() == b""
 
 
 def test_a_broken_transfer_goes_on_where_it_stopped(server: Server, target: Path) -> None:
     url = server.serve("/f", good(BODY, until=20_000), good(BODY, until=40_000), good(BODY))
-    fetch(url, target, limit=LIMIT, patience=HASTY)
+    fetch(url, target, limit=LIMIT, retry=HASTY)
     assert target.read_bytes() == BODY
     assert server.ranges("/f") == [None, "bytes=20000-", "bytes=40000-"]
     assert server.requests[-1][1]["If-Range"] == '"v1"'
 
 
 def test_a_stalled_transfer_goes_on(server: Server, target: Path) -> None:
-    fetch(server.serve("/f", good(BODY, until=20_000, stall=True), good(BODY)), target, limit=LIMIT, patience=HASTY)
+    fetch(server.serve("/f", good(BODY, until=20_000, stall=True), good(BODY)), target, limit=LIMIT, retry=HASTY)
     assert target.read_bytes() == BODY
     assert server.ranges("/f") == [None, "bytes=20000-"]
 
 
 def test_a_server_without_ranges_sends_the_file_again(server: Server, target: Path) -> None:
-    fetch(server.serve("/f", rangeless(BODY, until=30_000), rangeless(BODY)), target, limit=LIMIT, patience=HASTY)
+    fetch(server.serve("/f", rangeless(BODY, until=30_000), rangeless(BODY)), target, limit=LIMIT, retry=HASTY)
     assert target.read_bytes() == BODY
     assert server.ranges("/f") == [None, "bytes=30000-"]
 
 
 def test_a_server_without_versions_is_asked_for_the_whole_file(server: Server, target: Path) -> None:
-    fetch(server.serve("/f", good(BODY, "", until=9_000), good(BODY, "")), target, limit=LIMIT, patience=HASTY)
+    fetch(server.serve("/f", good(BODY, "", until=9_000), good(BODY, "")), target, limit=LIMIT, retry=HASTY)
     assert target.read_bytes() == BODY
     assert server.ranges("/f") == [None, None]
 
 
 def test_a_weak_etag_names_no_version(server: Server, target: Path) -> None:
     url = server.serve("/f", good(BODY, 'W/"v1"', until=9_000), good(BODY, 'W/"v1"'))
-    fetch(url, target, limit=LIMIT, patience=HASTY)
+    fetch(url, target, limit=LIMIT, retry=HASTY)
     assert target.read_bytes() == BODY
     assert server.ranges("/f") == [None, None]
 
 
 def test_a_changed_file_is_fetched_from_its_start(server: Server, target: Path) -> None:
     other = BODY[::-1]
-    fetch(server.serve("/f", good(BODY, until=20_000), good(other, '"v2"')), target, limit=LIMIT, patience=HASTY)
+    fetch(server.serve("/f", good(BODY, until=20_000), good(other, '"v2"')), target, limit=LIMIT, retry=HASTY)
     assert target.read_bytes() == other
 
 
@@ -105,33 +107,33 @@ def test_a_changed_file_is_fetched_from_its_start(server: Server, target: Path) 
     ids=["from the start", "another version", "one byte early"],
 )
 def test_bytes_that_were_not_asked_for_are_not_believed(server: Server, target: Path, wrong: object) -> None:
-    fetch(server.serve("/f", good(BODY, until=20_000), wrong, good(BODY)), target, limit=LIMIT, patience=HASTY)  # type: ignore[arg-type]
+    fetch(server.serve("/f", good(BODY, until=20_000), wrong, good(BODY)), target, limit=LIMIT, retry=HASTY)  # type: ignore[arg-type]
     assert target.read_bytes() == BODY
 
 
 def test_a_range_of_a_file_of_unknown_size(server: Server, target: Path) -> None:
     url = server.serve("/f", good(BODY, until=20_000), partial(20_000, BODY[20_000:], "*", 10_000), good(BODY))
-    fetch(url, target, limit=LIMIT, patience=HASTY)
+    fetch(url, target, limit=LIMIT, retry=HASTY)
     assert target.read_bytes() == BODY
     assert server.ranges("/f") == [None, "bytes=20000-", "bytes=30000-"]
 
 
 def test_a_part_that_is_already_whole_is_kept(server: Server, target: Path) -> None:
     with pytest.raises(DataError):
-        fetch(server.serve("/f", good(BODY, until=20_000)), target, limit=LIMIT, patience=HASTY)
+        fetch(server.serve("/f", good(BODY, until=20_000)), target, limit=LIMIT, retry=HASTY)
     part_of(target).write_bytes(BODY)  # as a kill between the last byte and the renaming leaves it
     server.serve("/f", good(BODY))
-    fetch(server.address + "/f", target, limit=LIMIT, patience=HASTY)
+    fetch(server.address + "/f", target, limit=LIMIT, retry=HASTY)
     assert target.read_bytes() == BODY
     assert server.ranges("/f")[-1] == "bytes=50000-"
 
 
 def test_a_part_that_is_longer_than_the_file_is_dropped(server: Server, target: Path) -> None:
     with pytest.raises(DataError):
-        fetch(server.serve("/f", good(BODY, until=20_000)), target, limit=LIMIT, patience=HASTY)
+        fetch(server.serve("/f", good(BODY, until=20_000)), target, limit=LIMIT, retry=HASTY)
     part_of(target).write_bytes(BODY + b"more")
     server.serve("/f", good(BODY))
-    fetch(server.address + "/f", target, limit=LIMIT, patience=HASTY)
+    fetch(server.address + "/f", target, limit=LIMIT, retry=HASTY)
     assert target.read_bytes() == BODY
 
 
@@ -140,39 +142,39 @@ def test_a_part_of_unknown_origin_is_not_continued(server: Server, target: Path,
     target.parent.mkdir()
     part_of(target).write_bytes(b"?" * 100)
     target.with_name("file.zip.part.json").write_text(note)
-    fetch(server.serve("/f", good(BODY)), target, limit=LIMIT, patience=HASTY)
+    fetch(server.serve("/f", good(BODY)), target, limit=LIMIT, retry=HASTY)
     assert target.read_bytes() == BODY
     assert server.ranges("/f") == [None]
 
 
 def test_a_file_of_unknown_size_arrives(server: Server, target: Path) -> None:
-    fetch(server.serve("/f", chunked(BODY, finished=False), chunked(BODY)), target, limit=LIMIT, patience=HASTY)
+    fetch(server.serve("/f", chunked(BODY, finished=False), chunked(BODY)), target, limit=LIMIT, retry=HASTY)
     assert target.read_bytes() == BODY
     assert len(server.requests) == 2
 
 
 def test_passing_errors_are_tried_again(server: Server, target: Path) -> None:
-    fetch(server.serve("/f", status(503), status(429), good(BODY)), target, limit=LIMIT, patience=HASTY)
+    fetch(server.serve("/f", status(503), status(429), good(BODY)), target, limit=LIMIT, retry=HASTY)
     assert target.read_bytes() == BODY
 
 
 @pytest.mark.parametrize("code", [401, 403, 404, 410])
 def test_a_refusal_is_final(server: Server, target: Path, code: int) -> None:
     with pytest.raises(DataError, match=rf"/f: the server answered {code}"):
-        fetch(server.serve("/f", status(code)), target, limit=LIMIT, patience=HASTY)
+        fetch(server.serve("/f", status(code)), target, limit=LIMIT, retry=HASTY)
     assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("code", [416, 204])
 def test_an_answer_without_the_file_is_final(server: Server, target: Path, code: int) -> None:
     with pytest.raises(DataError, match=f"answered {code}"):
-        fetch(server.serve("/f", status(code)), target, limit=LIMIT, patience=HASTY)
+        fetch(server.serve("/f", status(code)), target, limit=LIMIT, retry=HASTY)
 
 
 def test_patience_ends_and_what_arrived_is_kept(server: Server, target: Path) -> None:
     url = server.serve("/f", good(BODY, until=20_000), status(500))
     with pytest.raises(DataError) as caught:
-        fetch(url, target, limit=LIMIT, patience=HASTY)
+        fetch(url, target, limit=LIMIT, retry=HASTY)
     message = str(caught.value)
     assert url in message
     assert "gave up after 3 attempts without progress, with 20,000 bytes received" in message
@@ -180,20 +182,20 @@ def test_patience_ends_and_what_arrived_is_kept(server: Server, target: Path) ->
     assert str(part_of(target)) in message
     assert len(server.requests) == 3  # the first brought something; it counts as the first of those in a row
     server.serve("/f", good(BODY))
-    fetch(url, target, limit=LIMIT, patience=HASTY)
+    fetch(url, target, limit=LIMIT, retry=HASTY)
     assert target.read_bytes() == BODY
     assert server.ranges("/f")[-1] == "bytes=20000-"
 
 
 def test_a_server_that_only_ever_sends_the_same_start_is_given_up(server: Server, target: Path) -> None:
     with pytest.raises(DataError, match="gave up after 3"):
-        fetch(server.serve("/f", rangeless(BODY, until=40_000)), target, limit=LIMIT, patience=HASTY)
+        fetch(server.serve("/f", rangeless(BODY, until=40_000)), target, limit=LIMIT, retry=HASTY)
 
 
 def test_stalls_are_named(server: Server, target: Path) -> None:
-    hasty = Patience(tries=1, stall_seconds=0.1, first_delay=0.0)
+    hasty = RetryPolicy(tries=1, stall_seconds=0.1, first_delay=0.0)
     with pytest.raises(DataError, match=r"nothing arrived for 0\.1 s"):
-        fetch(server.serve("/f", good(BODY, until=10, stall=True)), target, limit=LIMIT, patience=hasty)
+        fetch(server.serve("/f", good(BODY, until=10, stall=True)), target, limit=LIMIT, retry=hasty)
 
 
 def test_nobody_listens(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,7 +203,7 @@ def test_nobody_listens(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with running() as server:
         url = server.address + "/f"
     with pytest.raises(DataError, match="gave up after 3 attempts"):
-        fetch(url, target, limit=LIMIT, patience=HASTY)
+        fetch(url, target, limit=LIMIT, retry=HASTY)
 
 
 def test_pauses_grow(server: Server, target: Path) -> None:
@@ -214,9 +216,9 @@ def test_pauses_grow(server: Server, target: Path) -> None:
 
     stop = Waits()
     stop.pauses = []
-    patience = Patience(tries=4, first_delay=0.5)
+    retry = RetryPolicy(tries=4, first_delay=0.5)
     with pytest.raises(DataError):
-        fetch(server.serve("/f", status(500)), target, limit=LIMIT, patience=patience, stop=stop)
+        fetch(server.serve("/f", status(500)), target, limit=LIMIT, retry=retry, stop=stop)
     assert stop.pauses == [0.5, 1.0, 2.0]
 
 
@@ -224,7 +226,7 @@ def test_redirects_are_followed_with_the_range(server: Server, target: Path) -> 
     server.serve("/real file", good(BODY, until=20_000), good(BODY))
     server.serve("/real%20file", *server.behaviors["/real file"])
     url = server.serve("/f", redirect("/real file"), redirect(server.address + "/real%20file", 307))
-    fetch(url, target, limit=LIMIT, patience=HASTY)
+    fetch(url, target, limit=LIMIT, retry=HASTY)
     assert target.read_bytes() == BODY
     assert server.ranges("/real%20file") == [None, "bytes=20000-"]
     assert all("Authorization" not in headers for _, headers in server.requests)
@@ -233,7 +235,7 @@ def test_redirects_are_followed_with_the_range(server: Server, target: Path) -> 
 @pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://127.0.0.1/f", "data:,x", "https:///f", ""])
 def test_redirects_lead_to_http_only(server: Server, target: Path, location: str) -> None:
     with pytest.raises(DataError, match="expected an http or https address"):
-        fetch(server.serve("/f", redirect(location)), target, limit=LIMIT, patience=HASTY)
+        fetch(server.serve("/f", redirect(location)), target, limit=LIMIT, retry=HASTY)
     assert len(server.requests) == 1
 
 
@@ -248,35 +250,35 @@ def test_redirects_stay_encrypted_and_anonymous() -> None:
 
 def test_redirect_loops_end(server: Server, target: Path) -> None:
     with pytest.raises(DataError, match="more than 10 redirects"):
-        fetch(server.serve("/f", redirect("/f")), target, limit=LIMIT, patience=HASTY)
+        fetch(server.serve("/f", redirect("/f")), target, limit=LIMIT, retry=HASTY)
     assert len(server.requests) == 10
 
 
 def test_a_file_that_says_it_is_too_large_is_not_begun(server: Server, target: Path) -> None:
     with pytest.raises(DataError, match="has 50,000 bytes, expected at most 1,000"):
-        fetch(server.serve("/f", good(BODY)), target, limit=1000, patience=HASTY)
+        fetch(server.serve("/f", good(BODY)), target, limit=1000, retry=HASTY)
     assert part_of(target).stat().st_size == 0
 
 
 def test_a_server_that_never_ends_is_cut_off(server: Server, target: Path) -> None:
     with pytest.raises(DataError, match="more than the 200,000 bytes"):
-        fetch(server.serve("/f", endless), target, limit=200_000, patience=HASTY)
+        fetch(server.serve("/f", endless), target, limit=200_000, retry=HASTY)
     assert part_of(target).stat().st_size <= 200_000
 
 
 def test_the_caller_can_stop_and_go_on(server: Server, target: Path) -> None:
     stop = threading.Event()
 
-    def moved(count: int) -> None:
+    def report(count: int) -> None:
         if count:
             stop.set()
 
     url = server.serve("/f", good(BODY, until=20_000, stall=True), good(BODY))
     with pytest.raises(Stopped):
-        fetch(url, target, limit=LIMIT, patience=HASTY, moved=moved, stop=stop)
+        fetch(url, target, limit=LIMIT, retry=HASTY, on_bytes=report, stop=stop)
     arrived = part_of(target).stat().st_size
     assert arrived > 0
-    fetch(url, target, limit=LIMIT, patience=HASTY)
+    fetch(url, target, limit=LIMIT, retry=HASTY)
     assert target.read_bytes() == BODY
     assert server.ranges("/f") == [None, f"bytes={arrived}-"]
 
@@ -285,7 +287,7 @@ def test_the_caller_can_stop_and_go_on(server: Server, target: Path) -> None:
 def test_a_full_disk_is_no_network_error(server: Server, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = server.serve("/f", good(BODY, until=20_000), good(BODY))
     with pytest.raises(DataError):
-        fetch(url, target, limit=LIMIT, patience=Patience(tries=1))
+        fetch(url, target, limit=LIMIT, retry=RetryPolicy(tries=1))
     original = Path.open
 
     def full(path: Path, mode: str = "r", *arguments: object, **options: object) -> object:
@@ -293,7 +295,7 @@ def test_a_full_disk_is_no_network_error(server: Server, target: Path, monkeypat
 
     monkeypatch.setattr(Path, "open", full)
     with pytest.raises(DataError, match="cannot be written: No space left on device"):
-        fetch(url, target, limit=LIMIT, patience=HASTY)
+        fetch(url, target, limit=LIMIT, retry=HASTY)
     assert len(server.requests) == 2
 
 
@@ -301,7 +303,7 @@ def test_a_full_disk_is_no_network_error(server: Server, target: Path, monkeypat
 def test_a_read_only_folder_is_named(server: Server, tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(DataError, match="cannot be written"):
-        fetch(server.serve("/f", good(BODY)), tmp_path / "deep" / "f", limit=LIMIT, patience=HASTY)
+        fetch(server.serve("/f", good(BODY)), tmp_path / "deep" / "f", limit=LIMIT, retry=HASTY)
     tmp_path.chmod(0o700)
 
 
@@ -317,6 +319,6 @@ def test_killed_and_started_again_it_goes_on(server: Server, target: Path) -> No
         time.sleep(0.01)
     process.kill()
     process.wait()
-    fetch(url, target, limit=LIMIT, patience=HASTY)
+    fetch(url, target, limit=LIMIT, retry=HASTY)
     assert target.read_bytes() == BODY
     assert server.ranges("/f") == [None, "bytes=20000-"]

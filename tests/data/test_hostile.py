@@ -55,7 +55,7 @@ def test_sixty_hostile_inputs_beside_good_ones(tmp_path: Path, capsys: pytest.Ca
         main([*arguments, "--segment-seconds", "0.25"])
     assert not stop.value.code
     said = capsys.readouterr().out
-    assert f"{report.found} inputs: " in said
+    assert f"{report.inputs} inputs: " in said
     assert f"{len(expected)} skipped (" in said
     assert f"{report.skipped['unreadable']} unreadable" in said
 

@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from fewshot_audio.audio.decode import Samples
 from fewshot_audio.audio.preprocessing import Preprocessing
-from fewshot_audio.data import work
+from fewshot_audio.data import workers
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.norm import read_norm
 from fewshot_audio.data.prepare import PrepareReport, prepare
@@ -30,7 +30,7 @@ def run(source: Any, folder: DatasetFolder, preprocessing: Preprocessing = SMALL
     """Prepare in this process, and check what is promised of every preparation."""
     report = prepare(source, folder, preprocessing, **{"workers": 1, **how})
     clips, skipped = rows(folder.clips), rows(folder.skipped)
-    assert report.found == report.prepared + sum(report.skipped.values())
+    assert report.inputs == report.prepared + sum(report.skipped.values())
     assert (len(clips), len(skipped)) == (report.prepared, sum(report.skipped.values()))
     on_disk = {path.relative_to(folder.features).with_suffix("").as_posix() for path in folder.features.rglob("*.npy")}
     assert on_disk == {f"{row['class']}/{row['clip']}" for row in clips}
@@ -49,7 +49,7 @@ def test_what_lands_on_disk(tmp_path: Path, folder: DatasetFolder) -> None:
     source = ClassFolders(class_folders(tmp_path / "source"))
     seen: list[tuple[int, int]] = []
     report = run(source, folder, waveforms=True, progress=lambda _, done, total, __="": seen.append((done, total)))
-    assert (report.found, report.prepared, report.reused, report.removed) == (45, 45, 0, 0)
+    assert (report.inputs, report.prepared, report.reused, report.removed) == (45, 45, 0, 0)
     assert seen[0] == (0, 45)
     assert seen[-1] == (45, 45)
     assert seen == sorted(seen)
@@ -324,14 +324,14 @@ def test_a_full_disk_stops_it_and_it_goes_on_later(
     tmp_path: Path, folder: DatasetFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = ClassFolders(class_folders(tmp_path / "source"))
-    write_atomic, room = work.write_atomic, iter(range(30))
+    write_atomic, left = workers.write_atomic, iter(range(30))
 
     def full(path: Path, write: Any) -> None:
-        if next(room, None) is None:
+        if next(left, None) is None:
             raise OSError(28, "No space left on device")
         write_atomic(path, write)
 
-    monkeypatch.setattr(work, "write_atomic", full)
+    monkeypatch.setattr(workers, "write_atomic", full)
     with pytest.raises(DataError, match=r"mine: No space left.*run the same command again"):
         prepare(source, folder, SMALL, workers=1)
     assert not folder.splits.exists()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fewshot_audio.data.layout import DatasetFolder
-from fewshot_audio.data.manifest import JOURNAL
+from fewshot_audio.data.preparation_journal import JOURNAL
 from fewshot_audio.data.prepare import prepare
 from fewshot_audio.data.sources.folder import ClassFolders
 from tests.data.recordings import SMALL, class_folders, contents

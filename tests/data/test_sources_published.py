@@ -13,7 +13,8 @@ import soundfile
 from fewshot_audio.audio.rejection import Reason, Rejected
 from fewshot_audio.data import resume
 from fewshot_audio.data.layout import DatasetFolder
-from fewshot_audio.data.limits import Count, Limits, PartCounts
+from fewshot_audio.data.part_counts import Count, PartCounts
+from fewshot_audio.data.source_limits import SourceLimits
 from fewshot_audio.data.sources.base import AudioFile, Recording, Skipped, Source
 from fewshot_audio.data.sources.birdclef2020 import BirdClef2020
 from fewshot_audio.data.sources.folder import ClassFolders
@@ -23,7 +24,7 @@ from fewshot_audio.data.sources.speechcommands import SpeechCommands
 from fewshot_audio.data.sources.voxceleb1 import VoxCeleb1
 from fewshot_audio.data.sources.watkins import Watkins
 from fewshot_audio.data.splits import Splits, write_splits
-from fewshot_audio.data.work import Task
+from fewshot_audio.data.workers import PlannedClip
 from fewshot_audio.errors import DataError
 from fewshot_audio.experiments.run_experiment import run_experiment
 from tests.data import layouts
@@ -32,10 +33,10 @@ from tests.data.test_prepare import run
 from tests.data.test_sources import enumerate_source
 from tests.tiny import tiny_configs
 
-PUBLISHED: dict[str, tuple[Callable[[Path], Source], Callable[[Path], Path], Limits, int]] = {
+PUBLISHED: dict[str, tuple[Callable[[Path], Source], Callable[[Path], Path], SourceLimits, int]] = {
     "nsynth": (NSynth, layouts.nsynth, NSynth.limits, 0),
     "fsdkaggle2018": (FsdKaggle2018, layouts.fsdkaggle2018, FsdKaggle2018.limits, 0),
-    "birdclef2020": (BirdClef2020, layouts.birdclef2020, Limits(longest_seconds=1.0, least_clips=2), 11),
+    "birdclef2020": (BirdClef2020, layouts.birdclef2020, SourceLimits(longest_seconds=1.0, least_clips=2), 11),
     "voxceleb1": (VoxCeleb1, layouts.voxceleb1, replace(VoxCeleb1.limits, least_clips=4), 10),
     "voxceleb1-cuts": (VoxCeleb1, layouts.voxceleb1_cuts, replace(VoxCeleb1.limits, least_clips=4), 0),
     "speechcommands": (SpeechCommands, layouts.speechcommands, SpeechCommands.limits, 4),
@@ -93,9 +94,9 @@ def test_fsdkaggle2018_joins_both_parts(tmp_path: Path) -> None:
 
 def test_birdclef2020_is_pruned_clips_first_then_classes(tmp_path: Path) -> None:
     source = BirdClef2020(layouts.birdclef2020(tmp_path / "source"))
-    assert source.limits == Limits(longest_seconds=180.0, least_clips=50)
+    assert source.limits == SourceLimits(longest_seconds=180.0, least_clips=50)
     folder = DatasetFolder(tmp_path / "root" / "BirdClef")
-    limits = Limits(longest_seconds=1.0, least_clips=3)
+    limits = SourceLimits(longest_seconds=1.0, least_clips=3)
     report = run(source, folder, limits=limits, way=3)
     assert report.skipped == {"too_long": 10, "small_class": 1}
     assert "Avis exemplum9_Example bird 9" not in report.splits.classes
@@ -113,7 +114,7 @@ def test_voxceleb1_counts_by_split_before_and_after(tmp_path: Path) -> None:
     root = layouts.voxceleb1(tmp_path / "source", classes=4)
     (root / "wav" / "id10001" / "video100001" / "00003.wav").write_bytes(b"")
     write_splits(tmp_path / "splits.npy", Splits(("id10000", "id10001"), ("id10002",), ("id10003", "id10004", "id9")))
-    limits, given = Limits(least_clips=4), tmp_path / "splits.npy"
+    limits, given = SourceLimits(least_clips=4), tmp_path / "splits.npy"
     report = run(VoxCeleb1(root), DatasetFolder(tmp_path / "x"), limits=limits, splits_file=given)
     assert report.splits == Splits(("id10000",), ("id10002",), ("id10003",))
     assert report.skipped == {"empty": 6, "small_class": 3}
@@ -131,14 +132,14 @@ def test_voxceleb1_counts_by_split_that_was_made_by_seed(tmp_path: Path) -> None
     root = layouts.voxceleb1(tmp_path / "source", classes=6)
     for clip in ("00002.wav", "00003.wav"):
         next((root / "wav" / "id10005").rglob(clip)).write_bytes(b"")
-    report = run(VoxCeleb1(root), DatasetFolder(tmp_path / "x"), limits=Limits(least_clips=4), way=1)
+    report = run(VoxCeleb1(root), DatasetFolder(tmp_path / "x"), limits=SourceLimits(least_clips=4), way=1)
     parts = {counts.part: counts for counts in report.parts}
     assert list(parts) == ["all", "train", "validation", "test", "unused"]
     assert parts["unused"] == PartCounts("unused", Count(6, 2, 1), Count(2, 1, 1), Count(0, 0, 0))
     for part in ("train", "validation", "test"):
         size = len(report.splits[part])
-        assert parts[part].kept == Count(4 * size, size, 0)
-    assert parts["all"].kept == Count(20, 5, 0)
+        assert parts[part].prepared == Count(4 * size, size, 0)
+    assert parts["all"].prepared == Count(20, 5, 0)
 
 
 def test_clips_of_a_class_that_is_too_small_are_not_prepared_again(
@@ -149,14 +150,14 @@ def test_clips_of_a_class_that_is_too_small_are_not_prepared_again(
     (root / "class01" / "clip0.wav").unlink()
     source, folder = ClassFolders(root), DatasetFolder(tmp_path / "x")
     worked: list[str] = []
-    prepare_all = resume.prepare_all
+    prepare_clips = resume.prepare_clips
 
-    def watched(tasks: Sequence[Task], *how: Any) -> Any:
-        worked.extend(task.recording.source for task in tasks)
-        return prepare_all(tasks, *how)
+    def watched(clips: Sequence[PlannedClip], *how: Any) -> Any:
+        worked.extend(clip.recording.source for clip in clips)
+        return prepare_clips(clips, *how)
 
-    monkeypatch.setattr(resume, "prepare_all", watched)
-    limits = Limits(least_clips=4)
+    monkeypatch.setattr(resume, "prepare_clips", watched)
+    limits = SourceLimits(least_clips=4)
     assert run(source, folder, limits=limits, way=3).skipped == {"small_class": 6, "unreadable": 1}
     first = contents(folder)
     worked.clear()
@@ -227,7 +228,7 @@ def test_voxceleb1_segments_are_cut_from_whole_recordings(tmp_path: Path) -> Non
         ("recordings/abcdefgh_00.info.json", Reason.NOT_AUDIO),
         ("recordings/other.wav", Reason.NOT_LISTED),
     ]
-    with pytest.raises(DataError, match=r"5 to 6 s of a recording of 1\.1 s"):
+    with pytest.raises(DataError, match=r"recording is 1\.1 s long, expected to contain 5 to 6 s"):
         found["id10000", "abcdefgh_00/00003"].sound.read(16_000)
 
 
@@ -271,7 +272,7 @@ def test_a_set_of_fixed_length_lists_clips_of_another(tmp_path: Path) -> None:
     short, long = (root / "nsynth-train" / "audio" / f"bass_electronic_000-0{n}-100.wav" for n in (40, 41))
     write(short, seconds=0.3)
     write(long, seconds=0.7)
-    folder, limits = DatasetFolder(tmp_path / "x"), Limits(exact_seconds=0.5)
+    folder, limits = DatasetFolder(tmp_path / "x"), SourceLimits(exact_seconds=0.5)
     report = run(NSynth(root), folder, limits=limits, way=2)
     assert report.skipped == {"other_length": 2}
     assert rows(folder.skipped)[0]["detail"] == "0.3 s, expected 0.5 s (to take it: --pad)"
@@ -283,12 +284,16 @@ def test_a_set_of_fixed_length_lists_clips_of_another(tmp_path: Path) -> None:
 @pytest.mark.parametrize("wrong", [{"longest_seconds": 0.0}, {"least_clips": -1}])
 def test_limits_that_cannot_be(wrong: dict[str, Any]) -> None:
     with pytest.raises(DataError, match="expected a"):
-        Limits(**wrong)
+        SourceLimits(**wrong)
 
 
 def test_nothing_left_by_the_limits_fails_before_the_work(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="0 classes"):
-        run(NSynth(layouts.nsynth(tmp_path, seconds=0.1)), DatasetFolder(tmp_path / "x"), limits=Limits(least_clips=5))
+        run(
+            NSynth(layouts.nsynth(tmp_path, seconds=0.1)),
+            DatasetFolder(tmp_path / "x"),
+            limits=SourceLimits(least_clips=5),
+        )
     assert not (tmp_path / "x").exists()
 
 

@@ -9,7 +9,7 @@ from benchmarks.layouts import write_nsynth, write_voxceleb1
 
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.data.layout import DatasetFolder
-from fewshot_audio.data.limits import Limits
+from fewshot_audio.data.source_limits import SourceLimits
 from fewshot_audio.data.sources.nsynth import NSynth
 from fewshot_audio.data.sources.voxceleb1 import VoxCeleb1
 from fewshot_audio.data.splits import read_splits
@@ -44,7 +44,7 @@ def test_speakers_as_voxceleb1_train(tmp_path: Path) -> None:
     recordings = some(tmp_path / "speakers", "speakers")
     write_voxceleb1(recordings, tmp_path / "tree")
     write_voxceleb1(recordings, tmp_path / "whole", whole=True)
-    given, limits = tmp_path / "tree" / "splits.npy", Limits(least_clips=CLIPS)
+    given, limits = tmp_path / "tree" / "splits.npy", SourceLimits(least_clips=CLIPS)
     folder, cut = DatasetFolder(tmp_path / "root" / "Tiny"), DatasetFolder(tmp_path / "cut" / "Tiny")
     report = run(VoxCeleb1(tmp_path / "tree"), folder, SMALL, limits=limits, splits_file=given)
     assert (report.prepared, report.skipped) == (CLASSES * CLIPS, {})

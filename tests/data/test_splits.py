@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fewshot_audio.config import PHASES
 from fewshot_audio.data import splits as splits_module
-from fewshot_audio.data.splits import PHASES, Splits, choose_splits, make_splits, read_splits, write_splits
+from fewshot_audio.data.splits import Splits, choose_splits, make_splits, read_splits, write_splits
 from fewshot_audio.errors import DataError
 
 PARTS = (["a", "b", "c"], ["d", "e"], ["f"])

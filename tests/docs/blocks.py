@@ -32,7 +32,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Command:
-    """One command of a shell block, as words; ``environment`` stands before it."""
+    """One command of a shell block, as words; ``environment`` holds the assignments before it."""
 
     block: Block
     environment: dict[str, str]
@@ -43,7 +43,7 @@ class Command:
 
 
 def blocks(page: Path) -> list[Block]:
-    found, reason = [], ""
+    page_blocks, reason = [], ""
     for token in MarkdownIt().parse(page.read_text(encoding="utf-8")):
         if token.type == "html_block":
             marker = MARKER.search(token.content)
@@ -51,11 +51,12 @@ def blocks(page: Path) -> list[Block]:
         elif token.type in ("fence", "code_block") and token.map:
             language = token.info.split(" ")[0] if token.type == "fence" else "shell"
             title = TITLE.search(token.info)
-            found.append(Block(page.name, token.map[0] + 1, language, title[1] if title else "", token.content, reason))
+            place = page.name, token.map[0] + 1
+            page_blocks.append(Block(*place, language, title[1] if title else "", token.content, reason))
             reason = ""
         else:
             reason = ""
-    return found
+    return page_blocks
 
 
 ALL = [block for page in PAGES for block in blocks(page)]

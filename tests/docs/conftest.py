@@ -1,4 +1,4 @@
-"""What the pages' commands find, made once."""
+"""The files that the pages' commands use, made once."""
 
 import logging
 import shutil
@@ -13,10 +13,10 @@ from fewshot_audio.data.splits import Splits, write_splits
 from tests.docs.sandbox import SETTINGS, link_tree, write_world
 
 
-def run(*words: str) -> None:
+def run(line: str, *words: str) -> None:
     with pytest.raises(SystemExit) as stop:
-        main(list(words))
-    assert not stop.value.code, words
+        main([*line.split(), *words])
+    assert not stop.value.code, line
 
 
 @pytest.fixture(scope="session")
@@ -25,35 +25,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("world")
     write_world(folder)
     with chdir(folder):
-        prepared = (
-            "--data-root",
-            "data",
-            "--name",
-            "my_sounds",
-            "--segment-seconds",
-            "3",
-            "--waveforms",
-            "--workers",
-            "1",
-        )
-        run("prepare", "folder", "--source", "my_recordings", *prepared)
-        run("configs", "--dataset", "my_sounds", "--scenario", "1", "-o", "my")
-        pair = "-e", "my/experiment_config.json", "-m", "my/model_config.json"
-        run("train", *pair, "--data-root", "data", *SETTINGS, "--set", "experiment_folder=mine")
+        options = "--data-root data --name my_sounds --segment-seconds 3 --waveforms --workers 1"
+        run(f"prepare folder --source my_recordings {options}")
+        run("configs --dataset my_sounds --scenario 1 -o my")
+        pair = "-e my/experiment_config.json -m my/model_config.json"
+        run(f"train {pair} --data-root data --set experiment_folder=mine", *SETTINGS)
         shutil.copytree("experiments/mine", "experiments/other")
         for name in ("ESC-50-master", "others"):
             link_tree(Path("data/my_sounds"), Path("data") / name)
-        run(
-            "enroll",
-            "--model",
-            "experiments/mine/run-1",
-            "--support",
-            "my_sounds",
-            "--data-root",
-            "data",
-            "-o",
-            "my_bundle",
-        )
+        run("enroll --model experiments/mine/run-1 --support my_sounds --data-root data -o my_bundle")
         names = [f"sound_{number:02}" for number in range(15)]
         write_splits(Path("splits.npy"), Splits(tuple(names[:5]), tuple(names[5:10]), tuple(names[10:])))
     return folder
@@ -61,7 +41,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _logging() -> Iterator[None]:
-    """Give back the logging that a command sets up."""
+    """Undo the logging that a command sets up."""
     loggers = [logging.getLogger(name) for name in (None, "fewshot_audio")]
     before = [(logger, logger.level, logger.handlers[:]) for logger in loggers]
     yield

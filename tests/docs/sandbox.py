@@ -1,7 +1,7 @@
 """A folder in which the pages' commands run: small recordings under the names that the pages use, small trainings.
 
-Nothing of a page is left out silently: ``SMALLER`` is all that is appended to its commands, ``REPLACED`` all that is
-changed in its Python blocks.
+Nothing of a page is left out silently: only ``SMALLER`` is appended to its commands, and only ``REPLACED`` changes its
+Python blocks.
 """
 
 import os
@@ -52,11 +52,11 @@ SMALLER: dict[str, list[str]] = {
     "serve": ["--port", "0"],
     "classify --hop": ["--hop", "3"],
 }
-"""Options that the tests append to a command (that has the option named beside it); the last one counts."""
+"""Options that the tests append to a command (that has the word beside its name); the last one counts."""
 
 ELSEWHERE = {("README.md", name): f"{name}.md" for name in ("report", "serve", "reproduce")}
 ELSEWHERE |= {("tutorial.md", name): f"{name}.md" for name in ("report", "serve")}
-"""Slow commands of a page that run on the page that is about them."""
+"""Slow commands of a page that run only on the page that is about them."""
 
 REPLACED = {
     "Synthetic(classes=30, clips=12)": "Synthetic(classes=15, clips=10, seconds=1)",
@@ -67,7 +67,7 @@ ADDRESS = "http://127.0.0.1:8000"
 
 
 def link_tree(source: Path, target: Path) -> None:
-    """Copy a folder; what is only ever written anew (atomically), and is most of it, is shared."""
+    """Copy a folder, but link the large files, which are only ever replaced, never changed."""
 
     def copy(original: str, new: str) -> None:
         if Path(original).suffix in (".npy", ".wav", ".flac"):
@@ -79,7 +79,7 @@ def link_tree(source: Path, target: Path) -> None:
 
 
 def write_world(folder: Path) -> None:
-    """What users have, by the names of the pages: recordings, an ESC-50 of fifteen classes."""
+    """Make what the pages assume, under their names: recordings, an ESC-50 of fifteen classes."""
     with chdir(folder):
         write_wavs(Synthetic(classes=15, clips=10, seconds=1, seed=1), Path("my_recordings"))
         owl = Path("my_recordings/owl")
@@ -116,7 +116,7 @@ def _write_esc50(root: Path) -> None:
 
 
 class Sandbox:
-    """Runs the blocks of a page, in their order, in one folder."""
+    """Runs the blocks of a page, in order, in one folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -125,20 +125,20 @@ class Sandbox:
         self.url = ADDRESS
 
     def python(self, text: str) -> None:
-        for theirs, ours in REPLACED.items():
-            text = text.replace(theirs, ours)
+        for original, smaller in REPLACED.items():
+            text = text.replace(original, smaller)
         with chdir(self.folder):
             exec(compile(text, "block", "exec"), self.names)
 
     def shell(self, command: Command) -> None:
         program, *words = command.words
         if program == "pip":
-            return  # what it would install is installed; test_commands.py checks the extras' names
+            return  # everything is installed; test_commands.py checks the names of the extras
         if program == "curl":
             self._curl(words)
         elif program == "fewshot-audio":
             if (command.block.page, words[0]) not in ELSEWHERE:
-                self._own(words)
+                self._run(words)
         elif program == "python" and words[0].startswith("examples/"):
             with chdir(self.folder), pytest.MonkeyPatch.context() as patch:
                 patch.setattr(sys, "argv", words)
@@ -146,9 +146,9 @@ class Sandbox:
         else:
             pytest.fail(f"{command}: not run, and no reason given")
 
-    def _own(self, words: list[str]) -> None:
-        asked = [words[0], *(f"{words[0]} {word}" for word in words)]
-        words = self._expanded(words) + [word for name in asked for word in SMALLER.get(name, ())]
+    def _run(self, words: list[str]) -> None:
+        names = [words[0], *(f"{words[0]} {word}" for word in words)]
+        words = self._expanded(words) + [word for name in names for word in SMALLER.get(name, ())]
         if words[0] == "serve":
             return self._serve(words)
         with chdir(self.folder), pytest.raises(SystemExit) as stop:
@@ -157,7 +157,7 @@ class Sandbox:
         return None
 
     def _expanded(self, words: list[str]) -> list[str]:
-        """As a shell expands ``*``."""
+        """The words, with ``*`` expanded as a shell does."""
         return [
             name for word in words for name in (map(str, sorted(self.folder.glob(word))) if "*" in word else [word])
         ]
@@ -168,16 +168,16 @@ class Sandbox:
             [sys.executable, "-c", code, *words], stdout=subprocess.PIPE, text=True, cwd=self.folder
         )
         assert self.server.stdout
-        found = re.match(r"Open (http://\S+) ", self.server.stdout.readline())
-        assert found
-        self.url = found[1].rstrip("/")
+        address = re.match(r"Open (http://\S+) ", self.server.stdout.readline())
+        assert address
+        self.url = address[1].rstrip("/")
 
     def _curl(self, words: list[str]) -> None:
         if not shutil.which("curl"):
             pytest.skip("no curl on PATH")
-        here = [word.replace(ADDRESS, self.url) for word in words]
+        words = [word.replace(ADDRESS, self.url) for word in words]
         done = subprocess.run(
-            ["curl", "--silent", "--show-error", "--fail-with-body", *here],
+            ["curl", "--silent", "--show-error", "--fail-with-body", *words],
             cwd=self.folder,
             capture_output=True,
             text=True,
@@ -195,8 +195,8 @@ class Sandbox:
 
 @contextmanager
 def sandbox(folder: Path) -> Iterator[Sandbox]:
-    made = Sandbox(folder)
+    box = Sandbox(folder)
     try:
-        yield made
+        yield box
     finally:
-        made.close()
+        box.close()

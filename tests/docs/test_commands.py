@@ -19,9 +19,9 @@ COMMANDS = [command for block in SHELL for command in commands(block)]
 
 def check_own(words: list[str]) -> None:
     group = typer.main.get_command(app)
-    known = group.commands  # type: ignore[attr-defined]
-    assert words[0] in known, f"no command {words[0]}"
-    known[words[0]].make_context(words[0], words[1:])  # raises for an unknown option or a value out of range
+    by_name = group.commands  # type: ignore[attr-defined]
+    assert words[0] in by_name, f"no command {words[0]}"
+    by_name[words[0]].make_context(words[0], words[1:])  # raises for an unknown option or a value out of range
 
 
 def check_python(words: list[str]) -> None:
@@ -53,15 +53,15 @@ def check_pip(words: list[str]) -> None:
         if word.startswith("requirements"):
             assert (ROOT / word).is_file()
         elif word not in ("-c", "-r"):
-            package, _, wanted = word.rstrip("]").partition("[")
+            package, _, chosen_extras = word.rstrip("]").partition("[")
             assert package in (".", "fewshot-audio")
-            assert set(wanted.split(",")) - {""} <= set(extras)
+            assert set(chosen_extras.split(",")) - {""} <= set(extras)
 
 
 def check_launcher(words: list[str]) -> None:
     """Launchers start one of our commands with more options."""
-    own = next(at for at, word in enumerate(words) if "fewshot-audio" in word)
-    check_own([word for word in words[own + 1 :] if word != "..."])
+    position = next(at for at, word in enumerate(words) if "fewshot-audio" in word)
+    check_own([word for word in words[position + 1 :] if word != "..."])
 
 
 def check_pytest(words: list[str]) -> None:
@@ -69,7 +69,7 @@ def check_pytest(words: list[str]) -> None:
 
 
 def anything(words: list[str]) -> None:
-    """A program that is not ours; the block says why it is not run, or it is run."""
+    """A program that is not ours: either it is run, or its block says why it is not."""
 
 
 CHECKS: dict[str, Callable[[list[str]], None]] = {
@@ -89,9 +89,9 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
 
 @pytest.mark.parametrize("block", SHELL, ids=str)
 def test_every_command_exists(block: Block) -> None:
-    found = list(commands(block))
-    assert found, "no command"
-    for command in found:
+    block_commands = list(commands(block))
+    assert block_commands, "no command"
+    for command in block_commands:
         program, *words = command.words
         assert program in CHECKS, f"unknown program {program}"
         CHECKS[program](words)

@@ -1,4 +1,4 @@
-"""The pages run: their commands and Python blocks, in their order, in a folder with small recordings."""
+"""The pages run: their commands and Python blocks, in order, in a folder with small recordings."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ RUN = [page.name for page in PAGES if page.name not in PARSED_ONLY]
 
 @pytest.mark.parametrize("page", [name for name in RUN if any(block.page == name for block in ALL)])
 def test_the_page_runs(page: str, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reproduce.Protocol.__init__, "__defaults__", (5, 5, 5, 20))  # way, shot, queries, tasks
+    monkeypatch.setattr(reproduce.TaskChanges.__init__, "__defaults__", (5, 5, 5, 20))  # way, shot, queries, tasks
     monkeypatch.setattr(evidence, "SHOTS", (1, 5))
     folder = tmp_path / "here"
     link_tree(world, folder)
@@ -35,12 +35,12 @@ def test_the_page_runs(page: str, world: Path, tmp_path: Path, monkeypatch: pyte
         link_tree(folder / "data" / "my_sounds", folder / "data" / "speakers")
     if page == "pretrained.md":
         write_pretrained(folder / "models" / "wav2vec2-base", "wav2vec2")
-    here = [block for block in ALL if block.page == page]
-    for block in here:
+    page_blocks = [block for block in ALL if block.page == page]
+    for block in page_blocks:
         if block.language == "json":  # a file that the page's commands name
             (folder / JSON_FILES[page]).write_text(block.text)
     with sandbox(folder) as shell:
-        for block in here:
+        for block in page_blocks:
             if block.not_run or block.language in ("json", "text"):
                 continue
             if block.language == "python":
@@ -51,10 +51,10 @@ def test_the_page_runs(page: str, world: Path, tmp_path: Path, monkeypatch: pyte
 
 
 def test_json_blocks_are_json() -> None:
-    found = [json.loads(block.text) for block in ALL if block.language == "json"]
-    assert len(found) == len(JSON_FILES)
+    values = [json.loads(block.text) for block in ALL if block.language == "json"]
+    assert len(values) == len(JSON_FILES)
 
 
 def test_what_runs_elsewhere_does() -> None:
-    ran = {(block.page, command.words[1]) for block in SHELL for command in commands(block)}
-    assert {(page, name) for (_, name), page in ELSEWHERE.items()} <= ran
+    tested = {(block.page, command.words[1]) for block in SHELL for command in commands(block)}
+    assert {(page, name) for (_, name), page in ELSEWHERE.items()} <= tested

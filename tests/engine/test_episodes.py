@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fewshot_audio.config import Phase
-from fewshot_audio.data.episodes import ClipIndex, Episode, EpisodeSampler
-
-PHASES: tuple[Phase, ...] = ("train", "validation", "test")
+from fewshot_audio.config import PHASES, Phase
+from fewshot_audio.data.clip_index import ClipIndex
+from fewshot_audio.data.episodes import Episode, EpisodeSampler
 
 
 def clip_index(classes: list[list[int]]) -> ClipIndex:

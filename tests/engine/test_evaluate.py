@@ -2,7 +2,8 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,22 @@ from torch import Tensor, nn
 
 from fewshot_audio.config import ExperimentConfig, ModelConfig, Phase
 from fewshot_audio.data.episodes import Episode, EpisodeSampler
-from fewshot_audio.engine import embed as embeddings
-from fewshot_audio.engine import task_batches as task_chunks
-from fewshot_audio.engine.embed import DRAWS
-from fewshot_audio.engine.evaluate import TaskScores, evaluate_phase
+from fewshot_audio.engine import system as system_module
+from fewshot_audio.engine import task_batches
+from fewshot_audio.engine.evaluate import TaskScores, evaluate_network
+from fewshot_audio.engine.system import DRAWS
+from fewshot_audio.engine.tasks import TaskProtocol, plan_tasks
 from fewshot_audio.experiments.dataset import Dataset, open_dataset
 from fewshot_audio.experiments.run_experiment import run_experiment
 from fewshot_audio.functional.seeding import Purpose, numpy_generator, torch_generator
 from fewshot_audio.functional.statistics import ci95
+from fewshot_audio.models.build import build_network
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.models.views import SpecViews
 from fewshot_audio.progress import Progress, silent
-from tests.oracles import algebra, learners, losses, spectrogram
+from tests.engine.evaluation import evaluate_phase
+from tests.oracles import algebra, losses, spectrogram
+from tests.oracles import prototypes as oracle
 from tests.oracles.vote import vote
 from tests.tiny import MEAN, STD, tiny_configs
 
@@ -41,12 +46,12 @@ def make_network(dataset: Dataset, experiment: ExperimentConfig, model: ModelCon
     mels, frames = dataset.data.store.shape
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(5)
-        network = FewShotNetwork(experiment, model, mels, frames)
+        network = build_network(experiment, model, mels, frames)
         network.set_normalization(MEAN, STD)
         for module in network.modules():
             if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
                 module.momentum = 1.0
-        network.encode(network.normalize(torch.from_numpy(dataset.data.store.gather(np.arange(100)))))
+        network.encode(network.normalize(torch.from_numpy(dataset.data.store.read(np.arange(100)))))
         if network.relation is not None:  # as it starts, one prototype wins whatever the query
             for parameter in network.relation.parameters():
                 parameter.mul_(5)
@@ -87,7 +92,7 @@ class NaiveEvaluation:
             yield from self.clip(clip, drawn)
 
     def views(self, segment: int, draw: int) -> list[list[list[float]]]:
-        x = ((self.store.gather(np.array(segment)).astype(np.float64) - MEAN) / STD).tolist()
+        x = ((self.store.read(np.array(segment)).astype(np.float64) - MEAN) / STD).tolist()
         if not self.with_views:
             return [x]
         drawn, i = self.draws[draw], self.position[segment]
@@ -121,7 +126,7 @@ class NaiveEvaluation:
                     torch.tensor(prototypes, dtype=torch.float64), torch.tensor(rows, dtype=torch.float64)
                 ).tolist()
             return given
-        return learners.prototypical_scores(prototypes, rows, squared=self.experiment.distance == "squared")
+        return oracle.prototypical_scores(prototypes, rows, squared=self.experiment.distance == "squared")
 
     def task(self, number: int) -> tuple[float, float]:
         """Accuracy and loss of a task."""
@@ -135,7 +140,7 @@ class NaiveEvaluation:
             [row for s, draw in zip(*items, strict=True) for row in self.embed(s, draw)]
             for items in zip(episode.support.tolist(), support_draws.tolist(), strict=True)
         ]
-        prototypes = learners.prototypes(support)
+        prototypes = oracle.prototypes(support)
         right: list[bool] = []
         costs: list[float] = []
         for label in range(len(prototypes)):
@@ -164,19 +169,13 @@ def evaluate_on(
     phase: Phase,
     seed: int = SEED,
     tasks: int = TASKS,
-    classes: Sequence[str] | None = None,
     fresh_views: bool = False,
     progress: Progress = silent,
 ) -> TaskScores:
-    data = dataset.data
-    maker = SpecViews(experiment.specaug_params)
-    classes = classes or data.splits[phase]
     return evaluate_phase(
         network,
         experiment,
-        data.store,
-        maker,
-        classes,
+        replace(dataset.data, views=SpecViews(experiment.specaug_params)),
         phase,
         seed=seed,
         tasks=tasks,
@@ -298,8 +297,8 @@ def test_chunks_and_batches_do_not_matter(
     experiment, network = make(dataset, changes, scenario)
     whole = run(network, experiment, dataset, phase)
     for budget, batch in ((1, 128), (3000, 13)):
-        monkeypatch.setattr(task_chunks, "TASK_BUDGET", budget)
-        monkeypatch.setattr(embeddings, "ENCODE_BATCH", batch)
+        monkeypatch.setattr(task_batches, "TASK_BUDGET", budget)
+        monkeypatch.setattr(system_module, "ENCODE_BATCH", batch)
         parts = run(network, experiment, dataset, phase)
         assert np.array_equal(parts.accuracy, whole.accuracy)
         assert parts.loss.tolist() == pytest.approx(whole.loss.tolist(), abs=1e-6)
@@ -325,14 +324,14 @@ def test_several_draws_of_views_are_in_use(dataset: Dataset) -> None:
 
 @pytest.mark.parametrize("other", [{"phase": "validation"}, {"seed": SEED + 1}])
 def test_phase_and_seed_choose_the_tasks(dataset: Dataset, other: dict[str, Any]) -> None:
-    experiment, network = make(dataset, {"n_way_validation": 3})
-    given: dict[str, Any] = {"phase": "test", "seed": SEED, "classes": dataset.data.splits.test}
-    scores = [
-        evaluate_on(dataset, network, experiment, **arguments).loss.tolist()
-        for arguments in (given, given, given | other)
-    ]
-    assert scores[0] == scores[1]
-    assert scores[0] != scores[2]
+    """Of the same classes: another phase or another seed makes other tasks of them."""
+    index, classes = dataset.data.store.index, dataset.data.splits.test
+    protocol = replace(TaskProtocol.test(tiny_configs()[0]), seed=SEED)
+    first, again, others = (plan_tasks(index, classes, p) for p in (protocol, protocol, replace(protocol, **other)))
+    for name in ("classes", "support", "clips"):
+        assert np.array_equal(getattr(first, name), getattr(again, name))
+    assert not np.array_equal(first.support, others.support)
+    assert not np.array_equal(first.clips, others.clips)
 
 
 def test_fewer_tasks_are_the_first_of_more(dataset: Dataset) -> None:
@@ -392,13 +391,14 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
 
     def spy(original: Callable[..., TaskScores]) -> Callable[..., TaskScores]:
         def evaluate(*arguments: Any, **options: Any) -> TaskScores:
-            calls.append((arguments[5], options["seed"], options["tasks"]))
+            protocol = arguments[1]
+            calls.append((protocol.phase, protocol.seed, protocol.n_tasks))
             return original(*arguments, **options)
 
         return evaluate
 
-    monkeypatch.setattr("fewshot_audio.experiments.evaluate_run.evaluate_phase", spy(evaluate_phase))
-    monkeypatch.setattr("fewshot_audio.engine.train.evaluate_phase", spy(evaluate_phase))
+    monkeypatch.setattr("fewshot_audio.experiments.evaluate_run.evaluate_network", spy(evaluate_network))
+    monkeypatch.setattr("fewshot_audio.engine.module.evaluate_network", spy(evaluate_network))
     return calls
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from fewshot_audio.errors import ConfigError, DataError
-from fewshot_audio.experiments.folder import ExperimentFolder, gather
+from fewshot_audio.experiments.folder import ExperimentFolder
+from fewshot_audio.experiments.gather_runs import gather_runs
 from fewshot_audio.experiments.run_experiment import run_experiment
 from tests.engine.comparison import outcome
 from tests.tiny import tiny_configs, write_tiny_dataset
@@ -113,18 +114,18 @@ def test_a_killed_process_leaves_no_lock(tiny_dataset: Path, tmp_path: Path) -> 
 
 
 def test_gathered_runs_equal_those_of_one_machine(machines: list[Path], tmp_path: Path, whole: dict[str, Any]) -> None:
-    results = gather(machines, tmp_path / "all")
+    results = gather_runs(machines, tmp_path / "all")
     assert results == json.loads((tmp_path / "all" / "results.json").read_text())
     assert outcome(tmp_path / "all") == whole
     assert not list((tmp_path / "all").glob(".*partial"))
     before = (tmp_path / "all" / "results.json").read_bytes()
-    gather(machines, tmp_path / "all")  # again: the same
+    gather_runs(machines, tmp_path / "all")  # again: the same
     assert (tmp_path / "all" / "results.json").read_bytes() == before
 
 
 def test_one_of_the_folders_may_take_the_others(machines: list[Path], tmp_path: Path, whole: dict[str, Any]) -> None:
     own = shutil.copytree(machines[0], tmp_path / "own")
-    gather([machines[1]], own)
+    gather_runs([machines[1]], own)
     assert outcome(own) == whole
 
 
@@ -133,12 +134,12 @@ def test_a_run_that_is_not_finished_is_left_out_and_said(
 ) -> None:
     half = shutil.copytree(machines[0], tmp_path / "half")
     (half / "run-3" / "result.json").unlink()
-    results = gather([half, machines[1]], tmp_path / "all")
+    results = gather_runs([half, machines[1]], tmp_path / "all")
     assert [run["seed"] for run in results["runs"]] == [0, 1]
-    assert "left out, for they are not finished: run-3" in caplog.text
+    assert "left out, because they are not finished: run-3" in caplog.text
     (half / "run-1" / "result.json").unlink()
     with pytest.raises(DataError, match="no finished run"):
-        gather([half], tmp_path / "none")
+        gather_runs([half], tmp_path / "none")
 
 
 def test_other_settings_are_refused(machines: list[Path], tiny_dataset: Path, tmp_path: Path) -> None:
@@ -146,7 +147,7 @@ def test_other_settings_are_refused(machines: list[Path], tiny_dataset: Path, tm
     with pytest.raises(
         ConfigError, match=r"is of another experiment than .*experiment_config.json: lr \(0.005 -> 0.01"
     ):
-        gather([machines[0], other], tmp_path / "all")
+        gather_runs([machines[0], other], tmp_path / "all")
     assert not (tmp_path / "all").exists()
 
 
@@ -155,7 +156,7 @@ def test_other_data_is_refused(machines: list[Path], tmp_path: Path) -> None:
     next((tmp_path / "data" / "Tiny" / "features").glob("*/*.npy")).unlink()
     other = train(tmp_path / "data", tmp_path, [2])
     with pytest.raises(ConfigError, match="was trained on other data than"):
-        gather([machines[0], other], tmp_path / "all")
+        gather_runs([machines[0], other], tmp_path / "all")
     assert not (tmp_path / "all").exists()
 
 
@@ -163,11 +164,11 @@ def test_two_results_of_one_run_are_refused(machines: list[Path], tmp_path: Path
     other = shutil.copytree(machines[1], tmp_path / "other")
     np.save(other / "run-2" / "test_accuracies.npy", np.zeros(10))
     with pytest.raises(ConfigError, match="different results of the same run"):
-        gather([*machines, other], tmp_path / "all")
+        gather_runs([*machines, other], tmp_path / "all")
     assert not (tmp_path / "all").exists()
 
 
 def test_what_is_no_experiment_is_refused(machines: list[Path], tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="empty: no finished run"):
-        gather([machines[0], tmp_path / "empty"], tmp_path / "all")
+        gather_runs([machines[0], tmp_path / "empty"], tmp_path / "all")

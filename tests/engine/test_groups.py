@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fewshot_audio.data.disjoint_groups import check_groups, fewest
-from fewshot_audio.data.episodes import ClipIndex, Episode, EpisodeSampler
+from fewshot_audio.data.clip_index import ClipIndex
+from fewshot_audio.data.disjoint_groups import check_groups, smallest_subset
+from fewshot_audio.data.episodes import Episode, EpisodeSampler
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.store import SegmentStore
 from fewshot_audio.errors import DataError
@@ -46,7 +47,7 @@ def plain(episode: Episode) -> list[Any]:
 def test_the_fewest_that_are_enough(sizes: list[int], needed: int) -> None:
     sums = [sum(part) for n in range(len(sizes) + 1) for part in itertools.combinations(sizes, n)]
     enough = [total for total in sums if total >= needed]
-    chosen = fewest(sizes, needed)
+    chosen = smallest_subset(sizes, needed)
     assert (chosen is None) == (not enough)
     if chosen is not None:
         assert len(set(chosen)) == len(chosen)

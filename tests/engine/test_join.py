@@ -64,13 +64,13 @@ def test_a_squared_distance_is_the_mean_of_the_members(tiny_dataset: Path, tmp_p
 
 def test_the_centers_are_joined(tiny_dataset: Path, tmp_path: Path) -> None:
     runs = train(tiny_dataset, tmp_path, {"embedding_transform": "center_l2"})
-    centerd = []
+    centered = []
     for run in runs:
         network = Run.read(run).trained_network()
-        network.transformation = "none"
+        network.embedding_transform = "none"
         assert network.center is not None
-        centerd.append(embed(network) - network.center)
-    expected = torch.nn.functional.normalize(torch.cat(centerd, dim=1), dim=-1)
+        centered.append(embed(network) - network.center)
+    expected = torch.nn.functional.normalize(torch.cat(centered, dim=1), dim=-1)
     torch.testing.assert_close(embed(join_runs(runs, tmp_path / "joined").trained_network()), expected)
 
 

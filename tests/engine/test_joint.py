@@ -12,6 +12,7 @@ import torch
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.wave_stats import WaveStats, write_wave_stats
 from fewshot_audio.config import PHASES
+from fewshot_audio.data.device_cache import DeviceCache
 from fewshot_audio.data.episodes import EpisodeSampler
 from fewshot_audio.data.joint import DatasetFolders
 from fewshot_audio.data.layout import DatasetFolder
@@ -19,8 +20,8 @@ from fewshot_audio.data.norm import write_norm
 from fewshot_audio.data.selection import select_classes
 from fewshot_audio.data.splits import Splits, write_splits
 from fewshot_audio.data.store import SegmentStore
-from fewshot_audio.engine.train import Interrupted
-from fewshot_audio.errors import ConfigError, DataError
+from fewshot_audio.engine import fit
+from fewshot_audio.errors import ConfigError, DataError, Interrupted
 from fewshot_audio.experiments.dataset import open_dataset
 from fewshot_audio.experiments.evaluate_run import evaluate_run
 from fewshot_audio.experiments.run_experiment import run_experiment
@@ -57,7 +58,7 @@ def test_the_union_holds_every_clip_of_every_dataset_under_its_datasets_name(roo
             assert [store.clips[clip] for clip in joined] == [of.clips[clip] for clip in alone]
             for clip, same in zip(joined, alone, strict=True):
                 segments, expected = store.index.segments(clip), of.index.segments(same)
-                assert np.array_equal(store.gather(np.array(segments)), of.gather(np.array(expected)))
+                assert np.array_equal(store.read(np.array(segments)), of.read(np.array(expected)))
 
 
 def test_rows_of_the_union_are_reached_as_an_arrays_are(root: Path) -> None:
@@ -79,7 +80,8 @@ def test_rows_of_the_union_are_reached_as_an_arrays_are(root: Path) -> None:
     with pytest.raises(IndexError):
         rows[len(whole)]
     assert torch.equal(
-        store.fetch(np.array([border, 1]), torch.device("cpu")), torch.from_numpy(whole[[border, 1]]).float()
+        DeviceCache(store, torch.device("cpu")).fetch(np.array([border, 1])),
+        torch.from_numpy(whole[[border, 1]]).float(),
     )
 
 
@@ -201,11 +203,9 @@ def test_a_jointly_trained_network_keeps_its_normalization_whatever_it_is_tested
 def test_an_interrupted_joint_training_goes_on_to_the_same_bits(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import fewshot_audio.engine.train as train_module
-
     experiment, model = joint({"num_epochs": 3, "joint_sampling": "free"})
     run_experiment(experiment, model, root, tmp_path / "whole")
-    real = train_module.train_run
+    real = fit.train_run
 
     def stop(*args: Any, **options: Any) -> Any:
         def after(epoch: Any, *_: Any) -> None:
@@ -213,7 +213,7 @@ def test_an_interrupted_joint_training_goes_on_to_the_same_bits(
 
         return real(*args, **options, after_epoch=after)
 
-    monkeypatch.setattr(train_module, "train_run", stop)
+    monkeypatch.setattr(fit, "train_run", stop)
     with pytest.raises(Interrupted):
         run_experiment(experiment, model, root, tmp_path / "broken")
     monkeypatch.undo()

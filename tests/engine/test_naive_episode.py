@@ -10,7 +10,8 @@ from torch import Tensor
 
 from fewshot_audio.audio.augment.spectrogram import SpecAugmentDraw
 from fewshot_audio.config import ExperimentConfig
-from fewshot_audio.engine.episode_loss import episode_loss
+from fewshot_audio.engine.episode_loss import Objective, episode_loss
+from fewshot_audio.models.build import build_network
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.models.views import SpecViews
 from tests.tiny import FRAMES, MEAN, MELS, STD, tiny_configs
@@ -36,7 +37,7 @@ class Episode:
         random = torch.Generator().manual_seed(4)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(3)
-            self.network = FewShotNetwork(experiment, model, MELS, FRAMES)
+            self.network = build_network(experiment, model, MELS, FRAMES)
             self.network.set_normalization(MEAN, STD)
             self.network.encode(torch.randn(40, MELS, FRAMES, generator=random))
         self.network.eval()
@@ -58,7 +59,9 @@ class Episode:
             flat = segments.flatten(0, 1)
             made = self.maker.plain(network, flat) if draw is None else self.maker.views(network, flat, draw)
             views.append(made.view(*segments.shape[:2], *made.shape[1:]))
-        result = episode_loss(network, self.experiment, views[0], views[1], torch.Generator().manual_seed(5))
+        result = episode_loss(
+            network, Objective.of(self.experiment), views[0], views[1], torch.Generator().manual_seed(5)
+        )
         return result.loss, gradients(network, result.loss)
 
     def naive(self, kind: type[NaiveNetwork] = NaiveNetwork) -> tuple[Tensor, dict[str, Tensor]]:

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from fewshot_audio.config import ExperimentConfig
 from fewshot_audio.data.episodes import EpisodeSampler
-from fewshot_audio.engine.episode_loss import EpisodeResult, episode_loss
-from fewshot_audio.engine.train import EpisodicTraining
+from fewshot_audio.engine.episode_loss import EpisodeResult, Objective, episode_loss
+from fewshot_audio.engine.module import EpisodicTraining
 from fewshot_audio.experiments.dataset import Dataset, open_dataset
 from fewshot_audio.functional import losses
+from fewshot_audio.models.build import build_network
 from fewshot_audio.models.network import FewShotNetwork
 from tests.tiny import FRAMES, MEAN, MELS, STD, tiny_configs
 
@@ -28,7 +29,7 @@ def make(scenario: int, changes: dict[str, Any], **choice: Any) -> tuple[Experim
     experiment, model = tiny_configs(changes, scenario=scenario, **choice)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(11)
-        return experiment, FewShotNetwork(experiment, model, MELS, FRAMES)
+        return experiment, build_network(experiment, model, MELS, FRAMES)
 
 
 def episode(experiment: ExperimentConfig, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -232,7 +233,7 @@ def test_loss_and_gradients_equal_the_naive_episode(
     network.eval()  # batch norm by its running statistics, no dropout: then one batch is the same as one by one
     support, query = episode(experiment)
     given = watch_attention(network) if network.attention is not None else []
-    result = episode_loss(network, experiment, support, query, torch.Generator().manual_seed(2))
+    result = episode_loss(network, Objective.of(experiment), support, query, torch.Generator().manual_seed(2))
     torch.autograd.backward(result.loss)
 
     naive = NaiveEpisode(network.requires_grad_(True), experiment)
@@ -261,16 +262,16 @@ def test_the_contrastive_weight_of_zero_leaves_the_classification(loss: dict[str
     plain, _ = make(1, {})
     network.eval()
     support, query = episode(experiment)
-    both = episode_loss(network, experiment, support, query, torch.Generator())
+    both = episode_loss(network, Objective.of(experiment), support, query, torch.Generator())
     network.projection = None
-    alone = episode_loss(network, plain, support, query, torch.Generator())
+    alone = episode_loss(network, Objective.of(plain), support, query, torch.Generator())
     assert both.contrastive.item() > 0
     assert both.loss.item() == alone.loss.item()
 
 
 def test_no_mined_pair_costs_nothing() -> None:
     experiment, network = make(4, {"loss.angular.angle": 89.9}, **ANGULAR)
-    result = episode_loss(network, experiment, *episode(experiment), torch.Generator())
+    result = episode_loss(network, Objective.of(experiment), *episode(experiment), torch.Generator())
     torch.autograd.backward(result.loss)
     assert result.pairs.item() == result.contrastive.item() == 0
     assert all(p.grad is None or p.grad.isfinite().all() for p in network.parameters())
@@ -285,7 +286,7 @@ def test_support_query_and_views_are_one_batch(scenario: int) -> None:
     seen: list[Tensor] = []
     network.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     support, query = episode(experiment)
-    episode_loss(network, experiment, support, query, torch.Generator())
+    episode_loss(network, Objective.of(experiment), support, query, torch.Generator())
     assert [len(batch) for batch in seen] == [support.flatten(0, 2).shape[0] + query.flatten(0, 2).shape[0]]
 
 
@@ -297,7 +298,7 @@ def test_the_contrastive_branch_shuffles_all_views_but_the_original() -> None:
     found: set[tuple[int, ...]] = set()
     for seed in range(20):
         given.clear()
-        episode_loss(network, experiment, support, query, torch.Generator().manual_seed(seed))
+        episode_loss(network, Objective.of(experiment), support, query, torch.Generator().manual_seed(seed))
         orders = view_orders(given)
         assert all(order[0] == 0 and sorted(order) == [0, 1, 2, 3] for order in orders)
         assert seed or len({tuple(order) for order in orders}) > 1  # drawn for each example
@@ -368,7 +369,7 @@ def test_every_view_differs_from_the_original(
         seen[0][n_support:].view(-1, n_query_views, MELS, FRAMES),
     )
     for views, segments in zip(parts, (drawn.support, drawn.query), strict=True):
-        original = torch.from_numpy((data.store.gather(segments.ravel()) - np.float32(MEAN)) / np.float32(STD))
+        original = torch.from_numpy((data.store.read(segments.ravel()) - np.float32(MEAN)) / np.float32(STD))
         assert torch.equal(views[:, 0], original)
         if views.shape[1] == 1:
             continue

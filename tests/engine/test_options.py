@@ -10,19 +10,18 @@ import torch
 
 from fewshot_audio.config import ExperimentConfig, ModelConfig, check_classes, check_configs
 from fewshot_audio.data.episodes import EpisodeSampler
-from fewshot_audio.engine import checkpoint as journal
-from fewshot_audio.engine import train
+from fewshot_audio.engine import checkpoint
 from fewshot_audio.engine.auxiliary_classifier import JointClassification, build_head
-from fewshot_audio.engine.embed import embed_segments
-from fewshot_audio.engine.evaluate import TaskScores, center_embeddings, evaluate_phase
-from fewshot_audio.engine.train import Interrupted
-from fewshot_audio.errors import ConfigError
+from fewshot_audio.engine.evaluate import TaskScores, evaluate_network
+from fewshot_audio.engine.system import NetworkSystem, center_embeddings
+from fewshot_audio.errors import ConfigError, Interrupted
 from fewshot_audio.experiments.dataset import open_dataset
 from fewshot_audio.experiments.evaluate_run import evaluate_run
 from fewshot_audio.experiments.run_experiment import run_experiment
 from fewshot_audio.experiments.run_folder import Run
-from fewshot_audio.models.network import FewShotNetwork
+from fewshot_audio.models.build import build_network
 from tests.engine.comparison import outcome
+from tests.engine.evaluation import evaluate_phase
 from tests.tiny import FRAMES, MEAN, MELS, STD, tiny_configs
 
 OPTIONS: dict[str, Any] = {
@@ -75,7 +74,7 @@ def test_an_interrupted_training_resumes_to_the_same_bits(
         if "training" in description and done >= step:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(journal, "REPORT_SECONDS", 0)
+    monkeypatch.setattr(checkpoint, "REPORT_SECONDS", 0)
     with pytest.raises(Interrupted):
         run_experiment(*optional(), tiny_dataset, tmp_path, progress=press)
     torch.rand(3)
@@ -88,12 +87,13 @@ def test_what_is_saved_is_what_was_validated(
 ) -> None:
     seen: list[tuple[dict[str, torch.Tensor], float]] = []
 
-    def spy(network: Any, *arguments: Any, **options: Any) -> TaskScores:
-        scores = evaluate_phase(network, *arguments, **options)
-        seen.append(({name: value.clone() for name, value in network.state_dict().items()}, scores.accuracy.mean()))
+    def spy(system: NetworkSystem, *arguments: Any) -> TaskScores:
+        scores = evaluate_network(system, *arguments)
+        weights = {name: value.clone() for name, value in system.network.state_dict().items()}
+        seen.append((weights, scores.accuracy.mean()))
         return scores
 
-    monkeypatch.setattr(train, "evaluate_phase", spy)
+    monkeypatch.setattr("fewshot_audio.engine.module.evaluate_network", spy)
     run_experiment(*optional(), tiny_dataset, tmp_path)
     best = max(range(len(seen)), key=lambda epoch: (seen[epoch][1], -epoch))
     saved = torch.load(tmp_path / "tiny" / "run-1" / "model.pt", weights_only=True)
@@ -193,7 +193,7 @@ def test_the_classifier_learns_and_is_no_part_of_the_model(tiny_dataset: Path, t
     saved = torch.load(run.folder / "model.pt", weights_only=True)
     assert saved.keys() == run.untrained_network().state_dict().keys()
     state = torch.load(run.folder / "state.pt", weights_only=True)["classifier"]
-    start = build_head(run.experiment, 8, 10, run.seed)
+    start = build_head(run.experiment.loss, 8, 10, run.seed)
     assert start is not None
     assert state["weight"].shape == (10, 8)
     assert not torch.equal(state["weight"], start.weight)
@@ -210,13 +210,12 @@ def test_the_center_is_the_mean_of_the_training_classes_and_is_saved(undisturbed
     with torch.no_grad():
         for name in data.splits.train:
             segments = np.array([data.store.index.segments(clip)[0] for clip in data.store.index.by_class[name]])
-            parts = network, run.experiment, data.store, data.views
             everything = np.arange(data.store.index.offsets[-1])
             needed = np.unique(
                 [data.store.index.segments(clip)[0] for c in data.splits.train for clip in data.store.index.by_class[c]]
             )
             assert set(segments) <= set(needed) <= set(everything)
-            rows = embed_segments(*parts, needed, "validation", seed=run.seed).rows
+            rows = NetworkSystem.validation(network, run.experiment, data, run.seed).fused(needed).rows
             means.append(rows[np.isin(needed, segments)].mean((0, 1, 2)))
     assert network.center is not None
     assert network.center.abs().max() > 0
@@ -230,18 +229,17 @@ def test_tasks_are_scored_on_transformed_embeddings(
     experiment, model = tiny_configs({"embedding_transform": transform})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = FewShotNetwork(experiment, model, MELS, FRAMES)
+        network = build_network(experiment, model, MELS, FRAMES)
     network.set_normalization(MEAN, STD)
     data = open_dataset(tiny_dataset, experiment).data
-    parts = network, experiment, data.store, data.views
-    center_embeddings(*parts, data.splits.train, seed=0)
-    tasks = evaluate_phase(*parts, data.splits.validation, "validation", seed=0, tasks=4)
+    center_embeddings(NetworkSystem.validation(network, experiment, data, 0))
+    tasks = evaluate_phase(network, experiment, data, "validation", seed=0, tasks=4)
     sampler = EpisodeSampler(data.store.index, data.splits.validation, 3, 2, 2, seed=0, phase="validation")
     for task in range(4):
         episode = sampler.episode(0, task)
 
         def rows(segments: Any) -> torch.Tensor:
-            raw = torch.from_numpy(data.store.gather(segments.ravel()))
+            raw = torch.from_numpy(data.store.read(segments.ravel()))
             with torch.no_grad():
                 made = network.eval().encode(network.normalize(raw)).double()
             if transform == "power":

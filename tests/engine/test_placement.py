@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from fewshot_audio.audio.augment.spectrogram import time_warp
-from fewshot_audio.data import placement
-from fewshot_audio.data.device_cache import Placement
+from fewshot_audio.data import device_cache
+from fewshot_audio.data.device_cache import DeviceCache
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.store import READ_AHEAD, SegmentStore
 from fewshot_audio.errors import DataError
@@ -36,25 +36,25 @@ def folder(tmp_path: Path) -> DatasetFolder:
 def test_fetched_segments_are_the_files(
     folder: DatasetFolder, monkeypatch: pytest.MonkeyPatch, precision: Any, free: int
 ) -> None:
-    monkeypatch.setattr(placement, "CHUNK", 2 * 64 * 150 * 4)  # placed in several pieces
+    monkeypatch.setattr(device_cache, "CHUNK", 2 * 64 * 150 * 4)  # placed in several pieces
     store = SegmentStore.open(folder, precision=precision)
-    source = Placement(store, CPU, free)
-    assert (source._placed is not None) == bool(free)
+    source = DeviceCache(store, CPU, free)
+    assert (source._copy is not None) == bool(free)
     indices = np.array([3, 8, 0, 3])
     fetched = source.fetch(indices)
     expected = np.load(folder.features / "cat" / "one.npy")[indices]
     assert fetched.dtype == torch.float32
     assert np.allclose(fetched.numpy(), expected, atol=0 if precision == "float32" else 0.06)
-    assert np.array_equal(store.fetch(indices, CPU).numpy(), fetched.numpy())
+    assert np.array_equal(DeviceCache(store, CPU).fetch(indices).numpy(), fetched.numpy())
     out = np.empty((4, 64, 150), np.float32)
-    assert store.gather(indices, out) is out
+    assert store.read(indices, out) is out
     assert np.array_equal(out, fetched.numpy())
 
 
 def test_half_of_the_free_memory_is_for_the_store(folder: DatasetFolder) -> None:
     store = SegmentStore.open(folder)
     size = store.segments.nbytes
-    assert [Placement(store, CPU, free)._placed is not None for free in (2 * size - 1, 2 * size)] == [False, True]
+    assert [DeviceCache(store, CPU, free)._copy is not None for free in (2 * size - 1, 2 * size)] == [False, True]
 
 
 def test_a_float16_store_is_half_as_large_and_lies_beside_the_other(folder: DatasetFolder) -> None:
@@ -136,9 +136,9 @@ def test_a_sparse_store_of_300_000_segments_costs_no_memory(tmp_path: Path) -> N
         return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("RssAnon"))
 
     before = anonymous()
-    store = SegmentStore.read(tmp_path)
+    store = SegmentStore.open_packed(tmp_path)
     assert len(store.index.by_class) == n // 100
-    fetched = store.fetch(np.array([n - 1, 0, 7]), CPU)
+    fetched = DeviceCache(store, CPU).fetch(np.array([n - 1, 0, 7]))
     assert fetched[:, 0, 0].tolist() == [3.5, 0, 3.5]
     assert anonymous() - before < 300_000  # kB
     (tmp_path / "segments.npy").unlink()

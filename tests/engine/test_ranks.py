@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fewshot_audio.config import check_steps
-from fewshot_audio.engine.episode_loss import episode_loss
-from fewshot_audio.engine.train import EpisodicTraining, train_run
-from fewshot_audio.errors import ConfigError, FailedElsewhere, FewShotError
+from fewshot_audio.engine.episode_loss import Objective, episode_loss
+from fewshot_audio.engine.fit import train_run
+from fewshot_audio.engine.module import EpisodicTraining
+from fewshot_audio.errors import ConfigError, FewShotError, OtherRankError
 from fewshot_audio.experiments.dataset import Dataset, open_dataset
 from fewshot_audio.experiments.run_experiment import run_experiment
 from fewshot_audio.experiments.run_folder import Run
@@ -43,8 +44,7 @@ def test_ranks_share_out_an_epochs_tasks_step_by_step(devices: int, nodes: int, 
 
 
 def test_each_rank_has_a_gpu_of_its_own() -> None:
-    experiment, _ = tiny_configs({"gpu_index": 2})
-    assert [Ranks(2, 2, rank, rank % 2).placed(experiment).gpu_index for rank in range(4)] == [2, 3, 2, 3]
+    assert [Ranks(2, 2, rank, rank % 2).own_gpu(2) for rank in range(4)] == [2, 3, 2, 3]
 
 
 @pytest.mark.parametrize(("per_step", "processes"), [(3, 1), (1, 3), (2, 4)])
@@ -81,12 +81,12 @@ def test_a_step_averages_gradients_and_running_statistics(
     start = fresh_network(dataset, configs)
     seen: list[tuple[Any, ...]] = []
 
-    def spy(network: FewShotNetwork, experiment: Any, *arguments: Any) -> Any:
+    def spy(network: FewShotNetwork, objective: Objective, *arguments: Any) -> Any:
         *tensors, generator, _ = arguments
         seen.append((*tensors, generator.get_state(), torch.get_rng_state()))
-        return episode_loss(network, experiment, *arguments)
+        return episode_loss(network, objective, *arguments)
 
-    monkeypatch.setattr("fewshot_audio.engine.train.episode_loss", spy)
+    monkeypatch.setattr("fewshot_audio.engine.module.episode_loss", spy)
     trained = copy.deepcopy(start)
     train_run(trained, configs[0], dataset.data, 0, tmp_path)
 
@@ -95,7 +95,8 @@ def test_a_step_averages_gradients_and_running_statistics(
         network = copy.deepcopy(start)
         with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(layers)
-            loss = episode_loss(network, configs[0], support, query, torch.Generator().set_state(contrast)).loss
+            generator = torch.Generator().set_state(contrast)
+            loss = episode_loss(network, Objective.of(configs[0]), support, query, generator).loss
             torch.autograd.backward(loss)
         alone.append(network)
     assert len(alone) == 3
@@ -229,8 +230,8 @@ def test_an_error_anywhere_is_raised_by_the_one_that_leads(
 
     monkeypatch.setattr("torch.distributed.all_gather_object", gather)
     with pytest.raises(FewShotError) as caught:
-        Ranks(2, rank=rank).together(failing if rank == failed else lambda: None)
-    assert isinstance(caught.value, FailedElsewhere) == (rank == 1)
+        Ranks(2, rank=rank).on_all_ranks(failing if rank == failed else lambda: None)
+    assert isinstance(caught.value, OtherRankError) == (rank == 1)
     assert str(caught.value) == ("not here" if rank == failed else "not there")
 
 
@@ -243,8 +244,8 @@ def test_a_decision_is_made_once_and_told_to_all(monkeypatch: pytest.MonkeyPatch
         wire.append(list(told))
 
     monkeypatch.setattr("torch.distributed.broadcast_object_list", broadcast)
-    assert [Ranks(2, rank=rank).decide(lambda: object()) for rank in (0, 1)] == [wire[0][0]] * 2
+    assert [Ranks(2, rank=rank).on_rank_zero(lambda: object()) for rank in (0, 1)] == [wire[0][0]] * 2
     with pytest.raises(ConfigError, match="not here"):
-        Ranks(2, rank=0).decide(failing)
-    with pytest.raises(FailedElsewhere, match="not here"):
-        Ranks(2, rank=1).decide(failing)
+        Ranks(2, rank=0).on_rank_zero(failing)
+    with pytest.raises(OtherRankError, match="not here"):
+        Ranks(2, rank=1).on_rank_zero(failing)

@@ -67,7 +67,7 @@ def check(store: SegmentStore, clips: Clips) -> None:
     for name, clip in found.items():
         expected = as_segments(clips[name])
         segments = np.array(store.index.segments(clip))
-        assert np.array_equal(store.gather(segments), expected)
+        assert np.array_equal(store.read(segments), expected)
         assert store.classes[store.class_of[clip]] == name.partition("/")[0]
     assert len(store.segments) == sum(len(as_segments(array)) for array in clips.values())
 
@@ -104,10 +104,10 @@ def test_gathered_segments_are_copies_of_a_read_only_map(folder: DatasetFolder) 
     assert isinstance(store.segments, np.memmap)
     assert not store.segments.flags.writeable
     indices = np.array([[0, 5], [3, 3]])
-    gathered = store.gather(indices)
+    gathered = store.read(indices)
     assert gathered.shape == (2, 2, MELS, FRAMES)
     gathered += 1
-    assert np.array_equal(store.gather(indices) + 1, gathered)
+    assert np.array_equal(store.read(indices) + 1, gathered)
 
 
 @settings(deadline=None, max_examples=15)
@@ -206,7 +206,7 @@ def test_a_changed_folder_is_packed_anew_and_the_old_store_goes(folder: DatasetF
     check(SegmentStore.open(folder, progress=packing), clips)
     assert packing.times == 2
     assert len([path for path in home(folder).iterdir() if path.is_dir()]) == 1
-    assert np.array_equal(before.gather(np.arange(len(before.segments))), before.segments)  # still readable
+    assert np.array_equal(before.read(np.arange(len(before.segments))), before.segments)  # still readable
     assert len(before.clips) == len(CLIPS)
 
 

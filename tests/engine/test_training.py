@@ -19,14 +19,13 @@ from hypothesis import strategies as st
 
 from fewshot_audio.cli import main
 from fewshot_audio.config import ExperimentConfig, ModelConfig
-from fewshot_audio.engine import checkpoint as journal
-from fewshot_audio.engine import train
+from fewshot_audio.engine import checkpoint
 from fewshot_audio.engine.episode_loss import EpisodeResult, episode_loss
-from fewshot_audio.engine.evaluate import TaskScores, evaluate_phase
-from fewshot_audio.engine.history import best_epoch, finished
+from fewshot_audio.engine.evaluate import TaskScores, evaluate_network
+from fewshot_audio.engine.history import best_epoch, is_finished
 from fewshot_audio.engine.optimizer import learning_rate
-from fewshot_audio.engine.train import Interrupted
-from fewshot_audio.errors import ConfigError, DataError, FewShotError
+from fewshot_audio.engine.system import NetworkSystem
+from fewshot_audio.errors import ConfigError, DataError, FewShotError, Interrupted
 from fewshot_audio.experiments.dataset import open_dataset
 from fewshot_audio.experiments.evaluate_run import evaluate_run
 from fewshot_audio.experiments.run_experiment import run_experiment
@@ -59,7 +58,6 @@ def rows(accuracies: Sequence[float]) -> list[dict[str, float]]:
 @settings(deadline=None, max_examples=100)
 @given(st.lists(st.sampled_from([0.2, 0.4, 0.6]), min_size=1, max_size=12), st.integers(1, 5), st.integers(1, 12))
 def test_early_stopping_by_patience(accuracies: list[float], patience: int, num_epochs: int) -> None:
-    experiment, _ = tiny_configs({"patience": patience, "num_epochs": num_epochs})
     best, best_at, since = -math.inf, 0, 0
     for epoch, accuracy in enumerate(accuracies, start=1):
         if accuracy > best:  # strictly
@@ -68,11 +66,13 @@ def test_early_stopping_by_patience(accuracies: list[float], patience: int, num_
             since += 1
         history = rows(accuracies[:epoch])
         assert best_epoch(history) == best_at
-        assert finished(experiment, history) == (epoch >= num_epochs or since >= patience)
+        assert is_finished(history, num_epochs=num_epochs, patience=patience, keep="best") == (
+            epoch >= num_epochs or since >= patience
+        )
 
 
 def test_nothing_is_finished_before_the_first_epoch() -> None:
-    assert not finished(tiny_configs()[0], [])
+    assert not is_finished([], num_epochs=1, patience=1, keep="last")
 
 
 # -- one run, its validation scripted ----------------------------------------------------------------------------------
@@ -86,10 +86,10 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
     script = iter(SCRIPT)
 
     def evaluate(*arguments: Any, **options: Any) -> TaskScores:
-        scores = evaluate_phase(*arguments, **options)
+        scores = evaluate_network(*arguments, **options)
         return scores._replace(accuracy=np.full_like(scores.accuracy, next(script)))
 
-    monkeypatch.setattr(train, "evaluate_phase", evaluate)
+    monkeypatch.setattr("fewshot_audio.engine.module.evaluate_network", evaluate)
 
 
 class Epochs:
@@ -108,7 +108,7 @@ class Epochs:
 
 @pytest.fixture
 def every_step_reports(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "REPORT_SECONDS", 0)
+    monkeypatch.setattr(checkpoint, "REPORT_SECONDS", 0)
 
 
 @pytest.mark.usefixtures("scripted", "every_step_reports")
@@ -236,11 +236,11 @@ def test_the_untrained_network_is_where_the_run_started(
     run = Run.read(two_runs[0] / "run-2")
     tested: list[dict[str, torch.Tensor]] = []
 
-    def spy(network: torch.nn.Module, *arguments: Any, **options: Any) -> TaskScores:
-        tested.append({name: value.clone() for name, value in network.state_dict().items()})
-        return evaluate_phase(network, *arguments, **options)  # type: ignore[arg-type]
+    def spy(system: NetworkSystem, *arguments: Any, **options: Any) -> TaskScores:
+        tested.append({name: value.clone() for name, value in system.network.state_dict().items()})
+        return evaluate_network(system, *arguments, **options)
 
-    monkeypatch.setattr("fewshot_audio.experiments.evaluate_run.evaluate_phase", spy)
+    monkeypatch.setattr("fewshot_audio.experiments.evaluate_run.evaluate_network", spy)
     evaluate_run(run, tiny_dataset, run.experiment, system="untrained")
     evaluate_run(run, tiny_dataset, run.experiment)
     start, end = run.untrained_network().state_dict(), run.trained_network().state_dict()
@@ -253,12 +253,12 @@ def test_the_untrained_network_is_where_the_run_started(
 def test_bf16_is_for_training_only(tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[tuple[str, str]] = []
 
-    def spy(*arguments: Any, **options: Any) -> TaskScores:
-        used.append((arguments[5], arguments[0].encoder.precision))
-        return evaluate_phase(*arguments, **options)
+    def spy(system: NetworkSystem, *arguments: Any, **options: Any) -> TaskScores:
+        used.append((system.phase, system.network.encoder.precision))
+        return evaluate_network(system, *arguments, **options)
 
-    monkeypatch.setattr("fewshot_audio.experiments.evaluate_run.evaluate_phase", spy)
-    monkeypatch.setattr("fewshot_audio.engine.train.evaluate_phase", spy)
+    monkeypatch.setattr("fewshot_audio.experiments.evaluate_run.evaluate_network", spy)
+    monkeypatch.setattr("fewshot_audio.engine.module.evaluate_network", spy)
     experiment, model = tiny_configs({"precision": "bf16", "num_epochs": 1})
     run_experiment(experiment, model, tiny_dataset, tmp_path)
     assert used == [("validation", "bf16"), ("test", "fp32")]
@@ -430,7 +430,7 @@ def test_a_finished_experiment_resumes_to_itself(
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("there is nothing to do")
 
-    monkeypatch.setattr(train, "train_run", refuse)
+    monkeypatch.setattr("fewshot_audio.engine.fit.train_run", refuse)
     folder, results = two_runs
     assert run_experiment(*everything(), tiny_dataset, folder.parent, resume=True) == results
 
@@ -515,7 +515,7 @@ def test_divergence_names_epoch_and_task(
 
     configs = tiny_configs({"n_training_tasks": 3, "num_epochs": 3})
     with monkeypatch.context() as patch:
-        patch.setattr(train, "episode_loss", diverge)
+        patch.setattr("fewshot_audio.engine.module.episode_loss", diverge)
         with pytest.raises(FewShotError, match=r"diverged.*epoch 2, task 2\b"):
             run_experiment(*configs, tiny_dataset, tmp_path)
     run = tmp_path / "tiny" / "run-1"
@@ -540,7 +540,7 @@ def test_weights_that_break_in_the_last_step_are_divergence_too(
             return result._replace(loss=broken)
         return result
 
-    monkeypatch.setattr(train, "episode_loss", diverge)
+    monkeypatch.setattr("fewshot_audio.engine.module.episode_loss", diverge)
     with pytest.raises(FewShotError, match=r"diverged.*epoch 1\b"):
         run_experiment(*tiny_configs({"num_epochs": 1}), tiny_dataset, tmp_path)
     assert not (tmp_path / "tiny" / "run-1" / "result.json").exists()
@@ -626,7 +626,7 @@ def test_the_command_that_ctrl_c_prints_goes_on(
 
     overrides = ["--set", "lr=0.005", "--set", 'tie_strategy=""']
     with monkeypatch.context() as patch:
-        patch.setattr(train, "episode_loss", interrupt)
+        patch.setattr("fewshot_audio.engine.module.episode_loss", interrupt)
         with pytest.raises(SystemExit) as exit_code:
             main([*job.arguments(), *overrides])
     assert exit_code.value.code == 130

@@ -13,12 +13,12 @@ from fewshot_audio.config import ExperimentConfig, ModelConfig
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.prepare import prepare
 from fewshot_audio.data.sources.synthetic import Synthetic
-from fewshot_audio.engine.embed import embed_segments
+from fewshot_audio.engine.system import NetworkSystem
 from fewshot_audio.errors import ConfigError, DataError
 from fewshot_audio.experiments.dataset import open_dataset
 from fewshot_audio.experiments.run_experiment import run_experiment
 from fewshot_audio.functional.prototypes import prototypes
-from fewshot_audio.models.network import FewShotNetwork
+from fewshot_audio.models.build import build_network
 from tests.tiny import tiny_configs
 
 SECONDS = 1.0
@@ -48,14 +48,12 @@ def test_scores_equal_those_of_spectrogram_input(root: Path) -> None:
         experiment, model = wave_configs({"input_type": kind})
         dataset = open_dataset(root, experiment)
         torch.manual_seed(0)
-        network = FewShotNetwork(experiment, model, *dataset.input_shape)
+        network = build_network(experiment, model, *dataset.input_shape)
         network.set_normalization(dataset.mean, dataset.std)
         network.eval()
         segments = torch.arange(40).numpy()
         with torch.no_grad():
-            rows = embed_segments(
-                network, experiment, dataset.data.store, dataset.data.views, segments, "test", seed=0
-            ).rows.flatten(0, 2)
+            rows = NetworkSystem.test(network, experiment, dataset.data).fused(segments).rows.flatten(0, 2)
             scores[kind] = network.score(prototypes(rows[:20].view(4, 5, -1)), rows[20:])
     assert scores["wav"].std() > 0.01
     assert_close(scores["wav"], scores["spec"], atol=1e-3, rtol=0)
@@ -74,8 +72,8 @@ def test_number_of_views_is_aug_num_plus_one(root: Path) -> None:
     dataset = open_dataset(root, experiment)
     maker, store = dataset.data.views, dataset.data.store
     draw = maker.draw(6, store.shape, torch.Generator().manual_seed(0))
-    network = FewShotNetwork(*wave_configs(), *dataset.input_shape)
-    raw = torch.from_numpy(store.gather(torch.arange(6).numpy()))
+    network = build_network(*wave_configs(), *dataset.input_shape)
+    raw = torch.from_numpy(store.read(torch.arange(6).numpy()))
     views = maker.views(network, raw, draw)
     assert views.shape == (6, 3, *dataset.input_shape)
     assert_close(views[:, :1], maker.plain(network, raw))

@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from fewshot_audio.audio.preprocessing import Preprocessing
-from fewshot_audio.models.huggingface import with_definition
+from fewshot_audio.models.build import build_network
+from fewshot_audio.models.huggingface_files import complete_model
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.models.views import make_views
 from fewshot_audio.recognition.calibration import Calibration
@@ -58,20 +59,20 @@ def recognizer(
 ) -> Recognizer:
     """A recognizer with a random network whose statistics are those of its sounds."""
     experiment, model = tiny_configs(changes, scenario=scenario, encoder=encoder)
-    model = with_definition(experiment, model)
+    model = complete_model(experiment.encoder_name, model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = FewShotNetwork(experiment, model, PREPROCESSING.n_mels, PREPROCESSING.frames)
+        network = build_network(experiment, model, PREPROCESSING.n_mels, PREPROCESSING.frames)
     network.set_normalization(-30.0, 20.0)
-    views = None
+    maker, views = make_views(experiment, PREPROCESSING, None), None
     if experiment.query_views("test") > 1:
         shape = (SAMPLES,) if experiment.input_type == "wav" else (PREPROCESSING.n_mels, PREPROCESSING.frames)
-        maker = make_views(experiment, PREPROCESSING, None)
         views = maker.draw(1, shape, torch.Generator().manual_seed(0))
     _warm_up(network)
     if network.relation is not None:  # a random one says nearly the same of everything that is not far apart
         network.get_parameter("encoder.linear.weight").data.mul_(50)
-    made = Recognizer(Embedder(network, experiment, PREPROCESSING, views, torch.device("cpu")), model, calibration)
+    embedder = Embedder(network, PREPROCESSING, experiment.input_type, maker, views, torch.device("cpu"))
+    made = Recognizer(embedder, experiment, model, calibration)
     if enrolled:
         for kind, name in enumerate(CLASSES):
             made.enroll(name, [sound(kind, seed) for seed in range(3 + kind)])

@@ -192,7 +192,7 @@ def test_a_graph_that_answers_otherwise_is_not_written(tmp_path: Path, monkeypat
 
     model = SimpleNamespace(metadata_props={})
     program = SimpleNamespace(model=model, model_proto=SimpleNamespace(SerializeToString=lambda: b"graph"))
-    monkeypatch.setattr("fewshot_audio.recognition.onnx._exported", lambda *_: program)
+    monkeypatch.setattr("fewshot_audio.recognition.onnx._trace", lambda *_: program)
     monkeypatch.setattr(onnxruntime, "InferenceSession", Liar)
     with pytest.raises(FewShotError, match="nan from torch's: it was not written"):
         export_onnx(recognizer(), tmp_path / "a.onnx")
@@ -209,7 +209,7 @@ def test_the_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_the_classifier_agrees_with_a_hand_computed_case() -> None:
-    """The wiring around the network, in float64 by hand: z-norm, softmax over a temperature, distances in reaches."""
+    """The wiring around the network, in float64 by hand: z-norm, softmax over a temperature, expected distances."""
     made = recognizer()
     classifier = SegmentClassifier(made).eval()
     clip = sound(1, 11)
@@ -223,7 +223,7 @@ def test_the_classifier_agrees_with_a_hand_computed_case() -> None:
     distances = np.linalg.norm(made.prototypes.double().numpy() - embedding, axis=1)
     exponentials = np.exp(-distances / 0.4)
     np.testing.assert_allclose(probabilities[0], exponentials / exponentials.sum(), atol=1e-4)
-    np.testing.assert_allclose(unknown[0], (distances / made.reaches).min(), rtol=1e-4)
+    np.testing.assert_allclose(unknown[0], (distances / made.expected_distances).min(), rtol=1e-4)
 
 
 def test_the_command_and_the_example_without_torch(tmp_path: Path, shell: Shell) -> None:

@@ -14,7 +14,8 @@ from torch.testing import assert_close
 from fewshot_audio.config import check_configs
 from fewshot_audio.config.model import PretrainedConfig
 from fewshot_audio.errors import ConfigError
-from fewshot_audio.models.huggingface import LEVEL, PretrainedEncoder, check_segment, read_definition, with_definition
+from fewshot_audio.models.huggingface import LEVEL, PretrainedEncoder, check_segment
+from fewshot_audio.models.huggingface_files import complete_model, read_definition
 from tests.models.tiny_pretrained import KINDS, MORE_KINDS, write_pretrained
 from tests.tiny import tiny_configs
 
@@ -131,7 +132,7 @@ def test_half_precision_weights_are_read_as_float32(folders: Path, tmp_path: Pat
 def test_definition_is_enough_without_the_folder(folders: Path, tmp_path: Path) -> None:
     shutil.copytree(folders / "clap", tmp_path / "gone")
     experiment, model = tiny_configs({"encoder_name": f"hf:{tmp_path / 'gone'}", "input_type": "wav"})
-    model = with_definition(experiment, model)
+    model = complete_model(experiment.encoder_name, model)
     trained = load(tmp_path / "gone").eval()
     shutil.rmtree(tmp_path / "gone")
     kept = type(model).model_validate_json(model.model_dump_json()).Pretrained.model_copy(update={"out_dim": 5})
@@ -215,7 +216,7 @@ def test_damaged_weights_are_refused(folders: Path, tmp_path: Path) -> None:
 
 def segment_check(folder: Path, seconds: float, rate: int = 16_000) -> None:
     configs = tiny_configs({"encoder_name": f"hf:{folder}", "input_type": "wav", "Pretrained.out_dim": 8})
-    check_segment(configs[0], with_definition(*configs), round(seconds * rate), rate)
+    check_segment(configs[0], complete_model(configs[0].encoder_name, configs[1]), round(seconds * rate), rate)
 
 
 @pytest.mark.parametrize(("kind", "most"), [("ast", 1.055), ("clap", 2.0), ("whisper", 2.0)])
@@ -302,5 +303,5 @@ def test_can_be_built_without_memory_and_given_its_weights(folders: Path, kind: 
 
 
 def test_without_its_definition_nothing_is_looked_up(folders: Path) -> None:
-    with pytest.raises(ConfigError, match=r"Pretrained\.definition is not known"):
+    with pytest.raises(ConfigError, match=r"Pretrained\.definition is missing"):
         PretrainedEncoder(f"hf:{folders / 'ast'}", PretrainedConfig())

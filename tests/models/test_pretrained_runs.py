@@ -15,18 +15,18 @@ from fewshot_audio import Recognizer
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.config import ExperimentConfig, ModelConfig
 from fewshot_audio.engine.baselines import LogMelCentroid
-from fewshot_audio.engine.evaluate import NetworkSystem
-from fewshot_audio.engine.train import _data_parallel
+from fewshot_audio.engine.fit import _data_parallel
+from fewshot_audio.engine.system import NetworkSystem
 from fewshot_audio.errors import ConfigError, DataError
 from fewshot_audio.experiments.dataset import open_dataset
 from fewshot_audio.experiments.run_experiment import run_experiment
 from fewshot_audio.experiments.run_folder import Run
 from fewshot_audio.files import write_json
-from fewshot_audio.models.huggingface import with_definition
-from fewshot_audio.models.network import FewShotNetwork
+from fewshot_audio.models.build import build_network
+from fewshot_audio.models.huggingface_files import complete_model
 from fewshot_audio.progress import silent
 from fewshot_audio.studies.holdout import check_training, open_development
-from fewshot_audio.studies.trial import train_scratch
+from fewshot_audio.studies.trial import run_trial
 from tests.cli.conftest import Shell, _logging, shell
 from tests.export.recognizers import recognizer, sound
 from tests.models.tiny_pretrained import write_pretrained
@@ -157,7 +157,7 @@ def test_processes_wait_for_no_layer_that_a_tuned_encoder_leaves_out(tmp_path: P
     folder = write_pretrained(tmp_path / "wavlm", "wavlm")
     for freeze in (True, False):
         experiment, model = configs(folder, **{"Pretrained.freeze": freeze})
-        network = FewShotNetwork(experiment, with_definition(experiment, model), 1, 1)
+        network = build_network(experiment, complete_model(experiment.encoder_name, model), 1, 1)
         assert _data_parallel(network)._ddp_kwargs["find_unused_parameters"] is not freeze
 
 
@@ -167,8 +167,8 @@ def test_a_candidate_is_completed_before_work_and_trained(root: Path, tmp_path: 
     experiment, model = configs(folder)
     dataset = open_development(root, experiment)
     complete = check_training(dataset, experiment, model, ("train", "validation"))
-    assert complete == with_definition(experiment, model)
-    assert len(train_scratch(tmp_path / "scratch", experiment, complete, dataset).history) == 1
+    assert complete == complete_model(experiment.encoder_name, model)
+    assert len(run_trial(tmp_path / "scratch", experiment, complete, dataset).history) == 1
     long = replace(dataset, preprocessing=Preprocessing.of(sample_rate=4000))  # the same samples take 2 s
     with pytest.raises(ConfigError, match="takes at most"):
         check_training(long, experiment, model, ("train",))
@@ -180,8 +180,8 @@ def test_the_log_mel_baseline_is_of_the_dataset_not_of_the_encoder(root: Path, t
     for changes in ({}, {"encoder_name": "CNN"}):
         experiment, model = configs(folder, **changes)
         data = open_dataset(root, experiment).data
-        network = FewShotNetwork(experiment, with_definition(experiment, model), 128, 16).eval()
-        system = NetworkSystem(network, experiment, data.store, data.views, "test", 0)
+        network = build_network(experiment, complete_model(experiment.encoder_name, model), 128, 16).eval()
+        system = NetworkSystem.test(network, experiment, data)
         rows.append(LogMelCentroid(system, np.arange(40)).embed(np.arange(40, 60), silent).rows)
     assert torch.equal(*rows)
     assert rows[0].shape == (20, 1, 1, 2 * 128)
@@ -201,7 +201,7 @@ def test_a_recognizer_needs_no_folder_of_its_encoder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda model: model.update(definition=None), r"Pretrained\.definition is not known"),
+        (lambda model: model.update(definition=None), r"Pretrained\.definition is missing"),
         (lambda model: model["definition"]["config"].update(model_type="bert"), "not usable as an audio encoder"),
         (lambda model: model["definition"]["preprocessor"].update(num_mel_bins=10**9), "not usable as an audio"),
         (lambda model: model["definition"]["preprocessor"].update(max_length=10**9), "expected at most 3600 s"),

@@ -81,7 +81,7 @@ def write_run(
 MODELS: dict[str, tuple[int, dict[str, Any]]] = {
     "plain": (1, {}),
     "squared": (1, {"distance": "squared"}),
-    "centerd": (1, {"embedding_transform": "center_l2"}),
+    "centered": (1, {"embedding_transform": "center_l2"}),
     "views": (1, {"specaug_params.use": True, "test_query_augmentations": True}),
     "attention": (3, {}),
     "contrastive": (5, {}),

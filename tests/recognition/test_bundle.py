@@ -13,7 +13,9 @@ import torch
 
 from fewshot_audio import Recognizer
 from fewshot_audio.errors import DataError
-from fewshot_audio.recognition import bundle as bundle_module
+from fewshot_audio.recognition.bundle import write
+from fewshot_audio.recognition.bundle.schema import config_hash
+from fewshot_audio.runtime import exchange as exchange_module
 from tests.recognition.conftest import enrolled
 from tests.recognition.sounds import sound
 
@@ -45,7 +47,7 @@ def test_a_bundle_holds_three_files_and_no_pickle(bundle: Path, run_of: Callable
     described = json.loads((bundle / JSON).read_text())
     assert [entry["name"] for entry in described["classes"]] == ["class 0", "class 4", "class 8"]
     assert described["calibration"]["false_alarm"] == 0.05
-    assert described["training_config_sha256"] == bundle_module.config_hash(*configs(run_of("plain")))
+    assert described["training_config_sha256"] == config_hash(*configs(run_of("plain")))
     assert set(described["versions"]) >= {"fewshot_audio", "torch", "numpy"}
     assert all(path.stat().st_mode & 0o044 == 0o044 for path in bundle.iterdir())
 
@@ -178,7 +180,7 @@ def test_saving_replaces_a_bundle_and_nothing_else(recognizer: Recognizer, tmp_p
 
 
 @pytest.mark.parametrize("exchange", [True, False])
-@pytest.mark.parametrize("step", ["_write_tensors", "write_json", "_put"])
+@pytest.mark.parametrize("step", ["_write_tensors", "write_json", "replace_folder"])
 def test_a_save_that_fails_leaves_the_old_bundle(
     recognizer: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, exchange: bool
 ) -> None:
@@ -186,13 +188,13 @@ def test_a_save_that_fails_leaves_the_old_bundle(
     recognizer.save(place)
     recognizer.enroll("new", sound(1, 1))
     if not exchange:
-        monkeypatch.setattr(bundle_module, "_exchange", lambda *_: False)
+        monkeypatch.setattr(exchange_module, "exchange", lambda *_: False)
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr(bundle_module, step, full)
+        broken.setattr(write, step, full)
         with pytest.raises(OSError, match="No space"):
             recognizer.save(place)
     assert "new" not in Recognizer.load(place).classes

@@ -13,6 +13,7 @@ from fewshot_audio.data.joint import DatasetFolders
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.store import SegmentStore
 from fewshot_audio.errors import ConfigError, DataError
+from fewshot_audio.experiments.run_folder import Run
 from fewshot_audio.functional.reliability import reliability
 from fewshot_audio.progress import silent
 from fewshot_audio.recognition import open_set
@@ -20,8 +21,14 @@ from fewshot_audio.recognition.calibration import TASKS, calibrate, fit_temperat
 from fewshot_audio.recognition.embedder import Embedder
 from fewshot_audio.recognition.evaluation import evaluate_recognition
 from fewshot_audio.recognition.from_run import open_pool, open_run
-from fewshot_audio.recognition.open_set import Outcome, Pool, auroc, draw_tasks
-from fewshot_audio.recognition.scoring import probabilities, reach, reaches, unknown_scores, votes
+from fewshot_audio.recognition.open_set import Pool, TaskResult, auroc, run_tasks
+from fewshot_audio.recognition.scoring import (
+    expected_distance,
+    expected_distances,
+    probabilities,
+    unknown_scores,
+    votes,
+)
 from tests.recognition.sounds import NAME
 
 scores_ = st.lists(st.integers(0, 5), min_size=1, max_size=12)
@@ -33,8 +40,9 @@ def embedder(run_of: Callable[[str], Path]) -> Embedder:
 
 
 @pytest.fixture(scope="module")
-def pool(embedder: Embedder, data_root: Path) -> Pool:
-    return open_pool(embedder, DatasetFolders.find(data_root, NAME), "validation", silent)
+def pool(embedder: Embedder, run_of: Callable[[str], Path], data_root: Path) -> Pool:
+    experiment = Run.read(run_of("plain")).experiment
+    return open_pool(embedder, experiment, DatasetFolders.find(data_root, NAME), "validation", silent)
 
 
 @given(scores_, scores_)
@@ -57,14 +65,14 @@ def test_calibration_error_is_that_of_a_loop_over_bins(answers: list[tuple[float
     assert reliability(np.array(confidences), np.array(rights)).ece == pytest.approx(expected, abs=1e-9)
 
 
-def outcome(temperature: float, clips: int = 4000) -> Outcome:
+def outcome(temperature: float, clips: int = 4000) -> TaskResult:
     """Clips of one row whose labels are drawn from softmax(scores / temperature)."""
     random = np.random.default_rng(0)
     scores = torch.from_numpy(random.normal(scale=3 * temperature, size=(clips, 4))).float()
     ones = np.ones(clips, np.int64)
     cumulated = probabilities(scores, ones, temperature).cumsum(1)
     labels = (random.random(clips)[:, None] > cumulated[:, :3]).sum(1)
-    return Outcome(scores, ones, labels, votes(scores, ones, ""), np.ones(clips), np.ones(0))
+    return TaskResult(scores, ones, labels, votes(scores, ones, ""), np.ones(clips), np.ones(0))
 
 
 @pytest.mark.parametrize("temperature", [0.05, 1.0, 20.0])
@@ -84,14 +92,14 @@ def test_probabilities_and_votes_of_clips_with_several_rows() -> None:
     assert votes(scores, counts, "").tolist() == [1, 0]
 
 
-def test_reach_grows_with_scatter_and_shrinks_with_clips() -> None:
+def test_the_expected_distance_grows_with_scatter_and_shrinks_with_clips() -> None:
     clips = torch.tensor([[0.0, 0.0], [2.0, 0.0]])
-    assert reach(clips, None) == pytest.approx(np.sqrt(2 / 1 * 1.5))
-    assert reach(clips, 8.0) == pytest.approx(np.sqrt((2 + 5 * 8) / 6 * 1.5))
-    assert reach(clips[:1], 8.0) == pytest.approx(np.sqrt(8 * 2))
-    assert np.isnan(reach(clips[:1], None))
-    assert reaches([clips, clips[:1]], None) == pytest.approx([np.sqrt(3), np.sqrt(3)])
-    assert reaches([clips[:1]], None).tolist() == [1]
+    assert expected_distance(clips, None) == pytest.approx(np.sqrt(2 / 1 * 1.5))
+    assert expected_distance(clips, 8.0) == pytest.approx(np.sqrt((2 + 5 * 8) / 6 * 1.5))
+    assert expected_distance(clips[:1], 8.0) == pytest.approx(np.sqrt(8 * 2))
+    assert np.isnan(expected_distance(clips[:1], None))
+    assert expected_distances([clips, clips[:1]], None) == pytest.approx([np.sqrt(3), np.sqrt(3)])
+    assert expected_distances([clips[:1]], None).tolist() == [1]
     assert unknown_scores(torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 0.0], [9.0, 4.0]]), np.array([2.0, 6.0])) == (
         pytest.approx([1.0])
     )
@@ -99,19 +107,29 @@ def test_reach_grows_with_scatter_and_shrinks_with_clips() -> None:
 
 def test_the_threshold_keeps_the_stated_rate_on_its_own_tasks(pool: Pool, embedder: Embedder) -> None:
     for rate in (0.05, 0.3):
-        found = calibrate(pool, embedder, way=5, shot=3, false_alarm=rate, random=np.random.default_rng(1))
-        tasks = draw_tasks(
-            pool, embedder, pool.scatter, enrolled=4, unknown=1, shot=3, tasks=TASKS, random=np.random.default_rng(1)
+        found = calibrate(pool, embedder.network, "", way=5, shot=3, false_alarm=rate, random=np.random.default_rng(1))
+        tasks = run_tasks(
+            pool,
+            embedder.network,
+            "",
+            pool.scatter,
+            enrolled=4,
+            unknown=1,
+            shot=3,
+            tasks=TASKS,
+            random=np.random.default_rng(1),
         )
-        known = np.concatenate([task.known for task in tasks])
+        known = np.concatenate([task.query_unknown for task in tasks])
         assert (known > found.threshold).mean() == pytest.approx(rate, abs=0.002)
-        assert found.unknown_found == np.mean(np.concatenate([task.unknown for task in tasks]) > found.threshold)
+        assert found.unknown_found == np.mean(np.concatenate([task.other_unknown for task in tasks]) > found.threshold)
         assert found.ece_after <= found.ece_before
         assert (found.enrolled_classes, found.shot) == (4, 3)
 
 
 def test_a_task_is_that_of_plain_loops(pool: Pool, embedder: Embedder) -> None:
-    (task,) = draw_tasks(pool, embedder, 2.0, enrolled=2, unknown=1, shot=3, tasks=1, random=np.random.default_rng(5))
+    (task,) = run_tasks(
+        pool, embedder.network, "", 2.0, enrolled=2, unknown=1, shot=3, tasks=1, random=np.random.default_rng(5)
+    )
     random = np.random.default_rng(5)
     order = random.permutation(5)
     known, strange = sorted(order[:2]), order[2]
@@ -129,8 +147,8 @@ def test_a_task_is_that_of_plain_loops(pool: Pool, embedder: Embedder) -> None:
         return min(float(np.linalg.norm(point - c)) / s for c, s in zip(centers, sizes, strict=True))
 
     assert task.labels.tolist() == labels
-    assert task.known == pytest.approx([nearest(clip) for clip in queries], rel=1e-4)
-    assert task.unknown == pytest.approx([nearest(i) for i in range(40) if pool.class_of[i] == strange], rel=1e-4)
+    assert task.query_unknown == pytest.approx([nearest(clip) for clip in queries], rel=1e-4)
+    assert task.other_unknown == pytest.approx([nearest(i) for i in range(40) if pool.class_of[i] == strange], rel=1e-4)
     for clip, vote in zip(queries, task.votes, strict=True):
         distances = [[np.linalg.norm(row - c) for c in centers] for row in pool.rows[clip].numpy()]
         ballots = [int(np.argmin(row)) for row in distances]
@@ -138,15 +156,20 @@ def test_a_task_is_that_of_plain_loops(pool: Pool, embedder: Embedder) -> None:
 
 
 def test_clips_of_an_enrolled_recording_are_not_judged(pool: Pool, embedder: Embedder) -> None:
+    network = embedder.network
     paired = Pool(pool.rows, pool.means, pool.class_of, np.arange(40) // 2)  # two clips a recording
     for seed in range(5):
         common = {"enrolled": 2, "unknown": 1, "shot": 1, "tasks": 1}
-        (task,) = draw_tasks(paired, embedder, 1.0, **common, random=np.random.default_rng(seed))
+        (task,) = run_tasks(paired, network, "", 1.0, **common, random=np.random.default_rng(seed))
         assert len(task.labels) == 2 * (8 - 2)
     with pytest.raises(ConfigError, match="8 clips in a class are too few for 8 shots"):
-        draw_tasks(paired, embedder, 1.0, enrolled=2, unknown=1, shot=8, tasks=1, random=np.random.default_rng(0))
+        run_tasks(
+            paired, embedder.network, "", 1.0, enrolled=2, unknown=1, shot=8, tasks=1, random=np.random.default_rng(0)
+        )
     with pytest.raises(ConfigError, match="5 enrolled and 1 unknown classes asked for, but there are 5"):
-        draw_tasks(paired, embedder, 1.0, enrolled=5, unknown=1, shot=1, tasks=1, random=np.random.default_rng(0))
+        run_tasks(
+            paired, embedder.network, "", 1.0, enrolled=5, unknown=1, shot=1, tasks=1, random=np.random.default_rng(0)
+        )
 
 
 def test_a_large_pool_takes_a_share_of_each_class(

@@ -15,11 +15,12 @@ import torch
 import fewshot_audio
 from fewshot_audio import Recognizer
 from fewshot_audio.audio.preprocessing import Preprocessing
+from fewshot_audio.audio.rejection import Rejected
 from fewshot_audio.cli import main
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.store import SegmentStore
 from fewshot_audio.errors import ConfigError, DataError
-from fewshot_audio.recognition.clips import load_clips
+from fewshot_audio.recognition.clips import LoadedClip, load_clips
 from fewshot_audio.recognition.enrolled import UNKNOWN
 from fewshot_audio.recognition.scoring import PRIOR_CLIPS
 from tests.recognition.conftest import enrolled
@@ -62,13 +63,13 @@ def test_probabilities_votes_and_unknown_scores_are_those_of_plain_loops(recogni
     (loaded,) = load_clips(clip, PREPROCESSING)
     rows = recognizer.embedder.rows(recognizer.embedder.features(loaded.segments))[:, 0].double().numpy()
     assert recognizer.calibration is not None
-    centers, reaches = [], []
+    centers, expected = [], []
     for name in recognizer.classes:
         own = recognizer.support_embeddings(name).astype(float)
         center = sum(own) / len(own)
         spread = sum(float(np.sum((e - center) ** 2)) for e in own) + PRIOR_CLIPS * recognizer.calibration.scatter
         centers.append(center)
-        reaches.append(math.sqrt(spread / (len(own) - 1 + PRIOR_CLIPS) * (1 + 1 / len(own))))
+        expected.append(math.sqrt(spread / (len(own) - 1 + PRIOR_CLIPS) * (1 + 1 / len(own))))
     total, ballots = np.zeros(3), []
     for row in rows:
         scores = [-math.dist(row, center) for center in centers]
@@ -78,7 +79,7 @@ def test_probabilities_votes_and_unknown_scores_are_those_of_plain_loops(recogni
     (answer,) = recognizer.classify(clip)
     assert list(answer.probabilities.values()) == pytest.approx(total / len(rows), rel=1e-4)
     assert answer.best == recognizer.classes[max(ballots, key=ballots.count)]
-    distance = min(math.dist(rows.mean(0), c) / r for c, r in zip(centers, reaches, strict=True))
+    distance = min(math.dist(rows.mean(0), c) / r for c, r in zip(centers, expected, strict=True))
     assert answer.unknown_score == pytest.approx(distance, rel=1e-4)
 
 
@@ -143,12 +144,12 @@ def test_a_clip_embeds_to_the_same_bits_in_any_company(model: str, run_of: RunOf
 
 def test_embeddings_are_transformed_as_in_testing(run_of: RunOf, data_root: Path) -> None:
     """Rows of length 1 about the center; a clip of one segment is its row."""
-    recognizer = Recognizer.from_run(run_of("centerd"), data_root=data_root)
+    recognizer = Recognizer.from_run(run_of("centered"), data_root=data_root)
     clips = [sound(pitch, 3) for pitch in range(4)]
     plain = Recognizer.from_run(run_of("plain"), data_root=data_root).embed(clips)
-    centerd = plain - recognizer.network.center.numpy()
+    centered = plain - recognizer.network.center.numpy()
     np.testing.assert_allclose(
-        recognizer.embed(clips), centerd / np.linalg.norm(centerd, axis=1, keepdims=True), rtol=1e-5
+        recognizer.embed(clips), centered / np.linalg.norm(centered, axis=1, keepdims=True), rtol=1e-5
     )
 
 
@@ -161,6 +162,27 @@ def test_files_arrays_and_pairs_are_the_same_clip(recognizer: Recognizer, tmp_pa
     array = sound(4, 9, 2.3)
     assert np.array_equal(recognizer.embed(array), recognizer.embed((array.astype(np.float64), RATE)))
     assert np.array_equal(recognizer.embed(np.stack([array, -array])), recognizer.embed([array, -array]))
+
+
+def test_a_loaded_clip_is_the_clip_and_takes_its_name_or_its_number(recognizer: Recognizer) -> None:
+    clip = sound(4, 9, 2.3)
+    loaded = LoadedClip.of(clip, PREPROCESSING)
+    assert loaded.seconds == len(clip) / RATE
+    assert recognizer.classify([clip, loaded])[0] == recognizer.classify(loaded)[0]
+    assert np.array_equal(recognizer.embed(loaded), recognizer.embed(clip))
+    recognizer.enroll("new", [clip, loaded, LoadedClip.of(clip, PREPROCESSING, "take")])
+    assert [info.name for info in recognizer.clips("new")] == ["clip 1", "clip 2", "take"]
+    recognizer.enroll("new", [loaded, LoadedClip.of(clip, PREPROCESSING, "take")])
+    assert [info.name for info in recognizer.clips("new")][3:] == ["clip 1 (2)", "take (2)"]
+    with pytest.raises(Rejected, match="silent"):
+        LoadedClip.of(np.zeros(SEGMENT, np.float32), PREPROCESSING)
+
+
+def test_answers_by_a_snapshot_do_not_see_later_changes(recognizer: Recognizer) -> None:
+    before, snapshot = recognizer.classify_with_embeddings(sound(0, 3)), recognizer.snapshot()
+    recognizer.remove("class 0")
+    assert list(recognizer.classify(sound(0, 3))[0].probabilities) == ["class 4", "class 8"]
+    assert recognizer.classify_with_embeddings(sound(0, 3), snapshot)[0][0] == before[0][0]
 
 
 def test_features_are_those_of_preparation_bit_for_bit(
@@ -189,8 +211,8 @@ def test_features_are_those_of_preparation_bit_for_bit(
             (loaded,) = load_clips(path, recognizer.preprocessing)
             features = recognizer.embedder.features(loaded.segments)
             segments = np.array(store.index.segments(clip))
-            assert features.tobytes() == store.gather(segments).tobytes()
-            (rows,) = recognizer.embedder.clip_rows([store.gather(segments)])
+            assert features.tobytes() == store.read(segments).tobytes()
+            (rows,) = recognizer.embedder.clip_rows([store.read(segments)])
             assert np.array_equal(recognizer.embed(path)[0], rows.mean(0).numpy())
 
 
@@ -264,7 +286,8 @@ def test_without_its_dataset_a_run_is_not_calibrated(
     assert recognizer.calibration is None
     assert recognizer.unknown_threshold is None
     assert recognizer.temperature == 1
-    assert np.isfinite(recognizer.reaches).all()
+    assert np.isfinite(recognizer.expected_distances).all()
+    assert np.array_equal(recognizer.reaches, recognizer.expected_distances)  # its former name
     noise = np.random.default_rng(0).normal(size=SEGMENT)
     assert UNKNOWN not in recognizer.predict([noise, sound(2, 2)])
     recognizer.save(tmp_path / "bundle")

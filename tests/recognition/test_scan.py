@@ -16,7 +16,7 @@ from fewshot_audio import Recognizer
 from fewshot_audio.audio.decode import decode, decode_blocks
 from fewshot_audio.audio.rejection import Rejected
 from fewshot_audio.errors import ConfigError
-from fewshot_audio.recognition import formats, scan
+from fewshot_audio.recognition import formats, options, scan, scan_journal
 from fewshot_audio.recognition.enrolled import UNKNOWN, Classification
 from fewshot_audio.recognition.events import merge
 from fewshot_audio.recognition.windows import Window, scan_recording, slide
@@ -262,21 +262,21 @@ def test_an_interrupted_scan_goes_on(
 
 def test_files_that_changed_are_answered_anew(recognizer: Recognizer, tmp_path: Path) -> None:
     path = write_wav(tmp_path / "a.wav", sound(0, 100))
-    journal = scan.Journal(tmp_path / "journal", "x")
-    (first,) = scan.scan(recognizer, [path], scan.Options(), journal)
+    journal = scan_journal.ScanJournal(tmp_path / "journal", "x")
+    (first,) = scan.scan(recognizer, [path], options.ScanOptions(), journal)
     write_wav(path, sound(8, 0, 2))
-    again = scan.Journal(tmp_path / "journal", "x")
-    assert list(again.done.values()) == [first]
-    (second,) = scan.scan(recognizer, [path], scan.Options(), again)
+    again = scan_journal.ScanJournal(tmp_path / "journal", "x")
+    assert list(again.results.values()) == [first]
+    (second,) = scan.scan(recognizer, [path], options.ScanOptions(), again)
     assert (first.events[0].label, second.events[0].label) == ("class 0", "class 8")
 
 
 def test_a_long_recording_is_no_clip(recognizer: Recognizer, long: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scan, "LONGEST_CLIP", 5.0)
     assert "scan it in windows, with a hop of 0.992 s or less" in (
-        scan.answer_file(recognizer, long, scan.Options()).error or ""
+        scan.answer_file(recognizer, long, options.ScanOptions()).error or ""
     )
-    assert scan.answer_file(recognizer, long, scan.Options(HOP)).error is None
+    assert scan.answer_file(recognizer, long, options.ScanOptions(HOP)).error is None
 
 
 def test_damage_in_the_middle_is_an_error_of_that_file(
@@ -290,7 +290,7 @@ def test_damage_in_the_middle_is_an_error_of_that_file(
         raise Rejected(Reason.DAMAGED, "reading failed")
 
     monkeypatch.setattr(windows, "decode_blocks", damaged)
-    result = scan.answer_file(recognizer, long, scan.Options(HOP))
+    result = scan.answer_file(recognizer, long, options.ScanOptions(HOP))
     assert (result.status, result.error, result.events) == ("error", "damaged: reading failed", ())
 
 
@@ -322,10 +322,10 @@ def test_enrolling_from_a_run_and_changing_the_bundle(
     common = ["enroll", "--model", run_of("plain"), "--data-root", data_root]
     outcome = shell(*common, "--support", support, "-o", bundle)
     assert outcome.code == 1
-    assert "stray.wav: lies in no class's folder" in outcome.err
+    assert "stray.wav: is not in a class folder" in outcome.err
     assert "BAD.WAV: unreadable" in outcome.err
     assert "3 classes; each clip judged with itself left out:" in outcome.out
-    assert "5 % of known clips pass there (false alarms)" in outcome.out
+    assert "Those are 5 % of known clips (false alarms)" in outcome.out
     assert Recognizer.load(bundle).classes == ["class 0", "class 4", "class 8"]
     new = write_wav(tmp_path / "new.wav", sound(6, 0))
     assert shell("enroll", bundle, new, "--add", "fresh").code == 0

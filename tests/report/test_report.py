@@ -2,6 +2,8 @@
 
 import base64
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,11 @@ import pytest
 from fewshot_audio.cli import main
 from fewshot_audio.errors import DataError
 from fewshot_audio.experiments.run_experiment import run_experiment
-from fewshot_audio.functional.pca import Plane
+from fewshot_audio.functional.pca import PrincipalComponents
 from fewshot_audio.functional.reliability import reliability
 from fewshot_audio.functional.statistics import ci95
-from fewshot_audio.studies.report.compare import paired_difference
-from fewshot_audio.studies.report.evidence import Evidence, gather
+from fewshot_audio.studies.report.evidence import Evidence, collect_evidence
+from fewshot_audio.studies.report.paired import paired_difference
 from tests.tiny import tiny_configs, write_tiny_dataset, write_tiny_waveforms
 
 NAMES = ("first <b>&", "second")
@@ -36,7 +38,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def evidence(folder: Path) -> Evidence:
-    return gather(folder / "experiments" / NAMES[0], folder / "data")
+    return collect_evidence(folder / "experiments" / NAMES[0], folder / "data")
+
+
+def test_importing_the_report_loads_neither_lightning_nor_matplotlib() -> None:
+    code = "import sys; import fewshot_audio.studies.report; print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    packages = set(done.stdout.split())
+    assert "fewshot_audio" in packages
+    assert not packages & {"lightning", "matplotlib", "jinja2", "tensorboard", "transformers", "optuna"}
 
 
 class Page(HTMLParser):
@@ -51,10 +61,10 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = dict(attrs)
+        values = dict(attrs)
         self.tags.append(tag)
-        self.sources += [str(found[key]) for key in ("src", "href") if key in found]
-        self.without_alternative += tag == "img" and not found.get("alt")
+        self.sources += [str(values[key]) for key in ("src", "href") if key in values]
+        self.without_alternative += tag == "img" and not values.get("alt")
 
     def handle_data(self, data: str) -> None:
         self.text += data
@@ -90,7 +100,7 @@ def test_names_are_text_and_not_markup(page: Page) -> None:
 
 def test_the_page_shows_the_results_of_every_experiment(folder: Path, page: Page) -> None:
     for name in NAMES:
-        one = gather(folder / "experiments" / name, folder / "data")
+        one = collect_evidence(folder / "experiments" / name, folder / "data")
         assert f"{100 * one.results['accuracy']:.2f} %" in page.text
     assert page.text.count("Confusion") == 0
     assert page.tags.count("details") == 4  # two configs each
@@ -112,11 +122,13 @@ def test_plots_are_written_as_png_and_svg(folder: Path, page: Page) -> None:
 def test_confusions_add_up(evidence: Evidence) -> None:
     test = evidence.results["runs"][0]["test"]
     queries = test["tasks"] * test["n_way"] * test["n_query"]
-    assert evidence.confused.sum() == queries
-    assert evidence.confused.diagonal().sum() / queries == pytest.approx(test["accuracy"])
-    assert (evidence.confused <= evidence.asked).all()
-    assert (evidence.asked.diagonal() == evidence.confused.sum(1)).all(), "a query is always asked with its own class"
-    assert evidence.right.mean() == pytest.approx(test["accuracy"])
+    assert evidence.confusion_counts.sum() == queries
+    assert evidence.confusion_counts.diagonal().sum() / queries == pytest.approx(test["accuracy"])
+    assert (evidence.confusion_counts <= evidence.query_counts).all()
+    assert (evidence.query_counts.diagonal() == evidence.confusion_counts.sum(1)).all(), (
+        "a query's own class is in its task"
+    )
+    assert evidence.correct.mean() == pytest.approx(test["accuracy"])
 
 
 def test_accuracy_over_shots_passes_through_the_experiments_own(evidence: Evidence) -> None:
@@ -138,33 +150,33 @@ def test_an_experiment_whose_first_run_is_elsewhere(folder: Path, tmp_path: Path
     changes = {"experiment_folder": "part", "num_runs": 3, "num_epochs": 3, "n_testing_tasks": 5}
     experiment, model = tiny_configs(changes)
     results = run_experiment(experiment, model, folder / "data", tmp_path, runs=[2, 3])
-    part = gather(tmp_path / "part", folder / "data")
+    part = collect_evidence(tmp_path / "part", folder / "data")
     assert list(part.metrics) == ["run 2", "run 3"]
-    assert part.kept == {f"run {2 + i}": run["best_epoch"] for i, run in enumerate(results["runs"])}
+    assert part.best_epochs == {f"run {2 + i}": run["best_epoch"] for i, run in enumerate(results["runs"])}
     assert len(part.accuracies) == 2
 
 
 def test_principal_components_against_the_covariance() -> None:
     random = np.random.default_rng(0)
     rows = random.normal(size=(40, 5)) * [3, 1, 5, 0.5, 2]
-    plane = Plane.fit(rows)
-    points, explained = plane.place(rows), plane.explained
+    components = PrincipalComponents.fit(rows)
+    points, explained = components.project(rows), components.explained
     values, vectors = np.linalg.eigh(np.cov(rows.T, bias=True))
     expected = (rows - rows.mean(0)) @ vectors[:, ::-1][:, :2]
     np.testing.assert_allclose(np.abs(points), np.abs(expected), atol=1e-10)
     np.testing.assert_allclose(explained, values[::-1][:2] / values.sum())
-    np.testing.assert_allclose(Plane.fit(rows + 7).place(rows + 7), points, atol=1e-10)
+    np.testing.assert_allclose(PrincipalComponents.fit(rows + 7).project(rows + 7), points, atol=1e-10)
 
 
 def test_the_paired_difference_by_hand() -> None:
     first = np.array([[0.5, 0.6, 0.7, 0.8], [0.7, 0.6, 0.5, 0.8]])
     second = np.array([[0.8, 0.7, 0.6, 0.9]])
-    found = paired_difference(first, second)
+    result = paired_difference(first, second)
     differences = np.array([0.2, 0.1, 0.0, 0.1])
-    assert found.difference == pytest.approx(0.1)
-    assert found.ci95 == pytest.approx(1.96 * differences.std(ddof=1) / 2)
-    assert found.runs == (2, 1)
-    assert 0 < found.p_value < 0.05
+    assert result.difference == pytest.approx(0.1)
+    assert result.ci95 == pytest.approx(1.96 * differences.std(ddof=1) / 2)
+    assert result.runs == (2, 1)
+    assert 0 < result.p_value < 0.05
     assert paired_difference(first, first).p_value == 1
     with pytest.raises(DataError, match="found 4 and 3"):
         paired_difference(first, second[:, :3])
@@ -181,9 +193,9 @@ def test_pairing_sees_what_two_intervals_do_not() -> None:
 def test_reliability_by_hand() -> None:
     probability = np.array([0.55, 0.65, 0.95, 1.0, 0.95])
     right = np.array([True, False, True, True, False])
-    found = reliability(probability, right, bins=2)
-    np.testing.assert_array_equal(found.counts, [0, 5])
-    assert found.ece == pytest.approx(abs(probability.mean() - 0.6))
+    two = reliability(probability, right, bins=2)
+    np.testing.assert_array_equal(two.counts, [0, 5])
+    assert two.ece == pytest.approx(abs(probability.mean() - 0.6))
     ten = reliability(probability, right, bins=10)
     assert ten.counts.tolist() == [0, 0, 0, 0, 0, 1, 1, 0, 0, 3]
     expected = 1 / 5 * abs(0.55 - 1) + 1 / 5 * abs(0.65 - 0) + 3 / 5 * abs((0.95 + 1 + 0.95) / 3 - 2 / 3)
@@ -210,4 +222,4 @@ def test_experiments_on_other_tasks_are_not_compared(folder: Path, tmp_path: Pat
 )
 def test_what_is_no_experiment_is_refused(folder: Path, make: Any, message: str) -> None:
     with pytest.raises(DataError, match=re.escape(message)):
-        gather(make(folder), folder / "data")
+        collect_evidence(make(folder), folder / "data")

@@ -12,17 +12,16 @@ import pytest
 
 from fewshot_audio.config.presets import scenario_configs
 from fewshot_audio.config.recipes import RECIPES, recipe_configs
-from fewshot_audio.engine.train import Diverged
-from fewshot_audio.errors import ConfigError
+from fewshot_audio.errors import ConfigError, Diverged
 from fewshot_audio.experiments.evaluate_run import evaluate_run
 from fewshot_audio.experiments.run_folder import Run
 from fewshot_audio.functional.statistics import ci95
 from fewshot_audio.studies.reproduce import run as module
 from fewshot_audio.studies.reproduce.matrix import BUDGETS, DATASETS, SYSTEMS, Cell, cells
-from fewshot_audio.studies.reproduce.matrix_tables import Row, write_tables
-from fewshot_audio.studies.reproduce.protocols import METAAUDIO, Protocol
+from fewshot_audio.studies.reproduce.matrix_tables import MatrixRow, write_tables
+from fewshot_audio.studies.reproduce.protocols import METAAUDIO, TaskChanges
 from fewshot_audio.studies.reproduce.published import PUBLISHED_FIGURES, published_figures
-from fewshot_audio.studies.reproduce.run import Plan, pooled, reproduce
+from fewshot_audio.studies.reproduce.run import MatrixPlan, pool_runs, reproduce
 from tests.tiny import NAME, write_tiny_dataset
 
 SMALL = [
@@ -38,25 +37,25 @@ SMALL = [
     "Hybrid.hidden_channels=4",
     "specaug_params.W=4",
 ]
-PROTOCOL = Protocol(way=3, shot=2, n_query=2, tasks=20)
+PROTOCOL = TaskChanges(way=3, shot=2, n_query=2, tasks=20)
 LOG_MEL = module.BASELINE_NAMES["log-mel"]
 
 
 @pytest.fixture(scope="module")
-def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+def plan(tmp_path_factory: pytest.TempPathFactory) -> MatrixPlan:
     folder = tmp_path_factory.mktemp("reproduce")
     write_tiny_dataset(folder / "data")
     write_tiny_dataset(folder / "data", "Other", seed=1)
-    chosen = [Cell(NAME, "1", "Hybrid"), Cell(NAME, "3", "Hybrid"), Cell("Absent", "1", "Hybrid")]
-    return Plan(chosen, "quick", folder / "data", folder / "out", SMALL, [PROTOCOL], ["Other"])
+    matrix = [Cell(NAME, "1", "Hybrid"), Cell(NAME, "3", "Hybrid"), Cell("Absent", "1", "Hybrid")]
+    return MatrixPlan(matrix, "quick", folder / "data", folder / "out", SMALL, [PROTOCOL], ["Other"])
 
 
 @pytest.fixture(scope="module")
-def rows(plan: Plan) -> list[Row]:
+def rows(plan: MatrixPlan) -> list[MatrixRow]:
     return list(reproduce(plan))
 
 
-def test_every_cell_is_tested_on_every_dataset_and_baselines_stand_beside_the_first(rows: list[Row]) -> None:
+def test_every_cell_is_tested_on_every_dataset_and_baselines_stand_beside_the_first(rows: list[MatrixRow]) -> None:
     names = [(row.dataset, row.system) for row in rows]
     systems = ["1 plain", *(name.format("1 plain") for name in module.BASELINE_NAMES.values())]
     expected = [(dataset, system) for dataset in (NAME, "Other") for system in systems]
@@ -67,7 +66,7 @@ def test_every_cell_is_tested_on_every_dataset_and_baselines_stand_beside_the_fi
     assert {row.trained_on for row in rows if row.system in ("untrained network", LOG_MEL)} == {""}
 
 
-def test_the_row_is_what_evaluate_says_of_each_run(plan: Plan, rows: list[Row]) -> None:
+def test_the_row_is_what_evaluate_says_of_each_run(plan: MatrixPlan, rows: list[MatrixRow]) -> None:
     folder = plan.output / f"{NAME}_1_Hybrid_quick"
     runs = [Run.read(folder / f"run-{number}") for number in (1, 2)]
     for system in ("network", "log-mel"):
@@ -75,7 +74,7 @@ def test_the_row_is_what_evaluate_says_of_each_run(plan: Plan, rows: list[Row]) 
             evaluate_run(
                 run,
                 plan.data_root,
-                run.experiment.model_copy(update=PROTOCOL.of(run.experiment).changes),
+                run.experiment.model_copy(update=PROTOCOL.apply(run.experiment).changes),
                 system=system,
             )
             for run in runs
@@ -89,12 +88,14 @@ def test_the_row_is_what_evaluate_says_of_each_run(plan: Plan, rows: list[Row]) 
     )  # no network, no luck of training
 
 
-def test_a_missing_dataset_is_a_row_that_says_so(rows: list[Row]) -> None:
+def test_a_missing_dataset_is_a_row_that_says_so(rows: list[MatrixRow]) -> None:
     assert rows[-1].accuracy is None
     assert "Absent" in rows[-1].note
 
 
-def test_a_second_call_trains_and_tests_nothing(plan: Plan, rows: list[Row], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_call_trains_and_tests_nothing(
+    plan: MatrixPlan, rows: list[MatrixRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("tested again")
 
@@ -104,7 +105,7 @@ def test_a_second_call_trains_and_tests_nothing(plan: Plan, rows: list[Row], mon
     assert {path: path.stat().st_mtime_ns for path in plan.output.rglob("model.pt")} == before
 
 
-def test_a_protocol_that_the_dataset_cannot_offer_is_a_row_that_says_why(plan: Plan) -> None:
+def test_a_protocol_that_the_dataset_cannot_offer_is_a_row_that_says_why(plan: MatrixPlan) -> None:
     wide = replace(plan, cells=plan.cells[:1], protocols=[replace(PROTOCOL, way=30)], test_on=())
     (row, *_) = reproduce(wide)
     assert row.accuracy is None
@@ -112,9 +113,9 @@ def test_a_protocol_that_the_dataset_cannot_offer_is_a_row_that_says_why(plan: P
 
 
 def test_tables_hold_the_rows_and_the_published_figures(tmp_path: Path) -> None:
-    ours = Row("ESC-50-master", "ESC-50-master", "1 plain", "Hybrid", 5, 5, 5, 2000, 2, 0.8, 0.004, 0.01)
+    ours = MatrixRow("ESC-50-master", "ESC-50-master", "1 plain", "Hybrid", 5, 5, 5, 2000, 2, 0.8, 0.004, 0.01)
     crossed = replace(ours, trained_on="nsynth")
-    absent = Row("nsynth", "nsynth", "1 plain", "Hybrid", 5, 1, 5, 2000, note="not there")
+    absent = MatrixRow("nsynth", "nsynth", "1 plain", "Hybrid", 5, 1, 5, 2000, note="not there")
     markdown, plain, latex = write_tables([ours, crossed, absent], tmp_path)
     text = markdown.read_text()
     assert "80.00 ± 0.40 [1.00]" in text
@@ -132,10 +133,10 @@ def test_tables_hold_the_rows_and_the_published_figures(tmp_path: Path) -> None:
 def test_pooling_summaries_is_pooling_tasks() -> None:
     random = np.random.default_rng(0)
     runs = [random.uniform(size=50) + shift for shift in (0, 0.1, 0.3)]
-    found = pooled([{"accuracy": r.mean(), "std": r.std(), "tasks": 50} for r in runs])
-    assert found["accuracy"] == pytest.approx(np.mean(runs))
-    assert found["ci95"] == pytest.approx(ci95(np.concatenate(runs)))
-    assert found["std_over_runs"] == pytest.approx(np.std([r.mean() for r in runs], ddof=1))
+    summary = pool_runs([{"accuracy": r.mean(), "std": r.std(), "tasks": 50} for r in runs])
+    assert summary["accuracy"] == pytest.approx(np.mean(runs))
+    assert summary["ci95"] == pytest.approx(ci95(np.concatenate(runs)))
+    assert summary["std_over_runs"] == pytest.approx(np.std([r.mean() for r in runs], ddof=1))
 
 
 def test_the_published_budget_changes_nothing() -> None:
@@ -167,7 +168,7 @@ def test_published_figures_are_found_in_any_case() -> None:
 
 def test_metaaudios_protocol() -> None:
     experiment, _ = scenario_configs(NAME, 1)
-    assert METAAUDIO.of(experiment).changes == {
+    assert METAAUDIO.apply(experiment).changes == {
         "n_way_test": 5,
         "n_shot_test": 1,
         "n_query_test": 1,
@@ -175,22 +176,24 @@ def test_metaaudios_protocol() -> None:
     }
 
 
-def test_evaluations_are_kept_in_the_run(plan: Plan, rows: list[Row]) -> None:
-    kept = sorted((plan.output / f"{NAME}_1_Hybrid_quick" / "run-1" / "evaluations").glob("*.json"))
-    assert len(kept) == 2 * (1 + len(module.BASELINE_NAMES))
-    assert len(list((plan.output / f"{NAME}_1_Hybrid_quick" / "run-2" / "evaluations").glob("*.json"))) == len(kept) - 2
-    assert json.loads(kept[0].read_text())["tasks"] == PROTOCOL.tasks
+def test_evaluations_are_kept_in_the_run(plan: MatrixPlan, rows: list[MatrixRow]) -> None:
+    files = sorted((plan.output / f"{NAME}_1_Hybrid_quick" / "run-1" / "evaluations").glob("*.json"))
+    assert len(files) == 2 * (1 + len(module.BASELINE_NAMES))
+    assert (
+        len(list((plan.output / f"{NAME}_1_Hybrid_quick" / "run-2" / "evaluations").glob("*.json"))) == len(files) - 2
+    )
+    assert json.loads(files[0].read_text())["tasks"] == PROTOCOL.tasks
 
 
-def test_a_joint_training_is_tested_on_each_of_its_datasets(plan: Plan, tmp_path: Path) -> None:
+def test_a_joint_training_is_tested_on_each_of_its_datasets(plan: MatrixPlan, tmp_path: Path) -> None:
     joint = replace(plan, cells=[Cell(f"{NAME}+Other", "1", "Hybrid")], test_on=["Other"], output=tmp_path)
-    found = [(row.dataset, row.system) for row in reproduce(joint) if row.accuracy is not None]
+    systems = [(row.dataset, row.system) for row in reproduce(joint) if row.accuracy is not None]
     names = ["1 plain", *(name.format("1 plain") for name in module.BASELINE_NAMES.values())]
-    assert found == [(dataset, system) for dataset in (NAME, "Other") for system in names]
+    assert systems == [(dataset, system) for dataset in (NAME, "Other") for system in names]
 
 
 def test_what_needs_no_training_stands_once_for_a_dataset_and_its_tasks(
-    plan: Plan, rows: list[Row], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    plan: MatrixPlan, rows: list[MatrixRow], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     test = {"accuracy": 0.5, "std": 0.1, "tasks": 20}
     monkeypatch.setattr(module, "_evaluation", lambda *_: test)
@@ -208,27 +211,29 @@ def test_what_needs_no_training_stands_once_for_a_dataset_and_its_tasks(
     assert probe.ci95 == pytest.approx(1.96 * 0.1 / 20**0.5), "runs that answer alike narrow no interval"
 
 
-def test_all_classes_are_those_of_the_dataset_that_is_tested(plan: Plan, rows: list[Row]) -> None:
+def test_all_classes_are_those_of_the_dataset_that_is_tested(plan: MatrixPlan, rows: list[MatrixRow]) -> None:
     every = replace(plan, cells=plan.cells[::2], protocols=[replace(PROTOCOL, way="all", tasks=3)], test_on=())
-    found = list(reproduce(every))
-    assert [row.way for row in found] == [7] * 5 + ["all"]
-    assert found[0].accuracy is not None
+    results = list(reproduce(every))
+    assert [row.way for row in results] == [7] * 5 + ["all"]
+    assert results[0].accuracy is not None
 
 
-def test_tasks_are_the_experiments_own_where_the_protocol_does_not_say(plan: Plan, rows: list[Row]) -> None:
-    own = replace(plan, cells=plan.cells[:1], protocols=[Protocol(way=4)], test_on=())
+def test_tasks_are_the_experiments_own_where_the_protocol_does_not_say(plan: MatrixPlan, rows: list[MatrixRow]) -> None:
+    own = replace(plan, cells=plan.cells[:1], protocols=[TaskChanges(way=4)], test_on=())
     (row, *_) = reproduce(own)
     assert (row.way, row.shot, row.n_query, row.tasks) == (4, 5, 5, 10)
 
 
-def test_a_dataset_that_does_not_fit_is_a_row_and_the_rest_goes_on(plan: Plan, rows: list[Row]) -> None:
+def test_a_dataset_that_does_not_fit_is_a_row_and_the_rest_goes_on(plan: MatrixPlan, rows: list[MatrixRow]) -> None:
     wide = replace(plan, cells=plan.cells[:1], overrides=[*SMALL, "n_way_validation=8"], test_on=())
     (row,) = reproduce(wide)
     assert (row.accuracy, row.runs) == (None, 0)
     assert "n_way_validation is 8, but the validation split has 7 classes" in row.note
 
 
-def test_a_training_that_diverges_is_a_row(plan: Plan, rows: list[Row], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_that_diverges_is_a_row(
+    plan: MatrixPlan, rows: list[MatrixRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def diverge(*_: Any, **__: Any) -> None:
         raise Diverged("the loss is not finite")
 
@@ -237,7 +242,7 @@ def test_a_training_that_diverges_is_a_row(plan: Plan, rows: list[Row], monkeypa
     assert row.note == "the loss is not finite"
 
 
-def test_wrong_overrides_are_refused_before_any_work(plan: Plan) -> None:
+def test_wrong_overrides_are_refused_before_any_work(plan: MatrixPlan) -> None:
     with pytest.raises(ConfigError, match="nonsense"):
         next(reproduce(replace(plan, overrides=["nonsense=1"])))
 
@@ -253,7 +258,7 @@ def test_a_recipe_keeps_its_length_in_every_budget() -> None:
 
 
 def test_a_reason_is_a_note_below_the_table_and_no_cell_of_it(tmp_path: Path) -> None:
-    absent = [Row("gone", "gone", "1 plain", "Hybrid", way, 1, 5, 9, note="not\nthere") for way in (5, 10)]
+    absent = [MatrixRow("gone", "gone", "1 plain", "Hybrid", way, 1, 5, 9, note="not\nthere") for way in (5, 10)]
     markdown, _, latex = (path.read_text() for path in write_tables(absent, tmp_path))
     assert markdown.count("No figure for gone: not there") == latex.count("% No figure for gone: not there") == 1
     assert "| gone | 1 plain | Hybrid | 10-way 1-shot, 9 x 5 | - | - |  |" in markdown

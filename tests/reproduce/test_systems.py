@@ -59,7 +59,7 @@ def test_a_clips_probability_is_the_mean_over_its_rows(run: Run, tiny_dataset: P
             episode = sampler.episode(0, task)
 
             def embed(segments: Any) -> torch.Tensor:
-                return network.encode(network.normalize(torch.from_numpy(store.gather(segments.ravel()))))
+                return network.encode(network.normalize(torch.from_numpy(store.read(segments.ravel()))))
 
             centers = embed(episode.support).view(3, 2, -1).mean(1)
             distances = (embed(episode.query).unsqueeze(1) - centers).norm(dim=-1)
@@ -94,7 +94,7 @@ def test_log_mel_is_the_nearest_centroid_of_standardized_statistics(run: Run, ti
 def embeddings(run: Run, dataset: Dataset, segments: np.ndarray) -> np.ndarray:
     network = run.trained_network().eval()
     with torch.no_grad():
-        raw = torch.from_numpy(dataset.data.store.gather(segments))
+        raw = torch.from_numpy(dataset.data.store.read(segments))
         return network.encode(network.normalize(raw)).double().numpy()
 
 

@@ -32,4 +32,4 @@ def test_latex_escapes_what_is_special() -> None:
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.fixed_dictionaries({"a": CELLS, "b": CELLS}), min_size=1, max_size=4))
 def test_csv_comes_back(rows: list[dict[str, str]]) -> None:
-    assert list(csv.DictReader(io.StringIO(csv_table(rows)))) == rows
+    assert list(csv.DictReader(io.StringIO(csv_table(["a", "b"], rows)))) == rows

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fewshot_audio.data.episodes import Indices
+from fewshot_audio.data.clip_index import Indices
 from fewshot_audio.data.splits import read_splits
 from fewshot_audio.data.store import SegmentRows, Segments, SegmentStore
 

@@ -14,24 +14,34 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from fewshot_audio.config.recipes import recipe_configs
 from fewshot_audio.data.splits import Splits
-from fewshot_audio.engine import train
-from fewshot_audio.engine.train import Interrupted
-from fewshot_audio.errors import ConfigError, DataError, FewShotError
-from fewshot_audio.experiments import evaluate_run as testing
+from fewshot_audio.engine.system import NetworkSystem
+from fewshot_audio.engine.tasks import TaskProtocol
+from fewshot_audio.errors import ConfigError, DataError, FewShotError, Interrupted
+from fewshot_audio.experiments import evaluate_run as evaluate_module
 from fewshot_audio.files import write_json
 from fewshot_audio.functional.statistics import t_quantile
-from fewshot_audio.studies import trial as scratch
+from fewshot_audio.runtime.tensors import load_tensors
+from fewshot_audio.studies import trial as trial_module
 from fewshot_audio.studies.crossval import training as training_module
 from fewshot_audio.studies.crossval import work
 from fewshot_audio.studies.crossval.compare import compare, markdown
 from fewshot_audio.studies.crossval.halving import trainings
-from fewshot_audio.studies.crossval.plan import Plan, Protocol, Rung, make_plan, parse_rungs, read_candidates
+from fewshot_audio.studies.crossval.plan import (
+    Candidate,
+    CrossvalProtocol,
+    Plan,
+    Rung,
+    make_plan,
+    parse_rungs,
+    read_candidates,
+)
 from fewshot_audio.studies.crossval.training import Training
 from fewshot_audio.studies.crossval.work import cross_validate
 from tests.tiny import tiny_configs, write_tiny_dataset
 
-PROTOCOL = Protocol(folds=4, shots=(2, 1), tasks=20)
+PROTOCOL = CrossvalProtocol(folds=4, shots=(2, 1), tasks=20)
 
 
 def plan_of(
@@ -39,7 +49,7 @@ def plan_of(
     folder: Path,
     candidates: dict[str, dict[str, Any]],
     rungs: Sequence[Rung] = (Rung(2, 2),),
-    protocol: Protocol = PROTOCOL,
+    protocol: CrossvalProtocol = PROTOCOL,
 ) -> Plan:
     file = folder / "candidates.json"
     write_json(file, [{"name": name, "set": changes} for name, changes in candidates.items()])
@@ -89,25 +99,24 @@ def test_training_sees_every_class_but_the_fold_and_tests_the_last_epoch(
     seen: list[Any] = []
     tested: list[Any] = []
     last: list[Any] = []
-    original_train, original_test = scratch.train_run, testing.evaluate_phase
+    original_train, original_test = trial_module.train_run, evaluate_module.evaluate_network
 
     def spy_train(network: Any, experiment: Any, data: Any, seed: int, folder: Path, *rest: Any, **named: Any) -> Any:
         history = original_train(network, experiment, data, seed, folder, *rest, **named)
-        state = train.load_tensors(folder / "state.pt")["network"]
+        state = load_tensors(folder / "state.pt")["network"]
         assert all((value == state[name]).all() for name, value in network.state_dict().items())
         seen.append((data.splits, [set(row) for row in history], seed, experiment.num_epochs))
         last.append(history[-1])
         return history
 
-    def spy_test(
-        network: Any, experiment: Any, store: Any, maker: Any, classes: Any, phase: str, **options: Any
-    ) -> Any:
-        tested.append((tuple(classes), phase, experiment.n_shot_test, options["tasks"], options["seed"]))
-        return original_test(network, experiment, store, maker, classes, phase, **options)
+    def spy_test(system: NetworkSystem, protocol: TaskProtocol, **options: Any) -> Any:
+        classes = system.data.splits[protocol.phase]
+        tested.append((classes, protocol.phase, protocol.n_shot, protocol.n_tasks, protocol.seed))
+        return original_test(system, protocol, **options)
 
-    monkeypatch.setattr(scratch, "train_run", spy_train)
-    monkeypatch.setattr(testing, "evaluate_phase", spy_test)
-    monkeypatch.setattr(train, "evaluate_phase", lambda *_, **__: pytest.fail("validated"))
+    monkeypatch.setattr(trial_module, "train_run", spy_train)
+    monkeypatch.setattr(evaluate_module, "evaluate_network", spy_test)
+    monkeypatch.setattr("fewshot_audio.engine.module.evaluate_network", lambda *_, **__: pytest.fail("validated"))
     plan = plan_of(tiny_dataset, tmp_path, {}, [Rung(1, 3)])
     training = Training(plan, plan.candidates[0], 1, 3, 7)
     training.run()
@@ -227,7 +236,7 @@ def test_a_dataset_that_changes_meanwhile_is_refused(tmp_path: Path, monkeypatch
     monkeypatch.setattr(signal, "signal", lambda *_: None)  # a worker ignores Ctrl-C; this process shall not
     receiver, sender = multiprocessing.Pipe(duplex=False)
     with pytest.raises(SystemExit):
-        work._employed(plan, 1, sender)
+        work._worker(plan, 1, sender)
     assert "has changed since this cross-validation was started" in receiver.recv()
 
 
@@ -246,6 +255,19 @@ def test_a_workers_error_is_the_users_and_a_killed_worker_is_noticed(tmp_path: P
     with pytest.raises(FewShotError, match="has changed since this cross-validation was started"):
         cross_validate(plan, workers=2)
     assert not multiprocessing.active_children()
+
+
+def test_a_study_of_version_0_1_keeps_its_fingerprints() -> None:
+    """Finished trainings are found by their keys; the literals are what version 0.1 computed."""
+    experiment, model = recipe_configs("ESC-50-master", "best", "Hybrid")
+    assert experiment.embedding_transform == "center_l2"
+    keys = []
+    for transform in ("center_l2", "none"):
+        base = Candidate("base", {}, experiment.model_copy(update={"embedding_transform": transform}), model)
+        folds = (("a", "b"), ("c", "d"))
+        plan = Plan(Path("out"), Path("data"), (base,), folds, (Rung(1, 2),), CrossvalProtocol(), "data")
+        keys.append(Training(plan, base, 1, 7, 3).key)
+    assert keys == ["7fd1e390200f262db9f5", "a61266612377c491a443"]
 
 
 # -- halving -----------------------------------------------------------------------------------------------------------
@@ -389,7 +411,7 @@ def test_a_candidate_that_cannot_be_trained_is_refused_before_any_work(tiny_data
     with pytest.raises(ConfigError, match="rung 5x1: there are 4 folds"):
         plan_of(tiny_dataset, tmp_path, {}, [Rung(5, 1)])
     with pytest.raises(ConfigError, match="n_way_test is 3, but the test split has 2 classes"):
-        plan_of(tiny_dataset, tmp_path, {}, protocol=Protocol(folds=8, shots=(1,)))
+        plan_of(tiny_dataset, tmp_path, {}, protocol=CrossvalProtocol(folds=8, shots=(1,)))
     assert not (tmp_path / "out").exists()
 
 
@@ -405,7 +427,7 @@ def test_rungs_are_read() -> None:
 )
 def test_a_protocol_that_makes_no_sense_is_refused(values: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
-        Protocol(**values)
+        CrossvalProtocol(**values)
 
 
 def test_a_name_cannot_break_the_table(tiny_dataset: Path, tmp_path: Path, scripted: Callable[[Any], None]) -> None:

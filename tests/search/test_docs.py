@@ -40,7 +40,7 @@ def test_every_option_of_the_page_exists(page: str) -> None:
     from fewshot_audio.cli import app
 
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    known = {option for name in ("configs", "crossval", "tune") for p in commands[name].params for option in p.opts}
-    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", (DOCS / page).read_text()))
-    assert named
-    assert named <= known
+    options = {option for name in ("configs", "crossval", "tune") for p in commands[name].params for option in p.opts}
+    names = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", (DOCS / page).read_text()))
+    assert names
+    assert names <= options

@@ -17,19 +17,23 @@ import pytest
 from optuna.trial import TrialState
 
 from fewshot_audio.config import read_configs
+from fewshot_audio.config.recipes import recipe_configs
 from fewshot_audio.data.splits import Splits
-from fewshot_audio.engine import train
-from fewshot_audio.engine.train import Diverged, Interrupted
-from fewshot_audio.errors import ConfigError, FewShotError
+from fewshot_audio.engine.evaluate import evaluate_network
+from fewshot_audio.engine.module import EpisodicTraining
+from fewshot_audio.engine.system import NetworkSystem
+from fewshot_audio.engine.tasks import TaskProtocol
+from fewshot_audio.errors import ConfigError, Diverged, FewShotError, Interrupted
 from fewshot_audio.experiments.dataset import Dataset
 from fewshot_audio.files import write_json
 from fewshot_audio.progress import Progress, silent
+from fewshot_audio.studies.trial import describe_configs
 from fewshot_audio.studies.tune import search as search_module
 from fewshot_audio.studies.tune import study as study_module
 from fewshot_audio.studies.tune.outcome import complete_trials, importances, write_outcome, write_plots
 from fewshot_audio.studies.tune.search import Search, run_search
 from fewshot_audio.studies.tune.space import Space, read_space
-from fewshot_audio.studies.tune.study import open_storage, take_up_lost
+from fewshot_audio.studies.tune.study import open_storage, requeue_lost_trials
 from tests.search import postgres
 from tests.tiny import tiny_configs, write_tiny_dataset
 
@@ -92,9 +96,9 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[float], Seq
             for accuracy in accuracies(experiment.lr):
                 history.append({"val_accuracy": accuracy})
                 after(history)
-            return type("Trained", (), {"history": history})
+            return type("TrialResult", (), {"history": history})
 
-        monkeypatch.setattr(search_module, "train_scratch", pretend)
+        monkeypatch.setattr(search_module, "run_trial", pretend)
         return trained
 
     return script
@@ -113,14 +117,22 @@ def test_no_test_class_is_read_and_a_trial_is_worth_its_best_validation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     validated: list[Any] = []
-    original = train.evaluate_phase
+    lr = 0.0
 
-    def spy(network: Any, experiment: Any, store: Any, maker: Any, classes: Any, phase: str, **options: Any) -> Any:
-        scores = original(network, experiment, store, maker, classes, phase, **options)
-        validated.append((experiment.lr, tuple(classes), phase, scores.accuracy.mean()))
+    class Training(EpisodicTraining):
+        def _validate(self) -> Any:
+            nonlocal lr
+            lr = self.experiment.lr
+            return super()._validate()
+
+    def spy(system: NetworkSystem, protocol: TaskProtocol) -> Any:
+        scores = evaluate_network(system, protocol)
+        classes = system.data.splits[protocol.phase]
+        validated.append((lr, classes, protocol.phase, scores.accuracy.mean()))
         return scores
 
-    monkeypatch.setattr(train, "evaluate_phase", spy)
+    monkeypatch.setattr("fewshot_audio.engine.fit.EpisodicTraining", Training)
+    monkeypatch.setattr("fewshot_audio.engine.module.evaluate_network", spy)
     study = go(a_search(tiny_dataset, tmp_path), 2)
     assert classes_read() <= set(splits.train + splits.validation)
     assert classes_read() & set(splits.train)
@@ -212,6 +224,12 @@ def test_a_study_of_something_else_is_refused(tiny_dataset: Path, tmp_path: Path
         go(a_search(other, tmp_path), 1)
 
 
+def test_a_study_of_version_0_1_keeps_its_fingerprints() -> None:
+    """The literal is what version 0.1 computed."""
+    configs = describe_configs(*recipe_configs("ESC-50-master", "best", "Hybrid"))
+    assert search_module._digest(configs) == "e2e5c987cf1dd6fc"
+
+
 def test_the_trial_of_a_lost_worker_is_taken_up_once(
     tiny_dataset: Path, tmp_path: Path, storage: str, scripted: Script
 ) -> None:
@@ -220,11 +238,11 @@ def test_the_trial_of_a_lost_worker_is_taken_up_once(
     study, _ = search.open(storage, "lost", "space.json")
     lost = study.ask()  # the worker that asked dies without a sign of life
     values = search.space.suggest(lost)
-    take_up_lost(study, 1000)
+    requeue_lost_trials(study, 1000)
     assert study.trials[0].state == TrialState.RUNNING
     time.sleep(1.1)
     for _ in range(2):
-        take_up_lost(study, 1.0)
+        requeue_lost_trials(study, 1.0)
     assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.WAITING]
     study = go(search, 2, storage, "lost")
     assert study.trials[1].params == values
@@ -239,7 +257,7 @@ def test_a_sign_of_life_keeps_a_trial(tiny_dataset: Path, tmp_path: Path, storag
     trial = study.ask()
     with study_module.heartbeat(trial, 3.0):
         time.sleep(3.3)
-        take_up_lost(study, 3.0)
+        requeue_lost_trials(study, 3.0)
     assert [trial.state for trial in study.trials] == [TrialState.RUNNING]
 
 
@@ -247,8 +265,8 @@ def test_a_trial_that_kills_its_workers_is_left_at_last(tiny_dataset: Path, tmp_
     study, _ = a_search(tiny_dataset, tmp_path).open(str(tmp_path / "log"), "deadly", "space.json")
     for _ in range(study_module.MAX_RETRIES + 1):
         trial = study.ask()
-        assert study_module.first_of(trial) == 0
-        study_module.give_up(study, trial, study_module.LOST)
+        assert study_module.first_attempt(trial) == 0
+        study_module.fail_and_requeue(study, trial, study_module.LOST)
     assert all(trial.state == TrialState.FAIL for trial in study.trials)
     assert study.ask().user_attrs == {}  # another one
 
@@ -261,7 +279,7 @@ def test_a_worker_that_was_taken_for_lost_gives_way(tiny_dataset: Path, tmp_path
         study = studies[0]
         running = study.get_trials(states=(TrialState.RUNNING,))[0]
         if running.number == 0:
-            study_module.give_up(study, running, study_module.LOST)
+            study_module.fail_and_requeue(study, running, study_module.LOST)
         return [lr]
 
     scripted(accuracies)
@@ -339,7 +357,7 @@ def test_two_workers_share_a_database_and_one_is_killed(tiny_dataset: Path, tmp_
     (retry,) = [trial for trial in trials if trial.user_attrs.get("retry of") == victim]
     assert retry.params == trials[victim].params
     assert retry.intermediate_values.items() >= trials[victim].intermediate_values.items()
-    assert sum(trial.state in search_module.DONE for trial in trials) == 2
+    assert sum(trial.state in search_module.FINISHED for trial in trials) == 2
 
 
 # -- what is written ---------------------------------------------------------------------------------------------------

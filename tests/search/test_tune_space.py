@@ -56,6 +56,13 @@ def test_a_search_starts_from_the_base_where_it_lies_in_the_space(tmp_path: Path
     }
 
 
+@pytest.mark.parametrize("spelling", ["center_l2", "centre_l2"])
+def test_a_former_spelling_in_a_space_is_the_bases_value(tmp_path: Path, spelling: str) -> None:
+    space = space_of(tmp_path, {"embedding_transform": {"choice": ["none", spelling]}})
+    assert space.values_of(*tiny_configs({"embedding_transform": "center_l2"})) == {"embedding_transform": spelling}
+    assert space.as_json() == {"embedding_transform": {"choice": ["none", spelling]}}
+
+
 PLAIN = {"lr", "scheduler_gamma"}
 MASKS = {"specaug_params.mask_param", "specaug_params.W", "specaug_params.num_mask", "specaug_params.p"}
 HEAD = {"loss.l_param", "Projection.hidden_dim", "Projection.output_dim"}

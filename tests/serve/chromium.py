@@ -24,11 +24,11 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 def find_chromium() -> str:
-    """Path of a browser; skips the test where there is none."""
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    if found is None:
+    """Path of a browser; skips the test if there is none."""
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
         pytest.skip(f"no browser on PATH (looked for {', '.join(NAMES)})")
-    return found
+    return path
 
 
 @dataclass

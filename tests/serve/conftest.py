@@ -9,17 +9,20 @@ import torch
 from starlette.testclient import TestClient
 
 from fewshot_audio.audio.preprocessing import Preprocessing
-from fewshot_audio.models.network import FewShotNetwork
+from fewshot_audio.models.build import build_network
+from fewshot_audio.models.views import make_views
 from fewshot_audio.recognition.calibration import Calibration
 from fewshot_audio.recognition.embedder import Embedder
 from fewshot_audio.recognition.recognizer import Recognizer
 from fewshot_audio.serve.app import create_app
 from fewshot_audio.serve.decoder import Decoder
-from fewshot_audio.serve.limits import Limits
+from fewshot_audio.serve.limits import ServerLimits
 from tests.serve.fake import FakeRecognizer
 from tests.tiny import tiny_configs
 
-LIMITS = Limits(upload_bytes=1 << 20, clip_seconds=5.0, clips=5, classes=4, clips_in_all=12, decode_seconds=10.0)
+LIMITS = ServerLimits(
+    upload_bytes=1 << 20, clip_seconds=5.0, clips_per_request=5, classes=4, total_clips=12, decode_seconds=10.0
+)
 
 Serve = Callable[..., TestClient]
 
@@ -30,7 +33,7 @@ def tiny_recognizer() -> Recognizer:
     preprocessing = Preprocessing.of(segment_seconds=0.5, n_mels=16)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = FewShotNetwork(experiment, model, preprocessing.n_mels, preprocessing.frames)
+        network = build_network(experiment, model, preprocessing.n_mels, preprocessing.frames)
     network.set_normalization(-40.0, 20.0)
     calibration = Calibration(
         temperature=1.0,
@@ -44,7 +47,9 @@ def tiny_recognizer() -> Recognizer:
         enrolled_classes=4,
         shot=5,
     )
-    return Recognizer(Embedder(network, experiment, preprocessing, None, torch.device("cpu")), model, calibration)
+    view_maker = make_views(experiment, preprocessing, None)
+    embedder = Embedder(network, preprocessing, experiment.input_type, view_maker, None, torch.device("cpu"))
+    return Recognizer(embedder, experiment, model, calibration)
 
 
 class SharedDecoder(Decoder):
@@ -70,7 +75,7 @@ def serve(decoder: SharedDecoder) -> Iterator[Serve]:
     """Start servers in this process, with tight limits; ``serve(backend, **options)`` returns a client."""
     clients = []
 
-    def start(backend: Any = None, limits: Limits = LIMITS, **options: Any) -> TestClient:
+    def start(backend: Any = None, limits: ServerLimits = LIMITS, **options: Any) -> TestClient:
         app = create_app(backend or FakeRecognizer(), limits=limits, **{"decoder": decoder, **options})
         client = TestClient(app, base_url="http://localhost:8000")
         clients.append(client)

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
-from fewshot_audio.audio.decode import Samples
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.errors import DataError
 from fewshot_audio.files import write_json
+from fewshot_audio.recognition.clips import Clips, LoadedClip, load_clips
 from fewshot_audio.recognition.diagnosis import ClipDiagnosis, Diagnosis
 from fewshot_audio.recognition.enrolled import Classification
 
-REACH = 60.0
+SCALE = 60.0  # distance at which the unknown score is 1
 
 
 class FakeRecognizer:
-    """Has what ``fewshot_audio.serve.backend.Backend`` asks for."""
+    """Implements ``fewshot_audio.serve.backend.Backend``."""
 
     unknown_threshold = 1.0
 
@@ -35,18 +35,15 @@ class FakeRecognizer:
     def support_embeddings(self, name: str) -> np.ndarray:
         return self._classes[name]
 
-    def _embed(self, clips: Sequence[Samples]) -> np.ndarray:
-        spectra = []
-        for clip in clips:
-            segments = self.preprocessing.segments(self.preprocessing.normalize(clip))
-            spectra.append(np.maximum(self.preprocessing.features(segments), -60).mean(axis=(0, 2)))
-        return np.array(spectra, dtype=np.float32)
+    def _embed(self, clips: Clips) -> np.ndarray:
+        features = [self.preprocessing.features(clip.segments) for clip in load_clips(clips, self.preprocessing)]
+        return np.array([np.maximum(rows, -60).mean(axis=(0, 2)) for rows in features], dtype=np.float32)
 
-    def enroll(self, name: str, clips: Sequence[Samples]) -> None:
+    def enroll(self, name: str, clips: Clips) -> None:
         if name.casefold() == "unknown":
             raise DataError("'unknown' is the answer for other sounds")
-        known = self._classes.get(name, np.empty((0, self.preprocessing.n_mels), dtype=np.float32))
-        self._classes[name] = np.concatenate([known, self._embed(clips)])
+        before = self._classes.get(name, np.empty((0, self.preprocessing.n_mels), dtype=np.float32))
+        self._classes[name] = np.concatenate([before, self._embed(clips)])
 
     def remove(self, name: str) -> None:
         del self._classes[name]
@@ -54,7 +51,7 @@ class FakeRecognizer:
     def rename(self, old: str, new: str) -> None:
         self._classes = {new if name == old else name: rows for name, rows in self._classes.items()}
 
-    def classify_with_embeddings(self, clips: Sequence[Samples]) -> list[tuple[Classification, np.ndarray]]:
+    def classify_with_embeddings(self, clips: Sequence[LoadedClip]) -> list[tuple[Classification, np.ndarray]]:
         answers = []
         for clip, embedding in zip(clips, self._embed(clips), strict=True):
             distances = {
@@ -63,10 +60,9 @@ class FakeRecognizer:
             weights = {name: float(np.exp(-distance / 20)) + 1e-9 for name, distance in distances.items()}
             best = min(distances, key=lambda name: distances[name])
             probabilities = {name: weight / sum(weights.values()) for name, weight in weights.items()}
-            score = distances[best] / REACH
+            score = distances[best] / SCALE
             label = best if score <= self.unknown_threshold else "unknown"
-            segments = len(self.preprocessing.segments(clip))
-            answers.append((Classification(label, best, probabilities, score, segments), embedding))
+            answers.append((Classification(label, best, probabilities, score, len(clip.segments)), embedding))
         return answers
 
     def diagnose(self) -> Diagnosis:
@@ -82,7 +78,7 @@ class FakeRecognizer:
 
     @classmethod
     def load(cls, folder: Path) -> "FakeRecognizer":
-        found = cls()
+        recognizer = cls()
         saved = json.loads((folder / "recognizer.json").read_text())
-        found._classes = {name: np.array(rows, dtype=np.float32) for name, rows in saved.items()}
-        return found
+        recognizer._classes = {name: np.array(rows, dtype=np.float32) for name, rows in saved.items()}
+        return recognizer

@@ -15,13 +15,13 @@ from fewshot_audio.serve.run import listen
 @contextmanager
 def running(backend: Backend, **options: Any) -> Iterator[str]:
     """Serve a recognizer; yields the address."""
-    with listen("127.0.0.1", 0) as bound:
+    with listen("127.0.0.1", 0) as listener:
         config = uvicorn.Config(create_app(backend, **options), log_config=None, access_log=False, ws="none")
         server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
-            yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
             thread.join()

@@ -11,6 +11,8 @@ import pytest
 from httpx2 import Response
 from starlette.testclient import TestClient
 
+from fewshot_audio.audio.decode import Samples
+from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.recognition.recognizer import Recognizer
 from tests.serve.conftest import Serve, tiny_recognizer
 from tests.serve.sounds import tone, tone_wav, wav
@@ -33,11 +35,11 @@ def teach(client: TestClient, **classes: float) -> None:
 
 
 def names(client: TestClient) -> dict[str, int]:
-    return {known["name"]: known["clips"] for known in client.get("/api/state").json()["classes"]}
+    return {enrolled["name"]: enrolled["clips"] for enrolled in client.get("/api/state").json()["classes"]}
 
 
 def error(response: Response, status: int) -> str:
-    """The message of a refusal."""
+    """The message of an error."""
     assert response.status_code == status, response.text
     body = response.json()
     assert set(body) == {"error"}
@@ -55,7 +57,7 @@ def test_a_fresh_server_says_what_it_is(client: TestClient) -> None:
     assert client.get("/api/diagnosis").json() == {"findings": []}
 
 
-def test_enrol_and_classify(client: TestClient) -> None:
+def test_enroll_and_classify(client: TestClient) -> None:
     teach(client, low=LOW, high=HIGH)
     assert names(client) == {"low": 3, "high": 3}
     for pitch, name in ((LOW, "low"), (HIGH, "high")):
@@ -131,12 +133,30 @@ def test_unusable_recordings_are_told_one_by_one(client: TestClient) -> None:
     assert names(client) == {"low": 2}
 
 
+def test_clips_are_normalized_once_and_numbered(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    normalized: list[int] = []
+    normalize = Preprocessing.normalize
+
+    def counting(preprocessing: Preprocessing, samples: Samples) -> Samples:
+        normalized.append(len(samples))
+        return normalize(preprocessing, samples)
+
+    monkeypatch.setattr(Preprocessing, "normalize", counting)
+    recognizer = tiny_recognizer()
+    client = serve(recognizer)
+    assert enroll(client, "low", tone_wav(LOW, seconds=0.7), b"no sound", tone_wav(LOW)).json()["enrolled"] == 2
+    assert sorted(normalized) == [9_600, 11_200]
+    assert [clip.name for clip in recognizer.clips("low")] == ["clip 1", "clip 2"]
+    assert classify(client, tone_wav(LOW, seconds=0.8)).json()["seconds"] == pytest.approx(0.8)
+    assert sorted(normalized) == [9_600, 11_200, 12_800]
+
+
 def test_rename_and_remove_touch_nothing_else(client: TestClient) -> None:
     teach(client, low=LOW, high=HIGH)
     clip = tone_wav(HIGH, 7)
     before = classify(client, clip).json()
     state = client.patch("/api/classes", params={"name": "low"}, json={"name": "  deep / ../ <b> "}).json()
-    assert [known["name"] for known in state["classes"]] == ["deep / ../ <b>", "high"]
+    assert [enrolled["name"] for enrolled in state["classes"]] == ["deep / ../ <b>", "high"]
     after = classify(client, clip).json()
     assert after["probabilities"][0] == before["probabilities"][0]
     assert client.delete("/api/classes", params={"name": "deep / ../ <b>"}).status_code == 200
@@ -144,7 +164,7 @@ def test_rename_and_remove_touch_nothing_else(client: TestClient) -> None:
     assert classify(client, clip).json()["probabilities"] == [{"name": "high", "probability": 1.0}]
 
 
-def test_refusals(client: TestClient) -> None:
+def test_errors(client: TestClient) -> None:
     assert "no class" in error(classify(client, tone_wav(LOW)), 409).lower()
     teach(client, low=LOW, high=HIGH)
     assert "“mid”" in error(client.delete("/api/classes", params={"name": "mid"}), 404)
@@ -174,10 +194,11 @@ def test_counts_are_bounded(client: TestClient) -> None:
 
 def test_the_map_is_a_fixed_projection(client: TestClient) -> None:
     teach(client, low=LOW, high=HIGH)
-    shown = client.get("/api/map").json()
-    assert client.get("/api/map").json() == shown
+    embedding_map = client.get("/api/map").json()
+    assert client.get("/api/map").json() == embedding_map
     points = {
-        name: np.array([[p["x"], p["y"]] for p in shown["points"] if p["name"] == name]) for name in ("low", "high")
+        name: np.array([[p["x"], p["y"]] for p in embedding_map["points"] if p["name"] == name])
+        for name in ("low", "high")
     }
     assert {name: len(rows) for name, rows in points.items()} == {"low": 3, "high": 3}
     center = {name: rows.mean(axis=0) for name, rows in points.items()}
@@ -185,8 +206,8 @@ def test_the_map_is_a_fixed_projection(client: TestClient) -> None:
     # An enrolled clip asked about lies where it was enrolled; the first axis shows more than the second.
     answer = classify(client, tone_wav(LOW, 1)).json()
     np.testing.assert_allclose([answer["point"]["x"], answer["point"]["y"]], points["low"][1], atol=1e-3)
-    assert answer["revision"] == shown["revision"] == 2
-    assert 1 >= shown["explained"][0] > shown["explained"][1] >= 0
+    assert answer["revision"] == embedding_map["revision"] == 2
+    assert 1 >= embedding_map["explained"][0] > embedding_map["explained"][1] >= 0
     teach(client, mid=1000.0)
     assert [point["name"] for point in client.get("/api/map").json()["points"]] == ["low"] * 3 + ["high"] * 3 + [
         "mid"

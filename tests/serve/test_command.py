@@ -43,20 +43,20 @@ def test_local_addresses(host: str, local: bool) -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "box.example"])
 def test_others_need_a_token(host: str) -> None:
     with pytest.raises(ConfigError, match=r"--token"):
-        run_server(FakeRecognizer(), host=host, started=print)
+        run_server(FakeRecognizer(), host=host, on_start=print)
 
 
 @pytest.mark.parametrize("token", ["", "short", "x" * 15, "0123456789abcde ", "0123456789abcdé", "0123456789\nabcdef"])
 def test_a_token_that_can_be_guessed_or_not_be_sent_is_refused(token: str) -> None:
     with pytest.raises(ConfigError, match="at least 16"):
-        run_server(FakeRecognizer(), token=token, started=print)
+        run_server(FakeRecognizer(), token=token, on_start=print)
 
 
 def test_a_port_that_is_taken() -> None:
-    with listen("127.0.0.1", 0) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(ConfigError, match=rf"cannot listen at 127.0.0.1, port {port}: .*in use"):
-            run_server(FakeRecognizer(), port=port, started=print)
+    with listen("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(ConfigError, match=rf"cannot listen on 127.0.0.1, port {port}: .*in use"):
+            run_server(FakeRecognizer(), port=port, on_start=print)
 
 
 @contextmanager
@@ -66,9 +66,9 @@ def command(*arguments: object) -> Iterator["tuple[subprocess.Popen[str], str, s
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout
-            found = re.match(r"Open (http://\S+) ", process.stdout.readline())
-            assert found, process.communicate()
-            yield process, found[1], process.stdout.readline().strip()
+            match = re.match(r"Open (http://\S+) ", process.stdout.readline())
+            assert match, process.communicate()
+            yield process, match[1], process.stdout.readline().strip()
         finally:
             process.kill()
 

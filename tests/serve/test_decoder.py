@@ -30,14 +30,14 @@ def program(code: str) -> list[str]:
 
 
 @pytest.fixture
-def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def temporary_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where this process's temporary folders go."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
 
 
 @pytest.fixture
-def single(scratch: Path) -> Iterator[Decoder]:
+def single(temporary_folders: Path) -> Iterator[Decoder]:
     """A pool of one process."""
     decoder = Decoder(16_000, replace(LIMITS, decoders=1))
     yield decoder
@@ -97,24 +97,24 @@ def test_a_header_that_lies_about_the_length_is_found_out(tmp_path: Path, monkey
         decode_worker.bounded_decode(path, 16_000, 5.0)
 
 
-def test_a_process_is_used_again_after_good_files_only(single: Decoder, scratch: Path) -> None:
-    assert list(scratch.iterdir()) == []
+def test_a_process_is_used_again_after_good_files_only(single: Decoder, temporary_folders: Path) -> None:
+    assert list(temporary_folders.iterdir()) == []
     single.decode(tone_wav(300), "a.wav")
-    [first] = scratch.iterdir()
+    [first] = temporary_folders.iterdir()
     single.decode(tone_wav(300), "a.wav")
-    assert [first] == list(scratch.iterdir())
+    assert [first] == list(temporary_folders.iterdir())
     assert list(first.iterdir()) == []
     with pytest.raises(Rejected):
         single.decode(b"text", "a.wav")
-    assert list(scratch.iterdir()) == []
+    assert list(temporary_folders.iterdir()) == []
     single.decode(tone_wav(300), "a.wav")
-    assert list(scratch.iterdir()) != [first]
+    assert list(temporary_folders.iterdir()) != [first]
     single.close()
-    assert list(scratch.iterdir()) == []
+    assert list(temporary_folders.iterdir()) == []
     single._idle.put(None)
 
 
-def test_a_decoder_that_hangs_is_killed_with_all_that_it_started(scratch: Path, tmp_path: Path) -> None:
+def test_a_decoder_that_hangs_is_killed_with_all_that_it_started(temporary_folders: Path, tmp_path: Path) -> None:
     note = tmp_path / "pid"
     code = (
         "import subprocess, pathlib; p = subprocess.Popen(['sleep', '1000']); "
@@ -152,16 +152,16 @@ def is_alive(pid: int) -> bool:
     ],
     ids=["segfault", "exit", "endless reply", "odd samples", "no reason", "no object", "no text", "half a reply"],
 )
-def test_a_decoder_that_breaks_down_costs_its_file_only(code: str, scratch: Path) -> None:
+def test_a_decoder_that_crashes_costs_its_file_only(code: str, temporary_folders: Path) -> None:
     decoder = Decoder(16_000, replace(LIMITS, decoders=1), program(code))
     for _ in range(2):
-        with pytest.raises(Rejected, match="damaged: the decoder broke down"):
+        with pytest.raises(Rejected, match="damaged: the decoder crashed"):
             decoder.decode(tone_wav(300), "a.wav")
     decoder.close()
-    assert list(scratch.iterdir()) == []
+    assert list(temporary_folders.iterdir()) == []
 
 
-def test_an_upload_that_nobody_reads_does_not_block(scratch: Path) -> None:
+def test_an_upload_that_nobody_reads_does_not_block(temporary_folders: Path) -> None:
     """More than a pipe holds, into a process that never reads."""
     limits = replace(LIMITS, decoders=1, decode_seconds=0.5)
     decoder = Decoder(16_000, limits, program("import time; time.sleep(1000)"))
@@ -170,13 +170,13 @@ def test_an_upload_that_nobody_reads_does_not_block(scratch: Path) -> None:
     decoder.close()
 
 
-def test_memory_is_bounded(scratch: Path) -> None:
+def test_memory_is_bounded(temporary_folders: Path) -> None:
     """An hour of sound, allowed by its length, in a process that may hold 160 MB."""
     limits = replace(LIMITS, decoders=1, clip_seconds=7200.0, decode_bytes=160 << 20)
     decoder = Decoder(16_000, limits)
     samples = np.zeros(3600 * 4000, dtype=np.int16)
     samples[::4000] = 5000
-    with pytest.raises(Rejected, match="needs more memory than is granted"):
+    with pytest.raises(Rejected, match="needs more memory than is allowed"):
         decoder.decode(wav(samples, 4000, kind="FLAC"), "a.flac")
     decoder.close()
 
@@ -187,7 +187,7 @@ def test_a_worker_that_was_killed_between_files_is_replaced(single: Decoder) -> 
     assert process is not None
     os.kill(process._child.pid, signal.SIGKILL)
     single._idle.put(process)
-    with pytest.raises(Rejected, match="broke down"):
+    with pytest.raises(Rejected, match="crashed"):
         single.decode(tone_wav(300), "a.wav")
     assert len(single.decode(tone_wav(300), "a.wav")) == 9600
 

@@ -42,7 +42,7 @@ OPERATIONS = [
 
 @pytest.fixture(scope="module")
 def schema(decoder: SharedDecoder) -> Iterator[BaseSchema]:
-    """The description of a server that knows two classes."""
+    """The description of a server with two enrolled classes."""
     backend = FakeRecognizer()
     for name, pitch in (("low", 300.0), ("high", 3000.0)):
         backend.enroll(name, [tone(pitch, seed=seed).astype("float32") for seed in range(2)])
@@ -51,7 +51,7 @@ def schema(decoder: SharedDecoder) -> Iterator[BaseSchema]:
 
 
 def test_all_operations_are_tried(schema: BaseSchema) -> None:
-    described = [(found.ok().method.upper(), found.ok().path) for found in schema.get_all_operations()]
+    described = [(operation.ok().method.upper(), operation.ok().path) for operation in schema.get_all_operations()]
     assert described == OPERATIONS
 
 

@@ -63,7 +63,7 @@ def teach(page: Any, name: str, *files: Path) -> None:
     page.get_by_label("Name", exact=True).fill(name)
     page.set_input_files("#teach-files", list(files))
     page.get_by_role("button", name=re.compile("^Teach with [0-9]+ clips?$")).click()
-    expect(page.get_by_role("alert").first).to_contain_text(f"of “{name}”")
+    expect(page.get_by_role("alert").first).to_contain_text(f"to “{name}”")
 
 
 def teach_both(page: Any, sounds: Path) -> None:
@@ -77,7 +77,7 @@ def ask(page: Any, file: Path) -> None:
     expect(page.locator("#answer")).to_be_visible()
 
 
-def known(page: Any) -> list[str]:
+def enrolled_names(page: Any) -> list[str]:
     return page.locator("#classes .name").all_text_contents()  # type: ignore[no-any-return]
 
 
@@ -87,14 +87,14 @@ def test_a_persons_way_through_the_page(
 ) -> None:
     backend = FakeRecognizer() if kind == "fake" else tiny_recognizer()
     with running(backend, limits=LIMITS, decoder=decoder) as url, chromium.page(url) as page:
-        # Nothing is known: the page says what to do, and does not offer what cannot work.
-        expect(page.locator("#known-empty")).to_be_visible()
+        # Nothing is enrolled: the page says what to do, and does not offer what cannot work.
+        expect(page.locator("#classes-empty")).to_be_visible()
         expect(page.locator("#map-empty")).to_be_visible()
         expect(page.get_by_role("button", name="Record", exact=True)).to_be_disabled()
-        expect(page.locator("#listen-hint")).to_contain_text("Teach it one first")
+        expect(page.locator("#listen-hint")).to_contain_text("Teach one first")
 
         teach_both(page, sounds)
-        assert known(page) == ["low", "high"]
+        assert enrolled_names(page) == ["low", "high"]
         expect(page.locator("#map circle.dot")).to_have_count(6)
         expect(page.locator("#map .class-name")).to_have_text(["low", "high"])
         expect(page.locator("#findings")).to_contain_text("6 of 6 clips")
@@ -123,7 +123,7 @@ def test_a_persons_way_through_the_page(
         page.get_by_role("button", name="Remove <b>deep</b> & co").click()
         expect(page.get_by_role("dialog")).to_contain_text("its 3 clips")
         page.get_by_role("button", name="Keep it").click()
-        assert len(known(page)) == 2
+        assert len(enrolled_names(page)) == 2
         page.get_by_role("button", name="Remove <b>deep</b> & co").click()
         page.get_by_role("dialog").get_by_role("button", name="Remove").click()
         expect(page.locator("#classes li")).to_have_count(1)
@@ -162,9 +162,9 @@ def test_teaching_with_the_microphone(url: str, chromium: Browser, sounds: Path)
     with chromium.page(url) as page:
         for number in (1, 2):
             record(page, "#teach-record")
-            expect(page.locator("#staged li")).to_have_count(number)
+            expect(page.locator("#new-clips li")).to_have_count(number)
         page.get_by_role("button", name="Leave out recording 1.wav").click()
-        expect(page.locator("#staged li")).to_have_count(1)
+        expect(page.locator("#new-clips li")).to_have_count(1)
         page.get_by_label("Name", exact=True).fill("whistle")
         page.get_by_role("button", name="Teach with 1 clip").click()
         expect(page.locator("#classes .clips")).to_have_text("1 clip")
@@ -172,7 +172,7 @@ def test_teaching_with_the_microphone(url: str, chromium: Browser, sounds: Path)
         ask(page, sounds / "high-3.wav")
         expect(page.locator("#verdict-name")).to_have_text("whistle")
         page.get_by_role("button", name="Teach with this clip").click()
-        expect(page.locator("#staged li")).to_have_text(re.compile("high-3.wav"))
+        expect(page.locator("#new-clips li")).to_have_text(re.compile("high-3.wav"))
 
 
 def test_an_unknown_sound_is_shown_as_such(url: str, chromium: Browser, sounds: Path) -> None:
@@ -180,7 +180,7 @@ def test_an_unknown_sound_is_shown_as_such(url: str, chromium: Browser, sounds: 
         teach(page, "low", sounds / "low-0.wav", sounds / "low-1.wav")
         ask(page, sounds / "high-0.wav")
         expect(page.locator("#verdict")).to_have_class(re.compile("unknown"))
-        expect(page.locator("#verdict")).to_contain_text("None of the sounds it knows")
+        expect(page.locator("#verdict")).to_contain_text("None of the enrolled sounds")
         expect(page.locator("#verdict")).to_contain_text("The closest is “low”")
         expect(page.locator("#distance")).to_contain_text("too far to be one of them")
 
@@ -196,7 +196,7 @@ def test_what_goes_wrong_is_told_in_words(url: str, chromium: Browser, sounds: P
         expect(notice).to_contain_text("at least one clip")
         page.set_input_files("#teach-files", [sounds / "low-0.wav", sounds / "broken.wav"])
         page.get_by_role("button", name="Teach with 2 clips").click()
-        expect(notice).to_contain_text("Learned 1 clip of “low”. Not used: “broken.wav”")
+        expect(notice).to_contain_text("Added 1 clip to “low”. Not used: “broken.wav”")
         page.get_by_role("button", name="Close this message").click()
         expect(notice).to_be_hidden()
         large = sounds / "large.wav"
@@ -229,13 +229,13 @@ def test_by_keyboard_alone(url: str, chromium: Browser, sounds: Path) -> None:
         expect(page.locator("#teach-record")).to_contain_text("Stop (")
         page.wait_for_timeout(700)
         page.keyboard.press("Space")
-        expect(page.locator("#staged li")).to_have_count(1)
+        expect(page.locator("#new-clips li")).to_have_count(1)
         tab_to(page, "teach-choose")
         with page.expect_file_chooser() as chooser:
             page.wait_for_timeout(300)  # until the browser knows that it is listened to
             page.keyboard.press("Enter")
         chooser.value.set_files(sounds / "high-1.wav")
-        expect(page.locator("#staged li")).to_have_count(2)
+        expect(page.locator("#new-clips li")).to_have_count(2)
         tab_to(page, "teach-submit")
         page.keyboard.press("Enter")
         expect(page.locator("#classes .clips")).to_have_text("2 clips")
@@ -260,8 +260,8 @@ def tab_to(page: Any, name: str = "", label: str = "", backwards: bool = False) 
     """Press Tab until the element with that id or label has the focus."""
     for _ in range(40):
         page.keyboard.press("Shift+Tab" if backwards else "Tab")
-        found = page.evaluate("[document.activeElement.id, document.activeElement.ariaLabel ?? '']")
-        if found == [name, label]:
+        focus = page.evaluate("[document.activeElement.id, document.activeElement.ariaLabel ?? '']")
+        if focus == [name, label]:
             return
     raise AssertionError(f"the keyboard does not reach {name or label}")
 
@@ -288,11 +288,11 @@ def test_the_token_is_asked_for(chromium: Browser, decoder: SharedDecoder, sound
     with running(FakeRecognizer(), limits=LIMITS, decoder=decoder, token=TOKEN) as url, chromium.page(url) as page:
         page.get_by_role("textbox", name="Token").fill("not this one")
         page.get_by_role("button", name="Continue").click()
-        expect(page.get_by_role("dialog")).to_contain_text("That was not it")
+        expect(page.get_by_role("dialog")).to_contain_text("This is not the server's token")
         page.get_by_role("textbox", name="Token").fill(TOKEN)
         page.get_by_role("button", name="Continue").click()
         teach(page, "low", sounds / "low-0.wav")
-        assert known(page) == ["low"]
+        assert enrolled_names(page) == ["low"]
         page.reload()
         expect(page.locator("#classes .name")).to_have_text("low")
         with page.expect_download() as download:
@@ -341,15 +341,15 @@ CONTRAST = """() => {
     const color = e ? parse(getComputedStyle(e).backgroundColor) : [255, 255, 255];
     return (color[3] ?? 1) > 0.99 ? color : ground(e.parentElement);
   };
-  const found = [];
+  const problems = [];
   for (const e of document.querySelectorAll("body *")) {
     const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
     if (!own || !e.checkVisibility() || e.closest("svg, .axis, .skip, datalist, dialog") || e.disabled) continue;
     const [a, b] = [parse(getComputedStyle(e).color), ground(e)].map(light).sort((x, y) => y - x);
     const contrast = (a + 0.05) / (b + 0.05);
-    if (contrast < 4.5) found.push(`${e.className} ${e.textContent.trim().slice(0, 30)} ${contrast.toFixed(2)}`);
+    if (contrast < 4.5) problems.push(`${e.className} ${e.textContent.trim().slice(0, 30)} ${contrast.toFixed(2)}`);
   }
-  return found;
+  return problems;
 }"""
 
 

@@ -11,9 +11,8 @@ from fewshot_audio.config.presets import scenario_configs
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.norm import write_norm
 from fewshot_audio.data.splits import Splits, write_splits
-from fewshot_audio.engine import train
 from fewshot_audio.engine.episode_loss import EpisodeResult, episode_loss
-from fewshot_audio.engine.train import Interrupted
+from fewshot_audio.errors import Interrupted
 from fewshot_audio.experiments.run_experiment import run_experiment
 from tests.engine.comparison import outcome
 
@@ -61,7 +60,7 @@ def test_two_threads_repeat_and_resume_to_the_same_bits(
         run_experiment(experiment, model, data_root, tmp_path / "once")
         run_experiment(experiment, model, data_root, tmp_path / "again")
         with monkeypatch.context() as patch:
-            patch.setattr(train, "episode_loss", interrupt)
+            patch.setattr("fewshot_audio.engine.module.episode_loss", interrupt)
             with pytest.raises(Interrupted):
                 run_experiment(experiment, model, data_root, tmp_path / "interrupted")
         torch.set_num_threads(1)  # the run's own number comes back

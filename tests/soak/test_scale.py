@@ -14,12 +14,12 @@ import soundfile
 
 from fewshot_audio.data import resume
 from fewshot_audio.data.layout import DatasetFolder
-from fewshot_audio.data.limits import Limits
-from fewshot_audio.data.manifest import Clip
 from fewshot_audio.data.norm import Moments
+from fewshot_audio.data.preparation_journal import PreparedClip
 from fewshot_audio.data.prepare import prepare
+from fewshot_audio.data.source_limits import SourceLimits
 from fewshot_audio.data.sources.nsynth import NSynth
-from fewshot_audio.data.work import Job, Task
+from fewshot_audio.data.workers import PlannedClip, PreparationJob
 from tests.data.recordings import SMALL
 
 pytestmark = pytest.mark.soak
@@ -40,20 +40,19 @@ def empty_notes(root: Path, notes: int) -> NSynth:
     return NSynth(root)
 
 
-def at_once(tasks: Sequence[Task], job: Job, *how: Any) -> Iterator[list[Clip]]:
+def at_once(planned: Sequence[PlannedClip], job: PreparationJob, *how: Any) -> Iterator[list[PreparedClip]]:
     """Everything around the work, without it: files that are as long as they should be, and their journal."""
     length = 4 * SMALL.n_mels * SMALL.frames
-    for start in range(0, len(tasks), 16):
+    for start in range(0, len(planned), 16):
         clips = []
-        for task in tasks[start : start + 16]:
-            path = task.path(job.folder.features)
+        for clip in planned[start : start + 16]:
+            path = clip.path(job.folder.features)
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("wb") as stream:
                 stream.truncate(length)
             moments = Moments(length // 4, -50.0, 100.0 * length)
-            clips.append(
-                Clip(task.class_name, task.clip, task.recording.source, task.fingerprint, 1, 4000, moments, None)
-            )
+            source = clip.recording.source
+            clips.append(PreparedClip(*clip.key, source, clip.fingerprint, 1, 4000, moments, None))
         yield clips
 
 
@@ -63,7 +62,7 @@ def cpu_seconds(tmp_path: Path, notes: int) -> tuple[float, float]:
     taken = []
     for reused in (0, notes):
         began = time.process_time()
-        report = prepare(source, folder, SMALL, limits=Limits())
+        report = prepare(source, folder, SMALL, limits=SourceLimits())
         taken.append(time.process_time() - began)
         assert (report.prepared, report.reused, report.skipped) == (notes, reused, {})
     return taken[0], taken[1]
@@ -72,7 +71,7 @@ def cpu_seconds(tmp_path: Path, notes: int) -> tuple[float, float]:
 def test_the_time_around_the_work_grows_with_the_number_of_clips(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resume, "prepare_all", at_once)
+    monkeypatch.setattr(resume, "prepare_clips", at_once)
     few, many = cpu_seconds(tmp_path, NOTES // 10), cpu_seconds(tmp_path, NOTES)
     for ten_times, once in zip(many, few, strict=True):
         assert ten_times < 20 * once  # linear would be 10, quadratic 100

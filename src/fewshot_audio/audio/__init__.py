@@ -1,1 +1,1 @@
-"""Audio in: decoding, segments, log-mel features."""
+"""Sound: decoding, preprocessing into segments, log-mel features, augmentation."""

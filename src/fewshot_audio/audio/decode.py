@@ -1,4 +1,4 @@
-"""Any sound file -> mono float32 samples at one rate, in memory bounded by the result."""
+"""Decode any sound file to mono float32 samples at one rate; block by block, memory does not grow with its length."""
 
 import os
 import re
@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from fewshot_audio.audio.rejection import Reason, Rejected, rejection
+from fewshot_audio.audio.rejection import Reason, Rejected
 
 Samples = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 Span = tuple[float, float]  # start and end in seconds
@@ -26,47 +26,57 @@ AUDIO_EXTENSIONS = SNDFILE_EXTENSIONS | FFMPEG_EXTENSIONS
 
 BLOCK_SAMPLES = 1 << 18
 SPAN_TOLERANCE = 0.1  # seconds that may be missing at the end of a span
-_CUT_OFF = re.compile(r"^ *(?:data|FORM|Data Size|riff) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
-MIN_RATE = 100  # Hz; a slower "recording" is a broken header that resampling would blow up without bound
+MIN_RATE = 100  # Hz; a lower rate means a broken header, and resampling would multiply the samples without bound
+_SIZES = re.compile(r"^ *(?:data|FORM|Data Size|riff) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
 
 
 def is_audio(path: Path) -> bool:
-    """Tell by its extension, in any case, whether a file claims to be a sound file that can be decoded."""
+    """Whether a file's extension, in upper or lower case, is that of a sound file that can be decoded."""
     return path.suffix.lower() in AUDIO_EXTENSIONS
 
 
 def decode(path: Path, sample_rate: int = 16_000, span: Span | None = None) -> Samples:
-    """Read a sound file, or only a ``span`` of it, as mono (the mean of its channels) float32 at ``sample_rate``.
+    """Read a sound file, or a span of it, as mono float32 samples: the mean of its channels.
 
-    wav, flac, ogg, mp3, aiff and their kin are read by libsndfile and resampled by soxr (high quality), block by
-    block; m4a, aac and wma go through ffmpeg where it is installed.
+    wav, flac, ogg, mp3, aiff and the like are read by libsndfile and resampled by soxr (high quality); m4a, aac and wma
+    are converted by ffmpeg, if it is installed.
 
-    Shape:
-        returns (samples,): at least one sample, all finite.
+    Args:
+        path: the sound file.
+        sample_rate: of the returned samples, in Hz.
+        span: start and end in seconds of the part to be read; None reads the whole file.
+
+    Returns:
+        Samples (samples,): at least one, all finite.
 
     Raises:
         Rejected: the file is missing, not permitted, unreadable, damaged, empty, ends before the span does, holds NaN
-            or infinite samples, or needs ffmpeg where there is none.
+            or infinite samples, or needs ffmpeg, which is not installed.
     """
     return np.concatenate(list(decode_blocks(path, sample_rate, span)))
 
 
 def decode_blocks(path: Path, sample_rate: int = 16_000, span: Span | None = None) -> Iterator[Samples]:
-    """Read as ``decode`` does, but yield the samples block by block, so that hours fit into little memory.
+    """Read as ``decode`` does, but block by block, so that memory does not grow with the recording's length.
 
-    Shape:
-        yields (samples,), together at least one sample; equal to what ``decode`` returns, cut into blocks.
+    Args:
+        path: the sound file.
+        sample_rate: of the yielded samples, in Hz.
+        span: start and end in seconds of the part to be read; None reads the whole file.
+
+    Yields:
+        The samples that ``decode`` returns, cut into blocks (samples,); a block may be empty.
 
     Raises:
-        Rejected: as ``decode`` does; for damage in the middle, after what precedes it was yielded.
+        Rejected: as ``decode`` does; if the damage is in the middle, after the samples before it were yielded.
     """
     try:
-        if path.exists() and not path.is_file():  # opening a named pipe would wait for ever
+        if path.exists() and not path.is_file():  # opening a named pipe would wait forever
             raise Rejected(Reason.UNREADABLE, "not a regular file")
         with path.open("rb") as stream:
             empty = not stream.read(1)
     except OSError as error:
-        raise rejection(error) from error
+        raise Rejected.from_os_error(error) from error
     if empty:
         raise Rejected(Reason.EMPTY, "the file has 0 bytes")
     if path.suffix.lower() in FFMPEG_EXTENSIONS:
@@ -75,35 +85,37 @@ def decode_blocks(path: Path, sample_rate: int = 16_000, span: Span | None = Non
         yield from _decode_with_sndfile(path, sample_rate, span)
 
 
-def resample(samples: Samples, source_rate: int, target_rate: int) -> Samples:
-    """Resample mono samples (n,) as files are; raises Rejected for a rate below 100 Hz."""
-    if source_rate < MIN_RATE:
-        raise Rejected(Reason.UNREADABLE, f"sample rate {source_rate} Hz, expected at least {MIN_RATE} Hz")
+def resample_recording(samples: Samples, source_rate: int, target_rate: int) -> Samples:
+    """Resample mono samples (n,) to the same bits as ``decode`` does.
+
+    Raises:
+        Rejected: ``source_rate`` is below 100 Hz.
+    """
+    _check_rate(source_rate)
     blocks = (samples[start : start + BLOCK_SAMPLES] for start in range(0, len(samples), BLOCK_SAMPLES))
     return np.concatenate(list(_resampled(blocks, source_rate, target_rate)))
 
 
 def _decode_with_sndfile(path: Path, sample_rate: int, span: Span | None) -> Iterator[Samples]:
-    # Names of any bytes are allowed on POSIX, where the library would insist on valid Unicode.
+    # On POSIX a file's name may be any bytes; given a string, the library insists on valid Unicode.
     name = os.fsencode(path) if os.name == "posix" else str(path)
     try:
         sound = soundfile.SoundFile(name)
     except (soundfile.SoundFileError, OSError) as error:
         raise Rejected(Reason.UNREADABLE, _cause(error)) from error
-    found = 0
+    samples = 0
     with sound:
-        if sound.format == "RAW":  # the library takes any bytes for sound where the name ends in .au or .snd
+        if sound.format == "RAW":  # the library takes any bytes for sound if the name ends in .au or .snd
             raise Rejected(Reason.UNREADABLE, "the file has no header of a sound file")
-        if sound.samplerate < MIN_RATE:
-            raise Rejected(Reason.UNREADABLE, f"sample rate {sound.samplerate} Hz, expected at least {MIN_RATE} Hz")
+        _check_rate(sound.samplerate)
         _check_size(sound)
         blocks = _mono_blocks(sound, span)
         if sound.samplerate != sample_rate:
             blocks = _resampled(blocks, sound.samplerate, sample_rate)
         for block in blocks:
-            found += len(block)
+            samples += len(block)
             yield block
-    if not found:
+    if not samples:
         raise Rejected(Reason.EMPTY, "the recording has 0 samples")
 
 
@@ -111,32 +123,32 @@ def _mono_blocks(sound: soundfile.SoundFile, span: Span | None) -> Iterator[Samp
     """Yield the mean of the channels, block by block."""
     size = max(1, BLOCK_SAMPLES // sound.channels)
     position, end = _frames(sound, span)
-    small = sound.subtype == "PCM_16"
+    is_int16 = sound.subtype == "PCM_16"
     try:
         if position:
             sound.seek(position)
         while end is None or position < end:
             count = size if end is None else min(size, end - position)
-            block = sound.read(count, "int16" if small else "float32", always_2d=True)
+            block = sound.read(count, "int16" if is_int16 else "float32", always_2d=True)
             if not len(block):
                 break
             mono = _mean_of_channels(block)
-            if small:
-                mono *= 1 / 32768  # exact: what libsndfile does as well, but sample by sample
+            if is_int16:
+                mono *= 1 / 32768  # exact, as libsndfile's own conversion is, and faster
             if not np.isfinite(mono).all():
-                where = f"frames {position} to {position + len(mono)}"
-                raise Rejected(Reason.NON_FINITE, f"NaN or infinite samples in {where}")
+                frames = f"frames {position} to {position + len(mono)}"
+                raise Rejected(Reason.NON_FINITE, f"NaN or infinite samples in {frames}")
             position += len(mono)
             yield mono
     except (soundfile.SoundFileError, OSError) as error:
-        where = f"reading failed after frame {position} of {sound.frames}"
-        raise Rejected(Reason.DAMAGED, f"{where}: {_cause(error)}") from error
+        detail = f"reading failed after frame {position} of {sound.frames}: {_cause(error)}"
+        raise Rejected(Reason.DAMAGED, detail) from error
     if sound.format == "FLAC" and position < (sound.frames if end is None else end):
         raise Rejected(Reason.DAMAGED, f"only {position} of {sound.frames} frames could be read")
 
 
 def _mean_of_channels(block: np.ndarray[tuple[int, int], np.dtype[np.int16 | np.float32]]) -> Samples:
-    """Shape: (frames, channels) -> (frames,). By columns: numpy's mean over a short last axis is slow."""
+    """Average (frames, channels) -> (frames,), channel by channel: numpy's mean over a short last axis is slow."""
     samples = block.astype(np.float32, copy=False)
     mono = samples[:, 0].copy()
     for channel in range(1, samples.shape[1]):
@@ -146,13 +158,13 @@ def _mean_of_channels(block: np.ndarray[tuple[int, int], np.dtype[np.int16 | np.
 
 
 def _frames(sound: soundfile.SoundFile, span: Span | None) -> tuple[int, int | None]:
-    """First frame of a span, and the one after its last; the whole file has an unknown end."""
+    """Return the first frame of a span and the one after its last; None if the whole file is read, to its end."""
     if span is None:
         return 0, None
     length = sound.frames / sound.samplerate
     if not 0 <= span[0] < span[1] <= length + SPAN_TOLERANCE or span[0] >= length:
-        found = f"{span[0]:g} to {span[1]:g} s of a recording of {length:g} s"
-        raise Rejected(Reason.TOO_SHORT, f"{found}: that part is not there")
+        part = f"{span[0]:g} to {span[1]:g} s"
+        raise Rejected(Reason.TOO_SHORT, f"the recording is {length:g} s long, expected to contain {part}")
     return round(span[0] * sound.samplerate), min(round(span[1] * sound.samplerate), sound.frames)
 
 
@@ -163,16 +175,21 @@ def _resampled(blocks: Iterator[Samples], source_rate: int, target_rate: int) ->
     yield stream.resample_chunk(np.empty(0, dtype=np.float32), last=True)
 
 
-def _check_size(sound: soundfile.SoundFile) -> None:
-    """Refuse a wav, aiff, au or w64 file that was cut off; libsndfile itself shortens it without a word.
+def _check_rate(sample_rate: int) -> None:
+    if sample_rate < MIN_RATE:
+        raise Rejected(Reason.UNREADABLE, f"sample rate {sample_rate} Hz, expected at least {MIN_RATE} Hz")
 
-    Sizes of 2 GiB and more are left alone: programs that write into a pipe put such a number for "unknown".
+
+def _check_size(sound: soundfile.SoundFile) -> None:
+    """Refuse a wav, aiff, au or w64 file that was cut off; libsndfile itself reads what is left without a warning.
+
+    Sizes of 2 GiB and more are not checked: programs that write into a pipe put such a number for "unknown".
     """
-    found = _CUT_OFF.search(sound.extra_info)
-    if found:
-        promised, there = int(found[1]), int(found[2])
-        if there < 0.99 * promised < 0x7FFF_0000 * 0.99:
-            raise Rejected(Reason.DAMAGED, f"cut off: {there} of {promised} bytes are there")
+    sizes = _SIZES.search(sound.extra_info)
+    if sizes:
+        header_size, actual_size = int(sizes[1]), int(sizes[2])
+        if actual_size < 0.99 * header_size < 0x7FFF_0000 * 0.99:
+            raise Rejected(Reason.DAMAGED, f"cut off: {actual_size} of {header_size} bytes are left")
 
 
 def _decode_with_ffmpeg(path: Path, sample_rate: int, span: Span | None) -> Iterator[Samples]:
@@ -181,17 +198,17 @@ def _decode_with_ffmpeg(path: Path, sample_rate: int, span: Span | None) -> Iter
         raise Rejected(Reason.NEEDS_FFMPEG, f"{path.suffix.lower()} files are read by ffmpeg, which is not on PATH")
     with tempfile.TemporaryDirectory(prefix="fewshot-audio-") as folder:
         converted = Path(folder) / "converted.w64"
-        # Only the file itself: a playlist in disguise must not reach the network. Only its first sound stream.
+        # Only the file itself: a disguised playlist must not reach the network. Only its first sound stream.
         command = [program, "-nostdin", "-v", "error", "-protocol_whitelist", "file", "-i", f"file:{path.absolute()}"]
         command += ["-map", "0:a:0", "-c:a", "pcm_f32le", "-f", "w64", str(converted)]
-        done = subprocess.run(command, capture_output=True, check=False)
-        if done.returncode != 0 or not converted.is_file():
-            lines = done.stderr.decode(errors="replace").strip().splitlines()
-            said = lines[-1] if lines else f"exit code {done.returncode}"
-            raise Rejected(Reason.UNREADABLE, f"ffmpeg: {said}")
+        result = subprocess.run(command, capture_output=True, check=False)
+        if result.returncode != 0 or not converted.is_file():
+            lines = result.stderr.decode(errors="replace").strip().splitlines()
+            message = lines[-1] if lines else f"exit code {result.returncode}"
+            raise Rejected(Reason.UNREADABLE, f"ffmpeg: {message}")
         yield from _decode_with_sndfile(converted, sample_rate, span)
 
 
 def _cause(error: Exception) -> str:
-    """The library's own words, without the path: the caller names the file."""
+    """Return the library's message without the path: the caller names the file."""
     return str(getattr(error, "error_string", error)).strip().rstrip(".") or "malformed, or cut off"

@@ -1,4 +1,4 @@
-"""The one log-mel spectrogram of this package: in preparation, in training on waveforms, and in classification."""
+"""Log-mel spectrograms in torch: for training on waveforms, augmentation and export."""
 
 import torch
 from torch import Tensor, nn
@@ -7,14 +7,22 @@ from fewshot_audio.audio.mel import mel_filterbank
 
 
 class LogMel(nn.Module):
-    """Log-mel spectrogram in decibels: ``10 * log10(mel(|STFT|^2) + eps)``, Hann window, centerd zero-padded frames.
+    """Log-mel spectrogram in decibels: ``10 * log10(mel(|STFT|^2) + eps)``, Hann window, centered zero-padded frames.
 
-    Computes in the input's precision (float64 in preparation; half precisions are raised to float32, autocast is
-    ignored: the dynamic range of a power spectrum does not fit fewer bits). ``dtype`` is that of the buffers, which
-    follow from the arguments and are therefore not part of the state dict.
+    Computes in float64 if the input is float64, else in float32; autocast is ignored, since the dynamic range of a
+    power spectrum does not fit fewer bits. ``ExactLogMel`` is the same on numpy.
+
+    Args:
+        sample_rate: of the waveforms, in Hz.
+        n_fft: length of a frame and its Hann window, in samples.
+        hop_length: distance of frames, in samples.
+        n_mels: number of mel bins.
+        eps: power that is added before the logarithm, so that silence is finite.
+        dtype: of the buffers (window and filter bank), which follow from the arguments and are therefore not part of
+            the state dict.
 
     Shape:
-        input (..., samples), output (..., n_mels, frames) with frames = 1 + samples // hop_length.
+        (..., samples) -> (..., n_mels, frames) with frames = 1 + samples // hop_length.
     """
 
     window: Tensor

@@ -13,8 +13,8 @@ _KNEE_HZ = 1000.0
 _KNEE_MEL = _KNEE_HZ / _HZ_PER_MEL
 _LOG_STEP = math.log(6.4) / 27.0
 
-_BAND = 8  # neighboring filters multiplied at once, with the bins that they reach
-_FRAMES = 256  # whose spectra are in memory at once
+_BAND = 8  # neighboring filters that are multiplied at once
+_FRAMES = 256  # frames whose spectra are in memory at once
 
 
 def _mel_to_hz(mel: FloatArray) -> FloatArray:
@@ -31,8 +31,13 @@ def mel_filterbank(sample_rate: int, n_fft: int, n_mels: int) -> FloatArray:
 
     Equal to ``librosa.filters.mel`` with its default settings.
 
-    Shape:
-        returns (n_mels, n_fft // 2 + 1), float64.
+    Args:
+        sample_rate: in Hz.
+        n_fft: length of the FFT, in samples.
+        n_mels: number of filters.
+
+    Returns:
+        Filters (n_mels, n_fft // 2 + 1), float64.
     """
     edges = _mel_to_hz(np.linspace(0.0, _hz_to_mel(sample_rate / 2), n_mels + 2))
     lower, center, upper = edges[:-2, None], edges[1:-1, None], edges[2:, None]
@@ -44,13 +49,20 @@ def mel_filterbank(sample_rate: int, n_fft: int, n_mels: int) -> FloatArray:
 
 
 class ExactLogMel:
-    """``LogMel`` in float64 on numpy alone: a worker that prepares recordings starts without torch, and much sooner.
+    """``LogMel`` in float64 on numpy, so that workers that prepare recordings start without importing torch.
 
-    A mel filter reaches few of the FFT's bins, so the filters are multiplied band by band with the bins of the band
+    A mel filter is zero in most of the FFT's bins, so filters are multiplied band by band with the bins of the band
     only: an eighth of the work of the whole matrix.
 
+    Args:
+        sample_rate: of the waveforms, in Hz.
+        n_fft: length of a frame and its Hann window, in samples.
+        hop_length: distance of frames, in samples.
+        n_mels: number of mel bins.
+        eps: power that is added before the logarithm, so that silence is finite.
+
     Shape:
-        input (samples,), output (n_mels, frames) with frames = 1 + samples // hop_length.
+        (samples,) -> (n_mels, frames) with frames = 1 + samples // hop_length.
     """
 
     def __init__(self, sample_rate: int, n_fft: int, hop_length: int, n_mels: int, eps: float) -> None:
@@ -60,8 +72,8 @@ class ExactLogMel:
         self.bands = []
         for first in range(0, n_mels, _BAND):
             band = filters[first : first + _BAND]
-            reached = np.flatnonzero(band.any(axis=0))
-            bins = slice(reached[0], reached[-1] + 1) if len(reached) else slice(0)
+            nonzero = np.flatnonzero(band.any(axis=0))
+            bins = slice(nonzero[0], nonzero[-1] + 1) if len(nonzero) else slice(0)
             self.bands.append((slice(first, first + _BAND), bins, np.ascontiguousarray(band[:, bins])))
 
     def __call__(self, samples: npt.NDArray[np.floating]) -> FloatArray:

@@ -1,4 +1,4 @@
-"""The one way from a recording to what the network sees; saved with every dataset and every model."""
+"""Preprocessing: from a recording to what the network is given; saved with every dataset and every model."""
 
 import functools
 import json
@@ -20,15 +20,30 @@ if TYPE_CHECKING:
 
 Compat = Literal["", "metaaudio", "metaaudio-offline"]
 
-_BLOCK = 1 << 20  # samples normalized at once
+_BLOCK = 1 << 20  # samples that are normalized at once
 
 
 class Preprocessing(BaseModel):
     """How recordings become segments and log-mel features; immutable, hashable, compared by value.
 
-    A recording is read as mono at ``sample_rate`` Hz, z-normalized as a whole, cut into consecutive segments of
-    ``segment_seconds``, and each segment becomes a log-mel spectrogram (see ``LogMel``). ``compat`` names other
-    programs whose way of filling up segments is reproduced: it slows short sounds down, so it is for comparisons only.
+    A recording is read as mono at ``sample_rate``, z-normalized as a whole, cut into consecutive segments of
+    ``segment_seconds``, and each segment becomes a log-mel spectrogram (see ``LogMel``).
+
+    Attributes:
+        sample_rate: rate to which recordings are resampled, in Hz.
+        segment_seconds: length of a segment, in seconds; at least one FFT window.
+        n_fft: length of an FFT window, in samples at ``sample_rate``.
+        hop_length: distance of spectrogram frames, in samples at ``sample_rate``; at most ``n_fft``.
+        n_mels: number of mel bins, evenly spaced from 0 Hz to the Nyquist frequency; at most ``n_fft // 2 + 1``.
+        eps: power added to every mel bin before the logarithm; silence is ``10 * log10(eps)`` dB.
+        compat: other program whose way of filling up the last segment is reproduced, see ``segments``. It slows short
+            sounds down, so it is for comparisons only; "" for none.
+
+    Example:
+        >>> preprocessing = Preprocessing(segment_seconds=1.0)
+        >>> segments = preprocessing.segments(np.ones(24_000, np.float32))
+        >>> segments.shape, preprocessing.features(segments).shape
+        ((2, 16000), (2, 128, 32))
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -56,7 +71,11 @@ class Preprocessing(BaseModel):
 
     @classmethod
     def of(cls, **values: object) -> Self:
-        """Build from keyword values; raises DataError that names each wrong key, what was given and what is allowed."""
+        """Build from keyword values.
+
+        Raises:
+            DataError: names each wrong key, its value and what is allowed.
+        """
         try:
             return cls.model_validate(values)
         except ValidationError as error:
@@ -64,28 +83,40 @@ class Preprocessing(BaseModel):
 
     @classmethod
     def from_json(cls, text: str, origin: str = "preprocessing") -> Self:
-        """Read what ``to_json`` wrote; ``origin`` names the file in the DataError raised for anything else."""
+        """Read what ``to_json`` wrote.
+
+        Args:
+            text: a JSON object.
+            origin: the file that errors name.
+
+        Raises:
+            DataError: names each wrong key, its value and what is allowed.
+        """
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
             raise DataError(_explain(origin, error)) from error
 
     def to_json(self) -> str:
-        """This preprocessing as an indented JSON object."""
+        """Return an indented JSON object, which ``from_json`` reads."""
         return json.dumps(self.model_dump(), indent=2) + "\n"
 
     @property
     def segment_samples(self) -> int:
-        """Samples in a segment."""
+        """Number of samples of a segment."""
         return round(self.segment_seconds * self.sample_rate)
 
     @property
     def frames(self) -> int:
-        """Spectrogram frames in a segment."""
+        """Number of spectrogram frames of a segment."""
         return 1 + self.segment_samples // self.hop_length
 
     def log_mel(self, dtype: "torch.dtype | None" = None) -> "LogMel":
-        """The feature module, for waveforms that are already on a device; ``dtype`` (float32) is its buffers'."""
+        """Return the torch module that computes the features of waveforms on any device.
+
+        Args:
+            dtype: of the module's buffers; float32 if None.
+        """
         import torch  # not needed to prepare recordings
 
         from fewshot_audio.audio.features import LogMel
@@ -93,10 +124,13 @@ class Preprocessing(BaseModel):
         return LogMel(self.sample_rate, self.n_fft, self.hop_length, self.n_mels, self.eps, dtype or torch.float32)
 
     def load(self, path: Path) -> Samples:
-        """Read and z-normalize a recording: (samples,) float32.
+        """Read and z-normalize a recording.
+
+        Returns:
+            Samples (samples,), float32.
 
         Raises:
-            Rejected: as ``decode`` and ``normalize`` do.
+            Rejected: as ``decode`` and ``normalize`` raise it.
         """
         return self.normalize(decode(path, self.sample_rate))
 
@@ -104,11 +138,12 @@ class Preprocessing(BaseModel):
         """Shift and scale a whole recording (samples,) to mean 0 and standard deviation 1.
 
         Raises:
-            Rejected: shorter than one FFT window, silent (all samples equal), or not finite.
+            Rejected: the recording is shorter than one FFT window, is silent (all samples equal), or holds NaN or
+                infinite samples.
         """
         if len(samples) < self.n_fft:
-            needed = f"{len(samples)} samples at {self.sample_rate} Hz, expected at least {self.n_fft} (one FFT window)"
-            raise Rejected(Reason.TOO_SHORT, needed)
+            length = f"{len(samples)} samples at {self.sample_rate} Hz"
+            raise Rejected(Reason.TOO_SHORT, f"{length}, expected at least {self.n_fft} (one FFT window)")
         low, high = samples.min(), samples.max()
         if not (np.isfinite(low) and np.isfinite(high)):
             raise Rejected(Reason.NON_FINITE, "NaN or infinite samples")
@@ -124,31 +159,39 @@ class Preprocessing(BaseModel):
         return normalized
 
     def segments(self, waveform: Samples) -> Samples:
-        """Cut a waveform (samples,) into consecutive segments (S, segment_samples), S >= 1.
+        """Cut a waveform into consecutive segments, at least one.
 
-        The tail is tiled with itself up to the length, and so is a clip shorter than a segment. A tail shorter than
-        one FFT window behind a full segment is left out: it is too short for the same reason as a clip would be.
+        What is left after the last full segment is repeated up to the length of a segment, and so is a clip shorter
+        than a segment. A rest shorter than one FFT window behind a full segment is left out, as a clip that is as short
+        would be rejected.
 
-        With ``compat`` a clip shorter than a segment has every sample repeated instead, and the segment at the tail
-        (of any length) is the clip's start over again ("metaaudio", as MetaAudio fills it when it cuts while training)
-        or the tail with every sample repeated ("metaaudio-offline", as its preparation scripts do).
+        With ``compat`` every sample of a clip shorter than a segment is repeated instead, and the last segment, after
+        a rest of any length, is the start of the clip ("metaaudio", as MetaAudio does when it cuts during training) or
+        the rest with every sample repeated ("metaaudio-offline", as MetaAudio's preparation scripts do).
+
+        Shape:
+            (samples,) -> (segments, segment_samples).
         """
         length = self.segment_samples
         whole = len(waveform) // length
-        if self.compat and len(waveform) % length:
-            tail = waveform[whole * length :]
+        full, rest = waveform[: whole * length].reshape(whole, length), waveform[whole * length :]
+        if self.compat and len(rest):
             if whole and self.compat == "metaaudio":
                 last = waveform[:length]
             else:
-                last = np.repeat(tail, -(-length // len(tail)))[:length]
-            return np.concatenate([waveform[: whole * length].reshape(whole, length), last[None]])
-        full, tail = waveform[: whole * length].reshape(whole, length), waveform[whole * length :]
-        if whole and len(tail) < self.n_fft:
+                last = np.repeat(rest, -(-length // len(rest)))[:length]
+        elif whole and len(rest) < self.n_fft:
             return full
-        return np.concatenate([full, np.resize(tail, (1, length))])
+        else:
+            last = np.resize(rest, length)
+        return np.concatenate([full, last[None]])
 
     def features(self, segments: Samples) -> Samples:
-        """Log-mel spectrograms (S, n_mels, frames) float32 of segments (S, segment_samples); computed in float64."""
+        """Compute log-mel spectrograms in dB, in float64, rounded to float32.
+
+        Shape:
+            (segments, segment_samples) -> (segments, n_mels, frames).
+        """
         log_mel = _exact_log_mel(self)
         features = np.empty((len(segments), self.n_mels, self.frames), dtype=np.float32)
         for number, segment in enumerate(segments):
@@ -164,8 +207,8 @@ def _exact_log_mel(preprocessing: Preprocessing) -> ExactLogMel:
 
 def _explain(origin: str, error: ValidationError) -> str:
     problems = []
-    for item in error.errors():
-        key = ".".join(map(str, item["loc"]))
-        found = "" if item["type"] in ("json_invalid", "value_error") else f" (found {item['input']!r})"
-        problems.append(f"{key + ': ' if key else ''}{item['msg'].removeprefix('Value error, ')}{found}")
+    for details in error.errors():
+        key = ".".join(map(str, details["loc"]))
+        value = "" if details["type"] in ("json_invalid", "value_error") else f" (found {details['input']!r})"
+        problems.append(f"{key + ': ' if key else ''}{details['msg'].removeprefix('Value error, ')}{value}")
     return f"{origin}: {'; '.join(problems)}"

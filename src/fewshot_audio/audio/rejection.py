@@ -1,6 +1,7 @@
-"""Why one input cannot be used: a code that programs can count, and a detail that a person can act on."""
+"""Why one recording cannot be used: a code for programs, and a detail for people."""
 
 from enum import StrEnum
+from typing import Self
 
 from fewshot_audio.errors import DataError
 
@@ -28,25 +29,28 @@ class Reason(StrEnum):
 
 
 class Rejected(DataError):
-    """One recording cannot be used; the others can."""
+    """One recording cannot be used; others can.
+
+    Attributes:
+        reason: the code.
+        detail: what was found, and what was expected.
+    """
 
     def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(
-            reason, detail
-        )  # both arguments, so that the error survives the way back from a worker process
+        super().__init__(reason, detail)  # both arguments, so that the error can be pickled by a worker process
         self.reason = reason
         self.detail = detail
 
     def __str__(self) -> str:
         return f"{self.reason.value.replace('_', ' ')}: {self.detail}"
 
-
-def rejection(error: OSError) -> Rejected:
-    """What an operating system error on reading an input means for it."""
-    match error:
-        case FileNotFoundError():
-            return Rejected(Reason.MISSING, "there is no such file")
-        case PermissionError():
-            return Rejected(Reason.DENIED, "no permission to read it")
-        case _:
-            return Rejected(Reason.UNREADABLE, error.strerror or str(error))
+    @classmethod
+    def from_os_error(cls, error: OSError) -> Self:
+        """Return what an error of the operating system on reading a recording means for it."""
+        match error:
+            case FileNotFoundError():
+                return cls(Reason.MISSING, "there is no such file")
+            case PermissionError():
+                return cls(Reason.DENIED, "no permission to read it")
+            case _:
+                return cls(Reason.UNREADABLE, error.strerror or str(error))

@@ -1,4 +1,4 @@
-"""Changing the sample rate of waveforms that are already tensors, by a windowed sinc."""
+"""Resampling of waveforms that are tensors, by a windowed sinc (recordings: ``decode``)."""
 
 import functools
 import math
@@ -10,22 +10,24 @@ from torch import Tensor
 from fewshot_audio.errors import ConfigError
 
 ZEROS = 24  # zero crossings of the sinc on each side
-ROLL_OFF = 0.945  # cut-off as a share of the lower Nyquist frequency
-MOST_WEIGHTS = 1 << 24  # of the filters: they are many and long for rates with no large common divisor
+ROLL_OFF = 0.945  # cutoff as a share of the lower Nyquist frequency
+MAX_WEIGHTS = 1 << 24  # of all filters: they are many and long for rates without a large common divisor
 
 
 def resample(waveforms: Tensor, rate: int, new_rate: int) -> Tensor:
     """Resample waveforms from ``rate`` to ``new_rate`` Hz; equal rates return them as they are.
 
-    Raises ConfigError for rates whose filters would be too large.
+    Shape:
+        (..., samples) -> (..., samples * new_rate // rate).
 
-    Shape: (..., samples) -> (..., samples * new_rate // rate).
+    Raises:
+        ConfigError: the rates have no large common divisor, so that the filters would be too large.
     """
     if rate == new_rate:
         return waveforms
     common = math.gcd(rate, new_rate)
     down, up = rate // common, new_rate // common
-    if down * up > MOST_WEIGHTS:
+    if down * up > MAX_WEIGHTS:
         raise ConfigError(f"cannot resample from {rate} to {new_rate} Hz: choose a rate with a larger common divisor")
     kernels, width = _kernels(down, up)
     samples = waveforms.shape[-1]
@@ -37,15 +39,18 @@ def resample(waveforms: Tensor, rate: int, new_rate: int) -> Tensor:
 
 @functools.lru_cache(maxsize=8)
 def _kernels(down: int, up: int) -> tuple[Tensor, int]:
-    """One filter for each of the ``up`` positions of an output sample between input samples, float64.
+    """Return one filter for each of the ``up`` positions of an output sample between input samples.
 
     With time in blocks of ``down`` input samples, the output at i / up is the sum of x[k] sinc(c (i / up - k / down)),
-    where the cut-off c is in zero crossings a block; a squared cosine ends the sinc after ``ZEROS`` of them.
+    where the cutoff c is in zero crossings per block; a squared cosine ends the sinc after ``ZEROS`` of them.
+
+    Returns:
+        Filters (up, 1, 2 * width + down), float64, and ``width``.
     """
-    cut_off = min(down, up) * ROLL_OFF
-    width = math.ceil(ZEROS * down / cut_off)
+    cutoff = min(down, up) * ROLL_OFF
+    width = math.ceil(ZEROS * down / cutoff)
     inputs = torch.arange(-width, width + down, dtype=torch.float64) / down
     outputs = torch.arange(up, dtype=torch.float64) / up
-    time = ((outputs.unsqueeze(1) - inputs) * cut_off).clamp(-ZEROS, ZEROS)
+    time = ((outputs.unsqueeze(1) - inputs) * cutoff).clamp(-ZEROS, ZEROS)
     kernels = torch.sinc(time) * torch.cos(math.pi * time / (2 * ZEROS)).square()
     return (kernels / kernels.sum(1, keepdim=True)).unsqueeze(1), width

@@ -1,4 +1,4 @@
-"""Spectral statistics of a dataset: mean centroid, bandwidth and flatness, to which waveform augmentation adapts."""
+"""Spectral statistics: mean centroid, bandwidth and flatness of a dataset, to which waveform augmentation adapts."""
 
 import json
 import math
@@ -15,15 +15,20 @@ from fewshot_audio.files import write_json
 
 N_FFT = 2048
 HOP = 512
-LEAST_POWER = 1e-10
+MIN_POWER = 1e-10
 
 
 @dataclass(frozen=True)
 class WaveStats:
-    """Mean spectral centroid and bandwidth in Hz, and flatness in 0..1 (1 is white noise), of a clip or a dataset.
+    """Spectral statistics of a clip or a dataset.
 
     Per frame as librosa's ``spectral_centroid``, ``spectral_bandwidth`` and ``spectral_flatness`` with their default
-    frames (2048 samples, step 512, centerd); averaged over a clip's frames, then over clips.
+    frames (2048 samples, step 512, centered); averaged over a clip's frames, then over clips.
+
+    Attributes:
+        centroid: in Hz.
+        bandwidth: in Hz.
+        flatness: from 0 to 1; 1 is white noise.
     """
 
     centroid: float
@@ -32,9 +37,14 @@ class WaveStats:
 
     @classmethod
     def of(cls, clip: npt.NDArray[np.float32], sample_rate: int) -> Self:
-        """Measure one clip. Shape: (samples,) or (segments, samples); segments are measured apart, one at a time.
+        """Measure one clip.
 
-        Raises DataError where samples are missing or not finite.
+        Args:
+            clip: samples (samples,), or segments (segments, samples), whose frames do not cross segments.
+            sample_rate: in Hz.
+
+        Raises:
+            DataError: there are no samples, or some are not finite.
         """
         segments = np.atleast_2d(clip)
         if not segments.size or not np.isfinite(segments).all():
@@ -46,7 +56,8 @@ class WaveStats:
     def mean(cls, clips: Iterable[Self]) -> Self:
         """Average over clips; sums are exactly rounded, so that the order of the clips does not matter.
 
-        Raises DataError where there is none.
+        Raises:
+            DataError: there are no clips.
         """
         rows = [(clip.centroid, clip.bandwidth, clip.flatness) for clip in clips]
         if not rows:
@@ -60,7 +71,11 @@ def write_wave_stats(path: Path, stats: WaveStats) -> None:
 
 
 def read_wave_stats(path: Path) -> WaveStats:
-    """Read ``wave_stats.json``; raises DataError unless it holds three finite numbers that spectra can have."""
+    """Read ``wave_stats.json``.
+
+    Raises:
+        DataError: it cannot be read, or does not hold the three statistics as finite numbers in their ranges.
+    """
     try:
         values = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
@@ -88,6 +103,6 @@ def _frame_features(samples: npt.NDArray[np.float32], sample_rate: int) -> npt.N
     share = np.divide(magnitude, total, out=np.zeros_like(magnitude), where=total > np.finfo(np.float32).tiny)
     centroid = share @ frequency
     bandwidth = np.sqrt((share * np.square(frequency - centroid[:, None])).sum(axis=1))
-    power = np.maximum(np.square(magnitude), LEAST_POWER)
+    power = np.maximum(np.square(magnitude), MIN_POWER)
     flatness = np.exp(np.log(power).mean(axis=1)) / power.mean(axis=1)
     return np.stack([centroid, bandwidth, flatness])

@@ -1,6 +1,6 @@
-"""The command line: ``fewshot-audio``. Commands import the heavy rooms only when they run."""
+"""The command line: ``fewshot-audio``. Commands import what is heavy only when they run."""
 
-from fewshot_audio.cli import (
+from fewshot_audio.cli import (  # noqa: F401 - each registers its command
     augment,
     classify,
     configs,
@@ -22,25 +22,4 @@ from fewshot_audio.cli import (
 )
 from fewshot_audio.cli.app import app, main
 
-__all__ = [
-    "app",
-    "augment",
-    "classify",
-    "configs",
-    "crossval",
-    "demo",
-    "download",
-    "enroll",
-    "evaluate",
-    "export",
-    "gather",
-    "info",
-    "join",
-    "main",
-    "prepare",
-    "report",
-    "reproduce",
-    "serve",
-    "train",
-    "tune",
-]
+__all__ = ["app", "main"]

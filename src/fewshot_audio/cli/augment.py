@@ -1,11 +1,13 @@
-"""``fewshot-audio augment``: hear and see the views of a recording."""
+"""``fewshot-audio augment``: the views of a recording as sounds and as a picture."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fewshot_audio.cli.app import app, say
+from fewshot_audio.cli.app import app
+from fewshot_audio.cli.console import print_line
+from fewshot_audio.cli.options import Overrides
 
 
 @app.command()
@@ -15,17 +17,18 @@ def augment(
     experiment: Annotated[
         Path | None, typer.Option("-e", "--experiment", help="Experiment file; default: the documented parameters.")
     ] = None,
-    overrides: Annotated[list[str] | None, typer.Option("--set", help="key.sub=value, over the file.")] = None,
+    overrides: Overrides = None,
     dataset: Annotated[
-        Path | None, typer.Option(help="Dataset folder whose statistics waveform views adapt to; default: the file's.")
+        Path | None,
+        typer.Option(help="Dataset folder whose waveform statistics the views use; default: those of the recording."),
     ] = None,
-    segment: Annotated[int, typer.Option(min=0, help="Which segment of the recording, from 0.")] = 0,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
+    segment: Annotated[int, typer.Option(min=0, help="Number of the segment in the recording, from 0.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random parameters.")] = 0,
 ) -> None:
-    """Write every view of one segment as a wav, and one picture of all views' spectrograms."""
+    """Write every view of one segment as a wav, and one picture of the spectrograms of all views."""
     import torch
 
-    from fewshot_audio.audio.augment.preview import make_all_views, write_views
+    from fewshot_audio.audio.augment.preview import preview_views, write_views
     from fewshot_audio.audio.preprocessing import Preprocessing
     from fewshot_audio.audio.rejection import Rejected
     from fewshot_audio.audio.wave_stats import read_wave_stats
@@ -39,15 +42,19 @@ def augment(
     config = read_experiment(experiment, overrides or []) if experiment else scenario_configs("augment", 2)[0]
     folder = DatasetFolder(dataset) if dataset else None
     stats = read_wave_stats(folder.wave_stats) if folder else None
-    known = folder is not None and folder.preprocessing.is_file()
-    preprocessing = Preprocessing.from_json(folder.preprocessing.read_text()) if folder and known else Preprocessing()
+    if folder and folder.preprocessing.is_file():
+        preprocessing = Preprocessing.from_json(folder.preprocessing.read_text())
+    else:
+        preprocessing = Preprocessing()
     try:
         segments = preprocessing.segments(preprocessing.load(file))
     except Rejected as error:
         raise DataError(f"{file}: {error}") from error
     if segment >= len(segments):
-        raise DataError(f"{file}: has {len(segments)} segments, --segment {segment} is not one of them")
+        raise DataError(
+            f"{file}: --segment is {segment}, but the recording has {len(segments)} segments (numbers from 0)"
+        )
     waveform = torch.from_numpy(segments[segment])
-    views = make_all_views(waveform, preprocessing, config.specaug_params, config.waveaug_params, stats, seed)
+    views = preview_views(waveform, preprocessing, config.specaug_params, config.waveaug_params, stats, seed)
     for path in write_views(views, output, file.stem, preprocessing):
-        say(str(path))
+        print_line(str(path))

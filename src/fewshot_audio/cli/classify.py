@@ -6,61 +6,64 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fewshot_audio.cli.app import INTERRUPTED, app, errors, progress_bar, say
+from fewshot_audio.cli.app import EXIT_INTERRUPTED, app
+from fewshot_audio.cli.console import print_line, progress_bar, stderr
+from fewshot_audio.cli.options import Device
 from fewshot_audio.errors import ConfigError
-from fewshot_audio.recognition.options import Format
+from fewshot_audio.recognition.options import Format, ScanOptions
 
 if TYPE_CHECKING:
-    from fewshot_audio.recognition.scan import FileResult
+    from fewshot_audio.recognition.results import FileResult
 
 
 @app.command()
 def classify(
-    bundle: Annotated[Path, typer.Argument(help="A recognizer's folder, made by `enroll`.")],
-    paths: Annotated[list[Path], typer.Argument(help="Sound files, and folders of them.")],
-    output_format: Annotated[Format, typer.Option("--format", help="Form of the answers.")] = Format.table,
+    bundle: Annotated[Path, typer.Argument(help="Bundle: the folder that `enroll` saves a recognizer in.")],
+    paths: Annotated[list[Path], typer.Argument(help="Sound files, or folders of them.")],
+    output_format: Annotated[Format, typer.Option("--format", help="Format of the answers.")] = Format.table,
     threshold: Annotated[
-        float, typer.Option(min=0, max=1, help="Probability below which the answer is unknown.")
+        float, typer.Option(min=0, max=1, help="The answer is unknown if its probability is below.")
     ] = 0.0,
-    top: Annotated[int, typer.Option(min=1, help="How many classes to list with their probabilities.")] = 3,
+    top: Annotated[int, typer.Option(min=1, help="Number of classes to list with their probabilities.")] = 3,
     hop: Annotated[
-        float | None,
-        typer.Option(help="Scan in windows of a segment, one every so many seconds; else a file is one clip."),
+        float | None, typer.Option(help="Scan in windows, one every that many seconds; without it a file is one clip.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="File for the answers (raven, audacity: a folder).")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "cpu",
+    device: Device = "cpu",
 ) -> None:
-    """Recognize enrolled sounds. With -o an interrupted scan of many files goes on where it was.
+    """Recognize enrolled sounds. With -o, an interrupted scan of many files continues where it stopped.
 
-    Exit code 1 where a file could not be used: it is reported, and the others are answered.
+    The exit code is 1 if a file cannot be used; it is reported, and the others are answered.
     """
+    from fewshot_audio.audio.recordings import list_recordings
     from fewshot_audio.recognition.recognizer import Recognizer
-    from fewshot_audio.recognition.scan import Journal, Options, fingerprint, list_recordings, scan
+    from fewshot_audio.recognition.scan import scan
+    from fewshot_audio.recognition.scan_journal import ScanJournal, fingerprint
     from fewshot_audio.runtime.allocator import keep_pages
 
     keep_pages()  # three times as fast on the CPU
     recognizer = Recognizer.load(bundle, device)
     recognizer.snapshot()  # refuses one without classes before any work
-    options = Options(hop, threshold)
+    options = ScanOptions(hop, threshold)
     if hop is not None and not 0 < hop <= recognizer.segment_seconds:
         raise ConfigError(f"--hop {hop:g}: expected above 0 and at most a segment, {recognizer.segment_seconds:g} s")
-    files, passed = list_recordings(paths)
+    files, n_others = list_recordings(paths)
     if output_format in (Format.raven, Format.audacity) and output is None and len(files) > 1:
         raise ConfigError(f"--format {output_format.value} describes one recording: give -o FOLDER for {len(files)}")
-    journal = Journal(output.with_name(output.name + ".journal"), fingerprint(bundle, options)) if output else None
+    journal = ScanJournal(output.with_name(output.name + ".journal"), fingerprint(bundle, options)) if output else None
     try:
         with progress_bar() as progress:
             results = list(scan(recognizer, files, options, journal, progress))
     except KeyboardInterrupt:
         if journal:
-            say(f"Stopped; {len(journal.done)} files are answered. The same command goes on from there.", errors)
-        raise typer.Exit(INTERRUPTED) from None
+            print_line(f"Stopped; {len(journal.results)} files are answered. The same command continues.", stderr)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     _write(results, output_format, top, recognizer.sample_rate, output)
     if journal:
         journal.remove()
-    _summary(results, passed)
+    _summary(results, n_others)
 
 
 def _write(results: Sequence["FileResult"], output_format: Format, top: int, rate: int, output: Path | None) -> None:
@@ -84,18 +87,18 @@ def _write(results: Sequence["FileResult"], output_format: Format, top: int, rat
         write_text(output, text)
 
 
-def _summary(results: Sequence["FileResult"], passed: int) -> None:
-    """Say on stderr what gave nothing and what failed; exit code 1 where something failed."""
+def _summary(results: Sequence["FileResult"], n_others: int) -> None:
+    """Report files without answers and files that failed; exit with code 1 if any failed."""
     failed = [result for result in results if result.error is not None]
     for result in results:
         if result.status == "nothing":
-            say(f"{result.file}: {result.remark}", errors)
+            print_line(f"{result.file}: {result.remark}", stderr)
     for result in failed:
-        say(f"cannot be used: {result.file}: {result.error}", errors)
-    say(
+        print_line(f"cannot be used: {result.file}: {result.error}", stderr)
+    print_line(
         f"{len(results)} files, {sum(result.status == 'ok' for result in results)} with answers, {len(failed)} failed"
-        + (f"; {passed} other files are no recordings" if passed else ""),
-        errors,
+        + (f"; {n_others} other files are no recordings" if n_others else ""),
+        stderr,
     )
     if failed:
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""``fewshot-audio demo``: the whole way once, on synthetic sounds."""
+"""``fewshot-audio demo``: prepare, train and test once, on synthetic sounds."""
 
 import json
 from pathlib import Path
@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from fewshot_audio.cli.app import app, percent, progress_bar, say, table
-from fewshot_audio.cli.configs import Encoder, Loss, configs
-from fewshot_audio.cli.prepare import SourceName, prepare
-from fewshot_audio.cli.train import run_training
+from fewshot_audio.cli.app import app
+from fewshot_audio.cli.configs import configs
+from fewshot_audio.cli.console import percent, print_line, print_table, progress_bar
+from fewshot_audio.cli.prepare import prepare
+from fewshot_audio.cli.train import train
 
-# Chosen on the validation classes of the synthetic sounds, for a job of a minute or two on two cores.
+# Chosen on the validation classes of the synthetic sounds, to take a minute or two on two cores.
 SETTINGS = (
     "num_runs=1",
     "num_epochs=8",
@@ -31,10 +32,15 @@ def demo(output: Annotated[Path, typer.Option(help="Folder for everything the de
     from fewshot_audio.experiments.run_folder import Run
 
     data, files, experiments = output / "data", output / "config", output / "experiments"
-    prepare(SourceName.synthetic, data_root=data)
-    configs("synthetic", files, scenario=1, loss=Loss.cpl, encoder=Encoder.Hybrid)
-    results = run_training(
-        files / EXPERIMENT_FILE, files / MODEL_CONFIG_FILE, data, list(SETTINGS), False, True, experiments
+    prepare("synthetic", data_root=data)
+    configs("synthetic", files, scenario=1)
+    results = train(
+        files / EXPERIMENT_FILE,
+        files / MODEL_CONFIG_FILE,
+        data_root=data,
+        overrides=list(SETTINGS),
+        overwrite=True,
+        output=experiments,
     )
     run = Run.read(experiments / json.loads(SETTINGS[-1].partition("=")[2]) / "run-1")
     with progress_bar() as progress:
@@ -44,9 +50,9 @@ def demo(output: Annotated[Path, typer.Option(help="Folder for everything the de
         ("untrained", percent(untrained["accuracy"], untrained["ci95"])),
         ("trained", percent(trained["accuracy"], trained["ci95"])),
     ]
-    table(
+    print_table(
         f"The same {trained['tasks']} test tasks, 5-way 5-shot, classes never trained on", ("network", "accuracy"), rows
     )
-    say(f"Dataset: {data / 'synthetic'}")
-    say(f"Configs: {files}   (edit them, then `fewshot-audio train -e ... -m ...`)")
-    say(f"Run (weights, metrics, TensorBoard): {run.folder}")
+    print_line(f"Dataset: {data / 'synthetic'}")
+    print_line(f"Configs: {files}   (edit them, then `fewshot-audio train -e ... -m ...`)")
+    print_line(f"Run (weights, metrics, TensorBoard): {run.folder}")

@@ -1,25 +1,18 @@
-"""``fewshot-audio download``: the published archives of a dataset, or how to come by them."""
+"""``fewshot-audio download``: the published archives of a dataset, or how to get them."""
 
 import shlex
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, TypeAlias
 
 import typer
 
-from fewshot_audio.cli.app import app, progress_bar, say
+from fewshot_audio.cli.app import app
+from fewshot_audio.cli.console import print_line, progress_bar
 
-
-class DatasetName(StrEnum):
-    """Datasets of the catalog."""
-
-    esc50 = "esc50"
-    nsynth = "nsynth"
-    fsdkaggle2018 = "fsdkaggle2018"
-    birdclef2020 = "birdclef2020"
-    voxceleb1 = "voxceleb1"
-    speechcommands = "speechcommands"
-    watkins = "watkins"
+# The names of `data.download.catalog.DATASETS`, which is not imported before the command runs.
+DatasetName: TypeAlias = Literal[
+    "esc50", "nsynth", "fsdkaggle2018", "birdclef2020", "voxceleb1", "speechcommands", "watkins"
+]
 
 
 @app.command()
@@ -30,31 +23,31 @@ def download(
     ] = None,
     at_once: Annotated[int, typer.Option(min=1, max=8, help="Archives fetched at the same time.")] = 3,
 ) -> None:
-    """Fetch a dataset from its official address and unpack it; started again, it goes on where it stopped.
+    """Fetch a dataset from its official address and unpack it; started again, it continues where it stopped.
 
-    Datasets behind a license or a login are not fetched: the steps to take and the expected layout are shown.
+    Datasets that need a license or a login are not fetched: the steps to take and the expected layout are shown.
     """
     from fewshot_audio.data.download.acquire import ARCHIVES, acquire
     from fewshot_audio.data.download.catalog import DATASETS
 
-    entry = DATASETS[dataset.value]
+    entry = DATASETS[dataset]
     for line in (entry.title, f"Page: {entry.page}", f"License: {entry.license}"):
-        say(line)
+        print_line(line)
     if entry.steps:
         for number, step in enumerate(entry.steps, 1):
-            say(f"{number}. {step}")
-        say(f"Expected layout: {entry.layout}")
-        say(f"Then: fewshot-audio prepare {entry.name} --source FOLDER")
+            print_line(f"{number}. {step}")
+        print_line(f"Expected layout: {entry.layout}")
+        print_line(f"Then: fewshot-audio prepare {entry.name} --source FOLDER")
         raise typer.Exit(1)  # nothing was fetched
     folder = output or Path("downloads") / entry.name
     with progress_bar() as progress:
         source = acquire(entry, folder, at_once=at_once, progress=progress)
     for archive in entry.archives:
         published = archive.checksum
-        say(
+        print_line(
             f"{archive.file}: {published.algorithm} published by {published.publisher}, checked before unpacking"
             if published
             else f"{archive.file}: no checksum is published"
         )
-    say(f"The archives in {folder / ARCHIVES} may be removed.")
-    say(f"Now: fewshot-audio prepare {entry.name} --source {shlex.quote(str(source))}")
+    print_line(f"The archives in {folder / ARCHIVES} may be removed.")
+    print_line(f"Now: fewshot-audio prepare {entry.name} --source {shlex.quote(str(source))}")

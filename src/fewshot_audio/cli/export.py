@@ -1,11 +1,12 @@
-"""``fewshot-audio export``: a recognizer as a file that runs without torch."""
+"""``fewshot-audio export``: a recognizer as an ONNX file, which runs without torch."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fewshot_audio.cli.app import app, say
+from fewshot_audio.cli.app import app
+from fewshot_audio.cli.console import print_line
 
 
 @app.command()
@@ -15,16 +16,16 @@ def export(
 ) -> None:
     """Write a recognizer as one ONNX graph: a waveform segment in, probabilities of its classes out.
 
-    The file holds everything from the log-mel spectrogram to the calibrated probabilities, and in its metadata the
-    class names, sample rate and segment length. See docs/export.md.
+    The graph computes everything from the log-mel spectrogram to the calibrated probabilities. The metadata of the file
+    hold class names, sample rate and segment length. See docs/export.md.
     """
     from fewshot_audio.recognition.onnx import export_onnx
     from fewshot_audio.recognition.recognizer import Recognizer
 
     recognizer = Recognizer.load(bundle)
     written = export_onnx(recognizer, onnx)
-    say(
+    print_line(
         f"Wrote {onnx} ({written.size / 1e6:.1f} MB): {len(recognizer.classes)} classes, segments of "
         f"{recognizer.segment_seconds:g} s at {recognizer.sample_rate} Hz"
     )
-    say(f"Checked in onnxruntime: probabilities differ from torch's by at most {written.difference:.1g}")
+    print_line(f"Checked in onnxruntime: probabilities differ from torch's by at most {written.difference:.1g}")

@@ -1,9 +1,9 @@
-"""``fewshot-audio evaluate --open-set``: a run as a recognizer that is given unknown sounds too."""
+"""``fewshot-audio evaluate --open-set``: test a run as a recognizer, with unknown sounds too."""
 
 from pathlib import Path
 
-from fewshot_audio.cli.app import percent, progress_bar, say
-from fewshot_audio.cli.train import default_data_root
+from fewshot_audio.cli.console import percent, print_line, progress_bar
+from fewshot_audio.cli.options import DATA_ROOT
 
 
 def evaluate_open_set(
@@ -16,16 +16,16 @@ def evaluate_open_set(
     device: str,
     json_file: Path | None,
 ) -> None:
-    """Measure and print accuracy, calibration error, the area under the ROC curve, and the two rates."""
+    """Print accuracy, calibration error, area under the ROC curve, and how many clips are called unknown."""
     from fewshot_audio.experiments.run_folder import Run
     from fewshot_audio.files import write_json
     from fewshot_audio.recognition.evaluation import evaluate_recognition
     from fewshot_audio.runtime.allocator import keep_pages
 
     keep_pages()
-    root = data_root or Path(Run.read(run_dir).experiment.data_root or default_data_root)
+    root = data_root or Path(Run.read(run_dir).experiment.data_root or DATA_ROOT)
     with progress_bar() as progress:
-        found = evaluate_recognition(
+        result = evaluate_recognition(
             run_dir,
             root,
             dataset=dataset,
@@ -36,16 +36,20 @@ def evaluate_open_set(
             progress=progress,
         )
     if json_file:
-        write_json(json_file, found)
-    say(
-        f"{found['dataset']}: {found['enrolled_classes']} classes enrolled with {found['n_shot']} clips each, "
-        f"{found['unknown_classes']} unknown, {found['tasks']} tasks"
+        write_json(json_file, result)
+    print_line(
+        f"{result['dataset']}: {result['enrolled_classes']} classes enrolled with {result['n_shot']} clips each, "
+        f"{result['unknown_classes']} unknown, {result['tasks']} tasks"
     )
-    say(f"Accuracy on known clips: {percent(found['accuracy'], found['ci95'])}")
-    say(f"Calibration error: {percent(found['ece_before'])} before, {percent(found['ece_after'])} after calibration")
-    say(
-        f"False alarms (known clips called unknown): {percent(found['false_alarm'])}, "
-        f"stated {percent(found['false_alarm_stated'])}"
+    print_line(f"Accuracy on known clips: {percent(result['accuracy'], result['ci95'])}")
+    print_line(
+        f"Calibration error: {percent(result['ece_before'])} before, {percent(result['ece_after'])} after calibration"
     )
-    if found["auroc"] is not None:
-        say(f"Unknown clips found at that threshold: {percent(found['unknown_found'])}, AUROC {found['auroc']:.3f}")
+    print_line(
+        f"False alarms (known clips called unknown): {percent(result['false_alarm'])}, "
+        f"stated {percent(result['false_alarm_stated'])}"
+    )
+    if result["auroc"] is not None:
+        print_line(
+            f"Unknown clips found at that threshold: {percent(result['unknown_found'])}, AUROC {result['auroc']:.3f}"
+        )

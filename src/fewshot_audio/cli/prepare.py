@@ -1,13 +1,14 @@
-"""``fewshot-audio prepare``: recordings into a dataset folder."""
+"""``fewshot-audio prepare``: make a dataset folder from recordings."""
 
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
-from fewshot_audio.cli.app import app, progress_bar, say, table
+from fewshot_audio.cli.app import app
+from fewshot_audio.cli.console import print_line, print_table, progress_bar
+from fewshot_audio.cli.options import DATA_ROOT
 from fewshot_audio.errors import DataError
 
 if TYPE_CHECKING:
@@ -17,59 +18,56 @@ if TYPE_CHECKING:
     from fewshot_audio.data.sources.base import Source
 
 
-class SourceName(StrEnum):
-    """Sources of recordings."""
+SourceName: TypeAlias = Literal[
+    "esc50",
+    "nsynth",
+    "fsdkaggle2018",
+    "birdclef2020",
+    "voxceleb1",
+    "speechcommands",
+    "watkins",
+    "folder",
+    "synthetic",
+]
+# Ways to fill up segments, see `Preprocessing.segments`.
+Compat: TypeAlias = Literal["metaaudio", "metaaudio-offline"]
 
-    esc50 = "esc50"
-    nsynth = "nsynth"
-    fsdkaggle2018 = "fsdkaggle2018"
-    birdclef2020 = "birdclef2020"
-    voxceleb1 = "voxceleb1"
-    speechcommands = "speechcommands"
-    watkins = "watkins"
-    folder = "folder"
-    synthetic = "synthetic"
-
-
-BENCHMARK_NAMES = {
-    SourceName.esc50: "ESC-50-master",
-    SourceName.nsynth: "nsynth",
-    SourceName.fsdkaggle2018: "FSD2018",
-    SourceName.birdclef2020: "BirdClef",
-    SourceName.voxceleb1: "VoxCeleb",
+BENCHMARK_NAMES: dict[SourceName, str] = {
+    "esc50": "ESC-50-master",
+    "nsynth": "nsynth",
+    "fsdkaggle2018": "FSD2018",
+    "birdclef2020": "BirdClef",
+    "voxceleb1": "VoxCeleb",
 }
-
-
-class Compat(StrEnum):
-    """Ways of filling segments up, see ``Preprocessing.segments``."""
-
-    metaaudio = "metaaudio"
-    metaaudio_offline = "metaaudio-offline"
 
 
 @app.command()
 def prepare(
     source: Annotated[SourceName, typer.Argument(help="Layout of the recordings; `folder`: a tree of class folders.")],
-    source_dir: Annotated[Path | None, typer.Option("--source", help="Where the recordings lie.")] = None,
-    data_root: Annotated[Path, typer.Option(help="Folder of the dataset folders.")] = Path("data"),
+    source_dir: Annotated[Path | None, typer.Option("--source", help="Folder of the recordings.")] = None,
+    data_root: Annotated[Path, typer.Option(help="Folder that holds the dataset folders.")] = DATA_ROOT,
     name: Annotated[str | None, typer.Option(help="Name of the dataset folder.")] = None,
-    splits: Annotated[Path | None, typer.Option(help="A splits.npy to take; else made by seed.")] = None,
+    splits: Annotated[Path | None, typer.Option(help="A splits.npy to use; default: made from the seed.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the splits (and of synthetic sounds).")] = 0,
-    way: Annotated[int, typer.Option(min=2, help="Least number of validation and of test classes.")] = 5,
+    way: Annotated[int, typer.Option(min=2, help="Smallest number of validation classes and of test classes.")] = 5,
     segment_seconds: Annotated[float | None, typer.Option(help="Length of a segment.")] = None,
-    waveforms: Annotated[bool, typer.Option("--waveforms", help="Keep waveforms too, for waveform input.")] = False,
-    max_seconds: Annotated[float | None, typer.Option(help="Leave longer clips out; default as published.")] = None,
+    waveforms: Annotated[bool, typer.Option("--waveforms", help="Keep the waveforms too, for waveform input.")] = False,
+    max_seconds: Annotated[float | None, typer.Option(help="Leave out longer clips; default: as published.")] = None,
     min_clips: Annotated[
-        int | None, typer.Option(min=0, help="Leave classes with fewer usable clips out; default as published.")
+        int | None, typer.Option(min=0, help="Leave out classes with fewer usable clips; default: as published.")
     ] = None,
-    pad: Annotated[bool, typer.Option("--pad", help="Take clips of any length of a set of fixed length.")] = False,
-    compat: Annotated[Compat | None, typer.Option(help="Fill segments up as that program does, to match it.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default one per core.")] = None,
-    cluster: Annotated[str | None, typer.Option(help="A Dask scheduler whose workers do the work.")] = None,
+    pad: Annotated[
+        bool, typer.Option("--pad", help="Use clips of any length from a dataset of clips of one length.")
+    ] = False,
+    compat: Annotated[
+        Compat | None, typer.Option(help="Fill up segments as that program does, to compare with it.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")] = None,
+    cluster: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, whose workers do the work.")] = None,
 ) -> None:
-    """Prepare recordings: log-mel features, splits and normalization numbers in one dataset folder.
+    """Prepare recordings: write log-mel features, splits and normalization numbers to a dataset folder.
 
-    Inputs that cannot be used are listed with the reason in skipped.csv and never stop the rest.
+    Inputs that cannot be used are listed in skipped.csv with the reason; the others are prepared.
     """
     from fewshot_audio.audio.preprocessing import Preprocessing
     from fewshot_audio.data.layout import DatasetFolder
@@ -77,21 +75,19 @@ def prepare(
 
     if cluster:  # its workers have other current folders
         source_dir, data_root = source_dir and source_dir.absolute(), data_root.absolute()
-    opened = open_source(source, source_dir, seed)
+    reader = open_source(source, source_dir, seed)
     limits = replace(
-        opened.limits,
-        longest_seconds=opened.limits.longest_seconds if max_seconds is None else max_seconds,
-        least_clips=opened.limits.least_clips if min_clips is None else min_clips,
+        reader.limits,
+        longest_seconds=reader.limits.longest_seconds if max_seconds is None else max_seconds,
+        least_clips=reader.limits.least_clips if min_clips is None else min_clips,
         pad=pad,
     )
     folder = DatasetFolder(data_root / (name or default_name(source, source_dir)))
     with progress_bar() as progress:
         report = prepare_dataset(
-            opened,
+            reader,
             folder,
-            Preprocessing.of(
-                segment_seconds=segment_seconds or opened.segment_seconds, compat=compat.value if compat else ""
-            ),
+            Preprocessing.of(segment_seconds=segment_seconds or reader.segment_seconds, compat=compat or ""),
             limits=limits,
             splits_file=splits,
             seed=seed,
@@ -105,7 +101,7 @@ def prepare(
 
 
 def open_source(source: SourceName, directory: Path | None, seed: int) -> "Source":
-    """Return the source of that name. Raises DataError where the folder of the recordings is not given."""
+    """Return the source of that name. Raises DataError if it needs the folder of the recordings and has none."""
     from fewshot_audio.data.sources.birdclef2020 import BirdClef2020
     from fewshot_audio.data.sources.esc50 import Esc50
     from fewshot_audio.data.sources.folder import ClassFolders
@@ -116,10 +112,10 @@ def open_source(source: SourceName, directory: Path | None, seed: int) -> "Sourc
     from fewshot_audio.data.sources.voxceleb1 import VoxCeleb1
     from fewshot_audio.data.sources.watkins import Watkins
 
-    if source == SourceName.synthetic:
+    if source == "synthetic":
         return Synthetic(seed=seed)
     if directory is None:
-        raise DataError(f"source {source.value!r} needs --source DIR, the folder of the recordings")
+        raise DataError(f"source {source!r} needs --source DIR, the folder of the recordings")
     kinds: dict[str, Callable[[Path], Source]] = {
         kind.name: kind
         for kind in (BirdClef2020, ClassFolders, Esc50, FsdKaggle2018, NSynth, SpeechCommands, VoxCeleb1, Watkins)
@@ -128,28 +124,29 @@ def open_source(source: SourceName, directory: Path | None, seed: int) -> "Sourc
 
 
 def default_name(source: SourceName, directory: Path | None) -> str:
-    """The benchmark's folder name for its datasets, the source folder's own name for the user's."""
-    if source == SourceName.folder and directory is not None:
+    """Name of the dataset folder: that of the benchmark, or the source folder's own name for class folders."""
+    if source == "folder" and directory is not None:
         return directory.resolve().name
-    return BENCHMARK_NAMES.get(source, source.value)
+    return BENCHMARK_NAMES.get(source, source)
 
 
 def show_report(report: "PrepareReport") -> None:
-    """Print what became of every input."""
+    """Print how many inputs were prepared, skipped or left out."""
     for note in report.notes:
-        say(note)
+        print_line(note)
     if report.parts:
         rows = []
         for part in report.parts:
-            found, usable, kept = (f"{c.recordings} ({c.classes})" for c in (part.found, part.usable, part.kept))
-            rows.append([part.part, found, str(part.found.small), usable, str(part.usable.small), kept])
+            stages = part.source, part.usable, part.prepared
+            source, usable, prepared = (f"{count.recordings} ({count.classes})" for count in stages)
+            rows.append([part.part, source, str(part.source.small), usable, str(part.usable.small), prepared])
         columns = ("", "found", "too small", "usable", "too small", "kept")
-        table("Recordings (of classes) before and after classes that are too small were left out", columns, rows)
+        print_table("Recordings (of classes) before and after classes that are too small were left out", columns, rows)
     skipped = ", ".join(f"{count} {reason}" for reason, count in sorted(report.skipped.items()))
-    say(
-        f"{report.found} inputs: {report.prepared} prepared"
+    print_line(
+        f"{report.inputs} inputs: {report.prepared} prepared"
         + (f" ({report.reused} of them earlier)" if report.reused else "")
-        + (f", {sum(report.skipped.values())} skipped ({skipped}), see {report.folder.skipped}" if skipped else ""),
+        + (f", {sum(report.skipped.values())} skipped ({skipped}), see {report.folder.skipped}" if skipped else "")
     )
     parts = ", ".join(f"{len(report.splits[phase])} {phase}" for phase in ("train", "validation", "test"))
-    say(f"Classes: {parts}. Dataset folder: {report.folder.path}")
+    print_line(f"Classes: {parts}. Dataset folder: {report.folder.path}")

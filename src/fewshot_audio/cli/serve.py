@@ -1,31 +1,35 @@
-"""``fewshot-audio serve``: the web page and the JSON API over a bundle."""
+"""``fewshot-audio serve``: a web page and a JSON API for a bundle."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fewshot_audio.cli.app import app, errors, say
+from fewshot_audio.cli.app import app
+from fewshot_audio.cli.console import print_line, stderr
+from fewshot_audio.cli.options import Device
 
 
 @app.command()
 def serve(
     bundle: Annotated[Path, typer.Argument(help="A bundle: the folder that `enroll` writes.")],
-    host: Annotated[str, typer.Option(help="Address to listen at; any but a local one needs --token.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
+    host: Annotated[str, typer.Option(help="Address to listen on; any but a local one needs --token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: a free one.")] = 8000,
     token: Annotated[
-        str | None,
-        typer.Option(envvar="FEWSHOT_AUDIO_TOKEN", help="Access token that every request must carry."),
+        str | None, typer.Option(envvar="FEWSHOT_AUDIO_TOKEN", help="Access token that every request must carry.")
     ] = None,
     allow_host: Annotated[
-        list[str] | None, typer.Option(help="Another name under which the server is addressed, as behind a proxy.")
+        list[str] | None, typer.Option(help="Another host name of the server, such as behind a proxy; repeatable.")
     ] = None,
     save: Annotated[
-        bool, typer.Option("--save", help="Write every change to the bundle; else changes end with the server.")
+        bool,
+        typer.Option(
+            "--save", help="Save every change to the bundle; without it changes are lost when the server stops."
+        ),
     ] = False,
-    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "cpu",
+    device: Device = "cpu",
 ) -> None:
-    """Serve a page to enroll and recognize sounds in the browser, and the same as a JSON API."""
+    """Serve a web page that enrolls and recognizes sounds, and a JSON API that does the same."""
     from fewshot_audio.errors import ConfigError
 
     try:
@@ -35,9 +39,9 @@ def serve(
     from fewshot_audio.recognition.recognizer import Recognizer
     from fewshot_audio.runtime.allocator import keep_pages
 
-    def started(url: str) -> None:
-        say(f"Open {url} (the API is described at {url}/docs). Ctrl-C stops the server.")
-        say(
+    def show_address(url: str) -> None:
+        print_line(f"Open {url} (the API is described at {url}/docs). Ctrl-C stops the server.")
+        print_line(
             f"Changes are saved to {bundle}."
             if save
             else "Changes are kept in memory: download the bundle from the page, or start with --save."
@@ -49,10 +53,10 @@ def serve(
         host=host,
         port=port,
         token=token,
-        names=allow_host or [],
+        host_names=allow_host or [],
         folder=bundle if save else None,
-        started=started,
+        on_start=show_address,
     )
     if unsaved:
         count = f"{unsaved} change" + ("s" if unsaved > 1 else "")
-        say(f"Stopped; {count} since the start {'are' if unsaved > 1 else 'is'} not in {bundle}.", errors)
+        print_line(f"Stopped; {count} since the start {'are' if unsaved > 1 else 'is'} not in {bundle}.", stderr)

@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
-from fewshot_audio.cli.app import progress_bar, say
-from fewshot_audio.config import read_json
+from fewshot_audio.cli.console import print_line, progress_bar
+from fewshot_audio.cli.options import DATA_ROOT
+from fewshot_audio.config import PHASES, read_json
 from fewshot_audio.data.joint import DatasetFolders
 from fewshot_audio.data.names import safe_name
-from fewshot_audio.data.splits import PHASES
 from fewshot_audio.errors import DataError
 from fewshot_audio.experiments.folder import RESULTS_FILE
 from fewshot_audio.files import write_text
@@ -28,7 +28,7 @@ def ship(
     splits = DatasetFolders.find(data_root, results["dataset"]).read_splits()
     folder = home / name
     recognizer.save(folder)
-    classes = {phase: len(splits[phase]) for phase in PHASES}
+    classes: dict[str, int] = {phase: len(splits[phase]) for phase in PHASES}
     write_text(folder / CARD_FILE, model_card(name, recognizer, results, classes, license))
     return folder
 
@@ -38,14 +38,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m fewshot_audio.cli.ship", description=__doc__)
     parser.add_argument("experiment", type=Path, help="an experiment's folder")
     parser.add_argument("name", help="the recognizer's name")
-    parser.add_argument("--data-root", type=Path, default=Path("data"), help="folder of the dataset folders")
-    parser.add_argument(
-        "--license", "--licence", required=True, help="what the recordings' licenses allow, for the model card"
-    )
-    given = parser.parse_args()
+    parser.add_argument("--data-root", type=Path, default=DATA_ROOT, help="folder that holds the dataset folders")
+    spelling = parser.add_mutually_exclusive_group(required=True)
+    spelling.add_argument("--license", help="what the recordings' licenses allow, for the model card")
+    spelling.add_argument("--licence", dest="license", help=argparse.SUPPRESS)  # as version 0.1 spelled it
+    options = parser.parse_args()
     with progress_bar() as progress:
-        folder = ship(given.experiment, given.name, given.data_root, given.license, progress=progress)
-    say(f"Recognizer and model card: {folder}")
+        folder = ship(options.experiment, options.name, options.data_root, options.license, progress=progress)
+    print_line(f"Recognizer and model card: {folder}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """The two JSON files of an experiment as strict, typed models."""
 
 from fewshot_audio.config.augmentation import SpecAugParams, WaveAugParams
-from fewshot_audio.config.checks import PHASES, check_classes, check_configs, check_input, check_steps
-from fewshot_audio.config.experiment import ExperimentConfig, Phase
-from fewshot_audio.config.inplace import InputAugmentation
+from fewshot_audio.config.base import Role
+from fewshot_audio.config.checks import check_classes, check_configs, check_input, check_steps
+from fewshot_audio.config.experiment import PHASES, ExperimentConfig, Phase
+from fewshot_audio.config.input_augmentation import InputAugmentation
+from fewshot_audio.config.keys import keys_with
 from fewshot_audio.config.load import (
     EXPERIMENT_FILE,
     MODEL_CONFIG_FILE,
@@ -25,6 +27,7 @@ __all__ = [
     "ModelConfig",
     "Optimization",
     "Phase",
+    "Role",
     "SpecAugParams",
     "WaveAugParams",
     "change_configs",
@@ -32,6 +35,7 @@ __all__ = [
     "check_configs",
     "check_input",
     "check_steps",
+    "keys_with",
     "parse_override",
     "read_configs",
     "read_json",

@@ -1,4 +1,4 @@
-"""The two augmentation sections of the experiment file."""
+"""The two sections of the experiment file for views: ``specaug_params`` and ``waveaug_params``."""
 
 from typing import Annotated, Self
 
@@ -12,13 +12,14 @@ class SpecAugParams(Section):
 
     use: Annotated[bool, Field(description="Make SpecAugment views: original, time warp, time mask, frequency mask.")]
     mask_param: Annotated[Count, Field(description="Largest width of a mask: frames for time, mel bins for frequency.")]
-    W: Annotated[int, Field(ge=0, description="Largest shift of the time warp in frames; less than half the frames.")]
-    num_mask: Annotated[Count, Field(description="How many masks each masked view gets.")]
-    mask_value: Annotated[float, Field(description="What fills a mask; 0 is the dataset's mean after normalization.")]
+    W: Annotated[int, Field(ge=0, description="Largest shift of the time warp, frames; less than half of the segment.")]
+    num_mask: Annotated[Count, Field(description="Number of masks in each masked view.")]
+    mask_value: Annotated[float, Field(description="Value inside a mask; 0 is the dataset's mean after normalization.")]
     p: Annotated[Probability, Field(description="Largest share of the frames that one time mask may cover.")]
 
 
 Decibel = Annotated[float, Field(ge=-120, le=120)]
+Semitones = Annotated[float, Field(ge=-24, le=24)]
 Fraction = Annotated[float, Field(gt=0, lt=2)]
 
 
@@ -35,29 +36,25 @@ class WaveAugParams(Section):
     noise_min_f_decay: Annotated[float, Field(ge=-8, le=8, description="Lowest spectral decay exponent of the noise.")]
     noise_max_f_decay: Annotated[float, Field(ge=-8, le=8, description="Highest spectral decay exponent of the noise.")]
     noise_p: Annotated[Probability, Field(description="Probability of added colored noise.")]
-    bandstop_min_bandwidth_fraction: Annotated[Fraction, Field(description="Narrowest stop band, share of its center.")]
-    bandstop_max_bandwidth_fraction: Annotated[Fraction, Field(description="Widest stop band, share of its center.")]
+    bandstop_min_bandwidth_fraction: Annotated[Fraction, Field(description="Smallest bandwidth, share of the center.")]
+    bandstop_max_bandwidth_fraction: Annotated[Fraction, Field(description="Largest bandwidth, share of the center.")]
     bandstop_p: Annotated[Probability, Field(description="Probability of a band-stop filter.")]
     highpass_p: Annotated[Probability, Field(description="Probability of a high-pass filter.")]
     lowpass_p: Annotated[Probability, Field(description="Probability of a low-pass filter.")]
-    pitchshift_min_transpose_semitones: Annotated[
-        float, Field(ge=-24, le=24, description="Lowest transposition, semitones.")
-    ]
-    pitchshift_max_transpose_semitones: Annotated[
-        float, Field(ge=-24, le=24, description="Highest transposition, semitones.")
-    ]
+    pitchshift_min_transpose_semitones: Annotated[Semitones, Field(description="Lowest transposition, semitones.")]
+    pitchshift_max_transpose_semitones: Annotated[Semitones, Field(description="Highest transposition, semitones.")]
     pitchshift_p: Annotated[Probability, Field(description="Probability of a pitch shift.")]
     shift_min_shift: Annotated[float, Field(ge=-1, le=1, description="Lowest circular shift, share of the length.")]
     shift_max_shift: Annotated[float, Field(ge=-1, le=1, description="Highest circular shift, share of the length.")]
     shift_p: Annotated[Probability, Field(description="Probability of a circular shift in time.")]
-    spliceout_num_time_intervals: Annotated[Count, Field(description="How many pieces splice-out removes.")]
+    spliceout_num_time_intervals: Annotated[Count, Field(description="Number of pieces that splice-out removes.")]
     spliceout_max_width: Annotated[Count, Field(description="Longest removed piece, milliseconds.")]
     spliceout_p: Annotated[Probability, Field(description="Probability of a splice-out.")]
     timeinversion_p: Annotated[Probability, Field(description="Probability of playing the segment backwards.")]
     min_stretch_ratio: Annotated[Positive, Field(le=4, description="Lowest stretch ratio; above 1 is longer.")]
     max_stretch_ratio: Annotated[Positive, Field(le=4, description="Highest stretch ratio; above 1 is longer.")]
     timestretch_p: Annotated[Probability, Field(description="Probability of a time stretch.")]
-    timemasking_masks: Annotated[Count, Field(description="How many time masks.")]
+    timemasking_masks: Annotated[Count, Field(description="Number of time masks.")]
     timemasking_mask_fraction: Annotated[Probability, Field(description="Length of a time mask, share of the length.")]
     timemasking_p: Annotated[Probability, Field(description="Probability of time masking.")]
 

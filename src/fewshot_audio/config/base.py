@@ -1,5 +1,6 @@
-"""The strict base of every config section."""
+"""The strict base of every config section, what a key may be for, and number types that sections share."""
 
+from enum import Flag, auto
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -9,6 +10,19 @@ class Section(BaseModel):
     """A JSON object with known keys only: unknown keys, wrong types, NaN and infinities are errors."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+
+class Role(Flag):
+    """How work over several trainings treats a key; stands in the ``Annotated`` of the key."""
+
+    RESUMABLE = auto()
+    """A resumed experiment may have another value: it changes where and how long it runs, not a run's numbers."""
+    PLACE = auto()
+    """Says where and under which name a training runs, not what it computes."""
+    FIXED_IN_SEARCH = auto()
+    """Cannot be searched: decides which validation tasks are solved, how long or where; or acts in testing only."""
+    FIXED_IN_CROSSVAL = auto()
+    """The same for every candidate: decides which tasks are solved, how long training lasts, or where."""
 
 
 Count = Annotated[int, Field(ge=1)]

@@ -1,19 +1,20 @@
 """Checks across keys, files and data, made before any work starts."""
 
 from collections.abc import Mapping, Sequence
-from typing import get_args
 
-from fewshot_audio.config.experiment import ExperimentConfig, Phase
+from fewshot_audio.config.experiment import PHASES, ExperimentConfig, Phase
 from fewshot_audio.config.model import EncoderConfig, ModelConfig, PretrainedConfig, ResNet12Config
 from fewshot_audio.errors import ConfigError
 
-PHASES: tuple[Phase, ...] = get_args(Phase)
-
 
 def check_configs(experiment: ExperimentConfig, model: ModelConfig) -> list[str]:
-    """Check what the two files say together.
+    """Check the two files together.
 
-    Returns warnings (keys that have no effect). Raises ConfigError with every contradiction, one a line.
+    Returns:
+        Warnings: keys that have no effect.
+
+    Raises:
+        ConfigError: keys contradict each other; one line for each contradiction.
     """
     errors = [
         *_pretrained_errors(experiment, model),
@@ -41,7 +42,7 @@ def check_configs(experiment: ExperimentConfig, model: ModelConfig) -> list[str]
 
 
 def check_steps(experiment: ExperimentConfig, processes: int = 1) -> None:
-    """Check that an epoch has whole steps where ``processes`` train together. Raises ConfigError with the numbers."""
+    """Check that ``processes`` that train together divide an epoch into whole steps. Raises ConfigError."""
     step = experiment.episodes_per_step * processes
     if experiment.n_training_tasks % step:
         raise ConfigError(
@@ -51,10 +52,15 @@ def check_steps(experiment: ExperimentConfig, processes: int = 1) -> None:
 
 
 def check_classes(experiment: ExperimentConfig, clips: Mapping[Phase, Mapping[str, int]], dataset: str = "") -> None:
-    """Check that every split in ``clips`` offers what its episodes ask for.
+    """Check that every split in ``clips`` has enough classes and clips for its episodes.
 
-    ``clips[phase][class]`` is the number of clips, ``dataset`` names one of several that are joined. Raises ConfigError
-    naming split, class and numbers.
+    Args:
+        experiment: The experiment.
+        clips: ``clips[phase][class]`` is the number of clips.
+        dataset: Name of the dataset, for messages, if it is one of several that are joined.
+
+    Raises:
+        ConfigError: A split is too small; names the split, the classes and the numbers.
     """
     errors = []
     of = f" of {dataset}" if dataset else ""
@@ -78,7 +84,7 @@ def check_classes(experiment: ExperimentConfig, clips: Mapping[Phase, Mapping[st
 
 
 def check_input(experiment: ExperimentConfig, model: ModelConfig, mels: int, frames: int) -> None:
-    """Check the configs against the size of a segment's spectrogram. Raises ConfigError with the numbers."""
+    """Check the configs against the size of a segment's spectrogram. Raises ConfigError."""
     errors = _size_errors(experiment.encoder_name, model.encoder(experiment.encoder_name), mels, frames)
     warp = experiment.specaug_params
     if experiment.input_type == "spec" and warp.use and frames <= 2 * warp.W:
@@ -116,7 +122,9 @@ def _pretrained_errors(experiment: ExperimentConfig, model: ModelConfig) -> Sequ
     reads = f"encoder_name {experiment.encoder_name!r} reads waveforms, but"
     errors = []
     if model.members > 1:
-        errors.append(f"members is {model.members}, but a pretrained encoder stands alone: set members=1")
+        errors.append(
+            f"members is {model.members}, but a pretrained encoder cannot be joined with others: set members=1"
+        )
     if experiment.input_type == "spec":
         errors.append(
             f'{reads} input_type is "spec": set input_type=wav (the dataset must have been prepared with --waveforms)'

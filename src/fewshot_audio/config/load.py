@@ -1,16 +1,17 @@
-"""Reading the two JSON files: overrides, strict checks, and errors that name the key and the nearest known one."""
+"""Reading the two JSON files: overrides, strict checks, and errors that name the key and the nearest valid one."""
 
 import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from fewshot_audio.config.base import Section
 from fewshot_audio.config.experiment import ExperimentConfig
+from fewshot_audio.config.keys import subsection
 from fewshot_audio.config.model import ModelConfig
 from fewshot_audio.errors import ConfigError
 
@@ -22,8 +23,10 @@ S = TypeVar("S", bound=Section)
 def read_configs(experiment: Path, model: Path, overrides: Sequence[str] = ()) -> tuple[ExperimentConfig, ModelConfig]:
     """Read an experiment file and a model file and apply ``key.sub=value`` overrides.
 
-    An override's first key says which file it belongs to. Values are JSON; what is not JSON is a string.
-    Raises ConfigError with every problem found, one a line.
+    The first part of an override's key decides which file it changes. Values are JSON; what is not JSON is a string.
+
+    Raises:
+        ConfigError: One line for each problem.
     """
     values = {"experiment": read_json(experiment), "model": read_json(model)}
     for override in overrides:
@@ -69,7 +72,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def validate(section: type[S], value: Any, where: str) -> S:
-    """Validate a JSON value as ``section``; ``where`` (a file's name) opens each line of the ConfigError."""
+    """Validate a JSON value as ``section``; each line of the ConfigError begins with ``where``, as a file's name."""
     try:
         return section.model_validate(value)
     except ValidationError as error:
@@ -77,20 +80,22 @@ def validate(section: type[S], value: Any, where: str) -> S:
         raise ConfigError("\n".join(lines)) from error
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a hint `` (nearest known key: 'x')`` or, with nothing near, the list of known keys."""
-    known = list(known)
-    by_case = {key.lower(): key for key in known}
-    close = difflib.get_close_matches(name.lower(), by_case, n=1, cutoff=0.5)
-    return f" (nearest known key: {by_case[close[0]]!r})" if close else f" (known keys: {', '.join(known)})"
+def _hint(name: str, keys: Iterable[str]) -> str:
+    """Return `` (nearest known key: 'x')`` or, if none is near, the list of all keys."""
+    by_lower_case = {key.lower(): key for key in keys}
+    close = difflib.get_close_matches(name.lower(), by_lower_case, n=1, cutoff=0.5)
+    if close:
+        return f" (nearest known key: {by_lower_case[close[0]]!r})"
+    return f" (known keys: {', '.join(by_lower_case.values())})"
 
 
 def change_configs(
     experiment: ExperimentConfig, model: ModelConfig, changes: Mapping[str, Any], where: str
 ) -> tuple[ExperimentConfig, ModelConfig]:
-    """Return the pair with other values of dotted keys; a key's first part says which file it belongs to.
+    """Return the pair with other values of dotted keys; a key's first part decides which file it changes.
 
-    Raises ConfigError with every problem found, one a line, each opened by ``where``.
+    Raises:
+        ConfigError: One line for each problem, each beginning with ``where``.
     """
     values = {"experiment": experiment.model_dump(), "model": model.model_dump()}
     for path, value in changes.items():
@@ -99,7 +104,7 @@ def change_configs(
 
 
 def parse_override(override: str) -> tuple[str, Any]:
-    """Split ``key.sub=value`` into the dotted key and the value, which is JSON or, if it is not, a string."""
+    """Split ``key.sub=value`` into the dotted key and the value: JSON, or else a string."""
     path, equals, text = override.partition("=")
     if not equals or not all(path.strip().split(".")):
         raise ConfigError(f"--set {override!r}: expected key=value or key.sub=value")
@@ -115,7 +120,7 @@ def _apply(override: str, values: dict[str, dict[str, Any]]) -> None:
 
 
 def _assign(path: str, value: Any, values: dict[str, dict[str, Any]], where: str) -> None:
-    """Put a value at a dotted key of the file that the key's first part belongs to."""
+    """Set a dotted key in the file that its first part belongs to."""
     keys = path.split(".")
     section: type[BaseModel] | None
     if keys[0] in ExperimentConfig.model_fields:
@@ -123,27 +128,19 @@ def _assign(path: str, value: Any, values: dict[str, dict[str, Any]], where: str
     elif keys[0] in ModelConfig.model_fields:
         section, target = ModelConfig, values["model"]
     else:
-        hint = nearest(keys[0], [*ExperimentConfig.model_fields, *ModelConfig.model_fields])
+        hint = _hint(keys[0], [*ExperimentConfig.model_fields, *ModelConfig.model_fields])
         raise ConfigError(f"{where}: unknown key {keys[0]!r}{hint}")
     for depth, key in enumerate(keys):
         if section is None:
             raise ConfigError(f"{where}: {'.'.join(keys[:depth])!r} has no keys below it")
         if key not in section.model_fields:
-            raise ConfigError(f"{where}: unknown key {key!r}{nearest(key, section.model_fields)}")
+            raise ConfigError(f"{where}: unknown key {key!r}{_hint(key, section.model_fields)}")
         if depth < len(keys) - 1:
-            section = _subsection(section, key)
+            section = subsection(section, key)
             target = target.setdefault(key, {})
             if not isinstance(target, dict):
                 raise ConfigError(f"{where}: {'.'.join(keys[: depth + 1])!r} is not an object in the file")
     target[keys[-1]] = value
-
-
-def _subsection(section: type[BaseModel], key: str) -> type[BaseModel] | None:
-    annotation = section.model_fields[key].annotation
-    for candidate in (annotation, *get_args(annotation)):
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            return candidate
-    return None
 
 
 def _explain(section: type[BaseModel], details: ErrorDetails) -> str:
@@ -152,11 +149,11 @@ def _explain(section: type[BaseModel], details: ErrorDetails) -> str:
     if details["type"] == "extra_forbidden":
         owner: type[BaseModel] | None = section
         for part in location[:-1]:
-            owner = _subsection(owner, part) if owner else None
-        return f"unknown key {key!r}{nearest(location[-1], owner.model_fields if owner else ())}"
+            owner = subsection(owner, part) if owner else None
+        return f"unknown key {key!r}{_hint(location[-1], owner.model_fields if owner else ())}"
     if details["type"] == "missing":
         return f"missing key {key!r}"
-    found = "" if isinstance(details["input"], dict) else f" (found {details['input']!r})"
+    value = "" if isinstance(details["input"], dict) else f" (found {details['input']!r})"
     if details["type"] == "model_type":
-        return f"key {key!r}: expected an object{found}"
-    return f"key {key!r}: {details['msg'].removeprefix('Value error, ')}{found}" if key else details["msg"]
+        return f"key {key!r}: expected an object{value}"
+    return f"key {key!r}: {details['msg'].removeprefix('Value error, ')}{value}" if key else details["msg"]

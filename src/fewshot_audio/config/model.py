@@ -1,4 +1,4 @@
-"""The model file: the inside of each module."""
+"""The model file: sizes and options of each part of the network."""
 
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 from fewshot_audio.config.base import Count, Section
 
 EncoderName = Literal["CNN", "Hybrid", "ResNet12"]
-PRETRAINED = "hf:"  # before the folder or id of a Hugging Face audio encoder
+PRETRAINED = "hf:"  # prefix of the folder or id of a Hugging Face audio encoder
 
 PoolDim = Annotated[list[Count], Field(min_length=2, max_length=2, description="Pooling of each block: [mel, time].")]
 
@@ -22,12 +22,11 @@ class CNNConfig(Section):
     pooling: Annotated[
         Literal["last", "mean", "mean_max", "attention"],
         Field(
-            description='What the last layer reads: "last" all of the map (Hybrid: the last step); or the positions of '
-            "the map (Hybrid: the steps) pooled."
+            description='What the last layer reads: the whole map (Hybrid: the last step) if "last", else it pooled.'
         ),
     ] = "last"
     pool_last: Annotated[
-        bool, Field(description="The last block pools too; false leaves a map of 4 x 5 of 128 x 157 instead of 1 x 1.")
+        bool, Field(description="The last block pools too; if not, the last map of 128 x 157 is 4 x 5, not 1 x 1.")
     ] = True
 
     @property
@@ -41,7 +40,7 @@ class HybridConfig(CNNConfig):
 
     seq_layers: Annotated[Count, Field(description="Stacked recurrent layers.")]
     seq_type: Annotated[Literal["RNN", "GRU", "LSTM"], Field(description="Kind of recurrent layer.")]
-    bidirectional: Annotated[bool, Field(description="Run over time both ways; the two outputs are summed.")]
+    bidirectional: Annotated[bool, Field(description="Run over time in both directions and add the two outputs.")]
 
 
 class ResNet12Config(Section):
@@ -52,16 +51,16 @@ class ResNet12Config(Section):
         list[Count], Field(min_length=4, max_length=4, description="Channels of the four blocks; published: 64 to 640.")
     ] = Field(default_factory=lambda: [24, 48, 96, 160])
     stem_stride: Annotated[
-        int, Field(ge=1, le=4, description="Stride of a first convolution that spares the blocks; 1: none.")
+        int, Field(ge=1, le=4, description="Stride of a first convolution, which makes the blocks cheaper. 1: none.")
     ] = 2
     pooling: Annotated[
-        Literal["mean", "mean_max", "attention"], Field(description="How the positions of the last map become one.")
+        Literal["mean", "mean_max", "attention"], Field(description="Pooling over the positions of the last map.")
     ] = "mean"
     pool_last: Annotated[bool, Field(description="The last block pools (2 x 2) too.")] = True
     drop_block: Annotated[
-        float, Field(ge=0, lt=1, description="Share of the last two blocks' maps that is dropped in squares.")
+        float, Field(ge=0, lt=1, description="Share of the last two blocks' maps that is set to 0, in squares. 0: off.")
     ] = 0.0
-    drop_block_size: Annotated[Count, Field(description="Side of such a square, at most that of the map.")] = 3
+    drop_block_size: Annotated[Count, Field(description="Side of these squares, at most that of the map.")] = 3
     dropout: Annotated[float, Field(ge=0, lt=1, description="Dropout before the linear layer.")] = 0.0
     out_dim: Annotated[Count, Field(description="Width of the encoder's output.")] = 64
 
@@ -72,15 +71,13 @@ class ResNet12Config(Section):
 
 
 class PretrainedConfig(Section):
-    """A pretrained Hugging Face audio encoder and a linear layer (``encoder_name: "hf:..."``)."""
+    """A pretrained Hugging Face audio encoder and a linear layer, for ``encoder_name: "hf:..."``."""
 
-    freeze: Annotated[bool, Field(description="Keep the pretrained weights as they are; else they are fine-tuned.")] = (
-        True
-    )
+    freeze: Annotated[bool, Field(description="Do not train the pretrained weights.")] = True
     out_dim: Annotated[Count, Field(description="Width of the linear layer's output.")] = 64
     definition: Annotated[
         dict[str, Any] | None,
-        Field(description="The encoder's own config files; filled in when a run starts, which then needs no other."),
+        Field(description="Contents of the encoder's own config files. A run fills this in when it starts."),
     ] = None
 
     @field_validator("definition")
@@ -99,8 +96,8 @@ EncoderConfig: TypeAlias = CNNConfig | ResNet12Config | PretrainedConfig
 class AttentionConfig(Section):
     """One transformer encoder layer over the views of a segment."""
 
-    embed_dim: Annotated[Count, Field(description="Width of a view's embedding; the encoder's out_dim.")]
-    num_heads: Annotated[Count, Field(description="Attention heads; divides embed_dim.")]
+    embed_dim: Annotated[Count, Field(description="Width of a view's embedding: the encoder's out_dim.")]
+    num_heads: Annotated[Count, Field(description="Attention heads; must divide embed_dim.")]
     ffn_dim: Annotated[Count, Field(description="Width of the feed-forward layer.")]
     dropout: Annotated[float, Field(ge=0, lt=1, description="Dropout inside the layer.")]
 
@@ -108,15 +105,15 @@ class AttentionConfig(Section):
 class ProjectionConfig(Section):
     """Projection head of the contrastive branch: linear, ReLU, linear, L2 normalization."""
 
-    input_dim: Annotated[Count, Field(description="Embedding width: out_dim, times the views with attention.")]
+    input_dim: Annotated[Count, Field(description="Width of an embedding: out_dim, with attention out_dim x views.")]
     hidden_dim: Annotated[Count, Field(description="Width of the hidden layer.")]
     output_dim: Annotated[Count, Field(description="Width of the projected embedding.")]
 
 
 class RelationConfig(Section):
-    """Relation head (Sung et al. 2018): scores a prototype and a query set side by side."""
+    """Relation head (Sung et al. 2018): scores a query and a prototype, concatenated."""
 
-    input_dim: Annotated[Count, Field(description="Twice the embedding width.")]
+    input_dim: Annotated[Count, Field(description="Twice the width of an embedding.")]
     hidden_dim1: Annotated[Count, Field(description="Width of the first hidden layer.")]
     hidden_dim2: Annotated[Count, Field(description="Width of the second hidden layer.")]
     hidden_dim3: Annotated[Count, Field(description="Width of the third hidden layer.")]
@@ -134,15 +131,14 @@ class ModelConfig(Section):
     ResNet12: ResNet12Config = ResNet12Config()
     Pretrained: PretrainedConfig = PretrainedConfig()
     members: Annotated[
-        Count,
-        Field(description="Encoders side by side whose outputs are joined; `fewshot-audio join` makes one of runs."),
+        Count, Field(description="Encoders whose outputs are concatenated; `fewshot-audio join` joins those of runs.")
     ] = 1
 
     def encoder(self, name: str) -> EncoderConfig:
-        """Return the section of the encoder called ``name``: it has the encoder's name; "hf:..." is ``Pretrained``."""
+        """Return the section of an encoder: the one with its name, or ``Pretrained`` if the name begins with "hf:"."""
         section: EncoderConfig = self.Pretrained if name.startswith(PRETRAINED) else getattr(self, name)
         return section
 
     def out_dim(self, name: str) -> int:
-        """Width of what the encoder called ``name`` gives for one view, all members together."""
+        """Width of a view's embedding by an encoder, with all members."""
         return self.encoder(name).out_dim * self.members

@@ -16,7 +16,7 @@ OUT_DIM, SPEC_VIEWS = 64, 4
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """One dataset's row of the three published tables. ``head``: hidden and output width of the projection head."""
+    """A dataset's row of the three published tables; ``head`` is the hidden and output width of the projection head."""
 
     mask_param: int
     W: int
@@ -77,15 +77,12 @@ WAVEFORM_AUGMENTATION: dict[str, Any] = {
 
 
 def hyperparameters(dataset: str) -> Hyperparameters:
-    """Return a dataset's published hyper-parameters, ESC-50's where none are published."""
+    """Return a dataset's published hyper-parameters, or ESC-50's if none are published."""
     return PUBLISHED.get(dataset.lower(), PUBLISHED["esc-50-master"])
 
 
 def scenario_configs(
-    dataset: str,
-    scenario: int,
-    loss: Literal["cpl", "angular"] = "cpl",
-    encoder: EncoderName = "Hybrid",
+    dataset: str, scenario: int, loss: Literal["cpl", "angular"] = "cpl", encoder: EncoderName = "Hybrid"
 ) -> tuple[ExperimentConfig, ModelConfig]:
     """Return valid configs of scenario 1 (plain), 2 (enrichment), 3 (attention), 4 (contrastive) or 5 (all)."""
     if scenario not in range(1, 6):
@@ -109,11 +106,7 @@ def scenario_configs(
         "lr": preset.lr,
         "loss": {
             "l_param": preset.l_param,
-            "cpl": {
-                "use": contrastive and loss == "cpl",
-                "m_param": preset.m_param,
-                "t_param": preset.t_param,
-            },
+            "cpl": {"use": contrastive and loss == "cpl", "m_param": preset.m_param, "t_param": preset.t_param},
             "angular": {
                 "use": contrastive and loss == "angular",
                 "angle": preset.angle,

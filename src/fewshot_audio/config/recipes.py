@@ -1,9 +1,10 @@
-"""Recipes: training settings over scenario 1, for any dataset, as data: keys of either config file and their values.
+"""Recipes: training settings that change scenario 1, for any dataset, as keys of either config file and their values.
 
-``fast`` is one run; ``best`` is the same eight times over, to be joined into one network (``fewshot-audio join``).
-Chosen by class-wise cross-validation inside ESC-50's training and validation classes (``fewshot-audio crossval``;
-docs/results.md): one or two of five folds, one seed; against scenario 1 on all five. Beside augmented inputs it is the
-wider episodes, the classification head and the rate that count; 40 epochs lost to 20 on the fold where they were tried.
+``fast`` is one run; ``best`` is eight runs of it, to be joined into one network (``fewshot-audio join``).
+They were chosen by class-wise cross-validation inside ESC-50's training and validation classes (``fewshot-audio
+crossval``; docs/results.md) on one or two of five folds with one seed, and compared with scenario 1 on all five.
+Augmented inputs, wider episodes, the classification head and the learning rate matter most; 40 epochs were worse than
+20 on the fold where they were tried.
 """
 
 from typing import Any, Literal, TypeAlias
@@ -42,10 +43,7 @@ ENCODERS: dict[EncoderName, Changes] = {
     "ResNet12": {"ResNet12.pooling": "mean_max"},
 }
 
-RECIPES: dict[Recipe, Changes] = {
-    "best": {"num_runs": 8},
-    "fast": {"num_runs": 1},
-}
+RECIPES: dict[Recipe, Changes] = {"best": {"num_runs": 8}, "fast": {"num_runs": 1}}
 
 
 def recipe_configs(

@@ -1,1 +1,1 @@
-"""Datasets on disk: preparation, layout, splits and the packed segment store."""
+"""Datasets: sources of recordings, preparation, downloads, the dataset folder, the store, splits, episodes."""

@@ -13,7 +13,7 @@ CONNECT_SECONDS = 20
 
 @contextmanager
 def connected(address: str) -> Iterator[int]:
-    """Let joblib work on the Dask scheduler at ``address`` inside the block; yields the number of its threads.
+    """Let joblib use the workers of the Dask scheduler at ``address`` inside the block; yields the number of threads.
 
     Raises:
         DataError: Dask is not installed, nothing answers at the address, there is no worker, or workers keep dying.

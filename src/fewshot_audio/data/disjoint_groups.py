@@ -3,91 +3,97 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fewshot_audio.data.clip_index import Indices
 from fewshot_audio.errors import DataError
 
-Indices = NDArray[np.int64]
-
-DRAWS = 50  # clips are drawn at random so often before whole groups are dealt out
+TRIES = 50  # random draws of clips before whole groups are dealt out
 
 
-class Apart:
+class DisjointDraw:
     """Draws the classes of ONE episode so that no group is in both its support and its query.
 
-    ``groups`` (clips,) is the group of every clip. A group may span classes, so what earlier classes took counts.
+    A group may span classes, so the groups of the classes drawn before count.
+
+    Args:
+        groups: the group of every clip. Shape: (clips,).
+        n_shot: support clips of each class.
+        n_query: query clips of each class.
     """
 
-    def __init__(self, groups: Indices, shot: int, query: int) -> None:
-        self._groups, self._shot, self._query = groups, shot, query
-        self._supporting, self._querying = np.empty(0, np.int64), np.empty(0, np.int64)
+    def __init__(self, groups: Indices, n_shot: int, n_query: int) -> None:
+        self._groups, self._n_shot, self._n_query = groups, n_shot, n_query
+        self._support_groups, self._query_groups = np.empty(0, np.int64), np.empty(0, np.int64)
 
-    def draw(self, random: np.random.Generator, clips: Indices) -> Indices | None:
-        """Draw support and query clips of a class: (shot + query,), or None where no choice keeps them apart."""
-        for _ in range(DRAWS):
+    def draw_class(self, random: np.random.Generator, clips: Indices) -> Indices | None:
+        """Draw support and query clips of a class; None if no choice keeps their groups apart.
+
+        Shape: returns (n_shot + n_query,).
+        """
+        for _ in range(TRIES):
             order = random.permutation(clips)
             groups = self._groups[order]
-            support = order[~np.isin(groups, self._querying)][: self._shot]
-            taken = np.concatenate([self._supporting, self._groups[support]])
-            query = order[~np.isin(groups, taken)][: self._query]
-            if len(support) == self._shot and len(query) == self._query:
-                return self._keep(support, query)
-        return self._deal(random, clips)
+            support = order[~np.isin(groups, self._query_groups)][: self._n_shot]
+            blocked = np.concatenate([self._support_groups, self._groups[support]])
+            query = order[~np.isin(groups, blocked)][: self._n_query]
+            if len(support) == self._n_shot and len(query) == self._n_query:
+                return self._add(support, query)
+        return self._deal_groups(random, clips)
 
-    def _deal(self, random: np.random.Generator, clips: Indices) -> Indices | None:
-        """Deal whole groups to support or query: finds a choice wherever there is one."""
+    def _deal_groups(self, random: np.random.Generator, clips: Indices) -> Indices | None:
+        """Deal whole groups to support or query; this finds a choice if there is one."""
         order = random.permutation(clips)
         groups = self._groups[order]
-        supporting, querying = np.isin(groups, self._supporting), np.isin(groups, self._querying)
-        free, sizes = np.unique(groups[~supporting & ~querying], return_counts=True)
-        chosen = fewest(sizes.tolist(), max(0, self._shot - int(supporting.sum())))
-        if chosen is None:
+        in_support, in_query = np.isin(groups, self._support_groups), np.isin(groups, self._query_groups)
+        free, sizes = np.unique(groups[~in_support & ~in_query], return_counts=True)
+        added = smallest_subset(sizes.tolist(), max(0, self._n_shot - int(in_support.sum())))
+        if added is None:
             return None
-        supporting |= np.isin(groups, free[chosen])
-        support, query = order[supporting][: self._shot], order[~supporting][: self._query]
-        return self._keep(support, query) if len(query) == self._query else None
+        in_support |= np.isin(groups, free[added])
+        support, query = order[in_support][: self._n_shot], order[~in_support][: self._n_query]
+        return self._add(support, query) if len(query) == self._n_query else None
 
-    def _keep(self, support: Indices, query: Indices) -> Indices:
-        self._supporting = np.union1d(self._supporting, self._groups[support])
-        self._querying = np.union1d(self._querying, self._groups[query])
+    def _add(self, support: Indices, query: Indices) -> Indices:
+        self._support_groups = np.union1d(self._support_groups, self._groups[support])
+        self._query_groups = np.union1d(self._query_groups, self._groups[query])
         return np.concatenate([support, query])
 
 
-def fewest(sizes: Sequence[int], needed: int) -> list[int] | None:
-    """Which of ``sizes`` have the smallest sum of at least ``needed``; None where all of them have less.
+def smallest_subset(sizes: Sequence[int], needed: int) -> list[int] | None:
+    """Indices of the ``sizes`` with the smallest sum of at least ``needed``; None if all of them have less.
 
-    Subset sums as the bits of integers: bit s of ``reach[i]`` says that some of the first i sizes sum to s.
+    Subset sums are the bits of integers: bit s of ``sums[i]`` says that some of the first i sizes add up to s.
     """
-    reach = [1]
+    sums = [1]
     for size in sizes:
-        reach.append(reach[-1] | reach[-1] << size)
-    enough = reach[-1] >> needed
+        sums.append(sums[-1] | sums[-1] << size)
+    enough = sums[-1] >> needed
     if not enough:
         return None
     total = needed + (enough & -enough).bit_length() - 1
-    chosen = []
+    subset = []
     for i in reversed(range(len(sizes))):
-        if not reach[i] >> total & 1:
-            chosen.append(i)
+        if not sums[i] >> total & 1:
+            subset.append(i)
             total -= sizes[i]
-    return chosen
+    return subset
 
 
-def check_groups(groups: Indices, by_class: Mapping[str, Indices], shot: int, query: int, phase: str) -> None:
-    """Check that every class can keep ``shot`` and ``query`` clips in different groups.
+def check_groups(groups: Indices, by_class: Mapping[str, Indices], n_shot: int, n_query: int, phase: str) -> None:
+    """Check that every class can keep ``n_shot`` and ``n_query`` clips in different groups.
 
     Raises DataError naming the classes that cannot, with their numbers of clips and groups.
     """
     short = []
     for name, clips in by_class.items():
         _, sizes = np.unique(groups[clips], return_counts=True)
-        chosen = fewest(sizes.tolist(), shot)
-        if chosen is None or len(clips) - sizes[chosen].sum() < query:
+        support = smallest_subset(sizes.tolist(), n_shot)
+        if support is None or len(clips) - sizes[support].sum() < n_query:
             short.append(f"{name!r} ({len(clips)} clips of {len(sizes)} recordings)")
     if short:
         more = f" and {len(short) - 5} more" if len(short) > 5 else ""
         raise DataError(
-            f"disjoint_groups: {len(short)} classes of the {phase} split cannot offer {shot} support and {query} query "
-            f"clips from different source recordings: {', '.join(short[:5])}{more}; ask for fewer, or set "
+            f"disjoint_groups: {len(short)} classes of the {phase} split cannot offer {n_shot} support and {n_query} "
+            f"query clips from different source recordings: {', '.join(short[:5])}{more}; ask for fewer, or set "
             "disjoint_groups=false"
         )

@@ -8,21 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from fewshot_audio.audio.preprocessing import Preprocessing
+from fewshot_audio.config import PHASES
+from fewshot_audio.data.clip_files import SEGMENT_AXES, list_clips, read_shape
+from fewshot_audio.data.csv_files import read_rows
 from fewshot_audio.data.layout import DatasetFolder
-from fewshot_audio.data.manifest import read_rows
 from fewshot_audio.data.norm import read_norm
-from fewshot_audio.data.splits import PHASES, Splits, read_splits
-from fewshot_audio.data.store import AXES, list_clips, read_shape
+from fewshot_audio.data.splits import Splits, read_splits
 from fewshot_audio.errors import DataError, FewShotError
 from fewshot_audio.files import write_atomic
 
 SMALLEST = 10  # classes that are listed by name
 SHOTS = 5  # of the benchmark's episodes
+AXES = SEGMENT_AXES["features"]
 
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """One clip; ``seconds`` is known where the folder was prepared by this program, ``group`` where its source was."""
+    """One clip; ``seconds`` is known if this program prepared the folder, ``group`` if the source names it."""
 
     class_name: str
     segments: int
@@ -32,7 +34,7 @@ class ClipInfo:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """A dataset folder in numbers; what it lacks (folders made by other tools) is None."""
+    """A dataset folder in numbers; what a folder made by other tools lacks is None."""
 
     folder: DatasetFolder
     clips: tuple[ClipInfo, ...]
@@ -49,14 +51,14 @@ class DatasetInfo:
 
     @property
     def lengths(self) -> list[float] | None:
-        """Seconds of every clip, where they are known."""
+        """Seconds of every clip; None if they are unknown."""
         seconds = [clip.seconds for clip in self.clips if clip.seconds is not None]
         return seconds if len(seconds) == len(self.clips) else None
 
     def as_json(self) -> dict[str, Any]:
         """Everything as one JSON object."""
         by_class = self.by_class
-        named = set(self.splits.classes) if self.splits else set()
+        classes_of_splits = set(self.splits.classes) if self.splits else set()
         return {
             "dataset": self.folder.name,
             "path": str(self.folder.path),
@@ -64,10 +66,10 @@ class DatasetInfo:
             "clips": len(self.clips),
             "segments": sum(clip.segments for clip in self.clips),
             "source_recordings": len({clip.group for clip in self.clips if clip.group}) or None,
-            "segment": dict(zip(AXES["features"], self.segment_shape, strict=True)),
+            "segment": dict(zip(AXES, self.segment_shape, strict=True)),
             "seconds": _spread(self.lengths) if self.lengths else None,
             "splits": {phase: _split(self.splits[phase], by_class) for phase in PHASES} if self.splits else None,
-            "classes_in_no_split": sorted(set(by_class) - named) if self.splits else None,
+            "classes_in_no_split": sorted(set(by_class) - classes_of_splits) if self.splits else None,
             "smallest_classes": dict(sorted(by_class.items(), key=lambda item: (item[1], item[0]))[:SMALLEST]),
             "normalization": dict(zip(("mean", "std"), self.norm, strict=True)) if self.norm else None,
             "waveforms": self.folder.waveforms.is_dir(),
@@ -78,32 +80,34 @@ class DatasetInfo:
 
 
 def inspect_dataset(folder: DatasetFolder) -> DatasetInfo:
-    """Read what a dataset folder says about itself, or count where it says nothing.
+    """Read what a dataset folder says about itself, and count the rest.
 
     Raises:
         DataError: there are no features, or a file in the folder is damaged; names it.
     """
     if not folder.features.is_dir():
         raise DataError(f"{folder.features}: no such folder; a dataset folder keeps its features there")
-    stored = next(list_clips(folder.features), None)
-    if stored is None:
+    first = next(list_clips(folder.features), None)
+    if first is None:
         raise DataError(f"{folder.features}: no <class>/<clip>.npy files in it")
-    shape = read_shape(stored.path, AXES["features"], None)
-    known = folder.preprocessing.is_file()
-    text = folder.preprocessing.read_text(encoding="utf-8") if known else ""
+    shape = read_shape(first.path, AXES)
+    preprocessing = None
+    if folder.preprocessing.is_file():
+        text = folder.preprocessing.read_text(encoding="utf-8")
+        preprocessing = Preprocessing.from_json(text, str(folder.preprocessing))
     return DatasetInfo(
         folder,
-        tuple(_told(folder.clips) if folder.clips.is_file() else _counted(folder.features)),
+        tuple(_read_clips(folder.clips) if folder.clips.is_file() else _count_segments(folder.features)),
         shape[1:],
         read_splits(folder.splits) if folder.splits.is_file() else None,
         read_norm(folder.norm_stats) if folder.norm_stats.is_file() else None,
-        Preprocessing.from_json(text, str(folder.preprocessing)) if known else None,
+        preprocessing,
         Counter(row["reason"] for row in read_rows(folder.skipped, ("reason",))) if folder.skipped.is_file() else {},
     )
 
 
 def plot_lengths(info: DatasetInfo, path: Path) -> None:
-    """Draw how long the clips are (in segments, where seconds are unknown); the extension chooses the format.
+    """Draw how long the clips are (in segments, if seconds are unknown); the extension decides the format.
 
     Raises:
         FewShotError: matplotlib is missing, or has no such format.
@@ -124,7 +128,7 @@ def plot_lengths(info: DatasetInfo, path: Path) -> None:
     write_atomic(path, lambda stream: figure.savefig(stream, format=kind))
 
 
-def _told(path: Path) -> Iterable[ClipInfo]:
+def _read_clips(path: Path) -> Iterable[ClipInfo]:
     for line, row in enumerate(read_rows(path, ("class", "segments", "seconds", "group")), 2):
         try:
             yield ClipInfo(row["class"], int(row["segments"]), float(row["seconds"]), row["group"])
@@ -132,9 +136,9 @@ def _told(path: Path) -> Iterable[ClipInfo]:
             raise DataError(f"{path}, line {line}: {error}") from error
 
 
-def _counted(features: Path) -> Iterable[ClipInfo]:
+def _count_segments(features: Path) -> Iterable[ClipInfo]:
     for clip in list_clips(features):
-        yield ClipInfo(clip.class_name, read_shape(clip.path, AXES["features"], None)[0])
+        yield ClipInfo(clip.class_name, read_shape(clip.path, AXES)[0])
 
 
 def _spread(seconds: Sequence[float]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Where the parts of a dataset folder lie, and how a dataset's name finds its folder."""
+"""Where the parts of a dataset folder lie, and which folder a dataset's name means."""
 
 import difflib
 from dataclasses import dataclass
@@ -64,20 +64,20 @@ class DatasetFolder:
 def find_dataset(root: Path, name: str) -> DatasetFolder:
     """Find ``ROOT/NAME``, ignoring case and accepting the usual aliases of the benchmark's names.
 
-    Raises DataError, naming what lies in ``root``, when there is no such folder or several.
+    Raises DataError, naming what lies in ``root``, if there is no such folder or several.
     """
     if not root.is_dir():
         raise DataError(f"data root {str(root)!r} is not a folder (dataset {name!r} was looked for there)")
     folders = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if name in folders:
         return DatasetFolder(root / name)
-    wanted = {name.lower(), ALIASES.get(name.lower(), name.lower())}
-    matches = [folder for folder in folders if folder.lower() in wanted]
+    names = {name.lower(), ALIASES.get(name.lower(), name.lower())}
+    matches = [folder for folder in folders if folder.lower() in names]
     if len(matches) == 1:
         return DatasetFolder(root / matches[0])
     if matches:
         raise DataError(f"dataset {name!r} matches several folders in {str(root)!r}: {', '.join(matches)}")
     nearest = difflib.get_close_matches(name.lower(), [folder.lower() for folder in folders], n=1)
     hint = f"; nearest: {next(f for f in folders if f.lower() == nearest[0])!r}" if nearest else ""
-    found = ", ".join(folders) if folders else "no folders"
-    raise DataError(f"dataset {name!r} not found in {str(root)!r} (found: {found}){hint}")
+    content = ", ".join(folders) if folders else "no folders"
+    raise DataError(f"dataset {name!r} not found in {str(root)!r} (found: {content}){hint}")

@@ -20,13 +20,13 @@ def safe_name(name: str) -> str:
     return text or "_"
 
 
-def unique_names(wanted: Sequence[tuple[str, str]]) -> list[str]:
+def unique_names(pairs: Sequence[tuple[str, str]]) -> list[str]:
     """Safe names for (name, identity) pairs, in order; those that would be equal get a digest of their identity."""
-    names = [safe_name(name) for name, _ in wanted]
+    names = [safe_name(name) for name, _ in pairs]
     counts = Counter(names)
     return [
         name if counts[name] == 1 else f"{name}~{_digest(identity)}"
-        for name, (_, identity) in zip(names, wanted, strict=True)
+        for name, (_, identity) in zip(names, pairs, strict=True)
     ]
 
 

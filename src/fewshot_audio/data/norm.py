@@ -15,7 +15,7 @@ from fewshot_audio.files import write_atomic
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Count, mean and sum of squared deviations of some values; those of parts give those of the whole."""
+    """Count, mean and sum of squared deviations of values; the moments of parts add up to those of the whole."""
 
     count: int
     mean: float
@@ -30,7 +30,7 @@ class Moments:
 
     @classmethod
     def total(cls, parts: Iterable["Moments"]) -> "Moments":
-        """Moments of the union; exactly rounded sums, so that the order of the parts does not matter."""
+        """Moments of the union; sums are exactly rounded, so that the order of the parts does not matter."""
         parts = list(parts)
         count = sum(part.count for part in parts)
         if not count:
@@ -58,8 +58,8 @@ def read_norm(path: Path) -> tuple[float, float]:
     except (OSError, *NPY_ERRORS) as error:
         raise DataError(f"{path}: normalization numbers cannot be read: {error}") from error
     if not isinstance(numbers, np.ndarray) or numbers.size != 2 or numbers.dtype.kind not in "fiu":
-        found = f"{numbers.dtype} {numbers.shape}" if isinstance(numbers, np.ndarray) else type(numbers).__name__
-        raise DataError(f"{path}: expected two numbers, shape (2, 1, 1); found {found}")
+        content = f"{numbers.dtype} {numbers.shape}" if isinstance(numbers, np.ndarray) else type(numbers).__name__
+        raise DataError(f"{path}: expected two numbers, shape (2, 1, 1); found {content}")
     mean, std = (float(number) for number in numbers.ravel())
     if not (math.isfinite(mean) and math.isfinite(std) and std > 0):
         raise DataError(

@@ -1,38 +1,54 @@
-"""What earlier runs of a preparation have done, and what is left to do."""
+"""What earlier runs of a preparation have done, and the work that is left."""
 
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from fewshot_audio.data.manifest import Clip, Journal
+from fewshot_audio.data.preparation_journal import PreparationJournal, PreparedClip
 from fewshot_audio.data.sources.base import Skipped
-from fewshot_audio.data.work import Job, Task, prepare_all
+from fewshot_audio.data.workers import PlannedClip, PreparationJob, prepare_clips
 from fewshot_audio.progress import Progress
 
 Key: TypeAlias = tuple[str, str]  # class and clip
 
 
 def bring_up_to_date(
-    tasks: Sequence[Task], journal: Journal, job: Job, workers: int | None, cluster: str | None, progress: Progress
+    clips: Sequence[PlannedClip],
+    journal: PreparationJournal,
+    job: PreparationJob,
+    workers: int | None,
+    cluster: str | None,
+    progress: Progress,
 ) -> tuple[set[Key], list[Skipped]]:
-    """Bring journal and folder up to date; returns the clips that an earlier run had done, and what was rejected.
+    """Bring journal and folder up to date by preparing the clips that are not.
 
-    Clips of classes that are too small are known by the journal alone: their files are made once it is large enough.
+    Clips of classes that are too small are only in the journal: their files are made once the class is large enough.
+
+    Args:
+        clips: all clips that the source offers.
+        journal: of the dataset folder.
+        job: how clips are prepared.
+        workers: number of processes, by default one per core.
+        cluster: address of a Dask scheduler whose workers do the work instead.
+        progress: called as clips are done.
+
+    Returns:
+        The clips that an earlier run had done, and the ones that were rejected.
     """
-    known = {task.key for task in tasks if _is_known(task, journal, job)}
-    journal.keep(known, wave_stats=job.waveforms)
-    new = [task for task in tasks if task.key not in known]
-    lost = [task for task in tasks if task.key in known and not _is_on_disk(task, journal, job)]
-    done, rejected = len(tasks) - len(new) - len(lost), list[Skipped]()
+    current = {clip.key for clip in clips if _is_current(clip, journal, job)}
+    journal.keep(current, wave_stats=job.waveforms)
+    new = [clip for clip in clips if clip.key not in current]
+    lost = [clip for clip in clips if clip.key in current and not _is_on_disk(clip, journal, job)]
+    done, rejected = len(clips) - len(new) - len(lost), list[Skipped]()
 
     def report() -> None:
-        progress("preparing", done, len(tasks), f"{len(rejected)} skipped" if rejected else "")
+        progress("preparing", done, len(clips), f"{len(rejected)} skipped" if rejected else "")
 
-    def work(pending: Sequence[Task]) -> None:
+    def work(pending: Sequence[PlannedClip]) -> None:
         nonlocal done
-        for outcomes in prepare_all(pending, job, workers, cluster):
-            journal.add(outcome for outcome in outcomes if isinstance(outcome, Clip))
+        for outcomes in prepare_clips(pending, job, workers, cluster):
+            journal.add(outcome for outcome in outcomes if isinstance(outcome, PreparedClip))
             rejected.extend(outcome for outcome in outcomes if isinstance(outcome, Skipped))
             done += len(outcomes)
             report()
@@ -40,37 +56,36 @@ def bring_up_to_date(
     report()
     with journal:
         work(new)
-        small = job.limits.small(Counter(clip.class_name for clip in journal.done.values()))
-        again = [task for task in lost if task.class_name not in small]
-        earlier = known - {task.key for task in again}
-        journal.keep(set(journal.done) - (known - earlier), wave_stats=job.waveforms)
+        small = job.limits.small_classes(Counter(clip.class_name for clip in journal.done.values()))
+        again = [clip for clip in lost if clip.class_name not in small]
+        earlier = current - {clip.key for clip in again}
+        journal.keep(set(journal.done) - (current - earlier), wave_stats=job.waveforms)
         done += len(lost) - len(again)
         report()
         work(again)
     return earlier, rejected
 
 
-def _is_known(task: Task, journal: Journal, job: Job) -> bool:
-    """Whether an earlier run prepared this very input and it is still wanted, if its class is."""
-    clip = journal.done.get(task.key)
-    if clip is None or (clip.source, clip.fingerprint) != (task.recording.source, task.fingerprint):
+def _is_current(clip: PlannedClip, journal: PreparationJournal, job: PreparationJob) -> bool:
+    """Whether an earlier run prepared this very input, and the limits still let it pass."""
+    done = journal.done.get(clip.key)
+    if done is None or (done.source, done.fingerprint) != (clip.recording.source, clip.fingerprint):
         return False
-    return job.limits.allow(clip.samples, job.preprocessing.sample_rate) and (
-        clip.wave_stats is not None or not job.waveforms
+    return job.limits.allow(done.samples, job.preprocessing.sample_rate) and (
+        done.wave_stats is not None or not job.waveforms
     )
 
 
-def _is_on_disk(task: Task, journal: Journal, job: Job) -> bool:
-    """Whether the files of a known clip are there in full."""
-    clip, preprocessing = journal.done[task.key], job.preprocessing
-    spectrogram = preprocessing.n_mels * preprocessing.frames
-    if not _holds(task.path(job.folder.features), clip.segments * spectrogram):
+def _is_on_disk(clip: PlannedClip, journal: PreparationJournal, job: PreparationJob) -> bool:
+    """Whether the files of a clip in the journal are there in full."""
+    segments, preprocessing = journal.done[clip.key].segments, job.preprocessing
+    if not _is_complete(clip.path(job.folder.features), segments * preprocessing.n_mels * preprocessing.frames):
         return False
-    wave = task.path(job.folder.waveforms)
-    return not job.waveforms or _holds(wave, clip.segments * preprocessing.segment_samples)
+    waveform = clip.path(job.folder.waveforms)
+    return not job.waveforms or _is_complete(waveform, segments * preprocessing.segment_samples)
 
 
-def _holds(path: Path, numbers: int) -> bool:
+def _is_complete(path: Path, numbers: int) -> bool:
     try:
         return path.stat().st_size >= 4 * numbers
     except OSError:

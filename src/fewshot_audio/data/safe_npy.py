@@ -1,4 +1,4 @@
-"""Arrays of strings from npy files that strangers may have made: nothing in them is executed or believed."""
+"""Arrays of strings from npy files of strangers: nothing in them is executed, and no size in them is trusted."""
 
 import io
 import pickle
@@ -46,16 +46,16 @@ def load_strings(data: bytes) -> list[Any]:
 
 def _strings(dtype: str, data: object) -> list[str]:
     """The strings of fixed width that numpy keeps in ``data``."""
-    found = re.fullmatch(r"([<>|=]?)([US])([1-9]\d{0,5})", dtype)
-    if not found or not isinstance(data, bytes):
+    match = re.fullmatch(r"([<>|=]?)([US])([1-9]\d{0,5})", dtype)
+    if not match or not isinstance(data, bytes):
         raise DataError(f"data of type {dtype}, expected class names")
-    width = int(found[3]) * (4 if found[2] == "U" else 1)
-    encoding = "utf-8" if found[2] == "S" else "utf-32-be" if found[1] == ">" else "utf-32-le"
+    width = int(match[3]) * (4 if match[2] == "U" else 1)
+    encoding = "utf-8" if match[2] == "S" else "utf-32-be" if match[1] == ">" else "utf-32-le"
     return [data[i : i + width].decode(encoding).rstrip("\0") for i in range(0, len(data), width)]
 
 
 def _rows(items: list[Any], shape: tuple[int, ...], fortran: bool = False) -> list[Any]:
-    """Items as numpy arranges them: of two dimensions, a list of rows; the shape is checked, not believed."""
+    """Items as numpy arranges them: a list of rows if there are two dimensions and the shape fits the items."""
     if len(shape) != 2 or shape[1] < 1 or shape[0] * shape[1] != len(items):
         return items
     rows, columns = shape
@@ -63,10 +63,10 @@ def _rows(items: list[Any], shape: tuple[int, ...], fortran: bool = False) -> li
 
 
 def _unpickle(data: bytes) -> Any:
-    """Unpickle arrays of strings as lists; arrays are never built: numpy trusts the sizes in a pickle, we do not."""
+    """Unpickle arrays of strings as lists; no array is built, because numpy trusts the sizes in a pickle."""
     try:
         for opcode, argument, _ in pickletools.genops(data):
-            # The unpickler makes room for the largest index that is named, whatever it is.
+            # The unpickler allocates memory up to the largest index in the pickle.
             if "PUT" in opcode.name and argument is not None and argument > len(data):
                 raise DataError(f"a pickle with memo index {argument}")
         return _Unpickler(io.BytesIO(data)).load()
@@ -81,7 +81,7 @@ def _unpickle(data: bytes) -> Any:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Finds nothing but stand-ins, made anew for each file so that a file cannot tamper with the next one's."""
+    """Resolves stand-ins only, made anew for each file so that no file can tamper with those of the next."""
 
     def __init__(self, stream: io.BytesIO) -> None:
         super().__init__(stream)

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from fewshot_audio.data.episodes import Indices
+from fewshot_audio.data.clip_index import Indices
 from fewshot_audio.data.store import SegmentRows, Segments, SegmentStore
 
 
 class SelectedRows:
-    """Some rows of an array, renumbered; an index can only reach those."""
+    """Some rows of an array, renumbered from 0; an index reaches no other rows."""
 
     def __init__(self, array: SegmentRows, rows: Indices) -> None:
         self._array = array
@@ -37,20 +37,21 @@ class SelectedRows:
 
 
 def select_classes(store: SegmentStore, classes: Iterable[str]) -> SegmentStore:
-    """The clips of some classes as a store of their own, still memory-mapped: no clip or segment of another class
-    can be named in it. Clips keep their order, source recordings and datasets.
+    """The clips of some classes as a store of their own, still memory-mapped.
+
+    No index of it reaches a clip or segment of another class. Clips keep their order, source recordings and datasets.
     """
-    wanted = set(classes)
-    kept = [code for code, name in enumerate(store.classes) if name in wanted]
-    clips = np.flatnonzero(np.isin(store.class_of, kept))
+    names = set(classes)
+    codes = [code for code, name in enumerate(store.classes) if name in names]
+    clips = np.flatnonzero(np.isin(store.class_of, codes))
     first, counts = store.index.offsets[clips], np.diff(store.index.offsets)[clips]
     offsets = np.concatenate([[0], np.cumsum(counts)])
     rows = np.repeat(first - offsets[:-1], counts) + np.arange(offsets[-1])
     selected = SegmentStore(
         SelectedRows(store.segments, rows),
-        [store.classes[code] for code in kept],
+        [store.classes[code] for code in codes],
         [store.clips[clip] for clip in clips],
-        np.searchsorted(kept, store.class_of[clips]),
+        np.searchsorted(codes, store.class_of[clips]),
         offsets,
     )
     groups, datasets = store.index.groups, store.index.datasets

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from fewshot_audio.config import PHASES
 from fewshot_audio.data.safe_npy import load_strings
 from fewshot_audio.errors import DataError
 from fewshot_audio.files import write_atomic
 
-PHASES = ("train", "validation", "test")
 MAX_BYTES = 16 << 20  # the published files have at most 33 kB
 MAX_NAME = 1000
 MIN_CLIPS = 2  # one to support and one to query: a class with fewer can be in no episode
@@ -58,14 +58,14 @@ class Splits:
 
     def keep(self, classes: Iterable[str]) -> "Splits":
         """The same splits without the classes that are not in ``classes``."""
-        kept = set(classes)
-        return Splits(*(tuple(name for name in self[phase] if name in kept) for phase in PHASES))
+        names = set(classes)
+        return Splits(*(tuple(name for name in self[phase] if name in names) for phase in PHASES))
 
 
 def make_splits(classes: Iterable[str], seed: int = 0, way: int = 5) -> Splits:
     """Split classes at random 70 / 10 / 20, but with at least ``way`` of them in each part.
 
-    Depends on the set of classes and the seed only. Each part is in alphabetical order.
+    The result depends on the set of classes and the seed only. Each part is in alphabetical order.
 
     Raises:
         DataError: fewer than ``3 * way`` classes; says which smaller way they would allow.
@@ -90,34 +90,42 @@ def make_splits(classes: Iterable[str], seed: int = 0, way: int = 5) -> Splits:
 
 
 def choose_splits(
-    clips: Mapping[str, int], wanted: Splits | None = None, seed: int = 0, way: int = 5, least: int = MIN_CLIPS
+    clips: Mapping[str, int], template: Splits | None = None, seed: int = 0, way: int = 5, least_clips: int = MIN_CLIPS
 ) -> tuple[Splits, list[str]]:
-    """Splits of the classes that can be in an episode: ``wanted`` reduced to them, or made by ``seed``.
+    """Splits of the classes that can be in an episode: ``template`` reduced to them, or made by ``seed``.
 
-    ``clips`` counts the clips of every class that was found; classes with fewer than ``least`` are left out. Also
-    returns what a person should know, a sentence each: every class that was left out, and why, and those that are
-    small.
+    Args:
+        clips: number of usable clips of every class.
+        template: splits to reduce; by default splits are made.
+        seed: of the splits that are made.
+        way: the least number of classes in each of them.
+        least_clips: classes with fewer clips are left out.
+
+    Returns:
+        The splits, and what a person should know, a sentence each: every class that was left out, and why, and the
+        classes that are small.
 
     Raises:
         DataError: too few classes are left.
     """
-    usable = [name for name, count in clips.items() if count >= max(least, MIN_CLIPS)]
-    few = {name: count for name, count in clips.items() if count < max(least, MIN_CLIPS)}
-    if few and least > MIN_CLIPS:
+    least_clips = max(least_clips, MIN_CLIPS)
+    usable = [name for name, count in clips.items() if count >= least_clips]
+    few = {name: count for name, count in clips.items() if count < least_clips}
+    if few and least_clips > MIN_CLIPS:
         listed = ", ".join(f"{name} ({count})" for name, count in few.items())
-        notes = [f"{len(few)} classes are in no split, having fewer than {least} usable clips: {listed}"]
+        notes = [f"{len(few)} classes are in no split, having fewer than {least_clips} usable clips: {listed}"]
     else:
         notes = [f"class {n!r} is in no split: {c} usable clips, needed {MIN_CLIPS}" for n, c in few.items()]
-    if wanted is None:
+    if template is None:
         splits = make_splits(usable, seed, way)
     else:
-        splits = wanted.keep(usable)
-        absent = [name for name in wanted.classes if name not in clips]
-        unnamed = sorted(set(usable) - set(wanted.classes))
+        splits = template.keep(usable)
+        absent = [name for name in template.classes if name not in clips]
+        unnamed = sorted(set(usable) - set(template.classes))
         for phase in PHASES:
             if not splits[phase]:
                 raise DataError(
-                    f"no class of the {phase} split can be used: it names {describe(wanted[phase])}; "
+                    f"no class of the {phase} split can be used: it names {describe(template[phase])}; "
                     f"found {describe(sorted(clips)) or 'none'}"
                 )
         if absent:

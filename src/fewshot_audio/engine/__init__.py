@@ -1,1 +1,1 @@
-"""The loops of training and evaluation; they know no folders but the one they are given."""
+"""The training and evaluation loops over episodes, and what a run needs to resume."""

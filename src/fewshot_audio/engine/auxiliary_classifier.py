@@ -6,26 +6,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fewshot_audio.config import ExperimentConfig
-from fewshot_audio.functional.seeding import Purpose, forked, torch_seed
+from fewshot_audio.config.losses import LossConfig
+from fewshot_audio.functional.seeding import Purpose, fork_rng, torch_seed
 
 HEAD = 1  # the task number that keys its initialization; the network's is 0
 
 
-def build_head(experiment: ExperimentConfig, width: int, classes: int, seed: int) -> nn.Linear | None:
-    """The classifier that the experiment asks for, if any. It serves training alone and is no part of the network."""
-    if not experiment.loss.classification_weight and not experiment.loss.pretraining_epochs:
+def build_head(loss: LossConfig, width: int, classes: int, seed: int) -> nn.Linear | None:
+    """The classifier that ``loss`` asks for, if any. It serves training alone and is no part of the network."""
+    if not loss.classification_weight and not loss.pretraining_epochs:
         return None
-    with forked(torch_seed(seed, "train", 0, HEAD, Purpose.INIT), torch.device("cpu")):
+    with fork_rng(torch_seed(seed, "train", 0, HEAD, Purpose.INIT), torch.device("cpu")):
         return nn.Linear(width, classes)
 
 
 @dataclass(frozen=True)
 class JointClassification:
-    """How an episode's embeddings are classified: ``classes`` (way,) numbers its classes among all of training.
+    """Classification of an episode's embeddings among all training classes.
 
     Joint training as in Oreshkin et al. 2018 (TADAM), with ``alone`` pre-training as in Chen et al. 2021
     (Meta-Baseline), on the segments of episodes.
+
+    Attributes:
+        head: scores of all training classes.
+        classes: numbers of the episode's classes among them, (way,).
+        weight: of this loss beside the episode's.
+        alone: this loss takes the place of the episode's.
+        smoothing: label smoothing.
     """
 
     head: nn.Linear
@@ -35,9 +42,8 @@ class JointClassification:
     smoothing: float
 
     @classmethod
-    def of(cls, head: nn.Linear, experiment: ExperimentConfig, classes: Tensor, epoch: int) -> "JointClassification":
-        """What ``experiment`` asks for in an epoch (from 0)."""
-        loss = experiment.loss
+    def of(cls, head: nn.Linear, loss: LossConfig, classes: Tensor, epoch: int) -> "JointClassification":
+        """What ``loss`` asks for in an epoch (from 0)."""
         return cls(head, classes, loss.classification_weight, epoch < loss.pretraining_epochs, loss.label_smoothing)
 
     def blend(self, episode_loss: Tensor, support: Tensor, query: Tensor) -> Tensor:

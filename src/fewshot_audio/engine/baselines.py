@@ -6,9 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fewshot_audio.data.episodes import Indices
-from fewshot_audio.engine.embed import ENCODE_BATCH, Embeddings
-from fewshot_audio.engine.evaluate import NetworkSystem
+from fewshot_audio.data.clip_index import Indices
+from fewshot_audio.engine.system import ENCODE_BATCH, Embeddings, NetworkSystem
 from fewshot_audio.functional.prototypes import prototypes, prototypical_scores
 from fewshot_audio.progress import Progress, silent
 
@@ -17,11 +16,24 @@ PROBE_STEPS = 500
 
 
 @dataclass(frozen=True)
-class LogMelCentroid:
-    """The nearest centroid of log-mel statistics: no network. ``training`` are the training classes' segments."""
+class Baseline:
+    """A system beside the network ``tested``; ``training`` are the training classes' segments."""
 
     tested: NetworkSystem
     training: Indices
+
+    @property
+    def relation(self) -> bool:
+        """No baseline has a relation head."""
+        return False
+
+    def scores(self, support: Tensor, queries: Tensor) -> Tensor:
+        """Negative distance to the class's mean."""
+        return prototypical_scores(prototypes(support), queries, "euclidean")
+
+
+class LogMelCentroid(Baseline):
+    """The nearest centroid of log-mel statistics: no network."""
 
     def embed(self, segments: Indices, progress: Progress) -> Embeddings:
         """Mean and deviation over time of each mel bin, on the scale of the training classes."""
@@ -30,47 +42,28 @@ class LogMelCentroid:
         rows = (self._statistics(segments, progress) - mean) / std
         return Embeddings(segments, rows[:, None, None])
 
-    def scores(self, support: Tensor, queries: Tensor) -> Tensor:
-        """Negative distance to the class's mean."""
-        return prototypical_scores(prototypes(support), queries, "euclidean")
-
     def _statistics(self, segments: Indices, progress: Progress) -> Tensor:
-        network, store, maker = self.tested.network, self.tested.store, self.tested.maker
+        network, data = self.tested.network, self.tested.data
         parts = []
         for start in range(0, len(segments), ENCODE_BATCH):
-            raw = torch.from_numpy(store.gather(segments[start : start + ENCODE_BATCH])).to(network.norm_mean.device)
-            parts.append(log_mel_statistics(maker.features(network, raw)))
+            raw = data.fetch(segments[start : start + ENCODE_BATCH], network.norm_mean.device)
+            parts.append(log_mel_statistics(data.views.features(network, raw)))
             progress("log-mel statistics", min(start + ENCODE_BATCH, len(segments)), len(segments))
         return torch.cat(parts)
 
 
-@dataclass(frozen=True)
-class SimpleShot:
-    """The nearest centroid of centerd and L2-normalized embeddings, CL2N (Wang et al. 2019, SimpleShot).
-
-    The center is the mean embedding of ``training``, the training classes' segments.
-    """
-
-    tested: NetworkSystem
-    training: Indices
+class SimpleShot(Baseline):
+    """The nearest centroid of centered and L2-normalized embeddings, CL2N (Wang et al. 2019, SimpleShot)."""
 
     def embed(self, segments: Indices, progress: Progress) -> Embeddings:
-        """Center and normalize the network's embeddings."""
-        center = self.tested.embed(self.training, silent).rows.mean((0, 1, 2))
+        """Subtract the mean embedding of the training classes, then normalize."""
+        center = self.tested.embed(self.training).rows.mean((0, 1, 2))
         embeddings = self.tested.embed(segments, progress)
         return replace(embeddings, rows=F.normalize(embeddings.rows - center, dim=-1))
 
-    def scores(self, support: Tensor, queries: Tensor) -> Tensor:
-        """Negative distance to the class's mean."""
-        return prototypical_scores(prototypes(support), queries, "euclidean")
 
-
-@dataclass(frozen=True)
-class LinearProbe:
+class LinearProbe(Baseline):
     """A logistic regression on the network's embeddings of each task's support (Tian et al. 2020)."""
-
-    tested: NetworkSystem
-    training: Indices
 
     def embed(self, segments: Indices, progress: Progress) -> Embeddings:
         """The network's embeddings."""

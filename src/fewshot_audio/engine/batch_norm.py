@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from fewshot_audio.engine.optimizer import frozen
+from fewshot_audio.engine.optimizer import frozen_names
 from fewshot_audio.runtime.distributed import Ranks
 
 
@@ -15,8 +15,8 @@ class RunningStatistics:
     """
 
     def __init__(self, network: nn.Module, episodes: int, ranks: Ranks) -> None:
-        still = frozen(network)
-        buffers = {name: value for name, value in network.named_buffers() if name not in still}
+        frozen = frozen_names(network)
+        buffers = {name: value for name, value in network.named_buffers() if name not in frozen}
         self._means = [value for name, value in buffers.items() if name.endswith(("running_mean", "running_var"))]
         self._counters = [value for name, value in buffers.items() if name.endswith("num_batches_tracked")]
         self._episodes = episodes
@@ -49,4 +49,4 @@ class RunningStatistics:
         """Average over the ranks, before the statistics are used."""
         if self._ranks.size > 1:
             for value in self._means:
-                value.copy_(self._ranks.stack(value).mean(0))
+                value.copy_(self._ranks.all_gather(value).mean(0))

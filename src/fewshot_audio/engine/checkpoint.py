@@ -1,41 +1,35 @@
-"""What training reports while it runs, and what it writes down after every epoch."""
+"""What training reports while it runs, and what it writes after every epoch."""
 
 import logging
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 
-from fewshot_audio.engine.history import Row, finished, kept_epoch, metrics_csv
+from fewshot_audio.engine.history import METRICS_FILE, STATE_FILE, AfterEpoch, kept_epoch, metrics_csv
 from fewshot_audio.files import write_text
 from fewshot_audio.progress import Progress
 from fewshot_audio.runtime.tensors import MODEL_FILE, save_tensors
 
 if TYPE_CHECKING:
-    from fewshot_audio.engine.train import EpisodicTraining
+    from fewshot_audio.engine.module import EpisodicTraining
 
 logger = logging.getLogger(__name__)
 
-STATE_FILE, METRICS_FILE = "state.pt", "metrics.csv"
 REPORT_SECONDS = 0.25
 
-AfterEpoch: TypeAlias = Callable[[Sequence[Row]], object]  # called with all rows so far; may raise to end training
 
-
-def nothing(history: Sequence[Row]) -> None:
-    """Do nothing after an epoch."""
-
-
-class Journal(Callback):
+class EpochCheckpoint(Callback):
     """After each epoch: weights to keep, metrics and the training state, each written atomically, in this order.
 
     The state comes last: a run killed in between repeats the epoch and writes the same weights again.
     """
 
-    def __init__(self, module: "EpisodicTraining", folder: Path, progress: Progress, after_epoch: AfterEpoch) -> None:
+    def __init__(
+        self, module: "EpisodicTraining", folder: Path, progress: Progress, after_epoch: AfterEpoch | None
+    ) -> None:
         self.module = module
         self.folder = folder
         self.progress = progress
@@ -51,35 +45,32 @@ class Journal(Callback):
     ) -> None:
         """Report the loss and accuracy of the last episode, a few times a second."""
         module, now = self.module, time.perf_counter()
-        if not module.ranks.leads or now - self._reported < REPORT_SECONDS or module.last is None:
+        if not module.ranks.is_rank_zero or now - self._reported < REPORT_SECONDS or module.last_result is None:
             return
         self._reported = now
         tasks = module.experiment.n_training_tasks
         history = module.history
-        validated = [row["val_accuracy"] for row in history if "val_accuracy" in row]
-        best = f" best validation {max(validated):.3f}" if validated else ""
+        accuracies = [row["val_accuracy"] for row in history if "val_accuracy" in row]
+        best = f" best validation {max(accuracies):.3f}" if accuracies else ""
         self.progress(
             "training",
             module.epoch * tasks + (batch_idx + 1) * module.ranks.size,
             module.experiment.num_epochs * tasks,
-            f"epoch {module.epoch + 1} loss {module.last.loss.item():.3f} "
-            f"accuracy {module.last.accuracy.item():.2f}{best}",
+            f"epoch {module.epoch + 1} loss {module.last_result.loss.item():.3f} "
+            f"accuracy {module.last_result.accuracy.item():.2f}{best}",
         )
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the epoch down; stop when training is over."""
         module, history = self.module, self.module.history
         history[-1]["seconds"] = round(time.perf_counter() - self._epoch_began, 3)
-        if module.ranks.leads:
-            if kept_epoch(module.experiment, history) == len(history):
-                save_tensors(self.folder / MODEL_FILE, module.validated)
+        if module.ranks.is_rank_zero:
+            if kept_epoch(history, module.experiment.optimization.keep) == len(history):
+                save_tensors(self.folder / MODEL_FILE, module.epoch_weights)
             write_text(self.folder / METRICS_FILE, metrics_csv(history))
             save_tensors(self.folder / STATE_FILE, module.state())
-        logger.info("epoch %d: %s", len(history), _told(history[-1]))
-        trainer.should_stop = finished(module.experiment, history)
-        self.after_epoch(history)
-
-
-def _told(row: Row) -> str:
-    validation = f", validation {row['val_accuracy']:.4f}" if "val_accuracy" in row else ""
-    return f"loss {row['train_loss']:.4f}{validation}"
+        validation = f", validation {history[-1]['val_accuracy']:.4f}" if "val_accuracy" in history[-1] else ""
+        logger.info("epoch %d: loss %.4f%s", len(history), history[-1]["train_loss"], validation)
+        trainer.should_stop = module.is_finished
+        if self.after_epoch:
+            self.after_epoch(history)

@@ -1,12 +1,14 @@
 """The loss of one training episode: prototypical or relation loss, plus the contrastive branch."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from fewshot_audio.config import ExperimentConfig
+from fewshot_audio.config.losses import Contrastive, LossConfig
 from fewshot_audio.engine.auxiliary_classifier import JointClassification
 from fewshot_audio.functional import losses
 from fewshot_audio.functional.prototypes import prototypes
@@ -23,28 +25,58 @@ class EpisodeResult(NamedTuple):
     pairs: Tensor
 
 
+@dataclass(frozen=True)
+class Objective:
+    """What training minimizes: L = L_prototypical + l_param x L_contrastive (Sgouropoulos et al. 2025).
+
+    Attributes:
+        loss: weights and settings of the losses.
+        contrastive: the contrastive loss, which needs a network with a projection head; None leaves it out.
+        project_prototypes: prototypes pass the projection head too.
+        normalize_prototypes: L2-normalize prototypes that do not pass it.
+    """
+
+    loss: LossConfig
+    contrastive: Contrastive | None
+    project_prototypes: bool
+    normalize_prototypes: bool
+
+    @classmethod
+    def of(cls, experiment: ExperimentConfig) -> Self:
+        """The objective of an experiment."""
+        return cls(
+            experiment.loss, experiment.contrastive, experiment.project_prototypes, experiment.normalize_prototypes
+        )
+
+
 def episode_loss(
     network: FewShotNetwork,
-    experiment: ExperimentConfig,
+    objective: Objective,
     support: Tensor,
     query: Tensor,
     generator: torch.Generator,
     joint: JointClassification | None = None,
 ) -> EpisodeResult:
-    """Compute L = L_prototypical + l_param x L_contrastive (Sgouropoulos et al. 2025) of one episode.
+    """Compute the loss of one episode.
 
     Support, query and all their views go through the encoder in one batch. Without attention views are more rows.
 
-    Shape: support (way, shot, views, mels, frames), query (way, n_query, views, mels, frames); the two numbers of
-    views may differ without attention. ``generator`` (CPU) draws negatives and the order of views.
-    ``joint`` classifies the same embeddings among all training classes.
+    Args:
+        network: in training mode.
+        objective: what is minimized.
+        support: normalized views of the support segments.
+        query: normalized views of the query segments; the number of views may differ without attention.
+        generator: on the CPU; draws negatives and the order of views.
+        joint: classifies the same embeddings among all training classes.
+
+    Shape: support (way, shot, views, mels, frames), query (way, n_query, views, mels, frames).
     """
     way, shot = support.shape[:2]
     n_support, n_query = way * shot, way * query.shape[1]
     support_views, query_views = support.shape[2], query.shape[2]
-    encoded = network.encode(torch.cat([support.flatten(0, 2), query.flatten(0, 2)]))
-    support_tokens = encoded[: n_support * support_views].view(n_support, support_views, -1)
-    query_tokens = encoded[n_support * support_views :].view(n_query, query_views, -1)
+    embeddings = network.encode(torch.cat([support.flatten(0, 2), query.flatten(0, 2)]))
+    support_tokens = embeddings[: n_support * support_views].view(n_support, support_views, -1)
+    query_tokens = embeddings[n_support * support_views :].view(n_query, query_views, -1)
     if network.attention is None:
         support_rows, query_rows = support_tokens, query_tokens
     else:
@@ -55,10 +87,10 @@ def episode_loss(
     rows = query_rows.flatten(0, 1)
     labels = torch.arange(way, device=rows.device).repeat_interleave(len(rows) // way)
     scores = network.score(centers, rows)
-    if experiment.relation_head:
+    if network.relation is not None:
         classification = losses.relation_loss(scores, labels)
     else:
-        classification = losses.prototypical_loss(scores, labels, experiment.loss.label_smoothing)
+        classification = losses.prototypical_loss(scores, labels, objective.loss.label_smoothing)
     if joint is not None:
         classification = joint.blend(classification, support_rows, query_rows)
     accuracy = (scores.argmax(-1) == labels).float().mean()
@@ -68,31 +100,26 @@ def episode_loss(
 
     if network.attention is not None:
         rows = network.fuse(_permute_views(query_tokens, generator)).flatten(0, 1)
-    contrastive, pairs = _contrastive(network, experiment, centers, rows, labels, generator)
-    return EpisodeResult(classification + experiment.loss.l_param * contrastive, accuracy, contrastive, pairs)
+    queries = network.projection(rows)
+    if objective.project_prototypes:
+        anchors = network.projection(centers)
+    else:
+        anchors = F.normalize(centers, dim=-1) if objective.normalize_prototypes else centers
+    contrastive, pairs = _contrastive(objective, anchors, queries, labels, generator)
+    return EpisodeResult(classification + objective.loss.l_param * contrastive, accuracy, contrastive, pairs)
 
 
 def _contrastive(
-    network: FewShotNetwork,
-    experiment: ExperimentConfig,
-    centers: Tensor,
-    rows: Tensor,
-    labels: Tensor,
-    generator: torch.Generator,
+    objective: Objective, anchors: Tensor, queries: Tensor, labels: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    assert network.projection is not None
-    queries = network.projection(rows)
-    if experiment.project_prototypes:
-        anchors = network.projection(centers)
-    else:
-        anchors = F.normalize(centers, dim=-1) if experiment.normalize_prototypes else centers
-    if experiment.contrastive == "cpl":
-        cpl = experiment.loss.cpl
-        classes = torch.arange(len(centers)).repeat_interleave(len(rows) // len(centers))  # as labels, on the CPU
-        negatives = send(losses.draw_negatives(classes, len(centers), cpl.m_param, generator), rows.device)
+    """The contrastive loss, and how many angular pairs were mined."""
+    if objective.contrastive == "cpl":
+        cpl = objective.loss.cpl
+        classes = torch.arange(len(anchors)).repeat_interleave(len(queries) // len(anchors))  # as labels, on the CPU
+        negatives = send(losses.draw_negatives(classes, len(anchors), cpl.m_param, generator), queries.device)
         loss = losses.cpl_loss(anchors, queries, labels, negatives, cpl.t_param, cpl.reduction)
-        return loss, torch.zeros((), device=rows.device)
-    angular = experiment.loss.angular
+        return loss, torch.zeros((), device=queries.device)
+    angular = objective.loss.angular
     result = losses.angular_loss(anchors, queries, labels, angular.angle, angular.alpha, angular.prototypes_as_anchors)
     return result.loss, result.pairs.float()
 

@@ -2,14 +2,17 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
-from fewshot_audio.config import ExperimentConfig
 from fewshot_audio.errors import DataError
 
+STATE_FILE, METRICS_FILE = "state.pt", "metrics.csv"  # in a run's folder, written after every epoch
+
 Row: TypeAlias = dict[str, float]
+AfterEpoch: TypeAlias = Callable[[Sequence[Row]], object]
+"""Called after an epoch with the rows of all epochs so far; what it raises ends training."""
 
 
 def best_epoch(history: Sequence[Row]) -> int:
@@ -19,16 +22,14 @@ def best_epoch(history: Sequence[Row]) -> int:
     return 1 + max(range(len(history)), key=lambda i: (history[i]["val_accuracy"], -i))
 
 
-def kept_epoch(experiment: ExperimentConfig, history: Sequence[Row]) -> int:
+def kept_epoch(history: Sequence[Row], keep: Literal["best", "last"]) -> int:
     """Epoch (from 1) whose weights a run that ended here would be left with: the best one, or just the last."""
-    return len(history) if experiment.optimization.keep == "last" else best_epoch(history)
+    return len(history) if keep == "last" else best_epoch(history)
 
 
-def finished(experiment: ExperimentConfig, history: Sequence[Row]) -> bool:
+def is_finished(history: Sequence[Row], *, num_epochs: int, patience: int, keep: Literal["best", "last"]) -> bool:
     """Whether training is over: all epochs done, or ``patience`` epochs without a better one to keep."""
-    return bool(history) and (
-        len(history) >= experiment.num_epochs or len(history) - kept_epoch(experiment, history) >= experiment.patience
-    )
+    return bool(history) and (len(history) >= num_epochs or len(history) - kept_epoch(history, keep) >= patience)
 
 
 def metrics_csv(history: Sequence[Row]) -> str:

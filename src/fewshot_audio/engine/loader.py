@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from fewshot_audio.data.clip_index import Indices
+from fewshot_audio.data.device_cache import DeviceCache
 from fewshot_audio.data.episodes import Episode
 from fewshot_audio.data.splits import Splits
 from fewshot_audio.data.store import SegmentStore
@@ -17,11 +19,21 @@ from fewshot_audio.models.views import ViewMaker
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a run trains on."""
+    """The segments of a dataset, the classes of its splits, and how views of segments are made.
+
+    ``caches`` holds the store's segments as each device reads them; data of the same store share it.
+    """
 
     store: SegmentStore
     splits: Splits
     views: ViewMaker
+    caches: dict[torch.device, DeviceCache] = field(default_factory=dict, repr=False, compare=False)
+
+    def fetch(self, indices: Indices, device: torch.device) -> Tensor:
+        """Segments on a device, where the whole store lies if it fits. Shape: indices (n,) -> (n, *segment)."""
+        if device not in self.caches:
+            self.caches[device] = DeviceCache(self.store, device)
+        return self.caches[device].fetch(indices)
 
 
 class LoadedEpisode(NamedTuple):
@@ -38,8 +50,8 @@ class EpisodeLoader:
     ``draw`` gives the episode of an epoch's task.
     """
 
-    def __init__(self, draw: Callable[[int, int], Episode], store: SegmentStore, device: torch.device) -> None:
-        self._draw, self._store, self._device = draw, store, device
+    def __init__(self, draw: Callable[[int, int], Episode], data: TrainingData, device: torch.device) -> None:
+        self._draw, self._data, self._device = draw, data, device
         self._thread = ThreadPoolExecutor(1, "episodes")
         self._coming: dict[tuple[int, int], Future[LoadedEpisode]] = {}
 
@@ -53,5 +65,5 @@ class EpisodeLoader:
     def _load(self, epoch: int, task: int) -> LoadedEpisode:
         episode = self._draw(epoch, task)
         items = np.concatenate([episode.support.ravel(), episode.query.ravel()])
-        raw = self._store.fetch(items, self._device)
+        raw = self._data.fetch(items, self._device)
         return LoadedEpisode(episode, raw[: episode.support.size], raw[episode.support.size :])

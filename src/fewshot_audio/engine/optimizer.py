@@ -28,20 +28,20 @@ def learning_rate(experiment: ExperimentConfig, epoch: int) -> float:
     return experiment.lr * experiment.scheduler_gamma**passed
 
 
-def build_optimizer(parameters: Iterable[nn.Parameter], experiment: ExperimentConfig) -> torch.optim.Optimizer:
+def build_optimizer(parameters: Iterable[nn.Parameter], lr: float, weight_decay: float) -> torch.optim.Optimizer:
     """Adam, with ``weight_decay`` AdamW (Loshchilov and Hutter 2019), which spares biases, norms and scalars."""
-    decay, parameters = experiment.optimization.weight_decay, list(parameters)
+    parameters = list(parameters)
     fused = True if parameters[0].device.type == "cuda" else None
-    if not decay:
-        return torch.optim.Adam(parameters, lr=experiment.lr, fused=fused)
+    if not weight_decay:
+        return torch.optim.Adam(parameters, lr=lr, fused=fused)
     groups: list[dict[str, Any]] = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": decay},
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=experiment.lr, fused=fused)
+    return torch.optim.AdamW(groups, lr=lr, fused=fused)
 
 
-def frozen(network: nn.Module) -> set[str]:
+def frozen_names(network: nn.Module) -> set[str]:
     """Names of what training leaves alone: parameters without a gradient, and the statistics that go with them."""
     names: set[str] = set()
     for prefix, module in network.named_modules():
@@ -61,7 +61,7 @@ class WeightAverage:
         self.network = network
         self.decay = decay
         self.steps = 0
-        self._frozen = frozen(network)
+        self._frozen = frozen_names(network)
         self.tensors: dict[str, Tensor] = {}
 
     @torch.no_grad()

@@ -1,59 +1,21 @@
-"""Test tasks in chunks, each with the embeddings that its items show: from a pool of views, or of fresh ones."""
+"""Tasks in batches, each with the embeddings that its items show: from a pool of views, or of fresh ones."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fewshot_audio.config import ExperimentConfig, Phase
-from fewshot_audio.data.episodes import ClipIndex, Episode, Indices
-from fewshot_audio.data.store import SegmentStore
-from fewshot_audio.engine.embed import Embeddings, embed_fresh, embed_originals
+from fewshot_audio.data.clip_index import Indices
+from fewshot_audio.engine.system import Embeddings, NetworkSystem, System
+from fewshot_audio.engine.tasks import PlannedTasks, QuerySegments, TaskProtocol
 from fewshot_audio.functional.seeding import Purpose, numpy_generator, torch_generator
-from fewshot_audio.models.network import FewShotNetwork
-from fewshot_audio.models.views import ViewMaker
-from fewshot_audio.progress import Progress
+from fewshot_audio.progress import Progress, silent
 
-TASK_BUDGET = 2**24  # numbers held at once while a chunk of tasks is scored
+TASK_BUDGET = 2**24  # numbers held at once while a batch of tasks is scored
 
 
-@dataclass(frozen=True)
-class QuerySegments:
-    """Segments by which query clips are judged: (tasks, way, n_query, longest), with ``present`` false on padding."""
-
-    segments: Indices
-    present: NDArray[np.bool_]
-
-    @classmethod
-    def of(cls, index: ClipIndex, episodes: Sequence[Episode], *, whole_clips: bool) -> "QuerySegments":
-        """All segments of each query clip, or the one that the episode drew."""
-        if not whole_clips:
-            segments = np.stack([episode.query for episode in episodes])[..., None]
-            return cls(segments, np.ones(segments.shape, bool))
-        clips = np.stack([episode.query_clips for episode in episodes])
-        first, count = index.offsets[clips][..., None], np.diff(index.offsets)[clips][..., None]
-        step = np.arange(count.max())
-        return cls(first + np.minimum(step, count - 1), step < count)
-
-    def __getitem__(self, tasks: slice) -> "QuerySegments":
-        return QuerySegments(self.segments[tasks], self.present[tasks])
-
-
-def _choose_draws(
-    embeddings: Embeddings, seed: int, phase: Phase, task: int, way: int, shot: int, n_query: int
-) -> tuple[Indices, Indices]:
-    """Which draw of its views each support item (way, shot) and query item (way, n_query) of a task shows."""
-    draws = embeddings.rows.shape[1]
-    if draws == 1:
-        return np.zeros((way, shot), np.int64), np.zeros((way, n_query), np.int64)
-    random = numpy_generator(seed, phase, 0, task, Purpose.DRAW)
-    return random.integers(draws, size=(way, shot)), random.integers(draws, size=(way, n_query))
-
-
-class Chunk(NamedTuple):
-    """Some tasks: what their items show is found in ``embeddings``.
+class TaskBatch(NamedTuple):
+    """Some tasks and the embeddings of their items.
 
     ``support`` and ``support_draws`` (tasks, way, shot), ``query_draws`` (tasks, way, n_query).
     """
@@ -65,62 +27,44 @@ class Chunk(NamedTuple):
     query_draws: Indices
 
 
-class Embedder(Protocol):
-    """Embeds segments, each in all its draws."""
-
-    def embed(self, segments: Indices, progress: Progress) -> Embeddings:
-        """Embed sorted segments of the store."""
-
-
-def pooled_chunks(
-    embedder: Embedder,
-    experiment: ExperimentConfig,
-    phase: Phase,
-    seed: int,
-    support: Indices,
-    queries: QuerySegments,
-    progress: Progress,
-) -> Iterator[Chunk]:
+def pooled_batches(system: System, planned: PlannedTasks, progress: Progress = silent) -> Iterator[TaskBatch]:
     """Embed every segment once in each of its draws, then give thousands of tasks at a time."""
-    embeddings = embedder.embed(np.union1d(support, queries.segments), progress)
-    tasks, way, shot = support.shape
-    n_query = queries.segments.shape[2]
+    embeddings = system.embed(np.union1d(planned.support, planned.queries.segments), progress)
+    n_tasks, n_way = planned.support.shape[:2]
     # A relation head holds prototype and query side by side.
-    width = embeddings.rows.shape[3] * (2 * way if experiment.relation_head else way + 1)
-    chunk = max(1, TASK_BUDGET // (queries.segments[0].size * embeddings.rows.shape[2] * width))
-    for start in range(0, tasks, chunk):
-        part = slice(start, min(start + chunk, tasks))
+    width = embeddings.rows.shape[3] * (2 * n_way if system.relation else n_way + 1)
+    batch = max(1, TASK_BUDGET // (planned.queries.segments[0].size * embeddings.rows.shape[2] * width))
+    for start in range(0, n_tasks, batch):
+        part = slice(start, min(start + batch, n_tasks))
         draws = [
-            _choose_draws(embeddings, seed, phase, task, way, shot, n_query) for task in range(part.start, part.stop)
+            _choose_draws(planned.protocol, task, embeddings.rows.shape[1]) for task in range(part.start, part.stop)
         ]
-        support_draws, query_draws = (np.stack(chosen) for chosen in zip(*draws, strict=True))
-        yield Chunk(embeddings, support[part], support_draws, queries[part], query_draws)
+        support_draws, query_draws = (np.stack(choice) for choice in zip(*draws, strict=True))
+        yield TaskBatch(embeddings, planned.support[part], support_draws, planned.queries[part], query_draws)
 
 
-def fresh_chunks(
-    network: FewShotNetwork,
-    experiment: ExperimentConfig,
-    store: SegmentStore,
-    maker: ViewMaker,
-    phase: Phase,
-    seed: int,
-    support: Indices,
-    queries: QuerySegments,
-    progress: Progress,
-) -> Iterator[Chunk]:
+def fresh_batches(system: NetworkSystem, planned: PlannedTasks, progress: Progress = silent) -> Iterator[TaskBatch]:
     """Embed every item of every task with views of its own, task by task, so that memory is bounded by one task's."""
-    originals = embed_originals(network, experiment, store, maker, np.union1d(support, queries.segments))
-    for task in range(len(support)):
-        own, query = support[task : task + 1], queries[task : task + 1]
+    protocol = planned.protocol
+    originals = system.originals(np.union1d(planned.support, planned.queries.segments))
+    for task in range(protocol.n_tasks):
+        own, query = planned.support[task : task + 1], planned.queries[task : task + 1]
         items = np.concatenate([own.ravel(), query.segments[query.present]])
         # Epoch 1 of the stream: epoch 0 belongs to the pool's draws.
-        generator = torch_generator(seed, phase, 1, task, Purpose.VIEWS)
-        embeddings = embed_fresh(network, experiment, store, maker, originals, items, generator)
-        embeddings = replace(embeddings, rows=network.transform(embeddings.rows))
-        numbers = np.arange(len(items))
+        generator = torch_generator(protocol.seed, protocol.phase, 1, task, Purpose.VIEWS)
+        embeddings = system.embed_fresh(originals, items, generator)
+        support = np.arange(own.size).reshape(own.shape)
         shown = np.zeros_like(query.segments)  # padding shows any item
-        shown[query.present] = numbers[own.size :]
-        no_choice = np.zeros_like(own), np.zeros(query.segments.shape[:3], np.int64)
-        shown_query = QuerySegments(shown, query.present)
-        yield Chunk(embeddings, numbers[: own.size].reshape(own.shape), no_choice[0], shown_query, no_choice[1])
-        progress("testing", task + 1, len(support))
+        shown[query.present] = np.arange(own.size, len(items))
+        no_choice = np.zeros(query.segments.shape[:3], np.int64)
+        yield TaskBatch(embeddings, support, np.zeros_like(support), QuerySegments(shown, query.present), no_choice)
+        progress("testing", task + 1, protocol.n_tasks)
+
+
+def _choose_draws(protocol: TaskProtocol, task: int, draws: int) -> tuple[Indices, Indices]:
+    """Which draw of its views each support item (way, shot) and query item (way, n_query) of a task shows."""
+    support, query = (protocol.n_way, protocol.n_shot), (protocol.n_way, protocol.n_query)
+    if draws == 1:
+        return np.zeros(support, np.int64), np.zeros(query, np.int64)
+    random = numpy_generator(protocol.seed, protocol.phase, 0, task, Purpose.DRAW)
+    return random.integers(draws, size=support), random.integers(draws, size=query)

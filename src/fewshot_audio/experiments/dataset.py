@@ -8,8 +8,9 @@ from typing import Literal
 
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.config import PHASES, ExperimentConfig, ModelConfig, Phase, check_classes, check_input
+from fewshot_audio.config.model import PRETRAINED
+from fewshot_audio.data.clip_index import ClipIndex
 from fewshot_audio.data.disjoint_groups import check_groups
-from fewshot_audio.data.episodes import ClipIndex
 from fewshot_audio.data.joint import DatasetFolders
 from fewshot_audio.data.splits import Splits
 from fewshot_audio.engine.loader import TrainingData
@@ -46,8 +47,9 @@ class Dataset:
     def check_input(self, experiment: ExperimentConfig, model: ModelConfig) -> None:
         """Check that the network takes segments of this length. Raises ConfigError with the numbers."""
         check_input(experiment, model, *self.input_shape)
-        rate = (self.preprocessing or Preprocessing()).sample_rate
-        check_segment(experiment, model, self.data.store.shape[-1], rate)
+        if experiment.encoder_name.startswith(PRETRAINED):
+            rate = (self.preprocessing or Preprocessing()).sample_rate
+            check_segment(experiment.encoder_name, model.Pretrained.definition, self.data.store.shape[-1], rate)
 
 
 def open_dataset(
@@ -55,7 +57,15 @@ def open_dataset(
 ) -> Dataset:
     """Open the experiment's dataset and check that it offers what the episodes of ``phases`` ask for.
 
-    Raises DataError or ConfigError naming the file, class or key.
+    Args:
+        root: folder of the dataset folders.
+        experiment: says which dataset, which input, which episodes.
+        progress: told while segments are packed.
+        phases: whose episodes are checked.
+
+    Raises:
+        DataError: a file is missing or wrong, or a class lacks clips.
+        ConfigError: the splits are too small for the episodes.
     """
     folders = DatasetFolders.find(root, experiment.dataset_name)
     splits = folders.read_splits()
@@ -75,14 +85,16 @@ def open_dataset(
 def check_episodes(experiment: ExperimentConfig, index: ClipIndex, splits: Splits, phases: Sequence[Phase]) -> None:
     """Check that there are the classes, clips and source recordings that the episodes of ``phases`` ask for.
 
-    Raises ConfigError or DataError naming split, class and numbers.
+    Raises:
+        ConfigError: too few classes or clips; names split, class and numbers.
+        DataError: too few source recordings.
     """
     pools = {phase: index.pools(splits[phase], experiment.joint_sampling) for phase in phases}
-    for dataset in dict.fromkeys(name for of_phase in pools.values() for name in of_phase):
+    for dataset in dict.fromkeys(name for by_dataset in pools.values() for name in by_dataset):
         counts: dict[Phase, dict[str, int]] = {
-            phase: {name: len(index.by_class[name]) for name in of_phase[dataset]}
-            for phase, of_phase in pools.items()
-            if dataset in of_phase
+            phase: {name: len(index.by_class[name]) for name in by_dataset[dataset]}
+            for phase, by_dataset in pools.items()
+            if dataset in by_dataset
         }
         check_classes(experiment, counts, dataset)
     if experiment.disjoint_groups and index.groups is not None:

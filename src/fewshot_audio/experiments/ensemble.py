@@ -1,4 +1,4 @@
-"""Joining the runs of an experiment into one network: their encoders side by side (``models.committee``)."""
+"""Joining the runs of an experiment into one network: their encoders side by side (``models.ensemble``)."""
 
 import math
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ import torch
 from fewshot_audio.config import ExperimentConfig
 from fewshot_audio.config.model import PRETRAINED
 from fewshot_audio.errors import ConfigError, DataError
-from fewshot_audio.experiments.folder import check_same_experiment
 from fewshot_audio.experiments.run_folder import Run
-from fewshot_audio.models.ensemble import members
+from fewshot_audio.experiments.same_experiment import check_same_experiment
+from fewshot_audio.models.ensemble import ensemble_members
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.runtime.tensors import MODEL_FILE, save_tensors
 
@@ -54,8 +54,8 @@ def side_by_side(networks: Sequence[FewShotNetwork], joined: FewShotNetwork) -> 
     """Fill a network that has as many members as ``networks`` together with their weights, and return it."""
     first = networks[0]
     joined.set_normalization(float(first.norm_mean), float(first.norm_std))
-    encoders = [encoder for network in networks for encoder in members(network.encoder)]
-    for place, encoder in zip(members(joined.encoder), encoders, strict=True):
+    encoders = [encoder for network in networks for encoder in ensemble_members(network.encoder)]
+    for place, encoder in zip(ensemble_members(joined.encoder), encoders, strict=True):
         place.load_state_dict(encoder.state_dict())
     with torch.no_grad():
         if joined.center is not None:
@@ -68,13 +68,13 @@ def side_by_side(networks: Sequence[FewShotNetwork], joined: FewShotNetwork) -> 
 
 
 def _check_can_join(experiment: ExperimentConfig) -> None:
-    wrong = {
+    obstacles = {
         "use_attention": experiment.use_attention,
         "relation_head": experiment.relation_head,
         "encoder_name": experiment.encoder_name.startswith(PRETRAINED),
     }
-    for key, found in wrong.items():
-        if found:
+    for key, stands_in_the_way in obstacles.items():
+        if stands_in_the_way:
             raise ConfigError(
                 f"{key} is {getattr(experiment, key)!r}: only networks of an encoder and distances can be joined"
             )

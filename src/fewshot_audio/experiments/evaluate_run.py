@@ -9,14 +9,9 @@ import torch
 
 from fewshot_audio.config import ExperimentConfig
 from fewshot_audio.engine.baselines import BASELINES
-from fewshot_audio.engine.evaluate import (
-    NetworkSystem,
-    TaskScores,
-    center_embeddings,
-    evaluate_phase,
-    evaluate_system,
-    plan_tasks,
-)
+from fewshot_audio.engine.evaluate import TaskScores, evaluate_network, evaluate_system
+from fewshot_audio.engine.system import NetworkSystem, center_embeddings
+from fewshot_audio.engine.tasks import TaskProtocol, plan_tasks
 from fewshot_audio.errors import ConfigError, DataError
 from fewshot_audio.experiments.dataset import Dataset, open_dataset
 from fewshot_audio.experiments.run_folder import Run
@@ -39,9 +34,10 @@ def evaluate_run(
     fresh_views: bool = False,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Test a run's network, or a baseline, on the test tasks of ``experiment``; see ``examine_run``.
+    """Test a run as ``examine_run`` does, and summarize.
 
-    Returns what ``test`` holds in ``results.json``, and the dataset's name.
+    Returns:
+        What ``test`` holds in ``results.json``, and the dataset's name.
     """
     dataset, scores = examine_run(run, data_root, experiment, system=system, fresh_views=fresh_views, progress=progress)
     return {**summarize_test(scores, experiment), "dataset": dataset.folders.name}
@@ -56,11 +52,19 @@ def examine_run(
     fresh_views: bool = False,
     progress: Progress = silent,
 ) -> tuple[Dataset, TaskScores]:
-    """Test on the tasks of ``experiment`` (the run's own config, or one with other episodes) and return every answer.
+    """Test a run's network, or a baseline, and return every answer.
 
-    ``system`` is "network", "untrained" (the weights that the run started from) or a baseline of ``baselines``; with
-    ``fresh_views`` a network's test-time views are drawn anew for every task instead of from a pool.
-    Raises DataError where the dataset does not fit the run.
+    Args:
+        run: a trained run.
+        data_root: folder of the dataset folders.
+        experiment: says which test tasks: the run's own config, or one with another dataset or other episodes.
+        system: "network", "untrained" (the weights that the run started from) or a baseline of ``engine.baselines``.
+        fresh_views: draw a network's test-time views anew for every task instead of from a pool.
+        progress: told of every batch.
+
+    Raises:
+        ConfigError: there is no such system.
+        DataError: the dataset does not fit the run.
     """
     if system not in SYSTEMS:
         raise ConfigError(f"system {system!r}: expected one of {', '.join(SYSTEMS)}")
@@ -73,11 +77,12 @@ def examine_run(
 def open_test(
     run: Run, data_root: Path, experiment: ExperimentConfig, *, untrained: bool = False, progress: Progress = silent
 ) -> tuple[Dataset, FewShotNetwork]:
-    """Open what a run is tested with: the dataset of ``experiment``, and the run's network where it computes, in fp32.
+    """Open the dataset of ``experiment`` and the run's network, in fp32 on its device.
 
-    Raises DataError where the dataset does not fit the run.
+    Raises:
+        DataError: the dataset does not fit the run.
     """
-    runtime = start_runtime(experiment)
+    runtime = start_runtime(experiment.device, experiment.gpu_index, experiment.precision)
     dataset = open_dataset(data_root, experiment, progress, phases=("test",))
     if run.preprocessing and dataset.preprocessing and run.preprocessing != dataset.preprocessing:
         raise DataError(
@@ -93,9 +98,8 @@ def open_test(
     network = run.untrained_network() if untrained else run.trained_network()
     network.to(torch.device(runtime.device)).set_precision("fp32")
     if untrained:
-        data = dataset.data
         network.set_normalization(dataset.mean, dataset.std)
-        center_embeddings(network, experiment, data.store, data.views, data.splits.train, seed=run.seed)
+        center_embeddings(NetworkSystem.validation(network, experiment, dataset.data, run.seed))
     return dataset, network
 
 
@@ -107,20 +111,10 @@ def run_test(
     *,
     fresh_views: bool = False,
 ) -> TaskScores:
-    """Test a network on the experiment's test tasks, where it lies, in fp32 whatever training used."""
+    """Test a network on the experiment's test tasks, on its device, in fp32 whatever training used."""
     network.set_precision("fp32")
-    return evaluate_phase(
-        network,
-        experiment,
-        dataset.data.store,
-        dataset.data.views,
-        dataset.data.splits.test,
-        "test",
-        seed=experiment.test_seed,
-        tasks=experiment.n_testing_tasks,
-        fresh_views=fresh_views,
-        progress=progress,
-    )
+    system, protocol = NetworkSystem.test(network, experiment, dataset.data), TaskProtocol.test(experiment)
+    return evaluate_network(system, protocol, fresh_views=fresh_views, progress=progress)
 
 
 def summarize_test(scores: TaskScores, experiment: ExperimentConfig) -> dict[str, Any]:
@@ -131,12 +125,9 @@ def summarize_test(scores: TaskScores, experiment: ExperimentConfig) -> dict[str
 def _test_baseline(
     system: str, network: FewShotNetwork, experiment: ExperimentConfig, dataset: Dataset, progress: Progress
 ) -> TaskScores:
-    data, seed = dataset.data, experiment.test_seed
+    data = dataset.data
     by_class, offsets = data.store.index.by_class, data.store.index.offsets
     training = np.sort(offsets[np.concatenate([by_class[name] for name in data.splits.train])])  # first segments
-    trained = NetworkSystem(network.eval(), experiment, data.store, data.views, "test", seed)
-    by_distance = experiment.model_copy(update={"relation_head": False})
-    planned = plan_tasks(experiment, data.store.index, data.splits.test, "test", seed, experiment.n_testing_tasks)
-    return evaluate_system(
-        BASELINES[system](trained, training), by_distance, planned, "test", seed=seed, progress=progress
-    )
+    tested = NetworkSystem.test(network.eval(), experiment, data)
+    planned = plan_tasks(data.store.index, data.splits.test, TaskProtocol.test(experiment))
+    return evaluate_system(BASELINES[system](tested, training), planned, progress=progress)

@@ -13,17 +13,17 @@ import numpy as np
 
 from fewshot_audio.config import ExperimentConfig, ModelConfig, check_configs, check_steps
 from fewshot_audio.engine.history import Row, kept_epoch
-from fewshot_audio.errors import ConfigError, DataError
+from fewshot_audio.errors import ConfigError
 from fewshot_audio.experiments.dataset import Dataset, open_dataset
 from fewshot_audio.experiments.evaluate_run import run_test, summarize_test
 from fewshot_audio.experiments.folder import ACCURACIES_FILE, RESULT_FILE, ExperimentFolder
-from fewshot_audio.experiments.run_folder import RUN_FILE, Run
+from fewshot_audio.experiments.start_run import start_run
 from fewshot_audio.files import write_bytes, write_json
-from fewshot_audio.models.huggingface import with_definition
+from fewshot_audio.models.huggingface_files import complete_model
 from fewshot_audio.models.network import FewShotNetwork
-from fewshot_audio.progress import Progress, silent
-from fewshot_audio.runtime.device import Runtime, resolve_device, start_runtime
-from fewshot_audio.runtime.distributed import ALONE, Ranks
+from fewshot_audio.progress import Progress, prefixed, silent
+from fewshot_audio.runtime.device import Runtime, resolve_device
+from fewshot_audio.runtime.distributed import SINGLE_PROCESS, Ranks
 
 logger = logging.getLogger(__name__)
 
@@ -37,58 +37,74 @@ def run_experiment(
     resume: bool = False,
     overwrite: bool = False,
     runs: Sequence[int] | None = None,
-    ranks: Ranks = ALONE,
+    ranks: Ranks = SINGLE_PROCESS,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Train and test all runs, or those numbered in ``runs`` (from 1), and return what ``results.json`` holds.
+    """Train and test the runs of an experiment. Everything that can be refused is refused before any work.
 
-    Everything that can be refused is refused before any work. With ``resume`` finished epochs and runs are kept and
-    the rest is done, ending bit-equal to an experiment that was never interrupted (on the CPU). ``ranks`` train each
-    run together; all call this function alike, and rank zero alone writes and tests.
+    Args:
+        experiment: the experiment config.
+        model: the model config.
+        data_root: folder of the dataset folders.
+        output_root: folder of the experiment folders.
+        resume: keep finished epochs and runs and do the rest, which ends bit-equal to an experiment that was never
+            interrupted (on the CPU).
+        overwrite: delete former results.
+        runs: numbers (from 1) of the runs to do; None does all.
+        ranks: the processes that train each run together; all call this function alike, and rank zero alone writes
+            and tests.
+        progress: told of every step.
+
+    Returns:
+        What ``results.json`` holds.
+
+    Raises:
+        ConfigError: the configs contradict each other, the data or the folder.
+        DataError: the dataset folder is wrong.
     """
     folder = ExperimentFolder(output_root / experiment.experiment_folder)
-    chosen = range(1, experiment.num_runs + 1) if runs is None else runs
+    numbers = range(1, experiment.num_runs + 1)
+    selection = numbers if runs is None else runs
 
     def check() -> ModelConfig:
         for warning in check_configs(experiment, model):
             logger.warning(warning)
-        complete = with_definition(experiment, model)
+        complete = complete_model(experiment.encoder_name, model)
         check_steps(experiment, ranks.size)
-        if not set(chosen) <= set(range(1, experiment.num_runs + 1)):
-            raise ConfigError(f"runs are numbered from 1 to num_runs, which is {experiment.num_runs}: got {chosen}")
+        if not set(selection) <= set(numbers):
+            raise ConfigError(f"runs are numbered from 1 to num_runs, which is {experiment.num_runs}: got {selection}")
         folder.check(experiment, complete, resume=resume, overwrite=overwrite)
         resolve_device(experiment.device, experiment.gpu_index)  # refuses a missing GPU; each run sets itself up
         return complete
 
-    model = ranks.decide(check)
-    dataset = ranks.together(lambda: open_dataset(data_root, experiment, progress if ranks.leads else silent))
-    ranks.together(lambda: dataset.check_input(experiment, model))
+    model = ranks.on_rank_zero(check)
+    dataset = ranks.on_all_ranks(
+        lambda: open_dataset(data_root, experiment, progress if ranks.is_rank_zero else silent)
+    )
+    ranks.on_all_ranks(lambda: dataset.check_input(experiment, model))
     if overwrite:
-        ranks.decide(folder.delete)
+        ranks.on_rank_zero(folder.delete)
 
     summary: dict[str, Any] = {}
-    for number in chosen:
-
-        def report(description: str, done: int, total: int, details: str = "", number: int = number) -> None:
-            progress(f"run {number}/{experiment.num_runs}: {description}", done, total, details)
-
-        if not ranks.decide(partial(folder.done, number)):
+    for number in selection:
+        report = prefixed(progress, f"run {number}/{experiment.num_runs}: ")
+        if not ranks.on_rank_zero(partial(folder.done, number)):
             with _locked(folder, number, ranks):
                 seed = experiment.seed + number - 1
                 _do_run(folder.run(number), experiment, model, seed, dataset, ranks, report)
-        summary = ranks.decide(partial(folder.summarize, experiment, model, dataset.folders.name))
+        summary = ranks.on_rank_zero(partial(folder.summarize, experiment, model, dataset.folders.name))
     return summary
 
 
 @contextmanager
 def _locked(folder: ExperimentFolder, number: int, ranks: Ranks) -> Iterator[None]:
     """Have rank zero keep other processes off a run."""
-    with ExitStack() as held:
+    with ExitStack() as locks:
 
         def lock() -> None:
-            held.enter_context(folder.working_on(number))
+            locks.enter_context(folder.working_on(number))
 
-        ranks.decide(lock)
+        ranks.on_rank_zero(lock)
         yield
 
 
@@ -101,37 +117,11 @@ def _do_run(
     ranks: Ranks,
     progress: Progress,
 ) -> None:
-    from fewshot_audio.engine.train import train_run  # Lightning takes seconds to import: testing does without
+    from fewshot_audio.engine.fit import train_run  # Lightning takes seconds to import: testing does without
 
-    run = ranks.decide(lambda: _recorded(folder, dataset, ranks))
-    runtime = ranks.together(lambda: start_runtime(ranks.placed(experiment), run.runtime if run else None))
-    if run is None:
-        shape, fingerprint = dataset.input_shape, dataset.fingerprint
-        recorded = {**runtime.as_json(), "processes": ranks.size}
-        run = Run(folder, experiment, model, seed, shape, fingerprint, dataset.preprocessing, recorded)
-        ranks.decide(run.write)
-    network = ranks.together(run.untrained_network)
-    network.set_normalization(dataset.mean, dataset.std)
-    network.set_precision(runtime.precision)
-    network.to(runtime.device)
+    network, runtime = start_run(folder, experiment, model, seed, dataset, ranks)
     history = train_run(network, experiment, dataset.data, seed, folder, progress, ranks)
-    ranks.decide(lambda: _finish(folder, network, experiment, seed, dataset, runtime, history, progress))
-
-
-def _recorded(folder: Path, dataset: Dataset, ranks: Ranks) -> Run | None:
-    """The run as it was started, if it was. Raises where it cannot go on to the same end."""
-    if not (folder / RUN_FILE).exists():
-        return None
-    run = Run.read(folder)
-    if run.dataset != dataset.fingerprint:
-        raise DataError(f"{dataset.folders} has changed since {folder} was started: it cannot be resumed")
-    processes = run.runtime.get("processes", 1)
-    if processes != ranks.size:
-        raise ConfigError(
-            f"{folder} was started with {processes} processes (devices x nodes), a step's episodes each; it cannot go "
-            f"on with {ranks.size}"
-        )
-    return run
+    ranks.on_rank_zero(lambda: _finish(folder, network, experiment, seed, dataset, runtime, history, progress))
 
 
 def _finish(
@@ -145,24 +135,26 @@ def _finish(
     progress: Progress,
 ) -> None:
     """Test a trained run and write its result."""
-    without = sum(row["episodes_without_pairs"] for row in history)
-    if without:
+    episodes_without_pairs = sum(row["episodes_without_pairs"] for row in history)
+    if episodes_without_pairs:
         logger.warning(
-            "%d of %d training episodes had no mined triplet", without, len(history) * experiment.n_training_tasks
+            "%d of %d training episodes had no mined triplet",
+            episodes_without_pairs,
+            len(history) * experiment.n_training_tasks,
         )
-    testing_began = time.perf_counter()
+    start = time.perf_counter()
     network.to(runtime.device)  # Lightning leaves it on the CPU
     scores = run_test(network, experiment, dataset, progress)
     buffer = io.BytesIO()
     np.save(buffer, scores.accuracy)
     write_bytes(folder / ACCURACIES_FILE, buffer.getvalue())
-    kept = kept_epoch(experiment, history)
+    best_epoch = kept_epoch(history, experiment.optimization.keep)
     result = {
         "seed": seed,
-        "best_epoch": kept,
+        "best_epoch": best_epoch,
         "epochs": len(history),
-        "val_accuracy": history[kept - 1]["val_accuracy"],
+        "val_accuracy": history[best_epoch - 1]["val_accuracy"],
         "test": summarize_test(scores, experiment),
-        "seconds": round(sum(row["seconds"] for row in history) + time.perf_counter() - testing_began, 1),
+        "seconds": round(sum(row["seconds"] for row in history) + time.perf_counter() - start, 1),
     }
     write_json(folder / RESULT_FILE, result)  # comes last: it marks the run as done

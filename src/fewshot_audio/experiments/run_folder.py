@@ -20,7 +20,8 @@ from fewshot_audio.config import (
 )
 from fewshot_audio.errors import DataError
 from fewshot_audio.files import write_json
-from fewshot_audio.functional.seeding import Purpose, forked, torch_seed
+from fewshot_audio.functional.seeding import Purpose, fork_rng, torch_seed
+from fewshot_audio.models.build import build_network
 from fewshot_audio.models.huggingface import PretrainedEncoder
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.runtime.tensors import MODEL_FILE, load_tensors
@@ -49,7 +50,7 @@ class Run:
         values = read_json(folder / RUN_FILE)
         try:
             mels, frames = values["input_shape"]
-            known = values["preprocessing"]
+            preprocessing = values["preprocessing"]
             return cls(
                 folder,
                 validate(ExperimentConfig, read_json(folder / EXPERIMENT_FILE), str(folder / EXPERIMENT_FILE)),
@@ -57,7 +58,7 @@ class Run:
                 int(values["seed"]),
                 (int(mels), int(frames)),
                 str(values["dataset"]),
-                Preprocessing.of(**known) if known is not None else None,
+                Preprocessing.of(**preprocessing) if preprocessing is not None else None,
                 dict(values["runtime"]),
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -79,7 +80,8 @@ class Run:
     def untrained_network(self) -> FewShotNetwork:
         """The network with the weights that the run's seed starts from, and those of a pretrained encoder.
 
-        Raises ConfigError where a pretrained encoder's folder is gone.
+        Raises:
+            ConfigError: the folder of a pretrained encoder is gone.
         """
         network = self._network()
         if isinstance(network.encoder, PretrainedEncoder):
@@ -87,7 +89,11 @@ class Run:
         return network
 
     def trained_network(self) -> FewShotNetwork:
-        """The network with the run's best weights, on the CPU. Raises DataError for a missing or foreign file."""
+        """The network with the run's best weights, on the CPU.
+
+        Raises:
+            DataError: the file of weights is missing, or of another network.
+        """
         network = self._network()
         path = self.folder / MODEL_FILE
         if not path.is_file():
@@ -99,8 +105,8 @@ class Run:
         return network
 
     def _network(self) -> FewShotNetwork:
-        with forked(torch_seed(self.seed, "train", 0, 0, Purpose.INIT), torch.device("cpu")):
-            return FewShotNetwork(self.experiment, self.model, *self.input_shape)
+        with fork_rng(torch_seed(self.seed, "train", 0, 0, Purpose.INIT), torch.device("cpu")):
+            return build_network(self.experiment, self.model, *self.input_shape)
 
 
 def versions() -> dict[str, str]:

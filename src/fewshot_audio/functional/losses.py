@@ -1,6 +1,7 @@
 """Losses of an episode: prototypical, relation, contrastive prototype (CPL) and angular.
 
-Rows are embeddings of an episode's queries (and their views); ``labels`` number the episode's classes 0..way-1.
+Queries are the embeddings of an episode's query segments, or of views of them; labels number the episode's classes
+from 0 to n_way - 1.
 """
 
 import math
@@ -12,32 +13,59 @@ from torch import Tensor
 
 
 def prototypical_loss(scores: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Cross-entropy over the scores of the prototypes (Snell et al. 2017), labels smoothed (Szegedy et al. 2016).
+    """Cross-entropy over the scores of the prototypes (Snell et al. 2017, https://arxiv.org/abs/1703.05175).
 
-    Shape: scores (rows, way), labels (rows,) -> scalar.
+    Args:
+        scores: score of each query for each prototype, such as the negative distance.
+        labels: class of each query.
+        smoothing: share of the target that all classes divide equally (Szegedy et al. 2016).
+
+    Shape:
+        scores (n_query, n_way), labels (n_query,) -> scalar.
+
+    Example:
+        >>> scores = torch.tensor([[0.0, 0.0], [0.0, math.log(3)]])
+        >>> prototypical_loss(scores, torch.tensor([0, 1]))  # (log 2 + log 4/3) / 2
+        tensor(0.4904)
     """
     return F.cross_entropy(scores, labels, label_smoothing=smoothing)
 
 
 def relation_loss(scores: Tensor, labels: Tensor) -> Tensor:
-    """Mean squared error of relation scores against one-hot labels (Sung et al. 2018).
+    """Mean squared error of relation scores against one-hot labels (Sung et al. 2018, https://arxiv.org/abs/1711.06025).
 
-    Shape: scores (rows, way) in [0, 1], labels (rows,) -> scalar.
+    Args:
+        scores: relation of each query to each class, in [0, 1].
+        labels: class of each query.
+
+    Shape:
+        scores (n_query, n_way), labels (n_query,) -> scalar.
+
+    Example:
+        >>> relation_loss(torch.tensor([[1.0, 0.0], [0.5, 0.5]]), torch.tensor([0, 1]))
+        tensor(0.1250)
     """
     return F.mse_loss(scores, F.one_hot(labels, scores.shape[-1]).to(scores.dtype))
 
 
-def draw_negatives(labels: Tensor, way: int, m: int, generator: torch.Generator) -> Tensor:
-    """Draw, for each query row, ``m`` different rows of each other class.
+def draw_negatives(labels: Tensor, n_way: int, m: int, generator: torch.Generator) -> Tensor:
+    """Draw, for each query, ``m`` different queries of each other class: the negatives of ``cpl_loss``.
 
-    Shape: labels (rows,), each class with the same number of rows, at least ``m`` -> (rows, (way - 1) * m) row indices.
+    Args:
+        labels: class of each query; each class has the same number of queries, at least ``m``.
+        n_way: number of classes.
+        m: negatives of each other class.
+        generator: a CPU generator.
+
+    Shape:
+        labels (n_query,) -> (n_query, (n_way - 1) * m) indices of queries.
     """
-    rows = len(labels)
-    members = torch.argsort(labels, stable=True).view(way, rows // way)
-    order = torch.rand(rows, way, rows // way, generator=generator).argsort(dim=-1)[..., :m]
-    drawn = members.expand(rows, way, -1).gather(-1, order)
-    other = torch.arange(way) != labels.unsqueeze(-1)
-    return drawn[other].view(rows, (way - 1) * m)
+    n_query = len(labels)
+    members = torch.argsort(labels, stable=True).view(n_way, n_query // n_way)
+    order = torch.rand(n_query, n_way, n_query // n_way, generator=generator).argsort(dim=-1)[..., :m]
+    candidates = members.expand(n_query, n_way, -1).gather(-1, order)
+    other_class = torch.arange(n_way) != labels.unsqueeze(-1)
+    return candidates[other_class].view(n_query, (n_way - 1) * m)
 
 
 def cpl_loss(
@@ -48,24 +76,44 @@ def cpl_loss(
     temperature: float,
     reduction: Literal["reference", "mean"],
 ) -> Tensor:
-    """Contrastive prototype loss (Gao et al. 2021): a class's prototype against one of its queries and negatives.
+    """Contrastive prototype loss (Gao et al. 2021): a class's prototype against one of its queries and its negatives.
 
-    For each query row the anchor is its class's prototype, the positive the row itself; logits are cosines over the
-    temperature. "reference" divides the mean over the rows by their number once more, the scale for which the
-    published l_param were searched (Sgouropoulos et al. 2025); "mean" does not.
+    For each query the anchor is the prototype of its class and the positive is the query itself; the logits are
+    cosines divided by the temperature.
 
-    Shape: prototypes (way, width), queries (rows, width), labels (rows,), negatives (rows, n) -> scalar.
+    Args:
+        prototypes: prototype of each class.
+        queries: embedding of each query.
+        labels: class of each query.
+        negatives: indices of the queries that are each query's negatives, as ``draw_negatives`` returns them.
+        temperature: divisor of the cosines.
+        reduction: "mean" over the queries; "reference" divides the mean by the number of queries once more, the scale
+            for which the published values of l_param were searched (Sgouropoulos et al. 2025).
+
+    Shape:
+        prototypes (n_way, width), queries (n_query, width), labels (n_query,), negatives (n_query, n) -> scalar.
+
+    Example:
+        >>> prototypes, queries = torch.eye(2), torch.eye(2)
+        >>> cpl_loss(prototypes, queries, torch.tensor([0, 1]), torch.tensor([[1], [0]]), 1.0, "mean")  # log(1 + 1/e)
+        tensor(0.3133)
     """
-    cosine = F.normalize(prototypes, dim=-1) @ F.normalize(queries, dim=-1).T / temperature  # (way, rows)
-    anchored = cosine[labels]  # (rows, rows): each row's own anchor against all rows
-    positive = anchored.diagonal().unsqueeze(-1)
-    logits = torch.cat([positive, anchored.gather(-1, negatives)], dim=-1)
+    cosine = F.normalize(prototypes, dim=-1) @ F.normalize(queries, dim=-1).T / temperature  # (n_way, n_query)
+    logits = cosine[labels]  # (n_query, n_query): each query's anchor against all queries
+    positive = logits.diagonal().unsqueeze(-1)
+    logits = torch.cat([positive, logits.gather(-1, negatives)], dim=-1)
     loss = (logits.logsumexp(-1) - positive.squeeze(-1)).mean()
     return loss / len(labels) if reduction == "reference" else loss
 
 
 class AngularResult(NamedTuple):
-    """Loss, and how many anchor-positive pairs and triplets the miner found (scalars on the embeddings' device)."""
+    """The angular loss and what it was mined over; scalars on the embeddings' device.
+
+    Attributes:
+        loss: mean over the mined pairs.
+        pairs: number of mined pairs of anchor and positive.
+        triplets: number of mined triplets.
+    """
 
     loss: Tensor
     pairs: Tensor
@@ -80,15 +128,28 @@ def angular_loss(
     alpha_degrees: float,
     prototypes_as_anchors: bool,
 ) -> AngularResult:
-    """Angular loss (Wang et al. 2017) over mined triplets; embeddings are taken as they are.
+    """Angular loss (Wang et al. 2017, https://arxiv.org/abs/1708.01682) over mined triplets of embeddings as they are.
 
-    A triplet (anchor a, positive p, negative n) is mined where the angle at n, atan(|a - p| / (2 |n - (a + p) / 2|)),
-    exceeds ``angle_degrees``. A mined pair (a, p) costs log(1 + sum over its own mined n of
-    exp(4 tan^2(alpha) (a + p).n - 2 (1 + tan^2(alpha)) a.p)); the loss is the mean over mined pairs, 0 with none.
-    With ``prototypes_as_anchors`` anchors are prototypes, positives and negatives queries; without, prototypes and
-    queries form one labeled set.
+    A triplet (anchor a, positive p, negative n) is mined if the angle at n, atan(|a - p| / (2 |n - (a + p) / 2|)),
+    exceeds ``angle_degrees``. A mined pair (a, p) costs log(1 + sum over its mined n of
+    exp(4 tan^2(alpha) (a + p).n - 2 (1 + tan^2(alpha)) a.p)). The loss is the mean over the mined pairs, 0 without any.
 
-    Shape: prototypes (way, width), queries (rows, width), labels (rows,).
+    Args:
+        prototypes: prototype of each class.
+        queries: embedding of each query.
+        labels: class of each query.
+        angle_degrees: least angle of a mined triplet.
+        alpha_degrees: the loss's angle alpha.
+        prototypes_as_anchors: if true, anchors are prototypes, positives and negatives are queries; if false,
+            prototypes and queries form one labeled set from which all three are taken.
+
+    Shape:
+        prototypes (n_way, width), queries (n_query, width), labels (n_query,).
+
+    Example:
+        >>> prototypes, queries = torch.tensor([[0.0, 0.0], [4.0, 0.0]]), torch.tensor([[2.0, 0.0], [1.0, 1.0]])
+        >>> angular_loss(prototypes, queries, torch.tensor([0, 1]), 30.0, 45.0, prototypes_as_anchors=True)
+        AngularResult(loss=tensor(16.0002), pairs=tensor(2), triplets=tensor(2))
     """
     classes = torch.arange(len(prototypes), device=labels.device)
     if prototypes_as_anchors:
@@ -104,14 +165,14 @@ def angular_loss(
         center = (anchors.unsqueeze(1) + others) / 2
         height = torch.cdist(center, others.expand(len(anchors), -1, -1), compute_mode="donot_use_mm_for_euclid_dist")
         wide = torch.atan2(half_base.unsqueeze(-1), height) > math.radians(angle_degrees)
-        mined = positive.unsqueeze(-1) & negative.unsqueeze(1) & wide  # (anchors, positives, negatives)
-        pairs = mined.any(-1)
+        triplets = positive.unsqueeze(-1) & negative.unsqueeze(1) & wide  # (anchors, positives, negatives)
+        n_pairs = triplets.any(-1).sum()
 
     slope = math.tan(math.radians(alpha_degrees)) ** 2
     dots = others @ others.T
     a_dot_n = anchors @ others.T
     exponent = 4 * slope * (a_dot_n.unsqueeze(1) + dots) - 2 * (1 + slope) * a_dot_n.unsqueeze(-1)
-    # Padding with a zero column gives the 1 inside the logarithm; unmined triplets take no part.
-    exponent = F.pad(exponent.masked_fill(~mined, -math.inf), (1, 0))
+    # A column of zeros gives the 1 inside the logarithm; triplets that are not mined take no part.
+    exponent = F.pad(exponent.masked_fill(~triplets, -math.inf), (1, 0))
     cost = exponent.logsumexp(-1)  # a pair without mined negatives costs log(1) = 0
-    return AngularResult(cost.sum() / pairs.sum().clamp(min=1), pairs.sum(), mined.sum())
+    return AngularResult(cost.sum() / n_pairs.clamp(min=1), n_pairs, triplets.sum())

@@ -1,4 +1,4 @@
-"""How a few-shot network decides: prototypes from the support set, then scores for the queries."""
+"""Prototypes of the support set, and the scores of queries against them."""
 
 from typing import Literal
 
@@ -8,40 +8,60 @@ from torch import Tensor
 
 
 def prototypes(support: Tensor) -> Tensor:
-    """Mean embedding of each class's support rows (Snell et al. 2017).
+    """Average each class's support embeddings (Snell et al. 2017, https://arxiv.org/abs/1703.05175).
 
-    Shape: support (..., way, rows, width) -> (..., way, width).
+    Shape:
+        support (..., n_way, n_shot, width) -> (..., n_way, width); n_shot counts all of a class's rows, its segments
+        and their views.
+
+    Example:
+        >>> prototypes(torch.tensor([[[0.0, 0.0], [2.0, 0.0]], [[0.0, 4.0], [0.0, 6.0]]]))
+        tensor([[1., 0.],
+                [0., 5.]])
     """
     return support.mean(dim=-2)
 
 
 def transform_embeddings(
-    rows: Tensor, transform: Literal["none", "center_l2", "power"], center: Tensor | None = None
+    embeddings: Tensor, transform: Literal["none", "center_l2", "power"], center: Tensor | None = None
 ) -> Tensor:
-    """Transform embeddings before prototypes are taken of them; no parameters, nothing of the query set.
+    """Transform embeddings before prototypes are taken of them; has no parameters and needs nothing of the query set.
 
-    "center_l2": subtract ``center``, the mean of the training classes, and divide by the length (CL2N, Wang et al.
-    2019, SimpleShot). "power": the square root of each value, its sign kept, divided by the length (Hu et al. 2021,
-    whose features are not negative).
+    Args:
+        embeddings: of support or query segments.
+        transform: "center_l2" subtracts ``center`` and divides by the length (CL2N of SimpleShot, Wang et al. 2019,
+            https://arxiv.org/abs/1911.04623). "power" takes the square root of each value, keeping its sign, and
+            divides by the length (Hu et al. 2021, https://arxiv.org/abs/2006.03806, where no feature is negative).
+        center: mean embedding of the training classes; zero if None.
 
-    Shape: rows (..., width), center (width,) -> (..., width).
+    Shape:
+        embeddings (..., width), center (width,) -> (..., width).
     """
     if transform == "none":
-        return rows
+        return embeddings
     if transform == "power":
-        return F.normalize(rows.sign() * rows.abs().sqrt(), dim=-1)
-    return F.normalize(rows if center is None else rows - center, dim=-1)
+        return F.normalize(embeddings.sign() * embeddings.abs().sqrt(), dim=-1)
+    return F.normalize(embeddings if center is None else embeddings - center, dim=-1)
 
 
 def prototypical_scores(
     prototypes: Tensor, queries: Tensor, distance: Literal["euclidean", "squared", "cosine"]
 ) -> Tensor:
-    """Negative distance, or cosine similarity, of each query row to each prototype.
+    """Negative distance, or cosine similarity, of each query to each prototype. The gradient at distance 0 is 0.
 
-    "euclidean" is the plain distance of Sgouropoulos et al. 2025, "squared" that of Snell et al. 2017, "cosine" the
-    similarity of Gidaris and Komodakis 2018. The gradient at distance 0 is 0.
+    Args:
+        prototypes: one embedding per class.
+        queries: one embedding per row.
+        distance: "euclidean" is the plain distance (Sgouropoulos et al. 2025), "squared" its square (Snell et al. 2017,
+            https://arxiv.org/abs/1703.05175), "cosine" the similarity (Gidaris and Komodakis 2018,
+            https://arxiv.org/abs/1804.09458).
 
-    Shape: prototypes (..., way, width), queries (..., rows, width) -> (..., rows, way).
+    Shape:
+        prototypes (..., n_way, width), queries (..., n_query, width) -> (..., n_query, n_way).
+
+    Example:
+        >>> prototypical_scores(torch.tensor([[0.0, 0.0], [3.0, 0.0]]), torch.tensor([[3.0, 4.0]]), "euclidean")
+        tensor([[-5., -4.]])
     """
     if distance == "cosine":
         return F.normalize(queries, dim=-1) @ F.normalize(prototypes, dim=-1).mT

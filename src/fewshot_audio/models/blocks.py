@@ -1,4 +1,4 @@
-"""The convolution block, and the cheaper way to train the one that stands before all others."""
+"""The convolution block, and a cheaper way to train the first one, whose input needs no gradient."""
 
 import math
 from typing import Any, NamedTuple, cast
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.grad import conv2d_weight
 
 KERNEL, PADDING = 3, 1
-CHUNK = 2_000_000  # values of a convolution's output that are there at once: few enough for a processor's cache
+CHUNK = 2_000_000  # values of a convolution's output that are held at once: few enough for a processor's cache
 
 
 class ConvBlock(nn.Module):
@@ -31,12 +31,12 @@ class ConvBlock(nn.Module):
         return torch.relu(self.pool(self.norm(self.conv(x))))
 
     def _pool_first(self, x: Tensor) -> Tensor:
-        """Batch norm and max pool of data in training, where the convolution's whole output is never held.
+        """Convolution, max pool, batch norm of data in training, without ever holding the convolution's whole output.
 
-        That output is by far the largest tensor of the network. Batch norm is monotone in each channel, so that it
-        may follow the pooling once the statistics of what was pooled are known; and for a convolution of data these
-        follow from the moments of the data's patches: mean = w . m + b, variance = w . C w. Autograd does the rest.
-        Where values tie (or a channel's batch norm weight is 0) a gradient may go to another of the tied places.
+        That output is by far the largest tensor of the network. Batch norm is monotone in each channel, so it may
+        follow the pooling if the statistics of the values before pooling are known; and for a convolution of data
+        these follow from the moments of the data's patches: mean = w . m + b, variance = w . C w. Autograd does the
+        rest. If values tie (or a channel's batch norm weight is 0), a gradient may go to another of the tied places.
         """
         norm, bias = self.norm, cast(Tensor, self.conv.bias)
         precision = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
@@ -47,10 +47,10 @@ class ConvBlock(nn.Module):
             mean = filters @ moments.mean + bias
             variance = ((filters @ moments.covariance) * filters).sum(1).clamp(min=0)
             self._track(mean.detach(), variance.detach(), moments.patches)
-            # Where batch norm turns a channel over, its largest output comes from the convolution's smallest.
+            # If batch norm inverts a channel, its largest output comes from the convolution's smallest.
             sign = torch.where(norm.weight < 0, -1.0, 1.0)
-            turned = weight * sign.to(precision).view(-1, 1, 1, 1)
-            pooled = PooledConv.apply(x, turned, self.pool.kernel_size)  # type: ignore[no-untyped-call]
+            signed_weight = weight * sign.to(precision).view(-1, 1, 1, 1)
+            pooled = PooledConv.apply(x, signed_weight, self.pool.kernel_size)  # type: ignore[no-untyped-call]
             slope = norm.weight * (variance + norm.eps).rsqrt()
             return scale_channels(pooled, slope * sign, norm.bias - slope * (mean - bias))
 
@@ -58,11 +58,11 @@ class ConvBlock(nn.Module):
     def _track(self, mean: Tensor, variance: Tensor, count: int) -> None:
         """Move the running statistics as ``nn.BatchNorm2d`` does."""
         cast(Tensor, self.norm.num_batches_tracked).add_(1)
-        for running, seen in (
+        for running, batch in (
             (cast(Tensor, self.norm.running_mean), mean),
             (cast(Tensor, self.norm.running_var), variance * count / (count - 1)),
         ):
-            running.lerp_(seen.to(running.dtype), cast(float, self.norm.momentum))
+            running.lerp_(batch.to(running.dtype), cast(float, self.norm.momentum))
 
 
 class PatchMoments(NamedTuple):
@@ -75,11 +75,11 @@ class PatchMoments(NamedTuple):
 
 @torch.no_grad()
 def patch_moments(x: Tensor) -> PatchMoments:
-    """Moments of all patches that a 3x3 convolution with padding 1 sees. Shape: x (n, channels, height, width)."""
+    """Moments of all patches that a 3x3 convolution with padding 1 reads. Shape: x (n, channels, height, width)."""
     n, channels, height, width = x.shape
     size, count = channels * KERNEL**2, n * height * width
     x = x.to(torch.promote_types(x.dtype, torch.float32))
-    center = x.mean((0, 2, 3))  # products of centerd values lose nothing where the mean is large
+    center = x.mean((0, 2, 3))  # products of centered values lose no digits if the mean is large
     total, products = x.new_zeros(size, dtype=torch.float64), x.new_zeros(size, size, dtype=torch.float64)
     for part in in_chunks(x, size * height * width):
         padded = F.pad(part.transpose(0, 1), [PADDING] * 4) - center.view(-1, 1, 1, 1)

@@ -1,4 +1,4 @@
-"""Encoders: a segment in, an embedding out. A new encoder of spectrograms is one class and one line in ``ENCODERS``."""
+"""Encoders of spectrograms: a segment in, an embedding out."""
 
 from collections.abc import Callable
 from typing import cast
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from fewshot_audio.config.model import CNNConfig, EncoderConfig, HybridConfig, PretrainedConfig
 from fewshot_audio.models.base import Encoder
 from fewshot_audio.models.blocks import ConvBlock
-from fewshot_audio.models.ensemble import Committee
+from fewshot_audio.models.ensemble import EncoderEnsemble
 from fewshot_audio.models.huggingface import PretrainedEncoder
 from fewshot_audio.models.pooling import Pooling
 from fewshot_audio.models.resnet import ResNet12
@@ -106,10 +106,10 @@ ENCODERS: dict[str, Callable[..., Encoder]] = {"CNN": CNN, "Hybrid": Hybrid, "Re
 def build_encoder(name: str, config: EncoderConfig, mels: int, frames: int, members: int = 1) -> Encoder:
     """Build the encoder called ``name`` for segments of (mels, frames); a pretrained one without its weights.
 
-    ``members`` of them, where there are several, are one ``Committee``.
+    Several ``members`` are one ``EncoderEnsemble``.
     """
     if members > 1:
-        return Committee([build_encoder(name, config, mels, frames) for _ in range(members)])
+        return EncoderEnsemble([build_encoder(name, config, mels, frames) for _ in range(members)])
     if isinstance(config, PretrainedConfig):
         return PretrainedEncoder(name, config)
     return ENCODERS[name](config, mels, frames)

@@ -1,4 +1,4 @@
-"""Several encoders as one: what they embed, side by side."""
+"""Several encoders as one: their embeddings side by side."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from fewshot_audio.models.base import Encoder
 
 
-class Committee(Encoder):
+class EncoderEnsemble(Encoder):
     """Encoders of one kind that share nothing; each embeds the segment, the embeddings are concatenated.
 
     An ensemble for few-shot tasks (Dvornik et al. 2019) in the space where prototypes are taken: over the square root
@@ -27,6 +27,6 @@ class Committee(Encoder):
         return torch.cat([member(x) for member in self.members], dim=-1) / math.sqrt(len(self.members))
 
 
-def members(encoder: Encoder) -> list[Encoder]:
-    """The encoders that an encoder is made of: a committee's, or itself."""
-    return [*encoder.members] if isinstance(encoder, Committee) else [encoder]
+def ensemble_members(encoder: Encoder) -> list[Encoder]:
+    """The encoders that an encoder is made of: an ensemble's members, or itself."""
+    return [*encoder.members] if isinstance(encoder, EncoderEnsemble) else [encoder]

@@ -1,4 +1,4 @@
-"""What pretrained audio encoders expect of a waveform, computed by torch as their own feature extractors compute it.
+"""The inputs of pretrained audio encoders, computed by torch as their own feature extractors compute them.
 
 Each follows the numpy code of its extractor in ``transformers`` (which is the oracle in the tests) with the settings of
 the model's ``preprocessor_config.json``.
@@ -26,7 +26,7 @@ class FrontEnd(nn.Module):
 
 
 class Waveform(FrontEnd):
-    """wav2vec 2.0 and its kin: the waveform itself, z-normalized where the model was trained so.
+    """wav2vec 2.0 and its relatives: the waveform itself, z-normalized if the model was trained so.
 
     Shape: (n, samples) -> (n, samples).
     """
@@ -45,7 +45,7 @@ class Waveform(FrontEnd):
 
 
 class MelSpectrogram(nn.Module):
-    """Mel power spectrogram; ``kaldi`` frames lose their mean and are pre-emphasised before the window.
+    """Mel power spectrogram; ``kaldi`` frames lose their mean and are pre-emphasized before the window.
 
     Shape: (n, samples) -> (n, frames, mels).
     """
@@ -54,11 +54,11 @@ class MelSpectrogram(nn.Module):
     filters: Tensor
 
     def __init__(
-        self, window: Array, hop: int, n_fft: int, filters: Array, *, centerd: bool, kaldi: bool = False
+        self, window: Array, hop: int, n_fft: int, filters: Array, *, centered: bool, kaldi: bool = False
     ) -> None:
         super().__init__()
         self.hop, self.n_fft, self.kaldi = hop, n_fft, kaldi
-        self.padding = len(window) // 2 if centerd else 0
+        self.padding = len(window) // 2 if centered else 0
         self.register_buffer("window", torch.from_numpy(window).float(), persistent=False)
         self.register_buffer("filters", torch.from_numpy(filters).float(), persistent=False)
 
@@ -94,7 +94,7 @@ class ASTFrontEnd(FrontEnd):
         mels = int(settings.get("num_mel_bins", 128))
         filters = _filters(257, mels, 20, rate // 2, rate, None, "kaldi", True)
         window = window_function(400, "hann", periodic=False)
-        self.spectrogram = MelSpectrogram(window, 160, 512, filters, centerd=False, kaldi=True)
+        self.spectrogram = MelSpectrogram(window, 160, 512, filters, centered=False, kaldi=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute, pad, normalize."""
@@ -123,7 +123,7 @@ class CLAPFrontEnd(FrontEnd):
         low, high = float(settings.get("frequency_min", 0)), float(settings.get("frequency_max", 14_000))
         filters = _filters(n_fft // 2 + 1, mels, low, high, rate, norm, scale)
         hop = int(settings.get("hop_length", 480))
-        self.spectrogram = MelSpectrogram(window_function(n_fft, "hann"), hop, n_fft, filters, centerd=True)
+        self.spectrogram = MelSpectrogram(window_function(n_fft, "hann"), hop, n_fft, filters, centered=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """Fill up, compute."""
@@ -150,7 +150,7 @@ class WhisperFrontEnd(FrontEnd):
         n_fft, mels = int(settings.get("n_fft", 400)), int(settings.get("feature_size", 80))
         filters = _filters(n_fft // 2 + 1, mels, 0.0, 8000.0, rate, "slaney", "slaney")
         hop = int(settings.get("hop_length", 160))
-        self.spectrogram = MelSpectrogram(window_function(n_fft, "hann"), hop, n_fft, filters, centerd=True)
+        self.spectrogram = MelSpectrogram(window_function(n_fft, "hann"), hop, n_fft, filters, centered=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """Pad, compute, limit the range."""

@@ -1,70 +1,30 @@
 """Pretrained Hugging Face audio encoders: frozen or fine-tuned, with a linear layer to the embedding width.
 
-A model's folder is a stranger's: its JSON files choose among the architectures below and set their sizes, no code of it
+A model's folder is not trusted: its JSON files choose among the architectures below and set their sizes, no code of it
 runs, and its weights are read from safetensors files only.
 """
 
 import functools
 import json
-import logging
 import math
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from fewshot_audio.audio.resample import resample
-from fewshot_audio.config import ExperimentConfig, ModelConfig, read_json
-from fewshot_audio.config.model import PRETRAINED, PretrainedConfig
+from fewshot_audio.config.model import PretrainedConfig
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.models.base import Encoder
-from fewshot_audio.models.front_ends import ASTFrontEnd, CLAPFrontEnd, FrontEnd, Waveform, WhisperFrontEnd
+from fewshot_audio.models.huggingface_architectures import ARCHITECTURES, AST, CLAP, WHISPER, Architecture
+from fewshot_audio.models.huggingface_files import find_folder, import_extra
 
 LEVEL = 0.1  # clips come with standard deviation 1; recordings have about this one at full scale 1
-FILES = (
-    "config.json",
-    "preprocessor_config.json",
-    "processor_config.json",
-    "*.safetensors",
-    "*.safetensors.index.json",
-)
-# Keys of config.json that have no say in the arithmetic, or would have one in what code runs.
-IGNORED = {"auto_map", "attn_implementation", "quantization_config", "id2label", "label2id", "dtype", "torch_dtype"}
 MOST_SECONDS = 3600  # of what an encoder of a fixed length takes; a longer one is no encoder's
 MOST_LAYERS = 200  # of any kind; a config that asks for more is no encoder's
 UNUSED = {"masked_spec_embed"}  # a weight of masking in pretraining, which is switched off here
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """How to build one kind of encoder: names of classes of ``transformers``, which is imported only when needed."""
-
-    encoder: str
-    front_end: Callable[[dict[str, Any]], FrontEnd]
-    checkpoint: str = ""  # the class whose checkpoints hold the encoder, where that is another
-    part: str = ""  # where the encoder is in it
-    section: str = ""  # and its config in the checkpoint's
-
-
-_AST = Architecture("ASTModel", ASTFrontEnd)
-_CLAP = Architecture("ClapAudioModel", CLAPFrontEnd, "ClapModel", "audio_model", "audio_config")
-_WHISPER = Architecture("models.whisper.modeling_whisper.WhisperEncoder", WhisperFrontEnd, "WhisperModel", "encoder")
-ARCHITECTURES = {
-    "audio-spectrogram-transformer": _AST,
-    "clap": _CLAP,
-    "whisper": _WHISPER,
-    "wav2vec2": Architecture("Wav2Vec2Model", Waveform),
-    "hubert": Architecture("HubertModel", Waveform),
-    "wavlm": Architecture("WavLMModel", Waveform),
-    "unispeech-sat": Architecture("UniSpeechSatModel", Waveform),
-    "data2vec-audio": Architecture("Data2VecAudioModel", Waveform),
-    "sew": Architecture("SEWModel", Waveform),
-}
 
 
 class PretrainedEncoder(Encoder):
@@ -77,13 +37,13 @@ class PretrainedEncoder(Encoder):
     """
 
     def __init__(self, name: str, config: PretrainedConfig) -> None:
-        """Raises ConfigError where ``config.definition`` is missing (``with_definition``), foreign or contradictory."""
+        """Raises ConfigError if ``config.definition`` is missing, foreign or contradictory."""
         super().__init__()
         self.name = name
         self.frozen = config.freeze
         definition = config.definition
         if definition is None:
-            raise ConfigError(f"Pretrained.definition is not known of {name!r}: see with_definition")
+            raise ConfigError(f"Pretrained.definition is missing for {name!r}: see complete_model")
         with _explained(name):
             self.architecture = ARCHITECTURES[definition["config"]["model_type"]]
             self.front_end = self.architecture.front_end(definition["preprocessor"])
@@ -108,7 +68,7 @@ class PretrainedEncoder(Encoder):
         return self
 
     def load_pretrained(self) -> None:
-        """Read the pretrained weights. Raises ConfigError where they are missing, no safetensors or of other shapes."""
+        """Read the pretrained weights. Raises ConfigError if they are missing, no safetensors or of other shapes."""
         architecture, folder = self.architecture, find_folder(self.name)
         with _explained(self.name), _quiet():
             reader = _find(architecture.checkpoint or architecture.encoder)
@@ -138,38 +98,32 @@ class PretrainedEncoder(Encoder):
 
     def _pool(self, samples: int, features: Tensor) -> Tensor:
         """Shape: the front end's -> (n, width)."""
-        if self.architecture is _CLAP:  # no segment is longer than its window: nothing to fuse
+        if self.architecture is CLAP:  # no segment is longer than its window: nothing to fuse
             output = self.backbone(features, is_longer=torch.zeros(features.shape[0], 1, dtype=torch.bool))
         else:
             output = self.backbone(features)
-        if self.architecture in (_AST, _CLAP):
+        if self.architecture in (AST, CLAP):
             pooled: Tensor = output.pooler_output
             return pooled
         states: Tensor = output.last_hidden_state
-        if self.architecture is _WHISPER:  # the steps that the segment fills, without the silence behind it
+        if self.architecture is WHISPER:  # the steps that the segment fills, without the silence behind it
             states = states[:, : math.ceil(states.shape[1] * samples / self.front_end.most_samples)]
         return states.mean(1)
 
 
-def with_definition(experiment: ExperimentConfig, model: ModelConfig) -> ModelConfig:
-    """Return ``model`` with the config files of the experiment's pretrained encoder in it, so that it is complete.
+def check_segment(name: str, definition: dict[str, Any] | None, samples: int, rate: int) -> None:
+    """Check, by embedding silence, that an encoder takes segments of that length.
 
-    Raises ConfigError where they are not there.
+    Args:
+        name: of the encoder, "hf:...".
+        definition: its config files, as ``read_definition`` returns them.
+        samples: length of a segment.
+        rate: samples per second.
+
+    Raises:
+        ConfigError: it does not, with the reason.
     """
-    if not experiment.encoder_name.startswith(PRETRAINED):
-        return model
-    pretrained = model.Pretrained.model_copy(update={"definition": read_definition(experiment.encoder_name)})
-    return model.model_copy(update={"Pretrained": pretrained})
-
-
-def check_segment(experiment: ExperimentConfig, model: ModelConfig, samples: int, rate: int) -> None:
-    """Check, by embedding silence, that the experiment's pretrained encoder takes segments of that length.
-
-    Raises ConfigError with the reason.
-    """
-    name = experiment.encoder_name
-    if name.startswith(PRETRAINED):
-        _embed_silence(name, json.dumps(model.Pretrained.definition), samples, rate)
+    _embed_silence(name, json.dumps(definition), samples, rate)
 
 
 @functools.lru_cache(maxsize=8)
@@ -177,64 +131,15 @@ def _embed_silence(name: str, definition: str, samples: int, rate: int) -> None:
     config = PretrainedConfig(definition=json.loads(definition))
     with torch.random.fork_rng(devices=[]):
         encoder = PretrainedEncoder(name, config).eval()
-    rate_there, most = encoder.front_end.sample_rate, encoder.front_end.most_samples
-    segment = resample(torch.zeros(1, samples), rate, rate_there)
+    encoder_rate, most = encoder.front_end.sample_rate, encoder.front_end.most_samples
+    segment = resample(torch.zeros(1, samples), rate, encoder_rate)
     if segment.shape[-1] > most:
         raise ConfigError(
-            f"{name} takes at most {most / rate_there:g} s, but a segment has {samples / rate:g} s: "
+            f"{name} takes at most {most / encoder_rate:g} s, but a segment has {samples / rate:g} s: "
             "prepare the dataset with a shorter --segment-seconds"
         )
     with _explained(name), torch.inference_mode():
         encoder(segment)
-
-
-def read_definition(name: str) -> dict[str, Any]:
-    """Read the config files of the encoder ``name`` ("hf:..."). Raises ConfigError naming what is missing or foreign.
-
-    Returns "config" and "preprocessor", as ``Pretrained.definition`` of the model file holds them.
-    """
-    folder = find_folder(name)
-    config = {
-        key: value
-        for key, value in read_json(folder / "config.json").items()
-        if key not in IGNORED and not key.startswith("_")
-    }
-    kind = config.get("model_type")
-    if kind not in ARCHITECTURES:
-        known = ", ".join(ARCHITECTURES)
-        raise ConfigError(f"{folder / 'config.json'}: model_type is {kind!r}; the known audio encoders are {known}")
-    preprocessor, processor = folder / "preprocessor_config.json", folder / "processor_config.json"
-    if preprocessor.is_file() or not processor.is_file():
-        return {"config": config, "preprocessor": read_json(preprocessor)}
-    settings = read_json(processor).get("feature_extractor")
-    if not isinstance(settings, dict):
-        raise ConfigError(f"{processor}: no object 'feature_extractor' in it, and there is no {preprocessor.name}")
-    return {"config": config, "preprocessor": settings}
-
-
-def find_folder(name: str) -> Path:
-    """The folder of the encoder ``name`` ("hf:..."): as given, else of that model id in the local cache, else fetched.
-
-    Raises ConfigError where there is none.
-    """
-    source = name.removeprefix(PRETRAINED)
-    folder = Path(source).expanduser()
-    if folder.is_dir():
-        return folder
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source) or ".." in source:
-        raise ConfigError(f"encoder_name {name!r}: there is no folder {source}, and it is no model id")
-    hub = _import("huggingface_hub")
-    try:
-        return Path(hub.snapshot_download(source, allow_patterns=list(FILES), local_files_only=True))
-    except (OSError, ValueError):  # not in the cache
-        logging.getLogger(__name__).info("%s is not in the local cache: fetching it", source)
-    try:
-        return Path(hub.snapshot_download(source, allow_patterns=list(FILES)))
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ConfigError(
-            f"encoder_name {name!r}: there is no folder {source}; as a model id it is not in the local cache "
-            f"and cannot be fetched ({error})"
-        ) from error
 
 
 def _settings(architecture: Architecture, config: dict[str, Any]) -> Any:
@@ -257,24 +162,13 @@ def _check_depth(config: dict[str, Any]) -> None:
 def _find(name: str) -> Any:
     """A class of ``transformers``, or of one of its modules."""
     module, _, attribute = f"transformers.{name}".rpartition(".")
-    return getattr(_import(module), attribute)
-
-
-def _import(module: str) -> Any:
-    import importlib
-
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ConfigError(
-            f"pretrained encoders need {module.partition('.')[0]}: pip install 'fewshot-audio[hf]'"
-        ) from error
+    return getattr(import_extra(module), attribute)
 
 
 @contextmanager
 def _explained(name: str) -> Iterator[None]:
     """Turn what a wrong config or wrong weights provoke in ``transformers`` into a ConfigError."""
-    invalid = _import("huggingface_hub.errors").StrictDataclassError, _import("safetensors").SafetensorError
+    invalid = import_extra("huggingface_hub.errors").StrictDataclassError, import_extra("safetensors").SafetensorError
     try:
         yield
     except (
@@ -293,7 +187,7 @@ def _explained(name: str) -> Iterator[None]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Silence the progress bars and reports of ``transformers``."""
-    log = _import("transformers.utils.logging")
+    log = import_extra("transformers.utils.logging")
     verbosity, bars = log.get_verbosity(), log.is_progress_bar_enabled()
     log.set_verbosity(log.CRITICAL)
     log.disable_progress_bar()

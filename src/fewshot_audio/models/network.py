@@ -1,4 +1,4 @@
-"""The few-shot network: normalization, encoder, fusion of views, and heads, as an experiment asks for them."""
+"""The few-shot network: normalization, encoder, fusion of views, and heads."""
 
 import math
 from collections.abc import Mapping
@@ -7,10 +7,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from fewshot_audio.config import ExperimentConfig, ModelConfig
+from fewshot_audio.config.experiment import Distance, EmbeddingTransform
 from fewshot_audio.functional.prototypes import prototypical_scores, transform_embeddings
 from fewshot_audio.models.base import Encoder
-from fewshot_audio.models.encoders import build_encoder
 from fewshot_audio.models.fusion import ViewAttention
 from fewshot_audio.models.heads import ProjectionHead, RelationHead
 
@@ -25,32 +24,52 @@ def current_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 class FewShotNetwork(nn.Module):
     """Everything that is trained, and the dataset's two normalization numbers as buffers.
 
-    Used in steps: ``normalize`` raw features, make views of them, ``encode`` each view, ``fuse`` the views of a
+    It is used in steps: ``normalize`` raw features, make views of them, ``encode`` each view, ``fuse`` the views of a
     segment into its rows, ``transform`` these (not in training), take prototypes of support rows, ``score`` query rows.
+
+    Args:
+        encoder: embeds one view.
+        width: width of a segment's row: that of the encoder's output, with ``attention`` times the number of views.
+        attention: fuses the views of a segment into one row; without it every view is a row.
+        projection: head of the contrastive branch, which only training uses.
+        relation: scores queries in place of distances to prototypes.
+        distance: how rows are compared with prototypes.
+        score_scale: factor of distances or similarities in the scores.
+        learn_score_scale: train that factor, from ``score_scale`` on.
+        embedding_transform: what ``transform`` does; "center_l2" needs the buffer ``center``.
     """
 
     norm_mean: Tensor
     norm_std: Tensor
     center: Tensor | None
 
-    def __init__(self, experiment: ExperimentConfig, model: ModelConfig, mels: int, frames: int) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        width: int,
+        *,
+        attention: ViewAttention | None = None,
+        projection: ProjectionHead | None = None,
+        relation: RelationHead | None = None,
+        distance: Distance = "euclidean",
+        score_scale: float = 1.0,
+        learn_score_scale: bool = False,
+        embedding_transform: EmbeddingTransform = "none",
+    ) -> None:
         super().__init__()
-        self.distance = experiment.distance
-        self.width = experiment.embedding_width(model.out_dim(experiment.encoder_name))
+        self.width = width
+        self.distance = distance
         self.register_buffer("norm_mean", torch.zeros(()))
         self.register_buffer("norm_std", torch.ones(()))
-        self.transformation = experiment.embedding_transform
-        self.register_buffer("center", torch.zeros(self.width) if self.transformation == "center_l2" else None)
-        self.encoder = build_encoder(
-            experiment.encoder_name, model.encoder(experiment.encoder_name), mels, frames, model.members
-        )
-        self.attention = ViewAttention(**model.Attention.model_dump()) if experiment.use_attention else None
-        self.projection = ProjectionHead(**model.Projection.model_dump()) if experiment.contrastive else None
-        self.relation = RelationHead(**model.Relation.model_dump()) if experiment.relation_head else None
-        self.score_scale = experiment.score_scale
+        self.embedding_transform = embedding_transform
+        self.register_buffer("center", torch.zeros(width) if embedding_transform == "center_l2" else None)
+        self.encoder = encoder
+        self.attention = attention
+        self.projection = projection
+        self.relation = relation
+        self.score_scale = score_scale
         # Trained as a logarithm, which keeps it positive.
-        start = torch.tensor(math.log(experiment.score_scale))
-        self.log_scale = nn.Parameter(start) if experiment.learn_score_scale else None
+        self.log_scale = nn.Parameter(torch.tensor(math.log(score_scale))) if learn_score_scale else None
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Load weights that this or an earlier version wrote."""
@@ -90,7 +109,16 @@ class FewShotNetwork(nn.Module):
 
     def transform(self, rows: Tensor) -> Tensor:
         """Transform fused rows as testing asks for, before prototypes. Shape: (..., width) -> (..., width)."""
-        return transform_embeddings(rows, self.transformation, self.center)
+        return transform_embeddings(rows, self.embedding_transform, self.center)
+
+    def embed(self, views: Tensor) -> Tensor:
+        """Encode, fuse and transform views: the rows that testing and recognition compare.
+
+        Shape: (n, views, mels, frames) -> (n, rows, width).
+        """
+        # By shape: `len` would fix the batch size of an exported graph.
+        encoded = self.encode(views.flatten(0, 1)).view(*views.shape[:2], -1)
+        return self.transform(self.fuse(encoded))
 
     def score(self, prototypes: Tensor, queries: Tensor) -> Tensor:
         """Score query rows. Shape: prototypes (..., way, width), queries (..., rows, width) -> (..., rows, way)."""

@@ -1,4 +1,4 @@
-"""ResNet-12 (Oreshkin et al. 2018, TADAM; Lee et al. 2019, MetaOptNet) for spectrograms, at widths of one's own."""
+"""ResNet-12 (Oreshkin et al. 2018, TADAM; Lee et al. 2019, MetaOptNet) for spectrograms, with configurable widths."""
 
 import itertools
 
@@ -33,8 +33,8 @@ class DropBlock(nn.Module):
         places = (height - size + 1) * (width - size + 1)  # of a square that lies inside
         chance = self.rate * height * width / (size**2 * places)
         corners = (torch.rand(*x.shape[:2], height - size + 1, width - size + 1, device=x.device) < chance).float()
-        kept = 1 - F.max_pool2d(F.pad(corners, [size - 1] * 4), size, stride=1)
-        return x * (kept * (kept.numel() / kept.sum().clamp(min=1))).to(x.dtype)
+        mask = 1 - F.max_pool2d(F.pad(corners, [size - 1] * 4), size, stride=1)
+        return x * (mask * (mask.numel() / mask.sum().clamp(min=1))).to(x.dtype)
 
 
 class ResidualBlock(nn.Module):

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from fewshot_audio.audio.augment.inplace import Change, unchanged
+from fewshot_audio.audio.augment.inputs import Change, identity
 from fewshot_audio.audio.augment.spectrogram import SpecAugmentDraw, draw_specaugment, specaugment_views
 from fewshot_audio.audio.augment.waveform import WaveformDraw, draw_waveform_views, waveform_views
 from fewshot_audio.audio.preprocessing import Preprocessing
@@ -16,10 +16,11 @@ from fewshot_audio.models.network import FewShotNetwork
 
 
 class ViewMaker(Protocol):
-    """Makes views of segments of one input type. Draws are apart from being applied and independent of batches.
+    """Makes views of segments of one input type.
 
-    ``change`` maps normalized spectrograms (n, mels, frames) to what takes their place; all views share it. An encoder
-    that reads waveforms gets them, (samples,) in the place of (mels, frames), and nothing changes them.
+    Parameters are drawn first and applied later, so that they do not depend on how segments are batched. ``change``
+    augments normalized spectrograms (n, mels, frames) in place of the originals; all views of a segment share it. An
+    encoder that reads waveforms gets (samples,) in place of (mels, frames), without a change.
     """
 
     def input_shape(self, segment: tuple[int, ...]) -> tuple[int, int]:
@@ -34,10 +35,10 @@ class ViewMaker(Protocol):
     def features(self, network: FewShotNetwork, raw: Tensor) -> Tensor:
         """Normalized log-mel spectrograms of the originals. Shape: raw (n, *segment) -> (n, mels, frames)."""
 
-    def plain(self, network: FewShotNetwork, raw: Tensor, change: Change = unchanged) -> Tensor:
+    def plain(self, network: FewShotNetwork, raw: Tensor, change: Change = identity) -> Tensor:
         """The originals alone, as the encoder reads them. Shape: raw (n, *segment) -> (n, 1, mels, frames)."""
 
-    def views(self, network: FewShotNetwork, raw: Tensor, draw: Any, change: Change = unchanged) -> Tensor:
+    def views(self, network: FewShotNetwork, raw: Tensor, draw: Any, change: Change = identity) -> Tensor:
         """The originals and their augmented views. Shape: raw (n, *segment) -> (n, views, mels, frames)."""
 
 
@@ -57,18 +58,18 @@ class SpecViews:
         return draw_specaugment(n, segment[0], segment[1], self.params, generator)
 
     def select(self, draw: SpecAugmentDraw, segments: slice) -> SpecAugmentDraw:
-        """One row a segment."""
+        """One row per segment."""
         return draw[segments]
 
     def features(self, network: FewShotNetwork, raw: Tensor) -> Tensor:
         """Normalize."""
         return network.normalize(raw)
 
-    def plain(self, network: FewShotNetwork, raw: Tensor, change: Change = unchanged) -> Tensor:
+    def plain(self, network: FewShotNetwork, raw: Tensor, change: Change = identity) -> Tensor:
         """Normalize."""
         return change(self.features(network, raw)).unsqueeze(1)
 
-    def views(self, network: FewShotNetwork, raw: Tensor, draw: SpecAugmentDraw, change: Change = unchanged) -> Tensor:
+    def views(self, network: FewShotNetwork, raw: Tensor, draw: SpecAugmentDraw, change: Change = identity) -> Tensor:
         """Normalize, then warp and mask."""
         return specaugment_views(change(self.features(network, raw)), draw, self.params.mask_value)
 
@@ -87,27 +88,27 @@ class WaveViews:
         return self.preprocessing.n_mels, 1 + segment[0] // self.preprocessing.hop_length
 
     def draw(self, n: int, segment: tuple[int, ...], generator: torch.Generator) -> WaveformDraw:
-        """Draw ``aug_num`` rows a segment."""
+        """Draw ``aug_num`` rows per segment."""
         rate = self.preprocessing.sample_rate
         return draw_waveform_views(self.params, self.stats, n * self.params.aug_num, segment[0], generator, rate)
 
     def select(self, draw: WaveformDraw, segments: slice) -> WaveformDraw:
-        """``aug_num`` rows a segment."""
+        """``aug_num`` rows per segment."""
         return draw[segments.start * self.params.aug_num : segments.stop * self.params.aug_num]
 
     def features(self, network: FewShotNetwork, raw: Tensor) -> Tensor:
         """Log-mel, normalize."""
-        # Judged by as exact features as preparation makes: float32 errs by decibels where a recording is silent.
+        # Testing computes features in float64, as preparation does: in float32 they are decibels off near silence.
         samples = raw if network.training else raw.double()
         features: Tensor = self.log_mel.to(raw.device)(samples)
         return network.normalize(features.to(raw.dtype))
 
-    def plain(self, network: FewShotNetwork, raw: Tensor, change: Change = unchanged) -> Tensor:
+    def plain(self, network: FewShotNetwork, raw: Tensor, change: Change = identity) -> Tensor:
         """What the encoder reads of the waveforms."""
         return change(self._input(network, raw)).unsqueeze(1)
 
-    def views(self, network: FewShotNetwork, raw: Tensor, draw: WaveformDraw, change: Change = unchanged) -> Tensor:
-        """Augment, then as the originals."""
+    def views(self, network: FewShotNetwork, raw: Tensor, draw: WaveformDraw, change: Change = identity) -> Tensor:
+        """Augment the waveforms, then compute what the encoder reads."""
         views = self._input(network, waveform_views(raw, draw))
         return torch.stack([change(view) for view in views.unbind(1)], dim=1)
 
@@ -119,7 +120,13 @@ class WaveViews:
 
 
 def make_views(experiment: ExperimentConfig, preprocessing: Preprocessing | None, stats: WaveStats | None) -> ViewMaker:
-    """The view maker of the experiment's input type; folders of other tools have the published preprocessing."""
+    """The view maker of an experiment's input type.
+
+    Args:
+        experiment: input type, and the parameters of its augmentation.
+        preprocessing: of the dataset; None, in a folder that other software made, means the published one.
+        stats: of the dataset's waveforms, which the waveform transforms are scaled by.
+    """
     if experiment.input_type == "spec":
         return SpecViews(experiment.specaug_params)
     return WaveViews(experiment.waveaug_params, preprocessing or Preprocessing(), stats)

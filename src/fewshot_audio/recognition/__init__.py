@@ -1,1 +1,1 @@
-"""Recognition: a trained network enrolls a person's own sounds and recognizes them in new recordings."""
+"""Recognizers: enrolling clips, answering, the unknown decision, bundles, ONNX export, shipped recognizers."""

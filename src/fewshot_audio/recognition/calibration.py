@@ -7,11 +7,12 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from fewshot_audio.config.experiment import TieStrategy
 from fewshot_audio.functional.reliability import reliability
+from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, silent
-from fewshot_audio.recognition.embedder import Embedder
-from fewshot_audio.recognition.open_set import Outcome, Pool, auroc, draw_tasks
-from fewshot_audio.recognition.scoring import Floats, probabilities
+from fewshot_audio.recognition.open_set import Pool, TaskResult, auroc, run_tasks
+from fewshot_audio.recognition.scoring import Counts, Floats, probabilities
 
 TASKS = 200
 LEAST_CLASSES = 3  # two to tell apart, and one that is unknown
@@ -23,13 +24,19 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Calibration(BaseModel):
-    """Numbers fitted on validation classes, none of which is enrolled.
+    """Numbers fitted on tasks of validation classes, none of which is enrolled.
 
-    ``temperature`` divides scores before the softmax; ``scatter`` is the mean squared distance of a clip to its class.
-    A clip whose unknown score passes ``threshold`` is answered "unknown", which is a false alarm where its class is
-    enrolled: ``false_alarm`` is the share of such clips that was asked for. The others say how well it went there:
-    the expected calibration error before and after, the area under the ROC curve, and which share of the unknown clips
-    was found.
+    Args:
+        temperature: scores are divided by it before the softmax.
+        scatter: mean squared distance of a clip to its class.
+        threshold: a clip whose unknown score exceeds it is answered "unknown".
+        false_alarm: the share of clips of enrolled classes that may be called unknown, as asked for.
+        ece_before: expected calibration error of the votes at temperature 1.
+        ece_after: the same at ``temperature``.
+        auroc: area under the ROC curve of the unknown score.
+        unknown_found: the share of clips of other classes that were called unknown.
+        enrolled_classes: how many classes a task enrolled; one more was unknown.
+        shot: clips that were enrolled of a class.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
@@ -48,7 +55,8 @@ class Calibration(BaseModel):
 
 def calibrate(
     pool: Pool,
-    embedder: Embedder,
+    network: FewShotNetwork,
+    tie_strategy: TieStrategy,
     *,
     way: int,
     shot: int,
@@ -56,11 +64,23 @@ def calibrate(
     random: np.random.Generator,
     progress: Progress = silent,
 ) -> Calibration:
-    """Fit on tasks of ``way`` validation classes, of which all but one are enrolled and that one is unknown."""
+    """Fit on tasks of validation classes, of which all but one are enrolled and that one is unknown.
+
+    Args:
+        pool: embedded clips of the validation classes.
+        network: scores rows.
+        tie_strategy: how a tied vote is decided.
+        way: classes of a task.
+        shot: clips that are enrolled of a class.
+        false_alarm: the share of clips of enrolled classes that may be called unknown.
+        random: draws the tasks.
+        progress: reports the tasks done.
+    """
     scatter = pool.scatter
-    outcomes = draw_tasks(
+    results = run_tasks(
         pool,
-        embedder,
+        network,
+        tie_strategy,
         scatter,
         enrolled=way - 1,
         unknown=1,
@@ -69,24 +89,24 @@ def calibrate(
         random=random,
         progress=progress,
     )
-    temperature = fit_temperature(outcomes)
-    threshold = float(np.quantile(np.concatenate([task.known for task in outcomes]), 1 - false_alarm))
+    temperature = fit_temperature(results)
+    threshold = float(np.quantile(np.concatenate([task.query_unknown for task in results]), 1 - false_alarm))
     return Calibration(
         temperature=temperature,
         scatter=scatter,
         threshold=threshold,
         false_alarm=false_alarm,
-        ece_before=task_calibration_error(outcomes, 1.0),
-        ece_after=task_calibration_error(outcomes, temperature),
-        auroc=float(np.mean([auroc(task.known, task.unknown) for task in outcomes])),
-        unknown_found=float((np.concatenate([task.unknown for task in outcomes]) > threshold).mean()),
+        ece_before=task_calibration_error(results, 1.0),
+        ece_after=task_calibration_error(results, temperature),
+        auroc=float(np.mean([auroc(task.query_unknown, task.other_unknown) for task in results])),
+        unknown_found=float((np.concatenate([task.other_unknown for task in results]) > threshold).mean()),
         enrolled_classes=way - 1,
         shot=shot,
     )
 
 
-def fit_temperature(outcomes: Sequence[Outcome]) -> float:
-    """The temperature with the least negative log-likelihood of the known clips (Guo et al. 2017).
+def fit_temperature(results: Sequence[TaskResult]) -> float:
+    """The temperature with the least negative log-likelihood of the query clips (Guo et al. 2017).
 
     A golden-section search on its logarithm.
     """
@@ -94,26 +114,27 @@ def fit_temperature(outcomes: Sequence[Outcome]) -> float:
     golden = (math.sqrt(5) - 1) / 2
     while high - low > 1e-3:
         left, right = high - golden * (high - low), low + golden * (high - low)
-        if _loss(outcomes, math.exp(left)) < _loss(outcomes, math.exp(right)):
+        if _loss(results, math.exp(left)) < _loss(results, math.exp(right)):
             high = right
         else:
             low = left
     return math.exp((low + high) / 2)
 
 
-def task_calibration_error(outcomes: Sequence[Outcome], temperature: float) -> float:
+def task_calibration_error(results: Sequence[TaskResult], temperature: float) -> float:
     """Expected calibration error of the votes, pooled over tasks; confidence is the voted class's probability."""
-    confidence, right = [], []
-    for task in outcomes:
-        given = probabilities(task.scores, task.counts, temperature)
-        confidence.append(given[np.arange(len(given)), task.votes])
-        right.append(task.votes == task.labels)
-    return reliability(np.concatenate(confidence), np.concatenate(right)).ece
+    confidence = np.concatenate([_probabilities_of(task, task.votes, temperature) for task in results])
+    correct = np.concatenate([task.votes == task.labels for task in results])
+    return reliability(confidence, correct).ece
 
 
-def _loss(outcomes: Sequence[Outcome], temperature: float) -> float:
-    losses: list[Floats] = []
-    for task in outcomes:
-        given = probabilities(task.scores, task.counts, temperature)
-        losses.append(-np.log(np.maximum(given[np.arange(len(given)), task.labels], LEAST_PROBABILITY)))
-    return float(np.concatenate(losses).mean())
+def _loss(results: Sequence[TaskResult], temperature: float) -> float:
+    likelihoods = np.concatenate([_probabilities_of(task, task.labels, temperature) for task in results])
+    return float(-np.log(np.maximum(likelihoods, LEAST_PROBABILITY)).mean())
+
+
+def _probabilities_of(task: TaskResult, labels: Counts, temperature: float) -> Floats:
+    """Each query clip's probability of the class that ``labels`` names for it."""
+    table = probabilities(task.scores, task.counts, temperature)
+    values: Floats = table[np.arange(len(table)), labels]
+    return values

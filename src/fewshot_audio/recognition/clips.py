@@ -1,22 +1,17 @@
 """What a recognizer takes as clips: files or arrays, one or many."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, Self, TypeAlias, TypeGuard, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_audio.audio.decode import Samples, decode, resample
+from fewshot_audio.audio.decode import Samples, decode, resample_recording
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.rejection import Rejected
 from fewshot_audio.errors import DataError
-
-Clip: TypeAlias = str | Path | NDArray[Any] | tuple[NDArray[Any], int]
-"""A file; or mono samples at the recognizer's rate; or mono samples and their rate in Hz."""
-
-Clips: TypeAlias = Clip | Sequence[Clip]
 
 SILENCE_FRAME = 0.05  # seconds
 SILENCE_DB = 60  # below the clip's loudest frame
@@ -24,56 +19,70 @@ SILENCE_DB = 60  # below the clip's loudest frame
 
 @dataclass(frozen=True)
 class LoadedClip:
-    """A clip ready for a network: ``name`` for people, ``segments`` (S, samples), and its share of silence, 0..1."""
+    """A recording that is ready for the network: normalized and cut into segments, once.
+
+    Args:
+        name: what people call it; a clip without one is called "clip N" by its place among the clips it comes with.
+        segments: (S, segment_samples), S >= 1.
+        silence: share of the recording that is silent, 0 to 1.
+        seconds: duration of the recording.
+    """
 
     name: str
     segments: Samples
     silence: float
+    seconds: float
+
+    @classmethod
+    def of(cls, samples: Samples, preprocessing: Preprocessing, name: str = "") -> Self:
+        """Normalize a recording (samples,) at the preprocessing's rate and cut it into segments.
+
+        Raises:
+            Rejected: as ``Preprocessing.normalize`` does: too short, silent, or not finite.
+        """
+        rate = preprocessing.sample_rate
+        normalized = preprocessing.normalize(samples)
+        return cls(name, preprocessing.segments(normalized), silence(normalized, rate), len(samples) / rate)
+
+
+Clip: TypeAlias = str | Path | NDArray[Any] | tuple[NDArray[Any], int] | LoadedClip
+"""A file; or mono samples at the recognizer's rate; or mono samples and their rate in Hz; or a clip that is loaded."""
+
+Clips: TypeAlias = Clip | Sequence[Clip]
 
 
 def as_clips(clips: Clips) -> Sequence[Clip]:
-    """A sequence of clips, whether one or several are given; rows of a 2-D array are clips."""
-    if isinstance(clips, str | Path) or _is_pair(clips) or (isinstance(clips, np.ndarray) and clips.ndim == 1):
+    """A sequence of clips, from one or several of them; rows of a 2-D array are clips.
+
+    Raises:
+        DataError: for an array of another number of axes.
+    """
+    if isinstance(clips, str | Path | LoadedClip) or _has_rate(clips):
         return (cast(Clip, clips),)
+    if isinstance(clips, np.ndarray) and clips.ndim == 1:
+        return (clips,)
     if isinstance(clips, np.ndarray) and clips.ndim != 2:
         raise DataError(f"an array of shape {clips.shape}: expected (samples,) for a clip or (clips, samples)")
     return list(cast(Sequence[Clip], clips))
 
 
 def load_clips(clips: Clips, preprocessing: Preprocessing) -> Iterator[LoadedClip]:
-    """Load clips one after another, through the preprocessing that the network was trained with.
+    """Load clips one after another, by the preprocessing that the network was trained with.
 
-    Raises DataError that names the file, or the number of the array, and why it cannot be used.
+    Raises:
+        DataError: a clip cannot be used; names the file or the number of the array, and the reason.
     """
     for number, clip in enumerate(as_clips(clips), start=1):
-        named = isinstance(clip, str | Path)
+        if isinstance(clip, LoadedClip):
+            yield replace(clip, name=clip.name or f"clip {number}")
+            continue
+        is_file = isinstance(clip, str | Path)
         name = Path(clip).name if isinstance(clip, str | Path) else f"clip {number}"
         try:
-            samples = preprocessing.normalize(_samples(clip, preprocessing.sample_rate))
+            loaded = LoadedClip.of(_samples(clip, preprocessing.sample_rate), preprocessing, name)
         except Rejected as error:
-            raise DataError(f"{clip if named else name}: {error}") from error
-        yield LoadedClip(name, preprocessing.segments(samples), silence(samples, preprocessing.sample_rate))
-
-
-def _samples(clip: Clip, rate: int) -> Samples:
-    """Mono samples of a clip at ``rate``."""
-    if isinstance(clip, str | Path):
-        return decode(Path(clip), rate)
-    given = rate
-    if _is_pair(clip):
-        clip, given = clip
-    if not isinstance(clip, np.ndarray):
-        raise DataError(
-            f"a clip of type {type(clip).__name__}: expected a path, an array, or a pair of an array and its rate"
-        )
-    if clip.ndim != 1 or clip.dtype.kind not in "fiu":
-        raise DataError(f"an array {clip.shape} of {clip.dtype}: expected mono samples, one axis of numbers")
-    samples = np.ascontiguousarray(clip, dtype=np.float32)
-    return samples if given == rate else resample(samples, given, rate)
-
-
-def _is_pair(clip: Any) -> bool:
-    return isinstance(clip, tuple) and len(clip) == 2 and isinstance(clip[1], int | float | np.integer | np.floating)
+            raise DataError(f"{clip if is_file else name}: {error}") from error
+        yield loaded
 
 
 def silence(samples: Samples, rate: int) -> float:
@@ -82,3 +91,22 @@ def silence(samples: Samples, rate: int) -> float:
     frames = samples[: max(1, len(samples) // length) * length].reshape(-1, min(length, len(samples)))
     loudness = frames.std(axis=1)
     return float((loudness < loudness.max() * 10 ** (-SILENCE_DB / 20)).mean())
+
+
+def _samples(clip: Clip, rate: int) -> Samples:
+    """Mono samples of a clip at ``rate``."""
+    if isinstance(clip, str | Path):
+        return decode(Path(clip), rate)
+    array, array_rate = clip if _has_rate(clip) else (clip, rate)
+    if not isinstance(array, np.ndarray):
+        raise DataError(
+            f"a clip of type {type(array).__name__}: expected a path, an array, or a pair of an array and its rate"
+        )
+    if array.ndim != 1 or array.dtype.kind not in "fiu":
+        raise DataError(f"an array {array.shape} of {array.dtype}: expected mono samples, one axis of numbers")
+    samples = np.ascontiguousarray(array, dtype=np.float32)
+    return samples if array_rate == rate else resample_recording(samples, array_rate, rate)
+
+
+def _has_rate(clip: Any) -> TypeGuard[tuple[Any, int]]:
+    return isinstance(clip, tuple) and len(clip) == 2 and isinstance(clip[1], int | float | np.integer | np.floating)

@@ -1,10 +1,9 @@
-"""What the enrolled clips say about themselves: can the classes be told apart, and which clips are suspect."""
+"""Whether the enrolled classes can be told apart by their clips, and which clips are suspect."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-import torch
 from torch import Tensor
 
 from fewshot_audio.recognition.calibration import Calibration
@@ -14,16 +13,23 @@ from fewshot_audio.recognition.scoring import unknown_scores
 Judge: TypeAlias = Callable[[Enrolled, Tensor, int], Classification]
 
 MOSTLY = 0.5  # share of silence from which a clip is "mostly silent"
-COLLISION = 0.2  # share of the clips of two classes that are taken for the other one
-OUTLIER = 2.0  # reaches from the others of its class, where no calibration says how far clips may lie
+COLLISION = 0.2  # share of the clips of two classes that are confused, from which the classes collide
+OUTLIER = 2.0  # expected distances from the others of its class; a calibration has a threshold of its own
 
 
 @dataclass(frozen=True)
 class ClipDiagnosis:
-    """One enrolled clip, judged with itself left out of its class.
+    """One enrolled clip, classified with itself left out of its class.
 
-    ``answer`` is the class that the vote then gives and ``distance`` how far it lies from the class's other clips, in
-    units of their reach; both None for the only clip of a class. ``silence`` is the share of it that is silent.
+    Args:
+        class_name: its class.
+        clip: its name.
+        segments: how many segments it has.
+        answer: the class that its segments then vote for; None for the only clip of a class.
+        distance: from the class's other clips, in units of their expected distance; None for the only clip of a class.
+        silence: the share of it that is silent.
+        outlier: whether it is too far from the class's other clips.
+        duplicate_of: "class/clip" of an earlier clip with the same embedding.
     """
 
     class_name: str
@@ -43,7 +49,7 @@ class ClipDiagnosis:
 
 @dataclass(frozen=True)
 class Collision:
-    """Two classes of which ``confused`` of ``clips`` left-out clips are taken for the other one."""
+    """Two classes that are hard to tell apart: ``confused`` of their ``clips`` are taken for the other class."""
 
     first: str
     second: str
@@ -53,7 +59,7 @@ class Collision:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Leave-one-out findings over all enrolled clips; ``accuracy`` is None where no class has two clips."""
+    """All enrolled clips, each left out in turn; ``accuracy`` is None if no class has two clips."""
 
     accuracy: float | None
     class_accuracy: dict[str, float | None]
@@ -77,23 +83,22 @@ class Diagnosis:
 
 
 def diagnose(enrolled: Enrolled, calibration: Calibration | None, judge: Judge) -> Diagnosis:
-    """Judge every enrolled clip by the classes as they are without it."""
-    prior, threshold = (calibration.scatter, calibration.threshold) if calibration else (None, OUTLIER)
-    first_seen: dict[bytes, str] = {}
-    found = []
-    for number, (name, known) in enumerate(enrolled.classes.items()):
-        for index, clip in enumerate(known.clips):
+    """Classify every enrolled clip by the classes as they are without it; ``judge`` is ``Recognizer.judge``."""
+    scatter, threshold = (calibration.scatter, calibration.threshold) if calibration else (None, OUTLIER)
+    first_clips: dict[bytes, str] = {}  # "class/clip" by the bytes of its rows
+    clips = []
+    for number, (name, enrolled_class) in enumerate(enrolled.classes.items()):
+        for index, clip in enumerate(enrolled_class.clips):
             answer = distance = None
-            if len(known.clips) > 1:
-                others = torch.cat([known.embeddings[:index], known.embeddings[index + 1 :]])
-                without = {**enrolled.classes, name: EnrolledClass.of(known.clips[:index] + known.clips[index + 1 :])}
-                left = Enrolled.of(without, prior)
-                answer = judge(left, clip.rows, clip.segments).best
-                own = unknown_scores(
-                    known.embeddings[index, None], others.mean(0, keepdim=True), left.reaches[[number]]
-                )
-                distance = float(own[0])
-            found.append(
+            if len(enrolled_class.clips) > 1:
+                rest = EnrolledClass.of(enrolled_class.clips[:index] + enrolled_class.clips[index + 1 :])
+                without = Enrolled.of({**enrolled.classes, name: rest}, scatter)
+                answer = judge(without, clip.rows, clip.segments).best
+                embedding = enrolled_class.embeddings[index, None]
+                expected = without.expected_distances[[number]]
+                distance = float(unknown_scores(embedding, rest.prototype[None], expected)[0])
+            content = clip.rows.numpy().tobytes()
+            clips.append(
                 ClipDiagnosis(
                     class_name=name,
                     clip=clip.name,
@@ -102,25 +107,25 @@ def diagnose(enrolled: Enrolled, calibration: Calibration | None, judge: Judge) 
                     distance=distance,
                     silence=clip.silence,
                     outlier=distance is not None and distance > threshold,
-                    duplicate_of=first_seen.get(clip.rows.numpy().tobytes()),
+                    duplicate_of=first_clips.get(content),
                 )
             )
-            first_seen.setdefault(clip.rows.numpy().tobytes(), f"{name}/{clip.name}")
-    return _summary(list(enrolled.classes), found)
+            first_clips.setdefault(content, f"{name}/{clip.name}")
+    return _summary(list(enrolled.classes), clips)
 
 
 def _summary(names: list[str], clips: list[ClipDiagnosis]) -> Diagnosis:
-    judged = [clip for clip in clips if clip.answer is not None]
+    comparable = [clip for clip in clips if clip.answer is not None]
     per_class: dict[str, float | None] = {}
     for name in names:
-        right = [clip.answer == name for clip in judged if clip.class_name == name]
-        per_class[name] = sum(right) / len(right) if right else None
+        correct = [clip.answer == name for clip in comparable if clip.class_name == name]
+        per_class[name] = sum(correct) / len(correct) if correct else None
     collisions = []
     for i, first in enumerate(names):
         for second in names[i + 1 :]:
-            pair = [clip for clip in judged if clip.class_name in (first, second)]
+            pair = [clip for clip in comparable if clip.class_name in (first, second)]
             confused = sum({clip.class_name, clip.answer} == {first, second} for clip in pair)
             if confused and confused >= COLLISION * len(pair):
                 collisions.append(Collision(first, second, confused, len(pair)))
-    accuracy = sum(clip.answer == clip.class_name for clip in judged) / len(judged) if judged else None
+    accuracy = sum(clip.answer == clip.class_name for clip in comparable) / len(comparable) if comparable else None
     return Diagnosis(accuracy, per_class, tuple(clips), tuple(collisions))

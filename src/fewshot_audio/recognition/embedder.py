@@ -1,6 +1,7 @@
-"""From segments to the rows that a trained network judges by, the same bits in whatever company they come."""
+"""From segments to the rows that are compared: a segment gives the same bits, whichever others it comes with."""
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -10,12 +11,14 @@ from fewshot_audio.audio.augment.spectrogram import SpecAugmentDraw
 from fewshot_audio.audio.augment.waveform import WaveformDraw
 from fewshot_audio.audio.decode import Samples
 from fewshot_audio.audio.preprocessing import Preprocessing
-from fewshot_audio.config import ExperimentConfig
 from fewshot_audio.models.network import FewShotNetwork
-from fewshot_audio.models.views import make_views
+from fewshot_audio.models.views import ViewMaker
+from fewshot_audio.recognition.clips import Clips, LoadedClip, load_clips
 
 BLOCK = 8
 """Segments that pass the network together, always: matrix products round differently for another number of rows."""
+
+GROUP = 64  # segments whose features are in memory at once, unless one clip has more
 
 Views = SpecAugmentDraw | WaveformDraw
 
@@ -23,43 +26,52 @@ Views = SpecAugmentDraw | WaveformDraw
 class Embedder:
     """A trained network in evaluation mode, with its preprocessing and its frozen views.
 
-    ``views`` holds the parameters of one segment's augmented views, used for every segment; None where the network is
-    tested without views.
+    Args:
+        network: the network, which is moved to ``device`` and computes in float32 from now on.
+        preprocessing: how recordings became segments and features in training.
+        input_type: "spec" if views are made of spectrograms, "wav" if of waveforms.
+        view_maker: makes what the encoder reads of segments.
+        views: the parameters of one segment's augmented views, which are used for every segment; None if the network
+            is tested without views.
+        device: where the network computes.
     """
 
     def __init__(
         self,
         network: FewShotNetwork,
-        experiment: ExperimentConfig,
         preprocessing: Preprocessing,
+        input_type: Literal["spec", "wav"],
+        view_maker: ViewMaker,
         views: Views | None,
         device: torch.device,
     ) -> None:
         self.network = network.to(device).eval().requires_grad_(requires_grad=False)
         self.network.set_precision("fp32")
-        self.experiment = experiment
         self.preprocessing = preprocessing
+        self.input_type = input_type
+        self.view_maker = view_maker
         self.views = views
         self.device = device
-        self._maker = make_views(experiment, preprocessing, None)
-        self._draw = repeat_views(views, BLOCK) if views is not None else None
+        self._block_views = repeat_views(views, BLOCK) if views is not None else None
 
     @property
     def segment_shape(self) -> tuple[int, ...]:
-        """Shape of what the network is given of a segment: (mels, frames), or (samples,)."""
-        if self.experiment.input_type == "wav":
+        """Shape of what the network reads of a segment: (mels, frames), or (samples,)."""
+        if self.input_type == "wav":
             return (self.preprocessing.segment_samples,)
         return self.preprocessing.n_mels, self.preprocessing.frames
 
     def features(self, segments: Samples) -> Samples:
         """What a dataset folder keeps of a clip's segments. Shape: (S, samples) -> (S, *segment_shape)."""
-        return segments if self.experiment.input_type == "wav" else self.preprocessing.features(segments)
+        return segments if self.input_type == "wav" else self.preprocessing.features(segments)
 
     def rows(self, features: Samples) -> Tensor:
         """Embed segments: one row each, or without attention one per view.
 
-        A segment's rows do not depend, to the last bit, on the others. Shape: (S, *segment_shape) -> (S, rows, width),
-        float32 on the CPU.
+        A segment's rows do not depend, to the last bit, on the other segments.
+
+        Shape:
+            (S, *segment_shape) -> (S, rows, width), float32 on the CPU.
         """
         parts = []
         with torch.inference_mode():
@@ -67,7 +79,7 @@ class Embedder:
                 raw = torch.zeros(BLOCK, *self.segment_shape)
                 part = torch.from_numpy(np.ascontiguousarray(features[start : start + BLOCK]))
                 raw[: len(part)] = part
-                parts.append(self._block(raw.to(self.device))[: len(part)].cpu())
+                parts.append(self._embed_block(raw.to(self.device))[: len(part)].cpu())
         return torch.cat(parts)
 
     def clip_rows(self, clips: Sequence[Samples]) -> Iterator[Tensor]:
@@ -77,12 +89,27 @@ class Embedder:
             for part in torch.split(rows, [len(clip) for clip in clips]):
                 yield part.flatten(0, 1)
 
-    def _block(self, raw: Tensor) -> Tensor:
-        views = self._maker.plain(self.network, raw)
-        if self._draw is not None:
-            views = self._maker.views(self.network, raw, self._draw)
-        encoded = self.network.encode(views.flatten(0, 1)).view(len(raw), views.shape[1], -1)
-        return self.network.transform(self.network.fuse(encoded))
+    def embed_clips(self, clips: Clips) -> Iterator[tuple[LoadedClip, Tensor]]:
+        """Load and embed clips, a group at a time; yields each with its rows (S * rows, width).
+
+        Raises:
+            DataError: a clip cannot be used.
+        """
+        group: list[LoadedClip] = []
+        for clip in load_clips(clips, self.preprocessing):
+            group.append(clip)
+            if sum(len(loaded.segments) for loaded in group) >= GROUP:
+                yield from self._embed_group(group)
+                group = []
+        yield from self._embed_group(group)
+
+    def _embed_group(self, group: list[LoadedClip]) -> Iterator[tuple[LoadedClip, Tensor]]:
+        yield from zip(group, self.clip_rows([self.features(clip.segments) for clip in group]), strict=True)
+
+    def _embed_block(self, raw: Tensor) -> Tensor:
+        if self._block_views is None:
+            return self.network.embed(self.view_maker.plain(self.network, raw))
+        return self.network.embed(self.view_maker.views(self.network, raw, self._block_views))
 
 
 def repeat_views(views: Views, segments: int) -> Views:

@@ -1,14 +1,14 @@
 """Enrolled classes and clips, and the answers that a recognizer gives."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
 
 from fewshot_audio.errors import DataError
-from fewshot_audio.recognition.scoring import Floats, clip_means, reaches
+from fewshot_audio.recognition.scoring import Floats, clip_means, expected_distances
 
 UNKNOWN = "unknown"
 """The answer for a sound that is none of the enrolled classes; no class can be called so."""
@@ -20,8 +20,12 @@ LONGEST_NAME = 200
 class Classification:
     """The answer for one clip.
 
-    ``label`` is ``best``, or "unknown" where ``unknown_score`` passes the recognizer's threshold; ``best`` is the vote
-    of the clip's segments, ``probabilities`` of every enrolled class are the mean over them.
+    Args:
+        label: ``best``, or "unknown" if ``unknown_score`` passes the recognizer's threshold.
+        best: the enrolled class that the clip's segments vote for.
+        probabilities: of every enrolled class, the mean over the segments.
+        unknown_score: distance to the nearest class, in units of that class's expected distance.
+        segments: how many segments the clip has.
     """
 
     label: str
@@ -50,7 +54,7 @@ class ClipInfo(NamedTuple):
 
 @dataclass(frozen=True)
 class EnrolledClip:
-    """An enrolled clip: its rows (segments x rows, width), and which share of it is silent."""
+    """An enrolled clip: its rows (segments x rows, width), and its share of silence."""
 
     name: str
     segments: int
@@ -75,26 +79,50 @@ class EnrolledClass:
 
 @dataclass(frozen=True)
 class Enrolled:
-    """All enrolled classes at one moment, one or more, and what judging takes: prototypes (way, width), reaches."""
+    """All enrolled classes at one moment, one or more, and what clips are compared with.
+
+    Args:
+        classes: the classes by name, in the order of their enrollment.
+        prototypes: (n_classes, width).
+        expected_distances: of a new clip of each class to the class's prototype, (n_classes,).
+    """
 
     classes: Mapping[str, EnrolledClass]
     prototypes: Tensor
-    reaches: Floats
+    expected_distances: Floats
 
     @classmethod
-    def of(cls, classes: Mapping[str, EnrolledClass], prior: float | None) -> Self:
-        """Collect what judging takes; ``prior`` is the calibrated scatter. Raises DataError without any class."""
+    def of(cls, classes: Mapping[str, EnrolledClass], scatter: float | None) -> Self:
+        """Compute what clips are compared with; ``scatter`` is the calibration's, if there is one.
+
+        Raises:
+            DataError: there is no class.
+        """
         if not classes:
             raise DataError("no class is enrolled: enroll one or more first")
-        known = classes.values()
-        return cls(classes, torch.stack([c.prototype for c in known]), reaches([c.embeddings for c in known], prior))
+        prototypes = torch.stack([enrolled_class.prototype for enrolled_class in classes.values()])
+        embeddings = [enrolled_class.embeddings for enrolled_class in classes.values()]
+        return cls(classes, prototypes, expected_distances(embeddings, scatter))
 
 
 def check_name(name: str) -> None:
-    """Refuse names that tables and files could not show, and the one that means something else."""
+    """Raise DataError for a class name that tables and files could not show, or that means something else."""
     if not isinstance(name, str) or not name.strip() or name != name.strip() or not name.isprintable():
         raise DataError(f"class name {name!r}: expected printable text without blanks around it")
     if len(name) > LONGEST_NAME:
         raise DataError(f"class name of {len(name)} characters: expected at most {LONGEST_NAME}")
     if name.casefold() == UNKNOWN:
         raise DataError(f"class name {name!r}: this is the answer for sounds that are not enrolled; choose another")
+
+
+def add_clips(clips: tuple[EnrolledClip, ...], new: Iterable[EnrolledClip]) -> tuple[EnrolledClip, ...]:
+    """Clips with new ones behind them; of those with the same name, the later ones are called "name (2)" and so on."""
+    names = {clip.name for clip in clips}
+    for clip in new:
+        name, number = clip.name, 1
+        while name in names:
+            number += 1
+            name = f"{clip.name} ({number})"
+        names.add(name)
+        clips = (*clips, replace(clip, name=name))
+    return clips

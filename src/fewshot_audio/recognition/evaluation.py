@@ -12,7 +12,7 @@ from fewshot_audio.functional.statistics import ci95
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.recognition.calibration import task_calibration_error
 from fewshot_audio.recognition.from_run import open_pool, open_run
-from fewshot_audio.recognition.open_set import Outcome, auroc, draw_tasks
+from fewshot_audio.recognition.open_set import TaskResult, auroc, run_tasks
 
 
 def evaluate_recognition(
@@ -29,20 +29,32 @@ def evaluate_recognition(
     device: str = "cpu",
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Calibrate a run on its validation classes, then enroll other classes and judge the rest of their clips.
+    """Calibrate a run on its validation classes, then enroll other classes and compare the rest of their clips.
 
-    Each of ``tasks`` draws ``enrolled`` classes with ``shot`` clips each and ``unknown`` others; all other clips of
-    both are judged. Defaults: the run's own dataset, half of its test classes (at most ``n_way_test``) enrolled and as
-    many unknown, ``n_shot_test``. ``dataset`` names another folder, of which ``classes`` "all" takes every class.
+    Args:
+        run_dir: the run's folder.
+        data_root: folder of the dataset folders.
+        dataset: the dataset folder to evaluate on; default the run's own.
+        classes: which of its classes are drawn from: those of its test split, or "all".
+        enrolled: classes that a task enrolls; default half of the classes, at most ``n_way_test``.
+        unknown: further classes of a task, all of whose clips are unknown; default as many as are enrolled.
+        shot: clips that are enrolled of a class; default ``n_shot_test``.
+        tasks: number of tasks.
+        false_alarm: share of clips of enrolled classes that may be called unknown, to calibrate by.
+        device: "cpu", "cuda" or "auto".
+        progress: reports the clips embedded and the tasks done.
 
-    Returns accuracies and rates as fractions of 1: ``false_alarm`` is the share of known clips that were called
-    unknown (``false_alarm_stated`` was asked for), ``unknown_found`` that of unknown ones. Raises DataError or
-    ConfigError where the dataset does not fit the run or has too few classes or clips.
+    Returns:
+        Accuracies and rates as fractions of 1: ``false_alarm`` is the share of clips of enrolled classes that were
+        called unknown (``false_alarm_stated`` was asked for), ``unknown_found`` that of the unknown clips.
+
+    Raises:
+        DataError: the dataset does not fit the run.
+        ConfigError: it has too few classes or clips.
     """
-    embedder, _, calibration = open_run(run_dir, device, data_root, false_alarm, progress)
+    embedder, experiment, _, calibration = open_run(run_dir, device, data_root, false_alarm, progress)
     if calibration is None:
         raise ConfigError(f"{run_dir}: its dataset has too few validation classes to calibrate on")
-    experiment = embedder.experiment
     folders = DatasetFolders.find(data_root, dataset or experiment.dataset_name)
     names = folders.list_classes() if classes == "all" else folders.read_splits().test
     enrolled = enrolled or min(experiment.n_way_test, len(names) // 2)
@@ -50,10 +62,10 @@ def evaluate_recognition(
     shot = shot or experiment.n_shot_test
     if enrolled < 2:
         raise ConfigError(f"{folders}: {len(names)} classes are too few to enroll two of them")
-    pool = open_pool(embedder, folders, "test", progress, names)
-    outcomes = draw_tasks(
-        pool,
-        embedder,
+    results = run_tasks(
+        open_pool(embedder, experiment, folders, "test", progress, names),
+        embedder.network,
+        experiment.tie_strategy,
         calibration.scatter,
         enrolled=enrolled,
         unknown=unknown,
@@ -68,26 +80,26 @@ def evaluate_recognition(
         "unknown_classes": unknown,
         "n_shot": shot,
         "tasks": tasks,
-        **_figures(outcomes, calibration.threshold),
-        "ece_before": task_calibration_error(outcomes, 1.0),
-        "ece_after": task_calibration_error(outcomes, calibration.temperature),
+        **_figures(results, calibration.threshold),
+        "ece_before": task_calibration_error(results, 1.0),
+        "ece_after": task_calibration_error(results, calibration.temperature),
         "false_alarm_stated": false_alarm,
         "calibration": calibration.model_dump(),
     }
 
 
-def _figures(outcomes: list[Outcome], threshold: float) -> dict[str, Any]:
-    accuracies = np.array([float((task.votes == task.labels).mean()) for task in outcomes])
-    strangers = np.concatenate([task.unknown for task in outcomes])
-    found: dict[str, Any] = {
+def _figures(results: list[TaskResult], threshold: float) -> dict[str, Any]:
+    accuracies = np.array([float((task.votes == task.labels).mean()) for task in results])
+    others = np.concatenate([task.other_unknown for task in results])
+    figures: dict[str, Any] = {
         "accuracy": float(accuracies.mean()),
         "ci95": ci95(accuracies),
         "std": float(accuracies.std()),
-        "false_alarm": float((np.concatenate([task.known for task in outcomes]) > threshold).mean()),
+        "false_alarm": float((np.concatenate([task.query_unknown for task in results]) > threshold).mean()),
         "unknown_found": None,
         "auroc": None,
     }
-    if len(strangers):
-        found["unknown_found"] = float((strangers > threshold).mean())
-        found["auroc"] = float(np.mean([auroc(task.known, task.unknown) for task in outcomes]))
-    return found
+    if len(others):
+        figures["unknown_found"] = float((others > threshold).mean())
+        figures["auroc"] = float(np.mean([auroc(task.query_unknown, task.other_unknown) for task in results]))
+    return figures

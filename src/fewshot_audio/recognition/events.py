@@ -1,4 +1,4 @@
-"""Events: windows that follow each other with the same answer, as one stretch of time."""
+"""Events: windows of the same class that follow each other, as one sound."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,10 +11,16 @@ from fewshot_audio.recognition.windows import Window
 
 @dataclass(frozen=True)
 class Event:
-    """A sound from ``start`` to ``end`` (seconds).
+    """A sound in a recording.
 
-    ``score`` is the highest probability of ``label`` in its windows, ``unknown_score`` the lowest in them;
-    ``probabilities`` of every class are means over the windows.
+    Args:
+        start: seconds from the start of the recording.
+        end: seconds from the start of the recording.
+        label: the class, or "unknown".
+        score: the highest probability of ``label`` in the event's windows; if it is "unknown", of any class.
+        unknown_score: the lowest one of the windows.
+        windows: how many windows the event consists of.
+        probabilities: of every class, the mean over the windows.
     """
 
     start: float
@@ -27,34 +33,41 @@ class Event:
 
 
 def decide(answer: Classification, threshold: float) -> str:
-    """The answer's label; "unknown" too where the best class is less probable than ``threshold``."""
+    """The answer's label; "unknown" also if the best class is less probable than ``threshold``."""
     return answer.label if answer.probabilities[answer.best] >= threshold else UNKNOWN
 
 
 def event(start: float, end: float, label: str, answers: list[Classification]) -> Event:
-    """One event of the answers for its windows."""
+    """One event from the answers for its windows."""
     classes = list(answers[0].probabilities)
     table = np.array([[answer.probabilities[name] for name in classes] for answer in answers])
-    chosen = label if label != UNKNOWN else None
-    score = float(table[:, classes.index(chosen)].max() if chosen is not None else table.max())
+    score = float(table.max() if label == UNKNOWN else table[:, classes.index(label)].max())
     means = dict(zip(classes, table.mean(axis=0).tolist(), strict=True))
     return Event(start, end, label, score, min(answer.unknown_score for answer in answers), len(answers), means)
 
 
 def merge(windows: Iterable[Window], rate: int, threshold: float) -> Iterator[Event]:
-    """Merge windows of the same class that touch or overlap; silent and unknown ones are no events and end one."""
+    """Merge windows of the same class that touch or overlap into events.
+
+    Silent and unknown windows give no event, and end the one before them.
+
+    Args:
+        windows: the answered windows, in order.
+        rate: samples a second.
+        threshold: probability of the best class below which a window is unknown.
+    """
     group: list[Classification] = []
     start = end = 0
-    label = ""
+    group_label = ""
     for window in windows:
-        found = UNKNOWN if window.answer is None else decide(window.answer, threshold)
-        if group and (found != label or window.start > end):
-            yield event(start / rate, end / rate, label, group)
+        label = UNKNOWN if window.answer is None else decide(window.answer, threshold)
+        if group and (label != group_label or window.start > end):
+            yield event(start / rate, end / rate, group_label, group)
             group = []
-        if found != UNKNOWN and window.answer is not None:
+        if label != UNKNOWN and window.answer is not None:
             if not group:
-                start, label = window.start, found
+                start, group_label = window.start, label
             group.append(window.answer)
             end = window.end
     if group:
-        yield event(start / rate, end / rate, label, group)
+        yield event(start / rate, end / rate, group_label, group)

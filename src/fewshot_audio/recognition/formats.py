@@ -1,4 +1,4 @@
-"""Answers as text: tables for people and programs. Columns are part of the interface: they have a version."""
+"""Answers as text, for people and programs. Columns and keys have a version, because programs read them."""
 
 import csv
 import io
@@ -11,10 +11,10 @@ from fewshot_audio.data.names import unique_names
 from fewshot_audio.recognition.enrolled import UNKNOWN
 from fewshot_audio.recognition.events import Event
 from fewshot_audio.recognition.options import Format
-from fewshot_audio.recognition.scan import FileResult
+from fewshot_audio.recognition.results import FileResult
 
 VERSION = 1
-"""Of the columns of CSV and of the keys of JSON; raised when one changes its meaning or goes."""
+"""Version of the columns of CSV and the keys of JSON: incremented if one of them changes its meaning or is removed."""
 
 CSV_COLUMNS = (
     "file",
@@ -36,24 +36,24 @@ RAVEN_COLUMNS = (
 
 
 PER_FILE = {Format.raven: ".selections.txt", Format.audacity: ".labels.txt"}
-"""Formats that describe one recording, and the extension of their files."""
+"""Formats that describe one recording, with the extension of their files."""
 
 
-def best(probabilities: Mapping[str, float], top: int) -> dict[str, float]:
-    """The ``top`` most probable classes, falling."""
+def most_probable(probabilities: Mapping[str, float], top: int) -> dict[str, float]:
+    """The ``top`` most probable classes, the most probable first."""
     ordered = sorted(probabilities.items(), key=lambda item: -item[1])[:top]
     return {name: round(value, 4) for name, value in ordered}
 
 
 def as_csv(results: Iterable[FileResult], top: int) -> str:
-    """One row an event; a recording without any has one row too, whose status and remark say why."""
+    """One row for each event, and one for a recording without any, whose status and remark say why."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     for result in results:
-        for found in result.events:
-            numbers = _numbers(found)
-            tops = json.dumps(best(found.probabilities, top), ensure_ascii=False)
+        for event in result.events:
+            numbers = _numbers(event)
+            tops = json.dumps(most_probable(event.probabilities, top), ensure_ascii=False)
             writer.writerow([result.file, *numbers.values(), tops, result.status, result.remark, VERSION])
         if not result.events:
             writer.writerow([result.file, *[""] * 7, result.status, result.remark, VERSION])
@@ -61,7 +61,7 @@ def as_csv(results: Iterable[FileResult], top: int) -> str:
 
 
 def as_json(results: Iterable[FileResult], top: int) -> str:
-    """One object: version and files, each with its events."""
+    """One object: the version, and the files with their events."""
     return (
         json.dumps({"version": VERSION, "files": [_object(r, top) for r in results]}, indent=2, ensure_ascii=False)
         + "\n"
@@ -69,13 +69,13 @@ def as_json(results: Iterable[FileResult], top: int) -> str:
 
 
 def as_jsonl(results: Iterable[FileResult], top: int) -> str:
-    """One object a line and recording, with the keys of ``as_json``'s files and the version."""
+    """One object on each line, for one recording: the version, and the keys that it has in ``as_json``."""
     lines = (json.dumps({"version": VERSION, **_object(result, top)}, ensure_ascii=False) for result in results)
     return "".join(line + "\n" for line in lines)
 
 
 def as_raven(result: FileResult, rate: int) -> str:
-    """A selection table of Raven; frequencies are those that the recognizer hears."""
+    """A selection table of Raven; its frequencies are 0 and half of ``rate``, the recognizer's sample rate."""
     lines = ["\t".join(RAVEN_COLUMNS)]
     for number, e in enumerate(result.events, start=1):
         times = f"{e.start:.3f}\t{e.end:.3f}\t0\t{rate / 2:g}"
@@ -95,7 +95,7 @@ def as_text(results: Iterable[FileResult], output_format: Format, top: int) -> s
 
 
 def label_files(results: Sequence[FileResult], output_format: Format) -> list[str]:
-    """Names for one file a recording: the recording's, told apart by a digest where several have the same."""
+    """Names for the files of recordings: the recording's name, with a digest if several have the same."""
     return [n + PER_FILE[output_format] for n in unique_names([(PurePath(r.file).name, r.file) for r in results])]
 
 
@@ -104,7 +104,7 @@ def as_table(results: Iterable[FileResult], top: int) -> str:
     rows: list[tuple[str, ...]] = [("file", "start", "end", "label", "score", f"most probable ({top})")]
     for result in results:
         for e in result.events:
-            tops = ", ".join(f"{name} {value:.2f}" for name, value in best(e.probabilities, top).items())
+            tops = ", ".join(f"{name} {value:.2f}" for name, value in most_probable(e.probabilities, top).items())
             score = f"{e.score:.2f}" if e.label != UNKNOWN else "-"
             rows.append((result.file, f"{e.start:.2f}", f"{e.end:.2f}", e.label, score, tops))
         if not result.events:
@@ -136,5 +136,5 @@ def _object(result: FileResult, top: int) -> dict[str, Any]:
         "windows": result.windows,
         "unknown_windows": result.unknown,
         "silent_windows": result.silent,
-        "events": [{**_numbers(e), "top": best(e.probabilities, top)} for e in result.events],
+        "events": [{**_numbers(e), "top": most_probable(e.probabilities, top)} for e in result.events],
     }

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from fewshot_audio.audio.preprocessing import Preprocessing
-from fewshot_audio.config import ModelConfig, Phase
+from fewshot_audio.config import ExperimentConfig, ModelConfig, Phase
 from fewshot_audio.data.joint import DatasetFolders
 from fewshot_audio.errors import DataError
 from fewshot_audio.experiments.run_folder import Run
@@ -23,48 +23,81 @@ logger = logging.getLogger(__name__)
 
 def open_run(
     folder: Path, device: str, data_root: Path | None, false_alarm: float, progress: Progress
-) -> tuple[Embedder, ModelConfig, Calibration | None]:
-    """Read a run's network, freeze its views, and calibrate it where its dataset is at hand."""
+) -> tuple[Embedder, ExperimentConfig, ModelConfig, Calibration | None]:
+    """Read a run's network, freeze its views, and calibrate it if its dataset is found.
+
+    Args:
+        folder: the run's folder.
+        device: "cpu", "cuda" or "auto".
+        data_root: folder of the dataset folders; None takes the run's own, and a dataset that is missing there is no
+            error.
+        false_alarm: share of clips of enrolled classes that may be called unknown.
+        progress: reports the clips embedded and the tasks done.
+
+    Returns:
+        The embedder, the run's two configs, and the calibration; None if there is no dataset or it has too few
+        validation classes.
+
+    Raises:
+        DataError: it is no run, its preprocessing is not recorded, or ``data_root`` lacks the dataset.
+        ConfigError: the device is not usable.
+    """
     run = Run.read(folder)
     dataset = _dataset(run, data_root)
     preprocessing = run.preprocessing or Preprocessing()
     if (preprocessing.n_mels, preprocessing.frames) != run.input_shape:
         raise DataError(
-            f"{folder}: trained on segments of {run.input_shape} whose preprocessing is not known; recordings cannot "
-            "be turned into the same (the published one gives "
-            f"{(preprocessing.n_mels, preprocessing.frames)}): train on a folder that `prepare` made"
+            f"{folder}: the run's segments have shape {run.input_shape}, and their preprocessing is not recorded; the "
+            f"published one gives {(preprocessing.n_mels, preprocessing.frames)}, so recordings cannot be prepared as "
+            "in training: train on a folder that `prepare` made"
         )
-    views = _freeze_views(run, preprocessing, dataset)
-    embedder = Embedder(run.trained_network(), run.experiment, preprocessing, views, resolve_device(device, 0))
+    embedder = Embedder(
+        run.trained_network(),
+        preprocessing,
+        run.experiment.input_type,
+        make_views(run.experiment, preprocessing, None),
+        _freeze_views(run.experiment, preprocessing, dataset),
+        resolve_device(device, 0),
+    )
     if dataset is None:
         logger.warning(
-            "%s: its dataset is not at hand (give data_root): probabilities stay uncalibrated, and no sound will be "
+            "%s: its dataset was not found (give data_root): probabilities stay uncalibrated, and no sound will be "
             "called unknown",
             folder,
         )
-        return embedder, run.model, None
-    return embedder, run.model, _calibrate(run, embedder, dataset, false_alarm, progress)
+        return embedder, run.experiment, run.model, None
+    calibration = _calibrate(run.experiment, embedder, dataset, false_alarm, progress)
+    return embedder, run.experiment, run.model, calibration
 
 
 def open_pool(
     embedder: Embedder,
+    experiment: ExperimentConfig,
     dataset: DatasetFolders,
     phase: Phase,
     progress: Progress,
     classes: Sequence[str] = (),
 ) -> Pool:
-    """Embed the clips of a split of a dataset folder (or of ``classes``), which has the run's preprocessing.
+    """Embed the clips of a split of a dataset folder, or of ``classes``.
 
-    Raises DataError for a folder that was prepared otherwise.
+    Args:
+        embedder: embeds the clips.
+        experiment: the run's config, whose seed draws a share of each class if there are too many clips.
+        dataset: the dataset folder, prepared as the run's.
+        phase: the split.
+        progress: reports the clips embedded.
+        classes: classes to take instead of those of the split.
+
+    Raises:
+        DataError: the folder was prepared otherwise, or lacks clips of a class.
     """
-    experiment = embedder.experiment
-    found = dataset.read_preprocessing()
-    if found and found != embedder.preprocessing:
+    preprocessing = dataset.read_preprocessing()
+    if preprocessing and preprocessing != embedder.preprocessing:
         raise DataError(
-            f"{dataset}: the preprocessing differs from what the run was trained with: {found} instead of "
+            f"{dataset}: the preprocessing differs from what the run was trained with: {preprocessing} instead of "
             f"{embedder.preprocessing}"
         )
-    kind: Literal["features", "waveforms"] = "waveforms" if experiment.input_type == "wav" else "features"
+    kind: Literal["features", "waveforms"] = "waveforms" if embedder.input_type == "wav" else "features"
     store = dataset.open_store(kind, progress, groups=experiment.disjoint_groups)
     if store.shape != embedder.segment_shape:
         raise DataError(f"{dataset} has segments of {store.shape}, but the run was trained on {embedder.segment_shape}")
@@ -77,20 +110,22 @@ def open_pool(
 
 
 def _calibrate(
-    run: Run, embedder: Embedder, dataset: DatasetFolders, false_alarm: float, progress: Progress
+    experiment: ExperimentConfig, embedder: Embedder, dataset: DatasetFolders, false_alarm: float, progress: Progress
 ) -> Calibration | None:
     classes = len(dataset.read_splits().validation)
     if classes < LEAST_CLASSES:
-        logger.warning("%s: %d validation classes are too few to calibrate (3 needed)", dataset, classes)
+        logger.warning(
+            "%s: %d validation classes are too few to calibrate (%d needed)", dataset, classes, LEAST_CLASSES
+        )
         return None
-    pool = open_pool(embedder, dataset, "validation", progress)
     return calibrate(
-        pool,
-        embedder,
-        way=min(classes, max(LEAST_CLASSES, run.experiment.n_way_validation)),
-        shot=run.experiment.n_shot_validation,
+        open_pool(embedder, experiment, dataset, "validation", progress),
+        embedder.network,
+        experiment.tie_strategy,
+        way=min(classes, max(LEAST_CLASSES, experiment.n_way_validation)),
+        shot=experiment.n_shot_validation,
         false_alarm=false_alarm,
-        random=numpy_generator(run.experiment.test_seed, "validation", 0, 0, Purpose.EPISODE),
+        random=numpy_generator(experiment.test_seed, "validation", 0, 0, Purpose.EPISODE),
         progress=progress,
     )
 
@@ -105,14 +140,16 @@ def _dataset(run: Run, data_root: Path | None) -> DatasetFolders | None:
         return None
 
 
-def _freeze_views(run: Run, preprocessing: Preprocessing, dataset: DatasetFolders | None) -> Views | None:
-    """Draw one segment's views, as testing would, where the run is tested with views."""
-    if run.experiment.query_views("test") == 1:
+def _freeze_views(
+    experiment: ExperimentConfig, preprocessing: Preprocessing, dataset: DatasetFolders | None
+) -> Views | None:
+    """Draw one segment's views, as testing would; None if the run is tested without views."""
+    if experiment.query_views("test") == 1:
         return None
     stats = dataset.read_wave_stats() if dataset else None
-    maker = make_views(run.experiment, preprocessing, stats)
+    maker = make_views(experiment, preprocessing, stats)
     shape: tuple[int, ...] = (preprocessing.n_mels, preprocessing.frames)
-    if run.experiment.input_type == "wav":
+    if experiment.input_type == "wav":
         shape = (preprocessing.segment_samples,)
-    draw: Views = maker.draw(1, shape, torch_generator(run.experiment.test_seed, "test", 0, 0, Purpose.VIEWS))
+    draw: Views = maker.draw(1, shape, torch_generator(experiment.test_seed, "test", 0, 0, Purpose.VIEWS))
     return draw

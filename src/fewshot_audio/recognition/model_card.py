@@ -1,22 +1,21 @@
-"""The model card of a shipped recognizer, written from what its training recorded."""
+"""The model card of a shipped recognizer, from the results of its training."""
 
 from typing import Any
 
-from fewshot_audio.config import ExperimentConfig
 from fewshot_audio.recognition.recognizer import Recognizer
 
 CARD = """# {name}
 
 A recognizer without classes of its own: enroll a few clips of each of your sounds
-(`fewshot-audio enroll --support FOLDER -o MINE`), and it tells new recordings apart.
+(`fewshot-audio enroll --support FOLDER -o MINE`), and it recognizes them in new recordings.
 
 ## What it is
 {encoder} encoder, {parameters:,} parameters, embeddings of {width} numbers; input: mono recordings at {rate:g} Hz,
 cut into segments of {seconds:g} s. Trained from scratch by prototypical networks, {epochs} epochs, seed {seed}.
 
 ## Data
-Trained on {train} classes of {dataset}; {validation} others validated and calibrated it; tested on {test} that it had
-never heard.
+Trained on {train} classes of {dataset}, validated and calibrated on {validation} others, and tested on {test} further
+ones.
 
 ## License
 {license}
@@ -29,26 +28,31 @@ never heard.
 - It was measured on clips like those of {dataset}. Other microphones, distances and noise lower the numbers: measure
   on your own clips (`fewshot-audio enroll` says how well they separate).
 - Sounds mixed in one segment get one answer. Segments are {seconds:g} s: shorter clips are repeated, longer ones cut.
-- Answers are no ground for decisions about people or about safety.
+- Do not base decisions about people or about safety on its answers.
 
 ## Made by
-fewshot_audio {version}, torch {torch}: `make recognizer` trains it anew.
+fewshot_audio {version}, torch {torch}: `make recognizer` trains it again.
 """
 
 
 def model_card(
     name: str, recognizer: Recognizer, results: dict[str, Any], classes: dict[str, int], license: str
 ) -> str:
-    """Return the card of a recognizer made of the first run that ``results`` (``results.json``) tells of.
+    """The model card, in Markdown.
 
-    ``classes`` counts those of each split.
+    Args:
+        name: the recognizer's name.
+        recognizer: the recognizer, made of the experiment's first run.
+        results: the experiment's ``results.json``.
+        classes: how many classes each split has.
+        license: what the recordings' licenses allow.
     """
-    experiment: ExperimentConfig = recognizer.embedder.experiment
-    run, known = results["runs"][0], recognizer.calibration
+    experiment, calibration = recognizer.experiment, recognizer.calibration
+    run = results["runs"][0]
     calibrated = (
-        f"Calibrated on the validation classes: {100 * known.unknown_found:.0f} % of unknown clips are called "
-        f'"unknown" there, and {100 * known.false_alarm:g} % of known ones.'
-        if known
+        f"Calibrated on the validation classes: {100 * calibration.unknown_found:.0f} % of unknown clips are called "
+        f'"unknown" there, and {100 * calibration.false_alarm:g} % of known ones.'
+        if calibration
         else 'Not calibrated: nothing is called "unknown".'
     )
     return CARD.format(

@@ -19,7 +19,6 @@ from fewshot_audio.audio.augment.waveform import WaveformDraw
 from fewshot_audio.errors import ConfigError, FewShotError
 from fewshot_audio.files import write_bytes
 from fewshot_audio.functional.prototypes import prototypical_scores
-from fewshot_audio.models.views import make_views
 from fewshot_audio.recognition.recognizer import Recognizer
 
 OPSET = 18
@@ -27,8 +26,8 @@ TOLERANCE = 1e-3
 """Largest difference of a probability from torch's with which a graph is written."""
 
 
-class Exported(NamedTuple):
-    """What was written: the file's size in bytes, and how far its probabilities are from torch's at most."""
+class ExportResult(NamedTuple):
+    """The file's size in bytes, and the largest difference of a probability from torch's."""
 
     size: int
     difference: float
@@ -37,17 +36,24 @@ class Exported(NamedTuple):
 class SegmentClassifier(nn.Module):
     """All that a recognizer does with a clip of one segment, from raw samples on.
 
-    Like a clip of its own the segment is z-normalized; its spectrogram is computed in float64, as in preparation. A
-    segment whose samples are all equal, which a ``Recognizer`` refuses, has an infinite unknown score.
+    The segment is z-normalized as a clip is; its spectrogram is computed in float64, as in preparation. A segment whose
+    samples are all equal, which a ``Recognizer`` refuses, has an infinite unknown score.
 
-    Shape: (batch, segment_samples) -> probabilities (batch, classes), unknown scores (batch,).
+    Args:
+        recognizer: a recognizer with one enrolled class or more.
+
+    Shape:
+        (batch, segment_samples) -> probabilities (batch, classes), unknown scores (batch,).
+
+    Raises:
+        ConfigError: the recognizer's views are augmented waveforms.
+        DataError: no class is enrolled.
     """
 
     prototypes: Tensor
-    reaches: Tensor
+    expected_distances: Tensor
 
     def __init__(self, recognizer: Recognizer) -> None:
-        """Raises ConfigError for a recognizer whose views are augmented waveforms."""
         super().__init__()
         embedder = recognizer.embedder
         if isinstance(embedder.views, WaveformDraw):
@@ -57,32 +63,30 @@ class SegmentClassifier(nn.Module):
             )
         self.network = recognizer.network
         self.views = embedder.views
-        self.maker = make_views(embedder.experiment, embedder.preprocessing, None)
-        self.log_mel = (
-            embedder.preprocessing.log_mel(torch.float64) if embedder.experiment.input_type == "spec" else None
-        )
+        self.view_maker = embedder.view_maker
+        self.log_mel = embedder.preprocessing.log_mel(torch.float64) if embedder.input_type == "spec" else None
         self.temperature = recognizer.temperature
         self.register_buffer("prototypes", recognizer.prototypes)
-        self.register_buffer("reaches", torch.from_numpy(recognizer.reaches).float())
+        self.register_buffer("expected_distances", torch.from_numpy(recognizer.expected_distances).float())
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
         """Classify segments."""
         exact = waveform.double()
         silent = waveform.amax(-1) == waveform.amin(-1)
-        centerd = exact - exact.mean(-1, keepdim=True)
-        deviation = torch.where(silent, 1.0, centerd.square().mean(-1).sqrt())
-        samples = (centerd / deviation.unsqueeze(-1)).float()
+        centered = exact - exact.mean(-1, keepdim=True)
+        deviation = torch.where(silent, 1.0, centered.square().mean(-1).sqrt())
+        samples = (centered / deviation.unsqueeze(-1)).float()
 
         raw = samples if self.log_mel is None else self.log_mel(samples.double()).float()
-        views = self.maker.plain(self.network, raw)
-        if self.views is not None:  # one segment's parameters, for all segments
-            views = self.maker.views(self.network, raw, self.views)
-        encoded = self.network.encode(views.flatten(0, 1)).view(views.shape[0], views.shape[1], -1)
-        rows = self.network.transform(self.network.fuse(encoded))  # (batch, rows, width)
+        if self.views is None:
+            views = self.view_maker.plain(self.network, raw)
+        else:  # one segment's parameters, for all segments
+            views = self.view_maker.views(self.network, raw, self.views)
+        rows = self.network.embed(views)  # (batch, rows, width)
 
         probabilities = (self._scores(rows) / self.temperature).softmax(-1).mean(1)
         distances = _distances(self.prototypes, rows.mean(1))
-        unknown = (distances / self.reaches).amin(-1)
+        unknown = (distances / self.expected_distances).amin(-1)
         return probabilities, torch.where(silent, torch.inf, unknown)
 
     def _scores(self, rows: Tensor) -> Tensor:
@@ -92,35 +96,37 @@ class SegmentClassifier(nn.Module):
         return self.network.score(self.prototypes.expand(rows.shape[0], -1, -1), rows)
 
 
-def export_onnx(recognizer: Recognizer, path: Path) -> Exported:
-    """Write ``recognizer`` as an ONNX file, having checked in onnxruntime that it answers as torch does.
+def export_onnx(recognizer: Recognizer, path: Path) -> ExportResult:
+    """Write a recognizer as an ONNX file, after a check in onnxruntime that it answers as torch does.
 
     Input ``waveform`` (batch, samples): mono float32 segments at the recognizer's rate, of its segment length, on any
     scale. Outputs ``probabilities`` (batch, classes) and ``unknown_score`` (batch,). ``metadata`` is in the file.
 
-    Raises ConfigError for a recognizer that cannot be exported, DataError for one without classes, FewShotError where
-    the graph's answers are not torch's.
+    Raises:
+        ConfigError: the recognizer cannot be exported, or a package for that is not installed.
+        DataError: no class is enrolled.
+        FewShotError: the graph's answers differ from torch's.
     """
     onnxruntime = _import("onnxruntime")
     classifier = copy.deepcopy(SegmentClassifier(recognizer)).cpu().eval()  # the recognizer itself stays where it is
     signals = _test_signals(recognizer.preprocessing.segment_samples)
-    program = _exported(classifier, signals)
+    program = _trace(classifier, signals)
     for key, value in metadata(recognizer).items():
         program.model.metadata_props[key] = value
     content: bytes = program.model_proto.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    found = session.run(None, {"waveform": signals.numpy()})
+    probabilities, _ = session.run(None, {"waveform": signals.numpy()})
     with torch.inference_mode():
-        expected = classifier(signals)
-    difference = float(np.abs(found[0] - expected[0].numpy()).max())
+        expected, _ = classifier(signals)
+    difference = float(np.abs(probabilities - expected.numpy()).max())
     if not difference <= TOLERANCE:
         raise FewShotError(f"the ONNX graph's probabilities are {difference:.2g} from torch's: it was not written")
     write_bytes(path, content)
-    return Exported(len(content), difference)
+    return ExportResult(len(content), difference)
 
 
 def metadata(recognizer: Recognizer) -> dict[str, str]:
-    """What a user of the graph must know, as the ONNX file's metadata: strings, ``classes`` a JSON list."""
+    """What a user of the graph needs, as the ONNX file's metadata: strings; ``classes`` is a JSON list."""
     threshold = recognizer.unknown_threshold
     return {
         "classes": json.dumps(recognizer.classes, ensure_ascii=False),
@@ -137,7 +143,7 @@ def _distances(prototypes: Tensor, rows: Tensor) -> Tensor:
     return (-prototypical_scores(prototypes, rows, "squared")).sqrt()
 
 
-def _exported(classifier: SegmentClassifier, signals: Tensor) -> Any:
+def _trace(classifier: SegmentClassifier, signals: Tensor) -> Any:
     optimizer = _import("onnxscript.optimizer")
     with _quiet(), _unfused_attention():
         try:
@@ -189,13 +195,13 @@ def _unfused_attention() -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence what the exporter says to everybody."""
-    chatter = logging.getLogger("torch.onnx")
-    level = chatter.level
-    chatter.setLevel(logging.ERROR)
+    """Silence the exporter's warnings, none of which a user can act on."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        chatter.setLevel(level)
+        logger.setLevel(level)

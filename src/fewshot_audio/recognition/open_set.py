@@ -7,16 +7,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fewshot_audio.data.episodes import Indices
+from fewshot_audio.config.experiment import TieStrategy
+from fewshot_audio.data.clip_index import Indices
 from fewshot_audio.data.store import SegmentStore
 from fewshot_audio.errors import ConfigError
+from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.recognition.embedder import Embedder
 from fewshot_audio.recognition.scoring import (
     Counts,
     Floats,
     clip_means,
-    reaches,
+    expected_distances,
     row_scores,
     squared_deviations,
     unknown_scores,
@@ -29,7 +31,14 @@ CHUNK = 64  # clips whose segments are in memory at once
 
 @dataclass(frozen=True)
 class Pool:
-    """Embedded clips of several classes: rows of each, mean of each (clips, width), and each one's class and group."""
+    """Embedded clips of several classes.
+
+    Args:
+        rows: of each clip, (segments x rows, width).
+        means: embeddings of the clips, (clips, width).
+        class_of: number of each clip's class, (clips,).
+        groups: number of each clip's source recording, (clips,); the clip's own if that is not recorded.
+    """
 
     rows: list[Tensor]
     means: Tensor
@@ -45,7 +54,7 @@ class Pool:
         random: np.random.Generator,
         progress: Progress = silent,
     ) -> "Pool":
-        """Embed the clips of ``classes``, or an equal share of each where there are more than ``LARGEST_POOL``."""
+        """Embed the clips of ``classes``; of more than ``LARGEST_POOL``, an equal share of each class is drawn."""
         share = max(1, LARGEST_POOL // len(classes))
         by_class = [store.index.by_class[name] for name in classes]
         drawn = [c if len(c) <= share else np.sort(random.choice(c, share, replace=False)) for c in by_class]
@@ -53,7 +62,7 @@ class Pool:
         rows: list[Tensor] = []
         for start in range(0, len(clips), CHUNK):
             segments = [np.array(store.index.segments(clip)) for clip in clips[start : start + CHUNK]]
-            rows += embedder.clip_rows([store.gather(own) for own in segments])
+            rows += embedder.clip_rows([store.read(numbers) for numbers in segments])
             progress("embedding", len(rows), len(clips))
         groups = clips if store.index.groups is None else store.index.groups[clips]
         return cls(rows, clip_means(rows), np.repeat(np.arange(len(drawn)), [len(c) for c in drawn]), groups)
@@ -61,26 +70,36 @@ class Pool:
     @property
     def scatter(self) -> float:
         """Mean squared distance of a clip to its class, each class counting once."""
-        own = [self.means[torch.from_numpy(self.class_of == c)] for c in np.unique(self.class_of)]
-        return float(np.mean([squared_deviations(means) / (len(means) - 1) for means in own if len(means) > 1]))
+        by_class = [self.means[torch.from_numpy(self.class_of == c)] for c in np.unique(self.class_of)]
+        return float(np.mean([squared_deviations(clips) / (len(clips) - 1) for clips in by_class if len(clips) > 1]))
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """One task: row scores (rows, way) and rows (clips,) of the known clips, their labels and votes, unknown scores."""
+class TaskResult:
+    """What came out of one task, for the query clips of its enrolled classes and the clips of its other classes.
+
+    Args:
+        scores: of the query clips' rows, (rows, way).
+        counts: rows of each query clip, (clips,).
+        labels: class of each query clip, (clips,).
+        votes: class that each query clip's rows vote for, (clips,).
+        query_unknown: unknown scores of the query clips, (clips,).
+        other_unknown: unknown scores of the clips of classes that are not enrolled.
+    """
 
     scores: Tensor
     counts: Counts
     labels: Counts
     votes: Counts
-    known: Floats
-    unknown: Floats
+    query_unknown: Floats
+    other_unknown: Floats
 
 
-def draw_tasks(
+def run_tasks(
     pool: Pool,
-    embedder: Embedder,
-    prior: float,
+    network: FewShotNetwork,
+    tie_strategy: TieStrategy,
+    scatter: float,
     *,
     enrolled: int,
     unknown: int,
@@ -88,51 +107,65 @@ def draw_tasks(
     tasks: int,
     random: np.random.Generator,
     progress: Progress = silent,
-) -> list[Outcome]:
-    """Enroll ``shot`` clips of ``enrolled`` classes and judge the others, and all clips of ``unknown`` other classes.
+) -> list[TaskResult]:
+    """Enroll some classes of a pool, and compare their other clips and those of further classes with them.
 
-    Where clips' source recordings are known, no judged clip comes from an enrolled clip's. Raises ConfigError where
-    there are too few classes or clips.
+    If the source recordings of clips are recorded, no query clip comes from an enrolled clip's.
+
+    Args:
+        pool: the embedded clips.
+        network: scores rows.
+        tie_strategy: how a tied vote is decided.
+        scatter: mean squared distance of a clip to its class.
+        enrolled: how many classes a task enrolls; all their other clips are its queries.
+        unknown: how many further classes a task has, with all their clips.
+        shot: clips that are enrolled of a class.
+        tasks: number of tasks.
+        random: draws classes and clips.
+        progress: reports the tasks done.
+
+    Raises:
+        ConfigError: the pool has too few classes or clips.
     """
     classes = np.unique(pool.class_of)
     if enrolled + unknown > len(classes):
         raise ConfigError(
             f"{enrolled} enrolled and {unknown} unknown classes asked for, but there are {len(classes)} classes"
         )
-    outcomes = []
+    results = []
     for task in range(tasks):
         order = random.permutation(classes)
-        known, strange = np.sort(order[:enrolled]), order[enrolled : enrolled + unknown]
         support, queries, labels = [], [], []
-        for label, c in enumerate(known):
+        for label, c in enumerate(np.sort(order[:enrolled])):
             clips = random.permutation(np.flatnonzero(pool.class_of == c))
-            chosen, rest = clips[:shot], clips[shot:]
-            rest = rest[~np.isin(pool.groups[rest], pool.groups[chosen])]
-            if len(chosen) < shot or not len(rest):
+            shots, rest = clips[:shot], clips[shot:]
+            rest = rest[~np.isin(pool.groups[rest], pool.groups[shots])]
+            if len(shots) < shot or not len(rest):
                 raise ConfigError(f"{len(clips)} clips in a class are too few for {shot} shots and one more to judge")
-            support.append(pool.means[torch.from_numpy(chosen)])
+            support.append(pool.means[torch.from_numpy(shots)])
             queries.append(rest)
             labels.append(np.full(len(rest), label))
-        judged, stranger = np.concatenate(queries), np.flatnonzero(np.isin(pool.class_of, strange))
-        prototypes, reach = torch.stack([clips.mean(0) for clips in support]), reaches(support, prior)
-        scores = row_scores(embedder.network, prototypes, torch.cat([pool.rows[clip] for clip in judged]))
-        counts = np.array([len(pool.rows[clip]) for clip in judged])
-        outcomes.append(
-            Outcome(
+        query_clips = np.concatenate(queries)
+        other_clips = np.flatnonzero(np.isin(pool.class_of, order[enrolled : enrolled + unknown]))
+        prototypes, expected = torch.stack([clips.mean(0) for clips in support]), expected_distances(support, scatter)
+        scores = row_scores(network, prototypes, torch.cat([pool.rows[clip] for clip in query_clips]))
+        counts = np.array([len(pool.rows[clip]) for clip in query_clips])
+        results.append(
+            TaskResult(
                 scores,
                 counts,
                 np.concatenate(labels),
-                votes(scores, counts, embedder.experiment.tie_strategy),
-                unknown_scores(pool.means[torch.from_numpy(judged)], prototypes, reach),
-                unknown_scores(pool.means[torch.from_numpy(stranger)], prototypes, reach),
+                votes(scores, counts, tie_strategy),
+                unknown_scores(pool.means[torch.from_numpy(query_clips)], prototypes, expected),
+                unknown_scores(pool.means[torch.from_numpy(other_clips)], prototypes, expected),
             )
         )
         progress("open-set tasks", task + 1, tasks)
-    return outcomes
+    return results
 
 
-def auroc(known: Floats, unknown: Floats) -> float:
-    """Probability that an unknown clip's score passes a known one's; ties count half."""
-    ordered = np.sort(known)
+def auroc(enrolled: Floats, unknown: Floats) -> float:
+    """Probability that the score of an unknown clip exceeds that of one of an enrolled class; ties count half."""
+    ordered = np.sort(enrolled)
     below, upto = (np.searchsorted(ordered, unknown, side) for side in ("left", "right"))
-    return float((below + upto).mean() / 2 / len(known))
+    return float((below + upto).mean() / 2 / len(enrolled))

@@ -1,5 +1,6 @@
-"""Choices of the command line that need no heavy import."""
+"""How recordings are answered and in which form; needs no heavy import."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -12,3 +13,17 @@ class Format(StrEnum):
     csv = "csv"
     raven = "raven"
     audacity = "audacity"
+
+
+@dataclass(frozen=True)
+class ScanOptions:
+    """How recordings are answered.
+
+    Args:
+        hop: seconds from the start of a window, which is a segment long, to that of the next; None answers a
+            recording as one clip.
+        threshold: probability of the best class below which the answer is "unknown".
+    """
+
+    hop: float | None = None
+    threshold: float = 0.0

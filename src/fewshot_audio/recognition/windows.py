@@ -9,15 +9,15 @@ import numpy as np
 from fewshot_audio.audio.decode import Samples, decode_blocks
 from fewshot_audio.audio.rejection import Reason, Rejected
 from fewshot_audio.errors import ConfigError
+from fewshot_audio.recognition.clips import LoadedClip
+from fewshot_audio.recognition.embedder import GROUP
 from fewshot_audio.recognition.enrolled import Classification
 from fewshot_audio.recognition.recognizer import Recognizer
-
-GROUP = 64  # windows whose features are in memory at once
 
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of a recording, in samples, and its answer; None where it is silent."""
+    """A part of a recording, from sample ``start`` to ``end``, and its answer; None if it is silent."""
 
     start: int
     end: int
@@ -25,10 +25,12 @@ class Window:
 
 
 def slide(blocks: Iterable[Samples], length: int, hop: int) -> Iterator[tuple[int, Samples]]:
-    """Cut a stream into windows of ``length`` samples every ``hop`` <= length; yields each with its first sample.
+    """Cut a stream into windows of ``length`` samples, one every ``hop`` <= length.
 
-    The last one holds what is left, and may be shorter; it is there only where the one before it does not reach the
-    end.
+    The last window may be shorter; there is one only if the window before it ends before the stream does.
+
+    Yields:
+        The number of a window's first sample, and its samples.
     """
     start, rest, whole = 0, np.empty(0, np.float32), False
     for block in blocks:
@@ -47,35 +49,35 @@ def scan_recording(recognizer: Recognizer, path: Path, hop_seconds: float) -> It
 
     Windows are a segment long and cut from the recording as it is at the recognizer's rate: each answer is, bit for
     bit, that for a file with these samples. What is left at the end is a window of its own, unless it is shorter than
-    one FFT window.
+    one FFT window. All are answered by the classes that are enrolled at the start.
 
-    Raises ConfigError for a hop that is not above 0 and at most a segment, Rejected where the recording is unusable
-    (for damage in the middle, after the windows before it).
+    Raises:
+        ConfigError: the hop is not above 0 and at most a segment.
+        DataError: no class is enrolled.
+        Rejected: the recording cannot be used; for damage in the middle, after the windows before it.
     """
     preprocessing, enrolled = recognizer.preprocessing, recognizer.snapshot()
     length, hop = preprocessing.segment_samples, round(hop_seconds * preprocessing.sample_rate)
     if not 0 < hop <= length:
         raise ConfigError(f"hop of {hop_seconds:g} s: expected above 0 and at most {preprocessing.segment_seconds:g} s")
-    group: list[tuple[int, int, Samples | None]] = []
-    embedder = recognizer.embedder
+    group: list[tuple[int, int, LoadedClip | None]] = []
 
-    def answers() -> Iterator[Window]:
-        rows = embedder.clip_rows([features for _, _, features in group if features is not None])
-        for start, end, features in group:
-            answer = None if features is None else recognizer.judge(enrolled, next(rows), len(features))
-            yield Window(start, end, answer)
+    def answer_group() -> Iterator[Window]:
+        answers = iter(recognizer.classify_with_embeddings([clip for _, _, clip in group if clip], enrolled))
+        for start, end, clip in group:
+            yield Window(start, end, next(answers)[0] if clip else None)
         group.clear()
 
     for start, samples in slide(decode_blocks(path, preprocessing.sample_rate), length, hop):
         try:
-            features = embedder.features(preprocessing.segments(preprocessing.normalize(samples)))
+            clip = LoadedClip.of(samples, preprocessing)
         except Rejected as error:
             if error.reason == Reason.TOO_SHORT and start:
                 continue
             if error.reason != Reason.SILENT:
                 raise
-            features = None
-        group.append((start, start + len(samples), features))
+            clip = None
+        group.append((start, start + len(samples), clip))
         if len(group) == GROUP:
-            yield from answers()
-    yield from answers()
+            yield from answer_group()
+    yield from answer_group()

@@ -1,1 +1,1 @@
-"""The machine: device, several processes, allocator, log noise, tensors on their way."""
+"""The machine: device, processes that train together, allocator, warnings of other libraries, tensors."""

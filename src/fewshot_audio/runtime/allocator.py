@@ -1,4 +1,4 @@
-"""The C library's allocator, told to keep what it has."""
+"""The C library's allocator, set to keep freed memory."""
 
 import ctypes
 import os
@@ -9,10 +9,15 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 
 
 def keep_pages() -> bool:
-    """Tell glibc's allocator to keep freed pages; returns whether it did.
+    """Make glibc's allocator keep freed pages instead of returning them to the kernel.
 
-    A training step, and a clip's preparation, free and take the same large blocks again and again; with the default
-    settings each costs fresh pages from the kernel, which is most of the time of a small network's step on the CPU.
+    A training step, and a clip's preparation, allocate and free the same large blocks again and again. With the default
+    settings each allocation takes fresh pages from the kernel, which is most of the time of a small network's training
+    step on the CPU.
+
+    Returns:
+        Whether the allocator is set so; not with another C library, or if the environment variable
+        ``FEWSHOT_AUDIO_SYSTEM_ALLOCATOR`` is set.
     """
     if not sys.platform.startswith("linux") or os.environ.get("FEWSHOT_AUDIO_SYSTEM_ALLOCATOR"):
         return False

@@ -1,4 +1,4 @@
-"""Silence what Lightning and torch say to everybody: advertisements, and advice that does not apply here."""
+"""Silence Lightning's advertisements, and warnings of Lightning and torch that do not apply to this package."""
 
 import logging
 import warnings
@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 LOGGERS = ("lightning.pytorch", "lightning.fabric")
 MESSAGES = (
-    ".*does not have many workers",  # a batch is a number
-    ".*GPU available but not used",  # the config says where
-    ".*in eval mode at the start of training",  # what is frozen
+    ".*does not have many workers",  # the data loader yields task numbers only
+    ".*GPU available but not used",  # the config names the device
+    ".*in eval mode at the start of training",  # frozen encoders are
     ".*isinstance\\(treespec, LeafSpec\\)",
     ".*`broadcast_buffers` is deprecated",  # Lightning's advice is to keep using it for buffers of each rank's own
     ".*Grad strides do not match bucket view strides",  # of the first convolution: one channel has no order
@@ -17,8 +17,8 @@ MESSAGES = (
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Silence it inside the block."""
+def quiet_libraries() -> Iterator[None]:
+    """Within the block, hide log lines below warnings (``LOGGERS``) and known warnings (``MESSAGES``)."""
     levels = [(logging.getLogger(name), logging.getLogger(name).level) for name in LOGGERS]
     for logger, _ in levels:
         logger.setLevel(logging.WARNING)

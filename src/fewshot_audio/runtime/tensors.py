@@ -1,4 +1,4 @@
-"""Tensors on their way: to the device without waiting for it, and to files, read without trusting them."""
+"""Tensor transfer to a device without waiting for it, and tensor files read without trusting them."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,11 @@ def save_tensors(path: Path, value: Any) -> None:
 
 
 def load_tensors(path: Path) -> Any:
-    """Read tensors and plain values on the CPU; a stranger's pickle is refused. Raises DataError naming the file."""
+    """Read tensors and plain values to the CPU, refusing any other pickled object.
+
+    Raises:
+        DataError: the file cannot be read, is damaged, or holds other objects; names the file.
+    """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever the damage provokes
@@ -26,5 +30,5 @@ def load_tensors(path: Path) -> Any:
 
 
 def send(host: Tensor, device: torch.device) -> Tensor:
-    """Copy from the host; to a GPU without waiting for the work that is under way there."""
+    """Copy a tensor from host memory to ``device``; to a GPU without waiting for the work in progress there."""
     return host.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else host.to(device)

@@ -1,4 +1,4 @@
-"""What the server needs of a recognizer; ``fewshot_audio.Recognizer`` has it."""
+"""What the server needs of a recognizer; ``fewshot_audio.Recognizer`` provides it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from fewshot_audio.audio.decode import Samples
 from fewshot_audio.audio.preprocessing import Preprocessing
+from fewshot_audio.recognition.clips import LoadedClip
 
 if TYPE_CHECKING:
     from fewshot_audio.recognition.diagnosis import Diagnosis
@@ -18,11 +18,11 @@ Embedding = npt.NDArray[np.float32]
 
 
 class Backend(Protocol):
-    """A recognizer that knows classes by a few clips each; clips are mono arrays at the preprocessing's rate."""
+    """A recognizer with classes of a few clips each; clips come normalized by its preprocessing, and unnamed."""
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """The way from a recording to segments and features."""
+        """From a recording to segments and features."""
 
     @property
     def classes(self) -> list[str]:
@@ -30,28 +30,28 @@ class Backend(Protocol):
 
     @property
     def unknown_threshold(self) -> float | None:
-        """Unknown score above which a clip is of no enrolled class; None: every clip is taken for one of them."""
+        """Unknown score above which a clip is of no enrolled class; None if every clip is taken for one of them."""
 
     def clips(self, name: str) -> Sequence[object]:
         """The clips of a class."""
 
     def support_embeddings(self, name: str) -> Embedding:
-        """Their embeddings (clips, width)."""
+        """Embeddings of a class's clips (clips, width)."""
 
-    def enroll(self, name: str, clips: Sequence[Samples]) -> object:
+    def enroll(self, name: str, clips: Sequence[LoadedClip]) -> object:
         """Add clips to a class."""
 
     def remove(self, name: str) -> None:
-        """Forget a class."""
+        """Remove a class."""
 
     def rename(self, old: str, new: str) -> None:
         """Give a class another name."""
 
-    def classify_with_embeddings(self, clips: Sequence[Samples]) -> Sequence[tuple["Classification", Embedding]]:
-        """Answer clips; each answer with the clip's embedding (width,)."""
+    def classify_with_embeddings(self, clips: Sequence[LoadedClip]) -> Sequence[tuple["Classification", Embedding]]:
+        """Answer for each clip, and its embedding (width,)."""
 
     def diagnose(self) -> "Diagnosis":
-        """What is to be said of the enrolled clips."""
+        """Judge each enrolled clip by the others."""
 
     def save(self, folder: Path) -> None:
         """Write a bundle."""

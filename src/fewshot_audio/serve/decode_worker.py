@@ -1,4 +1,4 @@
-"""The process that decodes strangers' recordings: bounded in memory and files, killed where it takes too long.
+"""The process that decodes untrusted recordings. Its memory and files are bounded; the server kills it if it is slow.
 
 It reads requests from its standard input and writes replies to its standard output until the input ends:
 
@@ -23,17 +23,17 @@ from fewshot_audio.audio.rejection import Reason, Rejected
 REQUEST = struct.Struct("<8sQ")
 REPLY = struct.Struct("<cQ")
 SAMPLES, REJECTION = b"+", b"-"
-SCRATCH_BYTES = 512 << 20  # the largest file that it may write (what ffmpeg makes of a compressed recording)
+MAX_FILE_BYTES = 512 << 20  # the largest file that may be written, such as ffmpeg's output
 
 
 def main(sample_rate: int, clip_seconds: float, address_space: int) -> None:
     """Answer requests until the input ends."""
     requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # a chatty library must not write into the replies
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # a library that prints must not write into the replies
     confine(address_space)
-    folder = Path(tempfile.gettempdir())  # a private one, which the server removes
-    while head := requests.read(REQUEST.size):
-        extension, length = REQUEST.unpack(head)
+    folder = Path(tempfile.gettempdir())  # private to this process; the server removes it
+    while header := requests.read(REQUEST.size):
+        extension, length = REQUEST.unpack(header)
         status, payload = answer(extension.rstrip(b"\0").decode(), requests, length, folder, sample_rate, clip_seconds)
         replies.write(REPLY.pack(status, len(payload)))
         replies.write(payload)
@@ -41,12 +41,12 @@ def main(sample_rate: int, clip_seconds: float, address_space: int) -> None:
 
 
 def confine(address_space: int) -> None:
-    """Bound the memory and the files of this process and its children, where the system can."""
+    """Bound the memory and the files of this process and its children, if the system supports it."""
     if sys.platform == "win32":
         return
     import resource
 
-    for kind, limit in ((resource.RLIMIT_AS, address_space), (resource.RLIMIT_FSIZE, SCRATCH_BYTES)):
+    for kind, limit in ((resource.RLIMIT_AS, address_space), (resource.RLIMIT_FSIZE, MAX_FILE_BYTES)):
         resource.setrlimit(kind, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
@@ -54,19 +54,31 @@ def confine(address_space: int) -> None:
 def answer(
     extension: str, requests: BinaryIO, length: int, folder: Path, sample_rate: int, clip_seconds: float
 ) -> tuple[bytes, bytes | memoryview]:
-    """Decode one file; status and payload of the reply."""
+    """Decode one file.
+
+    Args:
+        extension: of the file's name.
+        requests: the stream that holds the file.
+        length: bytes of the file.
+        folder: where the file is written.
+        sample_rate: rate of the decoded samples, Hz.
+        clip_seconds: the longest recording that is decoded.
+
+    Returns:
+        Status and payload of the reply.
+    """
     path = folder / f"upload{extension}"  # the server chose the extension from a list
     try:
         with path.open("wb") as stream:
             while length:
-                part = requests.read(min(length, io.DEFAULT_BUFFER_SIZE))
-                length -= len(part)
-                stream.write(part)
+                block = requests.read(min(length, io.DEFAULT_BUFFER_SIZE))
+                length -= len(block)
+                stream.write(block)
         samples = bounded_decode(path, sample_rate, clip_seconds)
     except Rejected as error:
         return REJECTION, json.dumps({"reason": error.reason, "detail": error.detail}).encode()
     except MemoryError:
-        detail = "decoding it needs more memory than is granted"
+        detail = "decoding it needs more memory than is allowed"
         return REJECTION, json.dumps({"reason": Reason.TOO_LONG, "detail": detail}).encode()
     finally:
         path.unlink(missing_ok=True)
@@ -74,9 +86,10 @@ def answer(
 
 
 def bounded_decode(path: Path, sample_rate: int, clip_seconds: float) -> Samples:
-    """Decode a file whose header, and then whose samples, say that it is short enough.
+    """Decode a file if its header says that it is short enough, and check the length of the samples again.
 
-    Raises Rejected as ``decode`` does, and where the recording is longer than ``clip_seconds``.
+    Raises:
+        Rejected: as ``decode`` does; also if the recording is longer than ``clip_seconds``.
     """
     if path.suffix not in AUDIO_EXTENSIONS:
         raise Rejected(Reason.NOT_AUDIO, "expected a sound file such as wav, flac, ogg or mp3")
@@ -87,7 +100,7 @@ def bounded_decode(path: Path, sample_rate: int, clip_seconds: float) -> Samples
 
 
 def claimed_seconds(path: Path) -> float:
-    """What the header says; 0 where libsndfile cannot read it: decode then says why, or asks ffmpeg."""
+    """Duration by the header; 0 if libsndfile cannot read it: ``decode`` then says why, or uses ffmpeg."""
     try:
         header = soundfile.info(str(path))
     except (soundfile.SoundFileError, OSError):
@@ -95,10 +108,10 @@ def claimed_seconds(path: Path) -> float:
     return float(header.frames / max(1, header.samplerate))
 
 
-def check_length(seconds: float, most: float) -> None:
-    """Raise Rejected for a recording that is too long."""
-    if seconds > most:
-        raise Rejected(Reason.TOO_LONG, f"{seconds:.0f} s, at most {most:g} s are taken")
+def check_length(seconds: float, max_seconds: float) -> None:
+    """Raise Rejected if a recording is too long."""
+    if seconds > max_seconds:
+        raise Rejected(Reason.TOO_LONG, f"{seconds:.0f} s, at most {max_seconds:g} s are accepted")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Decoding strangers' recordings in processes that can be killed: nothing they do reaches the server."""
+"""Decoding of untrusted recordings, in processes that can be killed: nothing they do reaches the server."""
 
 import json
 import os
@@ -18,19 +18,24 @@ import numpy as np
 from fewshot_audio.audio.decode import AUDIO_EXTENSIONS, Samples
 from fewshot_audio.audio.rejection import Reason, Rejected
 from fewshot_audio.serve.decode_worker import REPLY, REQUEST, SAMPLES
-from fewshot_audio.serve.limits import Limits
+from fewshot_audio.serve.limits import ServerLimits
 
 WORKER = (sys.executable, "-m", "fewshot_audio.serve.decode_worker")
-TOLD = 500  # characters of a decoder's complaint that are handed on
+MAX_DETAIL_LENGTH = 500  # characters of a process's error message that are passed on
 
 
 class Decoder:
-    """A pool of decoding processes. A process that met a bad recording is replaced, so that it cannot harm the next.
+    """A pool of decoding processes. A process is replaced after a bad recording, so that it cannot harm the next one.
 
     ``decode`` may be called from several threads; ``close`` ends the processes.
+
+    Args:
+        sample_rate: rate of the decoded samples, Hz.
+        limits: number of processes; time and memory of each; length of a recording.
+        worker: command that starts a process; the default is ``decode_worker``.
     """
 
-    def __init__(self, sample_rate: int, limits: Limits, worker: Sequence[str] = WORKER) -> None:
+    def __init__(self, sample_rate: int, limits: ServerLimits, worker: Sequence[str] = WORKER) -> None:
         self.sample_rate = sample_rate
         self.limits = limits
         self._command = [*worker, str(sample_rate), str(limits.clip_seconds), str(limits.decode_bytes)]
@@ -39,14 +44,18 @@ class Decoder:
             self._idle.put(None)  # a place in the pool; its process starts with the first recording
 
     def decode(self, data: bytes, name: str) -> Samples:
-        """Decode the bytes of a sound file; of its ``name`` only a known extension counts.
+        """Decode a sound file.
 
-        Shape:
-            returns (samples,) mono float32 at ``sample_rate``, finite.
+        Args:
+            data: its bytes.
+            name: its name, of which only the extension is used, and only if it is a known one.
+
+        Returns:
+            (samples,) mono float32 at ``sample_rate``, finite.
 
         Raises:
-            Rejected: as ``fewshot_audio.audio.decode.decode`` does; not a sound file; too long; or decoding it took
-                too much time or memory, or killed its process.
+            Rejected: as ``fewshot_audio.audio.decode.decode`` does; also if it is not a sound file or too long, if
+                decoding took too much time or memory, or if its process crashed.
         """
         extension = PurePath(name).suffix.lower()
         if extension not in AUDIO_EXTENSIONS:
@@ -67,7 +76,7 @@ class Decoder:
             self._idle.put(process)
 
     def close(self) -> None:
-        """End all processes; waits for those at work."""
+        """End all processes; waits for those that are decoding."""
         for _ in range(self.limits.decoders):
             process = self._idle.get()
             if process:
@@ -80,7 +89,7 @@ class _Process:
     def __init__(self, command: Sequence[str]) -> None:
         with ExitStack() as stack:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="fewshot-audio-upload-"))
-            # One thread: a pool of them is memory without use. The folder is all that it may fill.
+            # One thread: more would only take memory. All temporary files go to the private folder.
             environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "TMPDIR": folder}
             self._child = stack.enter_context(
                 subprocess.Popen(
@@ -89,19 +98,19 @@ class _Process:
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
                     env=environment,
-                    start_new_session=True,  # a group of its own: what it starts is killed with it
+                    start_new_session=True,  # its own process group: its children are killed with it
                 )
             )
             self._close = stack.pop_all().close
 
-    def decode(self, data: bytes, extension: str, limits: Limits) -> Samples:
-        """Decode one file; whatever goes wrong is a rejection of that file."""
+    def decode(self, data: bytes, extension: str, limits: ServerLimits) -> Samples:
+        """Decode one file; any failure is a rejection of that file."""
         assert self._child.stdin
         assert self._child.stdout
-        late = threading.Event()
+        timed_out = threading.Event()
 
         def stop() -> None:
-            late.set()
+            timed_out.set()
             self._kill()
 
         timer = threading.Timer(limits.decode_seconds, stop)
@@ -112,23 +121,23 @@ class _Process:
             self._child.stdin.flush()
             return self._reply(self._child.stdout, limits)
         except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-            if late.is_set():
+            if timed_out.is_set():
                 detail = f"decoding took longer than {limits.decode_seconds:g} s"
                 raise Rejected(Reason.UNREADABLE, detail) from error
-            raise Rejected(Reason.DAMAGED, "the decoder broke down on it") from error
+            raise Rejected(Reason.DAMAGED, "the decoder crashed on it") from error
         finally:
             timer.cancel()
             timer.join()
 
-    def _reply(self, stream: IO[bytes], limits: Limits) -> Samples:
+    def _reply(self, stream: IO[bytes], limits: ServerLimits) -> Samples:
         status, length = REPLY.unpack(_exactly(stream, REPLY.size))
-        if length > limits.decode_bytes:  # a hostile file may have taken the process over: it is not believed
+        if length > limits.decode_bytes:  # a hostile file may have taken over the process
             raise ValueError(f"a reply of {length} bytes")
         payload = _exactly(stream, length)
         if status == SAMPLES:
             return np.frombuffer(payload, dtype=np.float32)
-        said = json.loads(payload)
-        raise Rejected(Reason(said["reason"]), str(said["detail"])[:TOLD])
+        rejection = json.loads(payload)
+        raise Rejected(Reason(rejection["reason"]), str(rejection["detail"])[:MAX_DETAIL_LENGTH])
 
     def _kill(self) -> None:
         if sys.platform == "win32":
@@ -140,7 +149,7 @@ class _Process:
     def end(self) -> None:
         """Kill the process and remove its folder."""
         self._kill()
-        with suppress(BrokenPipeError):  # bytes that it never read
+        with suppress(BrokenPipeError):  # bytes that the process never read
             self._close()
 
 

@@ -13,7 +13,7 @@ Labels = tuple[tuple[str, str], ...]
 
 
 class Metrics:
-    """What the server counts since its start; safe to use from several threads."""
+    """Counts since the server's start; may be used from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -39,31 +39,31 @@ class Metrics:
             self._clips[(("outcome", outcome),)] += count
 
     def text(self, gauges: Mapping[str, tuple[str, float]]) -> str:
-        """All counters, and ``gauges``: name -> (help, value)."""
+        """All counters and the given gauges (name -> help, value)."""
         with self._lock:
             lines = _counter("requests_total", "Requests answered.", self._requests)
             lines += _counter("errors_total", "Requests answered with 400 or more.", self._errors)
-            lines += _counter("clips_total", "Clips by what became of them.", self._clips)
+            lines += _counter("clips_total", "Clips by outcome.", self._clips)
             lines += self._histogram()
-        for name, (explained, value) in gauges.items():
-            lines += [f"# HELP {PREFIX}{name} {explained}", f"# TYPE {PREFIX}{name} gauge", f"{PREFIX}{name} {value:g}"]
+        for name, (help_text, value) in gauges.items():
+            lines += [f"# HELP {PREFIX}{name} {help_text}", f"# TYPE {PREFIX}{name} gauge", f"{PREFIX}{name} {value:g}"]
         return "\n".join(lines) + "\n"
 
     def _histogram(self) -> list[str]:
         name = f"{PREFIX}request_seconds"
         lines = [f"# HELP {name} Time from a request's head to the end of its answer.", f"# TYPE {name} histogram"]
         for route, counts in sorted(self._buckets.items()):
-            reached = 0
+            cumulative = 0
             for limit, count in zip((*map(str, BUCKETS), "+Inf"), counts, strict=True):
-                reached += count
-                lines.append(f"{name}_bucket{_braces((('route', route), ('le', limit)))} {reached}")
+                cumulative += count
+                lines.append(f"{name}_bucket{_braces((('route', route), ('le', limit)))} {cumulative}")
             label = _braces((("route", route),))
-            lines += [f"{name}_sum{label} {self._seconds[route]:.6f}", f"{name}_count{label} {reached}"]
+            lines += [f"{name}_sum{label} {self._seconds[route]:.6f}", f"{name}_count{label} {cumulative}"]
         return lines
 
 
-def _counter(name: str, explained: str, counts: Mapping[Labels, int]) -> list[str]:
-    head = [f"# HELP {PREFIX}{name} {explained}", f"# TYPE {PREFIX}{name} counter"]
+def _counter(name: str, help_text: str, counts: Mapping[Labels, int]) -> list[str]:
+    head = [f"# HELP {PREFIX}{name} {help_text}", f"# TYPE {PREFIX}{name} counter"]
     return head + [f"{PREFIX}{name}{_braces(labels)} {count}" for labels, count in sorted(counts.items())]
 
 

@@ -1,4 +1,4 @@
-"""Running the server: where it listens, what protects it there, what it says when it ends."""
+"""Running the server: its address, the token that protects it, and its end."""
 
 import ipaddress
 import signal
@@ -13,8 +13,8 @@ from fewshot_audio.errors import ConfigError
 from fewshot_audio.serve.app import create_app
 from fewshot_audio.serve.backend import Backend
 
-LEAST_TOKEN = 16  # characters; a shorter one can be tried out
-CONNECTIONS = 256
+MIN_TOKEN_LENGTH = 16  # characters; a shorter one can be guessed by trying
+MAX_CONNECTIONS = 256
 
 
 def run_server(
@@ -23,45 +23,44 @@ def run_server(
     host: str = "127.0.0.1",
     port: int = 8000,
     token: str | None = None,
-    names: Sequence[str] = (),
+    host_names: Sequence[str] = (),
     folder: Path | None = None,
-    started: Callable[[str], object],
+    on_start: Callable[[str], object],
 ) -> int:
     """Serve until interrupted.
 
     Args:
         backend: the recognizer.
-        host: address to listen at; any but the local one needs a ``token``.
-        port: 0 takes a free one.
-        token: access token.
-        names: further host names under which clients may address the server.
+        host: address to listen on; any but a local one needs a ``token``.
+        port: port to listen on; 0 for a free one.
+        token: access token that requests must carry.
+        host_names: further host names under which clients may address the server.
         folder: bundle folder into which every change is saved; None keeps changes in memory.
-        started: called with the server's address once it is bound.
+        on_start: called with the server's address once clients can connect.
 
     Returns:
-        The number of changes that are not saved.
+        The number of unsaved changes.
 
     Raises:
-        ConfigError: no token where one is needed, or one that is too short.
-        OSError: the address is taken, not permitted or not of this machine.
+        ConfigError: a token is needed or unusable; or the address is taken, not permitted or not of this machine.
     """
     if token is None and not is_local(host):
         raise ConfigError(
-            f"--host {host} can be reached by others: give an access token with --token or in FEWSHOT_AUDIO_TOKEN"
+            f"--host {host} can be reached by other machines: set an access token with --token or FEWSHOT_AUDIO_TOKEN"
         )
     if token is not None and (
-        len(token) < LEAST_TOKEN or not token.isascii() or not token.isprintable() or " " in token
+        len(token) < MIN_TOKEN_LENGTH or not token.isascii() or not token.isprintable() or " " in token
     ):
-        raise ConfigError(f"--token: expected at least {LEAST_TOKEN} printable ASCII characters without blanks")
+        raise ConfigError(f"--token: expected at least {MIN_TOKEN_LENGTH} printable ASCII characters, no blanks")
     app = create_app(
         backend,
         token=token,
-        hosts=frozenset({host.lower(), socket.gethostname().lower(), *map(str.lower, names)}),
+        hosts=frozenset({host.lower(), socket.gethostname().lower(), *map(str.lower, host_names)}),
         folder=folder,
     )
-    with listen(host, port) as bound:
-        shown = f"[{host}]" if ":" in host else host
-        started(f"http://{shown}:{bound.getsockname()[1]}")
+    with listen(host, port) as listener:
+        url_host = f"[{host}]" if ":" in host else host
+        on_start(f"http://{url_host}:{listener.getsockname()[1]}")
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -69,15 +68,15 @@ def run_server(
             server_header=False,
             ws="none",
             proxy_headers=False,
-            limit_concurrency=CONNECTIONS,
+            limit_concurrency=MAX_CONNECTIONS,
             timeout_keep_alive=15,
             timeout_graceful_shutdown=10,
         )
-        # What uvicorn was stopped by it raises again when it has ended; both are a normal end here.
+        # uvicorn raises the signal that stopped it again when it has ended; both signals are a normal end here.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[bound])
-    return int(app.state.studio.unsaved)
+            uvicorn.Server(config).run(sockets=[listener])
+    return int(app.state.context.service.unsaved)
 
 
 def is_local(host: str) -> bool:
@@ -89,14 +88,14 @@ def is_local(host: str) -> bool:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Bind an address. Raises ConfigError that says which one, and why not."""
+    """Bind an address and listen on it. Raises ConfigError that names the address and the reason."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
+    listener = socket.socket(family, socket.SOCK_STREAM)
     try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((host, port))
-        bound.listen(CONNECTIONS)  # who is told the address can connect to it
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(MAX_CONNECTIONS)  # before the address is announced
     except OSError as error:
-        bound.close()
-        raise ConfigError(f"cannot listen at {host}, port {port}: {error.strerror or error}") from error
-    return bound
+        listener.close()
+        raise ConfigError(f"cannot listen on {host}, port {port}: {error.strerror or error}") from error
+    return listener

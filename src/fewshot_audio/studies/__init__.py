@@ -1,1 +1,1 @@
-"""Work over many runs: cross-validation, search, reports, the paper's matrix."""
+"""Work over many runs: cross-validation, hyper-parameter search, reports, the paper's matrix."""

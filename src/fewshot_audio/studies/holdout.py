@@ -1,8 +1,7 @@
-"""The classes that choices may be based on: training and validation classes of the published split, never its test
-classes.
+"""The development classes, which studies may choose by: the published split's training and validation classes.
 
-What is opened here has no test classes: they are in no split and in no index, so that no episode and no embedding of
-them can be made.
+The test classes of the published split are in no split and in no index of the datasets that are opened here, so that
+no episode and no embedding of them can be computed.
 """
 
 import dataclasses
@@ -17,18 +16,17 @@ from fewshot_audio.data.splits import Splits
 from fewshot_audio.engine.loader import TrainingData
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.experiments.dataset import Dataset, check_episodes, open_dataset
-from fewshot_audio.models.huggingface import with_definition
+from fewshot_audio.models.huggingface_files import complete_model
 from fewshot_audio.progress import Progress, silent
 
 
 def open_development(root: Path, experiment: ExperimentConfig, progress: Progress = silent) -> Dataset:
     """Open the experiment's dataset without its test classes: ``splits.test`` is empty and the store lacks them.
 
-    Raises DataError or ConfigError as ``open_dataset`` does; what a training asks for is left to ``check_training``.
+    Whether the experiment can be trained on it is left to ``check_training``. Raises what ``open_dataset`` raises.
     """
     dataset = open_dataset(root, experiment, progress, phases=())
-    published = dataset.data.splits
-    splits = Splits(published.train, published.validation, ())
+    splits = dataclasses.replace(dataset.data.splits, test=())
     store = select_classes(dataset.data.store, splits.classes)
     return dataclasses.replace(dataset, data=TrainingData(store, splits, dataset.data.views))
 
@@ -36,22 +34,33 @@ def open_development(root: Path, experiment: ExperimentConfig, progress: Progres
 def check_training(
     dataset: Dataset, experiment: ExperimentConfig, model: ModelConfig, phases: Sequence[Phase]
 ) -> ModelConfig:
-    """Check that a pair of configs can be trained on the dataset, and what the episodes of ``phases`` ask for.
+    """Check that a pair of configs can be trained on the dataset.
 
-    Returns the model complete: with the definition of a pretrained encoder (``with_definition``), which training needs.
-    Raises ConfigError or DataError naming the key or the class.
+    Args:
+        dataset: what ``open_development`` or ``hold_out`` returned.
+        experiment: the experiment config.
+        model: the model config.
+        phases: the phases whose episodes the dataset must have enough classes and clips for.
+
+    Returns:
+        The complete model config, which training needs: with the definition of a pretrained encoder.
+
+    Raises:
+        ConfigError: names the key.
+        DataError: names the class.
     """
     check_configs(experiment, model)
-    model = with_definition(experiment, model)
+    model = complete_model(experiment.encoder_name, model)
     dataset.check_input(experiment, model)
     check_episodes(experiment, dataset.data.store.index, dataset.data.splits, phases)
     return model
 
 
 def make_folds(classes: Sequence[str], folds: int, seed: int) -> list[tuple[str, ...]]:
-    """Deal classes at random into equal parts (sizes differ by one at most), each in alphabetical order.
+    """Deal classes at random into folds whose sizes differ by one at most, each in alphabetical order.
 
-    Depends on the set of classes, the number of folds and the seed only. Raises ConfigError for too few classes.
+    The folds depend on the set of classes, the number of folds and the seed only. Raises ConfigError for fewer classes
+    than folds.
     """
     if not 2 <= folds <= len(classes):
         raise ConfigError(f"{folds} folds of {len(classes)} classes: expected 2 to {len(classes)} folds")
@@ -61,7 +70,7 @@ def make_folds(classes: Sequence[str], folds: int, seed: int) -> list[tuple[str,
 
 
 def hold_out(dataset: Dataset, classes: Sequence[str]) -> Dataset:
-    """A fold of a dataset opened here: ``classes`` are tested on, all others trained on, and none validates."""
+    """The development dataset with new splits: ``classes`` for testing, all others for training, none to validate."""
     held_out = set(classes)
     train = tuple(name for name in dataset.data.splits.classes if name not in held_out)
     splits = Splits(train, (), tuple(classes))

@@ -1,4 +1,4 @@
-"""A training whose folder is thrown away afterwards: what counts is the network and its history."""
+"""One training of a study: its folder is deleted afterwards, its network and its history are used."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,29 +6,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from fewshot_audio.config import ExperimentConfig, ModelConfig
-from fewshot_audio.engine.checkpoint import AfterEpoch, nothing
-from fewshot_audio.engine.history import Row
-from fewshot_audio.engine.train import train_run
+from fewshot_audio.config import ExperimentConfig, ModelConfig, Role, keys_with
+from fewshot_audio.engine.fit import train_run
+from fewshot_audio.engine.history import AfterEpoch, Row
 from fewshot_audio.experiments.dataset import Dataset
-from fewshot_audio.experiments.run_folder import RUN_FILE, Run
+from fewshot_audio.experiments.start_run import start_run
+from fewshot_audio.files import locked
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, silent
-from fewshot_audio.runtime.device import start_runtime
 
-# Keys that say where and under which name a training runs, not what it is.
-PLACE = {"data_root", "device", "gpu_index", "experiment_folder", "num_runs"}
+PLACE = keys_with(Role.PLACE)
 
 
-class Busy(Exception):
-    """Another process is at it."""
+class FolderInUse(Exception):
+    """Another process is working in the folder."""
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A trained network, one row of metrics per epoch, and how it was computed."""
+class TrialResult:
+    """A trained network, one row of metrics per epoch, and the runtime (device, precision, threads) of the training."""
 
     network: FewShotNetwork
     history: list[Row]
@@ -40,46 +36,59 @@ class Trained:
         return sorted(row["seconds"] for row in self.history)[len(self.history) // 2]
 
 
+def describe_configs(experiment: ExperimentConfig, model: ModelConfig) -> list[dict[str, Any]]:
+    """A pair of configs as the fingerprints of studies hash it: without defaults and without keys in ``PLACE``.
+
+    The spelling is the former one, so that studies which version 0.1 started keep their fingerprints.
+    """
+    values = experiment.model_dump(exclude_defaults=True, exclude=PLACE)
+    return [
+        {key: former_spelling(value) for key, value in values.items()},
+        model.model_dump(exclude_defaults=True),
+    ]
+
+
+def former_spelling(value: Any) -> Any:
+    """A config value as version 0.1 spelled it."""
+    return "centre_l2" if value == "center_l2" else value
+
+
 @contextmanager
 def working_on(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Keep other processes off a folder; where one is at it, ``wait`` for it or raise Busy.
+    """Lock a folder against other processes; the lock of a process that is killed is released.
 
-    A process that is killed lets go.
+    Args:
+        folder: created if it does not exist; the lock file lies beside it.
+        wait: if another process has the lock, wait for it instead of raising.
+
+    Raises:
+        FolderInUse: another process has the lock.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.with_name(f"{folder.name}.lock"))
-    try:
-        lock.acquire(blocking=wait)
-    except Timeout as error:
-        raise Busy from error
-    try:
+    with locked(folder.with_name(f"{folder.name}.lock"), FolderInUse(), wait=wait):
         yield
-    finally:
-        lock.release()
 
 
-def train_scratch(
+def run_trial(
     folder: Path,
     experiment: ExperimentConfig,
     model: ModelConfig,
     dataset: Dataset,
     progress: Progress = silent,
-    after_epoch: AfterEpoch = nothing,
-) -> Trained:
-    """Train with the experiment's seed, going on from the last finished epoch that ``folder`` knows of.
+    after_epoch: AfterEpoch | None = None,
+) -> TrialResult:
+    """Train with the experiment's seed, or continue after the last epoch that was finished in ``folder``.
 
-    ``model`` is complete, as ``check_training`` returns it.
+    Errors of training and of ``after_epoch`` pass through; the folder stays as it is, so that the trial can continue.
 
-    Raises what ``train_run`` and ``after_epoch`` raise; the folder stays as it is then.
+    Args:
+        folder: the run folder of the trial.
+        experiment: the experiment config; its ``seed`` is the trial's.
+        model: the complete model config, as ``check_training`` returns it.
+        dataset: the classes to train on and to validate on.
+        progress: told of every training task.
+        after_epoch: called after every epoch with the history; what it raises ends the training.
     """
-    former = Run.read(folder).runtime if (folder / RUN_FILE).exists() else None
-    runtime = start_runtime(experiment, former)
-    shape, fingerprint, known = dataset.input_shape, dataset.fingerprint, dataset.preprocessing
-    run = Run(folder, experiment, model, experiment.seed, shape, fingerprint, known, runtime.as_json())
-    run.write()
-    network = run.untrained_network()
-    network.set_normalization(dataset.mean, dataset.std)
-    network.set_precision(runtime.precision)
-    network.to(runtime.device)
+    network, runtime = start_run(folder, experiment, model, experiment.seed, dataset)
     history = train_run(network, experiment, dataset.data, experiment.seed, folder, progress, after_epoch=after_epoch)
-    return Trained(network, history, runtime.as_json())
+    return TrialResult(network, history, runtime.as_json())

@@ -1,1 +1,1 @@
-"""View makers: augmented versions of a segment."""
+"""Augmentation: views of a segment (spectrogram, waveform), and random changes of the training inputs themselves."""

@@ -1,4 +1,4 @@
-"""Hear and see what a config's augmentation does to one recording, before training with it."""
+"""Preview of a config's augmentation: the views of one recording as sounds and a picture."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,18 +22,25 @@ from fewshot_audio.files import write_atomic
 SPEC_NAMES = ("original", "time-warp", "time-mask", "frequency-mask")
 PHASE_ITERATIONS = 32
 PEAK = 0.9
+DYNAMIC_RANGE = 80  # dB that the picture shows
 
 
 @dataclass(frozen=True)
 class View:
-    """One view of a segment: its name, its waveform (samples,) and its log-mel spectrogram (mels, frames) in dB."""
+    """One view of a segment.
+
+    Attributes:
+        name: kind and transform, such as "waveform_copy-1" or "spectrogram_time-mask".
+        waveform: samples (samples,).
+        features: log-mel spectrogram (mels, frames) in dB.
+    """
 
     name: str
     waveform: Tensor
     features: Tensor
 
 
-def make_all_views(
+def preview_views(
     segment: Tensor,
     preprocessing: Preprocessing,
     spec: SpecAugParams,
@@ -41,44 +48,62 @@ def make_all_views(
     stats: WaveStats | None = None,
     seed: int = 0,
 ) -> list[View]:
-    """Make the views of both kinds of one z-normalized segment (samples,).
+    """Make the waveform views and the spectrogram views of one segment.
 
-    Without a dataset's ``stats`` the segment's own are taken. A spectrogram view has no waveform: what is heard is
-    reconstructed from its spectrogram, starting from the original's phase (Griffin and Lim 1984).
+    A spectrogram view's waveform is reconstructed from its spectrogram, starting from the phase of the original
+    (Griffin and Lim 1984).
+
+    Args:
+        segment: z-normalized samples (samples,).
+        preprocessing: how spectrograms are computed.
+        spec: parameters of the spectrogram views.
+        wave: parameters of the waveform views.
+        stats: spectral statistics of the dataset; None takes those of the segment.
+        seed: of all random parameters.
     """
     log_mel = preprocessing.log_mel(torch.float64)
     generator = torch.Generator().manual_seed(seed)
-    own = stats or WaveStats.of(segment.numpy(), preprocessing.sample_rate)
-    draw = draw_waveform_views(wave, own, wave.aug_num, len(segment), generator, preprocessing.sample_rate)
-    heard = waveform_views(segment.unsqueeze(0), draw)[0]
-    names = ["original", *(f"copy-{number}" for number in range(1, len(heard)))]
-    views = [
-        View(f"waveform_{name}", waveform, log_mel(waveform.double()))
-        for name, waveform in zip(names, heard, strict=True)
-    ]
+    stats = stats or WaveStats.of(segment.numpy(), preprocessing.sample_rate)
+    draw = draw_waveform_views(wave, stats, wave.aug_num, len(segment), generator, preprocessing.sample_rate)
+    views = []
+    for number, waveform in enumerate(waveform_views(segment.unsqueeze(0), draw)[0]):
+        name = f"copy-{number}" if number else "original"
+        views.append(View(f"waveform_{name}", waveform, log_mel(waveform.double())))
 
     features = views[0].features
     mean, std = features.mean(), features.std()
     mels, frames = features.shape
     spec_draw = draw_specaugment(1, mels, frames, spec, generator)
-    masked = specaugment_views(((features - mean) / std).unsqueeze(0), spec_draw, spec.mask_value)[0] * std + mean
-    for name, view in zip(SPEC_NAMES, masked, strict=True):
-        waveform = segment if name == "original" else _invert(view, segment.double(), log_mel)
-        views.append(View(f"spectrogram_{name}", waveform.float(), view))
+    normalized = ((features - mean) / std).unsqueeze(0)
+    spectrograms = specaugment_views(normalized, spec_draw, spec.mask_value)[0] * std + mean
+    for name, spectrogram in zip(SPEC_NAMES, spectrograms, strict=True):
+        waveform = segment if name == "original" else _invert(spectrogram, segment.double(), log_mel)
+        views.append(View(f"spectrogram_{name}", waveform.float(), spectrogram))
     return views
 
 
 def write_views(views: Sequence[View], folder: Path, stem: str, preprocessing: Preprocessing) -> list[Path]:
-    """Write each view as a 16-bit wav, all at one scale, and ``<stem>_views.png``; returns the paths.
+    """Write each view as a 16-bit wav file, all at one scale, and a picture of all.
 
-    Raises FewShotError where matplotlib is missing, DataError where the folder cannot be written.
+    Args:
+        views: of one segment.
+        folder: where the files are written.
+        stem: start of the files' names: ``<stem>_<view>.wav`` and ``<stem>_views.png``.
+        preprocessing: as given to ``preview_views``.
+
+    Returns:
+        The paths of the sounds, in order, then that of the picture.
+
+    Raises:
+        FewShotError: matplotlib is not installed.
+        DataError: a file cannot be written.
     """
-    loudest = max(float(view.waveform.abs().max()) for view in views)
+    peak = max(float(view.waveform.abs().max()) for view in views)
     paths = []
     try:
         for view in views:
             path = folder / f"{stem}_{view.name}.wav"
-            samples = (view.waveform * (PEAK / loudest)).numpy()
+            samples = (view.waveform * (PEAK / peak)).numpy()
             write_atomic(
                 path,
                 lambda stream, samples=samples: soundfile.write(  # type: ignore[misc]
@@ -95,7 +120,7 @@ def write_views(views: Sequence[View], folder: Path, stem: str, preprocessing: P
 
 
 def draw_views(views: Sequence[View], preprocessing: Preprocessing) -> Any:
-    """Draw the spectrograms of all views, one row per kind, on one color scale; returns the matplotlib figure."""
+    """Return a matplotlib figure of the spectrograms of all views, one row per kind, on one color scale."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -111,12 +136,12 @@ def draw_views(views: Sequence[View], preprocessing: Preprocessing) -> Any:
         for panel, view in zip(row, members, strict=False):
             seconds = len(view.waveform) / preprocessing.sample_rate
             image = panel.imshow(
-                view.features.clamp(high - 80, high).numpy(),
+                view.features.clamp(high - DYNAMIC_RANGE, high).numpy(),
                 origin="lower",
                 aspect="auto",
                 extent=(0, seconds, 0, len(view.features)),
                 cmap="magma",
-                vmin=high - 80,
+                vmin=high - DYNAMIC_RANGE,
                 vmax=high,
             )
             panel.set_title(view.name.replace("_", ": ", 1), fontsize="medium")
@@ -129,7 +154,10 @@ def draw_views(views: Sequence[View], preprocessing: Preprocessing) -> Any:
 
 
 def _invert(features: Tensor, segment: Tensor, log_mel: LogMel) -> Tensor:
-    """A waveform whose log-mel spectrogram is near ``features``. Shape: (mels, frames), (samples,) -> (samples,)."""
+    """Reconstruct a waveform (samples,) whose log-mel spectrogram is near ``features`` (mels, frames).
+
+    The phase starts from that of ``segment`` (samples,).
+    """
     n_fft, hop, window = log_mel.n_fft, log_mel.hop_length, log_mel.window
 
     def stft(samples: Tensor) -> Tensor:

@@ -7,47 +7,50 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from fewshot_audio.data.download.archive import Limits, extract, unpacked_so_far
+from fewshot_audio.data.download.archive import UnpackLimits, extract, unpacked_so_far
 from fewshot_audio.data.download.catalog import Archive, Dataset
-from fewshot_audio.data.download.fetch import Patience, Stopped, fetch, part_of
+from fewshot_audio.data.download.fetch import RetryPolicy, Stopped, fetch
+from fewshot_audio.data.download.partial_file import part_of
 from fewshot_audio.errors import DataError
+from fewshot_audio.files import locked
 from fewshot_audio.progress import Progress, silent
 
 ARCHIVES = "archives"
 LOCK = ".download.lock"
-SLACK = 64 << 20  # sizes in the catalog may be estimates: twice as much, and this, is still believed
+SLACK = 64 << 20  # sizes in the catalog may be estimates: twice as much, and this, is still accepted
 
 
 def acquire(
-    dataset: Dataset,
-    folder: Path,
-    *,
-    at_once: int = 3,
-    patience: Patience = Patience(),
-    progress: Progress = silent,
+    dataset: Dataset, folder: Path, *, at_once: int = 3, retry: RetryPolicy = RetryPolicy(), progress: Progress = silent
 ) -> Path:
-    """Bring ``dataset`` into ``folder`` in its published layout; return the folder that ``prepare`` takes.
+    """Bring ``dataset`` into ``folder`` in its published layout.
 
-    Archives are kept in ``folder/archives`` (one put there by hand is verified and used); what is there already, or
-    half, is not fetched or unpacked again. ``at_once`` archives are fetched at the same time.
+    Archives are kept in ``folder/archives`` (one put there by hand is verified and used). What an earlier call has
+    fetched or unpacked, even half, is not fetched or unpacked again.
 
-    Raises DataError when a person has to fetch the dataset, when the disk has no room for it, when a transfer fails
-    (see ``fetch``), a checksum differs, an archive is refused (see ``extract``) or has another layout than published.
+    Args:
+        dataset: from the catalog.
+        folder: the download folder.
+        at_once: archives that are fetched at the same time.
+        retry: when a transfer is given up.
+        progress: called as megabytes arrive.
+
+    Returns:
+        The folder that ``prepare`` takes.
+
+    Raises:
+        DataError: a person has to fetch the dataset, the disk has no space for it, a transfer fails (see ``fetch``), a
+            checksum differs, an archive is refused (see ``extract``) or has another layout than published.
     """
     if not dataset.archives:
         raise DataError(f"{dataset.title} cannot be fetched by a program; see {dataset.page}")
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / LOCK, timeout=0):
-            wanted = [archive for archive in dataset.archives if not (folder / archive.folder).exists()]
-            _check_space(wanted, folder)
-            _fetch_all(wanted, folder, at_once, patience, progress)
-            for archive in wanted:
-                _extract(archive, folder, progress)
-    except Timeout as error:
-        raise DataError(f"{folder}: another download is at work there") from error
+    with locked(folder / LOCK, DataError(f"{folder}: another process downloads to this folder")):
+        pending = [archive for archive in dataset.archives if not (folder / archive.folder).exists()]
+        _check_space(pending, folder)
+        _fetch_all(pending, folder, at_once, retry, progress)
+        for archive in pending:
+            _extract(archive, folder, progress)
     missing = [path for path in dataset.expects if not (folder / path).exists()]
     if missing:
         raise DataError(f"{folder}: {missing[0]} is missing after extraction, expected the layout {dataset.layout}")
@@ -58,12 +61,13 @@ def _file(archive: Archive, folder: Path) -> Path:
     return folder / ARCHIVES / archive.file
 
 
-def _check_space(wanted: list[Archive], folder: Path) -> None:
+def _check_space(archives: list[Archive], folder: Path) -> None:
     needed = 0
-    for archive in wanted:
+    for archive in archives:
         file = _file(archive, folder)
-        here = max((path.stat().st_size for path in (file, part_of(file)) if path.is_file()), default=0)
-        to_fetch = 0 if file.is_file() else max(0, archive.size - here)
+        part = part_of(file)
+        received = part.stat().st_size if part.is_file() else 0
+        to_fetch = 0 if file.is_file() else max(0, archive.size - received)
         needed += to_fetch + max(0, archive.unpacked - unpacked_so_far(folder / archive.folder))
     free = shutil.disk_usage(folder).free
     if needed > free:
@@ -72,37 +76,37 @@ def _check_space(wanted: list[Archive], folder: Path) -> None:
         )
 
 
-def _fetch_all(wanted: list[Archive], folder: Path, at_once: int, patience: Patience, progress: Progress) -> None:
+def _fetch_all(archives: list[Archive], folder: Path, at_once: int, retry: RetryPolicy, progress: Progress) -> None:
     """Fetch and verify side by side; the first failure stops the others, which keep what they have."""
     stop = threading.Event()
     lock = threading.Lock()
-    arrived = dict.fromkeys((archive.file for archive in wanted), 0)
-    expected = sum(archive.size for archive in wanted)
+    received = dict.fromkeys((archive.file for archive in archives), 0)
+    expected = sum(archive.size for archive in archives)
 
-    def moved(archive: Archive) -> Callable[[int], None]:
+    def reporter(archive: Archive) -> Callable[[int], None]:
         def report(count: int) -> None:
             with lock:
-                arrived[archive.file] = count
-                done = sum(arrived.values())
+                received[archive.file] = count
+                done = sum(received.values())
                 progress("Fetching, MB", done // 10**6, max(expected, done) // 10**6, archive.file)
 
         return report
 
-    def one(archive: Archive) -> None:
+    def fetch_one(archive: Archive) -> None:
         if stop.is_set():
             raise Stopped
         try:
             file = _file(archive, folder)
             if not file.is_file():
                 limit = 2 * archive.size + SLACK
-                fetch(archive.url, file, limit=limit, patience=patience, moved=moved(archive), stop=stop)
+                fetch(archive.url, file, limit=limit, retry=retry, on_bytes=reporter(archive), stop=stop)
             _verify(archive, file, stop)
         except BaseException:
             stop.set()
             raise
 
     with ThreadPoolExecutor(at_once) as pool:
-        jobs = [pool.submit(one, archive) for archive in wanted]
+        jobs = [pool.submit(fetch_one, archive) for archive in archives]
         try:
             wait(jobs)
         finally:  # the user interrupts: the rest keeps what it has, too
@@ -113,7 +117,7 @@ def _fetch_all(wanted: list[Archive], folder: Path, at_once: int, patience: Pati
 
 
 def _verify(archive: Archive, file: Path, stop: threading.Event) -> None:
-    """Raise DataError, setting the file aside, when its checksum is not the published one."""
+    """Raise DataError, setting the file aside, if its checksum is not the published one."""
     if archive.checksum is None:
         return
     digest = hashlib.new(archive.checksum.algorithm, usedforsecurity=False)
@@ -133,8 +137,8 @@ def _verify(archive: Archive, file: Path, stop: threading.Event) -> None:
 
 
 def _extract(archive: Archive, folder: Path, progress: Progress) -> None:
-    def moved(count: int) -> None:
+    def report(count: int) -> None:
         progress(f"Unpacking {archive.folder}, MB", count // 10**6, max(archive.unpacked, count) // 10**6)
 
-    limits = Limits(unpacked=2 * archive.unpacked + SLACK)
-    extract(_file(archive, folder), folder / archive.folder, limits, moved=moved)
+    limits = UnpackLimits(unpacked=2 * archive.unpacked + SLACK)
+    extract(_file(archive, folder), folder / archive.folder, limits, on_bytes=report)

@@ -1,4 +1,4 @@
-"""What a source of recordings tells preparation: which recordings there are, and which inputs are none."""
+"""What a source of recordings offers to preparation: its recordings, and the inputs that are none."""
 
 import os
 from collections.abc import Iterator
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from fewshot_audio.audio.decode import Samples, Span, decode
-from fewshot_audio.audio.rejection import Reason, rejection
-from fewshot_audio.data.limits import Limits
+from fewshot_audio.audio.rejection import Reason, Rejected
+from fewshot_audio.data.source_limits import SourceLimits
 
 
 class Sound(Protocol):
@@ -37,7 +37,7 @@ class AudioFile:
         try:
             status = self.path.stat()
         except OSError as error:
-            raise rejection(error) from error
+            raise Rejected.from_os_error(error) from error
         part = f"-{self.span[0]!r}-{self.span[1]!r}" if self.span else ""
         return f"{status.st_size}-{status.st_mtime_ns}{part}"
 
@@ -46,8 +46,12 @@ class AudioFile:
 class Recording:
     """One labeled recording.
 
-    ``source`` names it in reports (its path within the source), ``clip`` is its name within its class as the source
-    has it (any text, not necessarily unique), ``group`` the original recording that several clips were cut from.
+    Attributes:
+        source: its name in reports (its path within the source).
+        class_name: its class.
+        clip: its name within the class as the source has it (any text, not necessarily unique).
+        sound: its samples.
+        group: the original recording that several clips were cut from; "" if that is unknown.
     """
 
     source: str
@@ -72,10 +76,10 @@ class Source(Protocol):
 
     name: ClassVar[str]
     segment_seconds: ClassVar[float]  # the usual length of a segment of this source
-    limits: ClassVar[Limits]  # what the benchmark takes of it
+    limits: ClassVar[SourceLimits]  # what the benchmark takes of it
 
     def recordings(self) -> Iterator[Recording | Skipped]:
-        """Every input, in an order that depends on the inputs only; raises DataError where the layout is not there."""
+        """Every input, in an order that depends on the inputs only; raises DataError for a folder of another layout."""
 
 
 def printable(path: str | Path) -> str:

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from fewshot_audio.data.limits import Limits
+from fewshot_audio.data.source_limits import SourceLimits
 from fewshot_audio.data.sources.folder import ClassFolders
 
 
 @dataclass(frozen=True)
 class BirdClef2020(ClassFolders):
-    """The class is the folder; pruned as MetaAudio does: first the long recordings, then the small classes."""
+    """The class is the folder; as in MetaAudio, long recordings are left out first, then small classes."""
 
     name: ClassVar[str] = "birdclef2020"
-    limits: ClassVar[Limits] = Limits(longest_seconds=180.0, least_clips=50)
+    limits: ClassVar[SourceLimits] = SourceLimits(longest_seconds=180.0, least_clips=50)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from fewshot_audio.data.limits import Limits
+from fewshot_audio.data.source_limits import SourceLimits
 from fewshot_audio.data.sources.base import Recording, Skipped
-from fewshot_audio.data.sources.listed import Entry, listed, read_table
+from fewshot_audio.data.sources.table import Entry, match_files, read_table
 from fewshot_audio.errors import DataError
 
 TABLE = "meta/esc50.csv"
@@ -20,7 +20,7 @@ class Esc50:
     root: Path
     name: ClassVar[str] = "esc50"
     segment_seconds: ClassVar[float] = 5.0
-    limits: ClassVar[Limits] = Limits(exact_seconds=5.0)
+    limits: ClassVar[SourceLimits] = SourceLimits(exact_seconds=5.0)
 
     def recordings(self) -> Iterator[Recording | Skipped]:
         """Every row of the csv, then every other file in ``audio/``."""
@@ -31,4 +31,4 @@ class Esc50:
         # Copies that do not know where a clip comes from say so by fold 0; their src_file is then no recording.
         groups = ("" if row["fold"] == "0" else row["src_file"] for row in rows)
         entries = (Entry(row["filename"], row["category"], group) for row, group in zip(rows, groups, strict=True))
-        yield from listed(self.root, "audio", entries, TABLE)
+        yield from match_files(self.root, "audio", entries, TABLE)

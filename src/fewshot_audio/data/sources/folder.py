@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from fewshot_audio.audio.decode import AUDIO_EXTENSIONS
-from fewshot_audio.audio.rejection import Reason, rejection
-from fewshot_audio.data.limits import Limits
+from fewshot_audio.audio.rejection import Reason, Rejected
+from fewshot_audio.data.source_limits import SourceLimits
 from fewshot_audio.data.sources.base import AudioFile, Recording, Skipped, printable
 from fewshot_audio.errors import DataError
 
@@ -24,7 +24,7 @@ class ClassFolders:
     root: Path
     name: ClassVar[str] = "folder"
     segment_seconds: ClassVar[float] = 5.0
-    limits: ClassVar[Limits] = Limits()
+    limits: ClassVar[SourceLimits] = SourceLimits()
 
     def recordings(self) -> Iterator[Recording | Skipped]:
         """Every file, in the order of the paths."""
@@ -39,14 +39,14 @@ class ClassFolders:
                 yield Skipped(printable(entry.name), "", *_not_audio(entry.name))
 
     def group(self, path: Path) -> str:
-        """The original recording that a clip was cut from: unknown, but in folders with names that tell."""
+        """The original recording that a clip was cut from; unknown here, read from file names by subclasses."""
         return ""
 
     def _walk(self, top: os.DirEntry[str]) -> Iterator[Recording | Skipped]:
-        class_name, waiting = top.name, [(top, "")]
+        class_name, pending = top.name, [(top, "")]
         visited: set[tuple[int, int]] = set()
-        while waiting:
-            entry, inside = waiting.pop()  # its path within the class, with a slash at the end where it is a folder
+        while pending:
+            entry, inside = pending.pop()  # its path within the class, with a slash at the end if it is a folder
             source = printable(f"{class_name}/{inside}".removesuffix("/"))
             if _is_dir(entry):
                 try:
@@ -57,9 +57,9 @@ class ClassFolders:
                         continue
                     visited.add((status.st_dev, status.st_ino))
                     for below in reversed(_entries(entry.path)):
-                        waiting.append((below, f"{inside}{below.name}{'/' if _is_dir(below) else ''}"))
+                        pending.append((below, f"{inside}{below.name}{'/' if _is_dir(below) else ''}"))
                 except OSError as error:
-                    yield Skipped(source, class_name, rejection(error).reason, f"folder: {error.strerror}")
+                    yield Skipped(source, class_name, Rejected.from_os_error(error).reason, f"folder: {error.strerror}")
             elif not _is_audio(entry.name):
                 yield Skipped(source, class_name, *_not_audio(entry.name))
             elif not _is_file(entry):

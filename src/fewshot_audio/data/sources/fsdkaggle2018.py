@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from fewshot_audio.data.limits import Limits
+from fewshot_audio.data.source_limits import SourceLimits
 from fewshot_audio.data.sources.base import Recording, Skipped
-from fewshot_audio.data.sources.listed import Entry, listed, read_table
+from fewshot_audio.data.sources.table import Entry, match_files, read_table
 from fewshot_audio.errors import DataError
 
 PARTS = {
@@ -23,7 +23,7 @@ class FsdKaggle2018:
     root: Path
     name: ClassVar[str] = "fsdkaggle2018"
     segment_seconds: ClassVar[float] = 5.0
-    limits: ClassVar[Limits] = Limits()
+    limits: ClassVar[SourceLimits] = SourceLimits()
 
     def recordings(self) -> Iterator[Recording | Skipped]:
         """Every row of both tables, each followed by every other file in its folder."""
@@ -35,4 +35,4 @@ class FsdKaggle2018:
         for part, table in PARTS.items():
             rows = read_table(self.root / table, ("fname", "label"), ("freesound_id",))
             entries = (Entry(row["fname"], row["label"], row["freesound_id"]) for row in rows)
-            yield from listed(self.root, part, entries, table)
+            yield from match_files(self.root, part, entries, table)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from fewshot_audio.data.limits import Limits
+from fewshot_audio.data.source_limits import SourceLimits
 from fewshot_audio.data.sources.base import Recording, Skipped
-from fewshot_audio.data.sources.listed import Entry, listed
+from fewshot_audio.data.sources.table import Entry, match_files
 from fewshot_audio.errors import DataError
 
 PARTS = ("nsynth-train", "nsynth-valid", "nsynth-test")
@@ -22,7 +22,7 @@ class NSynth:
     root: Path
     name: ClassVar[str] = "nsynth"
     segment_seconds: ClassVar[float] = 4.0
-    limits: ClassVar[Limits] = Limits(exact_seconds=4.0)
+    limits: ClassVar[SourceLimits] = SourceLimits(exact_seconds=4.0)
 
     def recordings(self) -> Iterator[Recording | Skipped]:
         """Every note of every part that is there, then every other file in its ``audio/``."""
@@ -33,7 +33,7 @@ class NSynth:
             table = self.root / part / TABLE
             if not table.is_file() or not (self.root / part / "audio").is_dir():
                 raise DataError(f"{self.root / part} is not a part of NSynth: expected {TABLE} and audio/")
-            yield from listed(self.root, f"{part}/audio", _entries(table), f"{part}/{TABLE}")
+            yield from match_files(self.root, f"{part}/audio", _entries(table), f"{part}/{TABLE}")
 
 
 def _entries(table: Path) -> list[Entry]:

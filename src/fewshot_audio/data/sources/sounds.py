@@ -1,4 +1,4 @@
-"""Procedural sounds with labels: what is heard (timbre, melody, rhythm) is the class, everything else is chance."""
+"""Procedural sounds with labels: timbre, melody and rhythm make the class, everything else is random."""
 
 import itertools
 from dataclasses import dataclass
@@ -37,7 +37,13 @@ RECIPES = tuple(Recipe(*parts) for parts in itertools.product(TIMBRES, MELODIES,
 
 
 def synthesize(recipe: Recipe, rng: np.random.Generator, seconds: float, sample_rate: int) -> Samples:
-    """One sound of a class: pitch, tempo, onset, length, color, level and background noise are drawn from ``rng``.
+    """Make one sound of a class: pitch, tempo, onset, length, color, level and background noise are random.
+
+    Args:
+        recipe: the class.
+        rng: source of randomness.
+        seconds: length of the clip.
+        sample_rate: in Hz.
 
     Shape:
         returns (samples,) float32 within -1..1.
@@ -47,8 +53,8 @@ def synthesize(recipe: Recipe, rng: np.random.Generator, seconds: float, sample_
     progress = np.clip((time - onset) / length, 0.0, 1.0)  # of the sound: 0 before it, 1 after it
     pitch = _melody(recipe.melody, rng, time, progress)
     sound: Wave = _timbre(recipe.timbre, rng, pitch, sample_rate) * _rhythm(recipe.rhythm, rng, time - onset, length)
-    sound = _colored(sound, rng.uniform(-3.0, 3.0), sample_rate)
-    noise = _colored(rng.standard_normal(len(time)), rng.uniform(-6.0, 0.0), sample_rate)
+    sound = _tilt(sound, rng.uniform(-3.0, 3.0), sample_rate)
+    noise = _tilt(rng.standard_normal(len(time)), rng.uniform(-6.0, 0.0), sample_rate)
     snr = rng.uniform(0.0, 20.0)  # dB
     mixed = sound / sound.std() + noise / noise.std() * 10.0 ** (-snr / 20.0)
     level = rng.uniform(0.1, 0.9)
@@ -138,15 +144,15 @@ def _rhythm(rhythm: str, rng: np.random.Generator, time: Wave, length: float) ->
             beats, decay = np.array([0.0]), 0.0
         case _:
             raise ValueError(rhythm)
-    since = time - beats[np.clip(np.searchsorted(beats, time, "right") - 1, 0, None)]
-    loudness = np.exp(-decay * np.maximum(since, 0.0)) * np.clip(since / 0.008, 0.0, 1.0)
+    elapsed = time - beats[np.clip(np.searchsorted(beats, time, "right") - 1, 0, None)]
+    loudness = np.exp(-decay * np.maximum(elapsed, 0.0)) * np.clip(elapsed / 0.008, 0.0, 1.0)
     if rhythm == "trembling":
         loudness *= 0.55 + 0.45 * np.sin(2 * np.pi * rng.uniform(7.0, 12.0) * time)
-    faded: Wave = loudness * np.clip((length - time) / 0.05, 0.0, 1.0)
-    return faded
+    envelope: Wave = loudness * np.clip((length - time) / 0.05, 0.0, 1.0)
+    return envelope
 
 
-def _colored(wave: Wave, slope: float, sample_rate: int) -> Wave:
+def _tilt(wave: Wave, slope: float, sample_rate: int) -> Wave:
     """Tilt a spectrum by ``slope`` dB an octave."""
     spectrum = np.fft.rfft(wave)
     octaves = np.log2(np.maximum(np.fft.rfftfreq(len(wave), 1 / sample_rate), 50.0) / 1000.0)

@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 
 from fewshot_audio.audio.decode import Samples
-from fewshot_audio.data.limits import Limits
+from fewshot_audio.data.source_limits import SourceLimits
 from fewshot_audio.data.sources.base import Recording, Skipped
 from fewshot_audio.data.sources.sounds import RECIPES, synthesize
 from fewshot_audio.errors import DataError
@@ -29,7 +29,7 @@ class ProceduralSound:
     seconds: float
 
     def read(self, sample_rate: int) -> Samples:
-        """Synthesize the sound: the same one whenever, wherever and in whatever order."""
+        """Synthesize the sound: always the same one, in whatever order sounds are read."""
         rng = np.random.default_rng([self.seed, self.recipe, self.clip])
         return synthesize(RECIPES[self.recipe], rng, self.seconds, sample_rate)
 
@@ -48,7 +48,7 @@ class Synthetic:
     seed: int = 0
     name: ClassVar[str] = "synthetic"
     segment_seconds: ClassVar[float] = 3.0
-    limits: ClassVar[Limits] = Limits()
+    limits: ClassVar[SourceLimits] = SourceLimits()
 
     def __post_init__(self) -> None:
         """Refuse impossible numbers."""
@@ -61,9 +61,9 @@ class Synthetic:
             )
 
     def recordings(self) -> Iterator[Recording | Skipped]:
-        """Every sound, class by class; which kinds there are depends on the seed."""
-        chosen = np.random.default_rng(self.seed).permutation(len(RECIPES))[: self.classes]
-        for recipe in sorted(chosen.tolist()):
+        """Every sound, class by class; the seed decides which kinds there are."""
+        recipes = np.random.default_rng(self.seed).permutation(len(RECIPES))[: self.classes]
+        for recipe in sorted(recipes.tolist()):
             name = RECIPES[recipe].name
             for clip in range(self.clips):
                 sound = ProceduralSound(self.seed, recipe, clip, self.seconds)

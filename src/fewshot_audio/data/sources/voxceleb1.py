@@ -9,10 +9,10 @@ from typing import ClassVar
 
 from fewshot_audio.audio.decode import is_audio
 from fewshot_audio.audio.rejection import Reason
-from fewshot_audio.data.limits import Limits
+from fewshot_audio.data.source_limits import SourceLimits
 from fewshot_audio.data.sources.base import AudioFile, Recording, Skipped, printable
 from fewshot_audio.data.sources.folder import ClassFolders
-from fewshot_audio.data.sources.listed import read_table
+from fewshot_audio.data.sources.table import read_table
 from fewshot_audio.errors import DataError
 
 SEGMENTS, SPEAKERS = "voxceleb1.csv", "vox1_meta.csv"
@@ -23,16 +23,16 @@ _IN_BRACKETS = re.compile(r"\[([\w-]{11})\]$")  # how yt-dlp ends a file name by
 class VoxCeleb1:
     """Speech of 1251 speakers; the class is the speaker, ``group`` the video that a segment was cut from.
 
-    Either ``wav/<speaker>/<video>/<n>.wav``; or, where there is no ``wav`` folder, ``voxceleb1.csv`` with the columns
+    Either ``wav/<speaker>/<video>/<n>.wav``; or, if there is no ``wav`` folder, ``voxceleb1.csv`` with the columns
     uri, start, end (in seconds) and speaker, and whole recordings anywhere below, named by their video
-    (``<video>.wav``, or ``... [<video>].wav``). Speakers' names become ids where ``vox1_meta.csv`` tells them.
+    (``<video>.wav``, or ``... [<video>].wav``). Speakers' names become ids if ``vox1_meta.csv`` lists them.
     Speakers with fewer than 20 recordings are left out.
     """
 
     root: Path
     name: ClassVar[str] = "voxceleb1"
     segment_seconds: ClassVar[float] = 5.0
-    limits: ClassVar[Limits] = Limits(least_clips=20)
+    limits: ClassVar[SourceLimits] = SourceLimits(least_clips=20)
 
     def recordings(self) -> Iterator[Recording | Skipped]:
         """Every file of the tree; or every row of the table, then every recording that no row names."""
@@ -59,7 +59,7 @@ class VoxCeleb1:
 
     def _cuts(self) -> Iterator[Recording | Skipped]:
         ids, videos = self._ids(), self._videos()
-        seen: Counter[str] = Counter()
+        numbers: Counter[tuple[str, str]] = Counter()
         used: set[str] = set()
         for line, row in enumerate(read_table(self.root / SEGMENTS, ("uri", "start", "end", "speaker")), 2):
             try:
@@ -68,8 +68,8 @@ class VoxCeleb1:
                 raise DataError(f"{self.root / SEGMENTS}, line {line}: {error}") from error
             video = row["uri"].rpartition("/")[2]
             speaker = ids.get(row["speaker"], row["speaker"])
-            seen[f"{speaker}/{video}"] += 1
-            clip = f"{video}/{seen[f'{speaker}/{video}']:05d}"
+            numbers[speaker, video] += 1
+            clip = f"{video}/{numbers[speaker, video]:05d}"
             source = f"{SEGMENTS}: {speaker}/{clip} ({start:g} to {end:g} s)"
             if video not in videos:
                 yield Skipped(source, speaker, Reason.MISSING, f"no recording is named by the video {video}")
@@ -92,7 +92,7 @@ class VoxCeleb1:
         return sorted(path for path in files if not path.name.startswith("."))
 
     def _videos(self) -> dict[str, Path]:
-        """Whole recordings by video; of several formats the first in the order of the paths."""
+        """Whole recordings by video; if a video is there in several formats, the first path counts."""
         return {_video(path): path for path in reversed(self._files()) if is_audio(path)}
 
     def _ids(self) -> dict[str, str]:
@@ -106,5 +106,5 @@ class VoxCeleb1:
 
 def _video(path: Path) -> str:
     """The video that a whole recording is named by."""
-    found = _IN_BRACKETS.search(path.stem)
-    return found[1] if found else path.stem
+    match = _IN_BRACKETS.search(path.stem)
+    return match[1] if match else path.stem

@@ -1,58 +1,58 @@
-// The answer to a clip: the verdict, the bars, how unfamiliar it is, its pictures.
+// The answer for a clip: the class, the probabilities, the distance to the nearest class, the picture.
 
 import { at, color, el, percent, seconds } from "./dom.js";
-import { drawSpectrogram, drawWaveform } from "./pictures.js";
+import { drawSpectrogram, drawWaveform } from "./canvas.js";
 
-const SHOWN = 6; // bars before "more"
+const MAX_BARS = 6; // the others are behind "more"
 
-let last = null;
-let url = null;
+let shownAnswer = null;
+let clipUrl = null;
 
 /** Show an answer; `colors` maps class names to colors. */
 export function showAnswer(answer, file, state, colors) {
-  last = answer;
+  shownAnswer = answer;
   at("answer").hidden = false;
-  const known = answer.label !== null;
-  at("verdict").classList.toggle("unknown", !known);
-  at("verdict-swatch").style.background = known ? colors.get(answer.label) : "transparent";
-  at("verdict-name").textContent = known ? answer.label : "None of the sounds it knows";
-  at("verdict-detail").textContent = known
+  const isKnown = answer.label !== null;
+  at("verdict").classList.toggle("unknown", !isKnown);
+  at("verdict-swatch").style.background = isKnown ? colors.get(answer.label) : "transparent";
+  at("verdict-name").textContent = isKnown ? answer.label : "None of the enrolled sounds";
+  at("verdict-detail").textContent = isKnown
     ? `${percent(answer.probabilities.find(({ name }) => name === answer.label).probability)} likely`
     : `The closest is “${answer.best}”.`;
-  showBars(answer.probabilities, known, colors);
-  showDistance(answer, state);
+  showBars(answer.probabilities, isKnown, colors);
+  showDistance(answer);
   showPicture(answer, state);
-  if (url) URL.revokeObjectURL(url);
-  url = URL.createObjectURL(file);
-  at("replay").src = url;
+  if (clipUrl) URL.revokeObjectURL(clipUrl);
+  clipUrl = URL.createObjectURL(file);
+  at("replay").src = clipUrl;
 }
 
-function showBars(probabilities, known, colors) {
+function showBars(probabilities, isKnown, colors) {
   const bar = ({ name, probability }, index) => {
     const fill = el("span", { class: "fill" });
     fill.style.width = `${100 * probability}%`;
     fill.style.background = colors.get(name) ?? color(0);
     return el(
       "li",
-      { class: known && index === 0 ? "best" : "" },
+      { class: isKnown && index === 0 ? "best" : "" },
       el("span", { class: "name", title: name }, name),
       el("span", { class: "track", "aria-hidden": "true" }, fill),
       el("span", { class: "value" }, percent(probability)),
     );
   };
   const bars = probabilities.map(bar);
-  at("bars").replaceChildren(...bars.slice(0, SHOWN));
-  at("bars").classList.toggle("muted", !known);
-  const rest = at("more-bars");
-  rest.hidden = bars.length <= SHOWN;
-  rest.querySelector("summary").textContent = `${bars.length - SHOWN} more`;
-  rest.querySelector("ol").replaceChildren(...bars.slice(SHOWN));
+  at("bars").replaceChildren(...bars.slice(0, MAX_BARS));
+  at("bars").classList.toggle("muted", !isKnown);
+  const more = at("more-bars");
+  more.hidden = bars.length <= MAX_BARS;
+  more.querySelector("summary").textContent = `${bars.length - MAX_BARS} more`;
+  more.querySelector("ol").replaceChildren(...bars.slice(MAX_BARS));
 }
 
-function showDistance({ unknown_score: score, unknown_threshold: threshold, label }, state) {
+function showDistance({ unknown_score: score, unknown_threshold: threshold, label }) {
   const box = at("distance");
   if (threshold === null) {
-    const note = "This bundle was not calibrated: it always answers with the nearest class, and never “none”.";
+    const note = "This bundle has no calibration: the answer is always an enrolled sound, never “none”.";
     box.replaceChildren(el("p", { class: "hint" }, note));
     return;
   }
@@ -61,9 +61,9 @@ function showDistance({ unknown_score: score, unknown_threshold: threshold, labe
   fill.style.width = `${(100 * score) / end}%`;
   const limit = el("span", { class: "limit" });
   limit.style.left = `${(100 * threshold) / end}%`;
-  const words = label === null ? "too far to be one of them" : "near enough";
+  const verdict = label === null ? "too far to be one of them" : "near enough";
   box.replaceChildren(
-    el("p", {}, "Distance to the nearest known sound: ", el("strong", {}, `${score.toFixed(2)}`), ` (${words}; the limit is ${threshold.toFixed(2)})`),
+    el("p", {}, "Distance to the nearest enrolled sound: ", el("strong", {}, `${score.toFixed(2)}`), ` (${verdict}; the limit is ${threshold.toFixed(2)})`),
     el("span", { class: `track ${label === null ? "over" : ""}`, "aria-hidden": "true" }, fill, limit),
   );
 }
@@ -73,15 +73,19 @@ function showPicture({ picture, seconds: length, segments }, state) {
   drawSpectrogram(at("spectrogram"), picture);
   at("axis-high").textContent = `${state.sample_rate / 2000} kHz`;
   at("axis-time").textContent = seconds(picture.seconds);
-  const filled = picture.seconds - length > 0.05 ? "; the end is repeated to fill the last segment" : "";
+  const filling = picture.seconds - length > 0.05 ? "; the end is repeated to fill the last segment" : "";
   at("picture-caption").textContent =
-    `What the network hears: ${seconds(length)} of sound in ${segments} segment${segments === 1 ? "" : "s"} of ${state.segment_seconds} s${filled}.`;
+    `What the network hears: ${seconds(length)} of sound in ${segments} segment${segments === 1 ? "" : "s"} of ${state.segment_seconds} s${filling}.`;
+}
+
+function redrawWaveform() {
+  if (shownAnswer) drawWaveform(at("waveform"), shownAnswer.picture.lowest, shownAnswer.picture.highest);
 }
 
 export function hideAnswer() {
-  last = null;
+  shownAnswer = null;
   at("answer").hidden = true;
 }
 
-window.addEventListener("resize", () => last && drawWaveform(at("waveform"), last.picture.lowest, last.picture.highest));
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => last && drawWaveform(at("waveform"), last.picture.lowest, last.picture.highest));
+window.addEventListener("resize", redrawWaveform);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redrawWaveform);

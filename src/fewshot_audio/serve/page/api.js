@@ -1,6 +1,6 @@
-// Requests to the server: the token, and errors in words.
+// Requests to the server, with the access token; errors become messages for people.
 
-const TOKEN = "fewshot-audio-token";
+const TOKEN_KEY = "fewshot-audio-token";
 
 export class ApiError extends Error {
   constructor(status, message) {
@@ -9,10 +9,10 @@ export class ApiError extends Error {
   }
 }
 
-/** Send a request; asks for the token where the server wants one. Returns the Response, throws ApiError. */
+/** Send a request; asks for the token if the server needs one. Returns the Response, throws ApiError. */
 export async function request(path, options = {}) {
   for (;;) {
-    const token = sessionStorage.getItem(TOKEN);
+    const token = sessionStorage.getItem(TOKEN_KEY);
     const headers = { ...options.headers };
     if (token) headers.Authorization = `Bearer ${token}`;
     let response;
@@ -26,7 +26,7 @@ export async function request(path, options = {}) {
       await askForToken(token);
       continue;
     }
-    throw new ApiError(response.status, await explain(response));
+    throw new ApiError(response.status, await errorMessage(response));
   }
 }
 
@@ -34,7 +34,7 @@ export async function json(path, options) {
   return (await request(path, options)).json();
 }
 
-async function explain(response) {
+async function errorMessage(response) {
   try {
     return (await response.json()).error.message;
   } catch {
@@ -42,24 +42,24 @@ async function explain(response) {
   }
 }
 
-let asking = null;
+let tokenPrompt = null;
 
-/** One question at a time, however many requests wait for the answer. */
-function askForToken(tried) {
-  if (tried !== sessionStorage.getItem(TOKEN)) return Promise.resolve(); // answered meanwhile
-  asking ??= new Promise((resolve) => {
+/** Ask for another token than `rejectedToken`: once, however many requests wait for the answer. */
+function askForToken(rejectedToken) {
+  if (rejectedToken !== sessionStorage.getItem(TOKEN_KEY)) return Promise.resolve(); // another request has asked meanwhile
+  tokenPrompt ??= new Promise((resolve) => {
     const dialog = document.getElementById("token-dialog");
     const input = document.getElementById("token-input");
-    document.getElementById("token-wrong").hidden = !tried;
+    document.getElementById("token-wrong").hidden = !rejectedToken;
     dialog.oncancel = (event) => event.preventDefault();
     dialog.onclose = () => {
       // A header takes printable ASCII only; anything else cannot be the token.
-      sessionStorage.setItem(TOKEN, input.value.replace(/[^\x21-\x7e]/g, "") || "-");
+      sessionStorage.setItem(TOKEN_KEY, input.value.replace(/[^\x21-\x7e]/g, "") || "-");
       input.value = "";
-      asking = null;
+      tokenPrompt = null;
       resolve();
     };
     dialog.showModal();
   });
-  return asking;
+  return tokenPrompt;
 }

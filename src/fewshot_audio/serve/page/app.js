@@ -1,40 +1,40 @@
-// The page: what is known, what is asked, what is taught.
+// The page: the enrolled classes, asking about a clip, teaching a class.
 
 import { json, request } from "./api.js";
 import { hideAnswer, showAnswer } from "./answer.js";
-import { at, color, el, notify, plural, quiet } from "./dom.js";
-import { guardDrops, intakeOf, makeIntake } from "./intake.js";
+import { at, color, el, hideNotice, notify, plural } from "./dom.js";
+import { clipInputElements, makeClipInput, preventStrayDrops } from "./clip-input.js";
 import { showMap } from "./map.js";
 
 let state = null;
-let staged = [];
-let asked = null; // the file that was last asked about
-let clip = null; // where it lies on the map
-const colors = new Map(); // a class keeps its color while the page is open
-let given = 0;
+let newClips = []; // files to teach with
+let lastFile = null; // the file that was asked about last
+let mapClip = null; // its point on the map
+const colors = new Map(); // by class name; a class keeps its color while the page is open
+let nextColor = 0;
 
-// --- what is known ---------------------------------------------------------------------------------------------------
+// --- the enrolled classes --------------------------------------------------------------------------------------------
 
-async function show(fresh) {
-  state = fresh;
-  for (const { name } of state.classes) if (!colors.has(name)) colors.set(name, color(given++));
+async function show(newState) {
+  state = newState;
+  for (const { name } of state.classes) if (!colors.has(name)) colors.set(name, color(nextColor++));
   const { classes } = state;
   at("count").textContent = classes.length || "";
-  at("known-empty").hidden = classes.length > 0;
-  at("known-names").replaceChildren(...classes.map(({ name }) => el("option", { value: name })));
+  at("classes-empty").hidden = classes.length > 0;
+  at("class-names").replaceChildren(...classes.map(({ name }) => el("option", { value: name })));
   at("classes").replaceChildren(...classes.map(row));
   at("version").textContent = `Version ${state.version}`;
   at("teach-name").maxLength = state.limits.name_length;
-  listen.disabled = !classes.length;
-  lessons.disabled = at("teach-submit").disabled = at("download").disabled = false;
+  questionInput.disabled = !classes.length;
+  trainingInput.disabled = at("teach-submit").disabled = at("download").disabled = false;
   at("listen-hint").textContent = advice(classes.length);
   showSaving();
   await Promise.all([refreshMap(), refreshFindings()]);
 }
 
 function advice(count) {
-  if (count === 0) return "It knows no sound yet. Teach it one first, then ask.";
-  if (count === 1 && !state.unknown) return "It knows one sound only, so that is its answer to everything. Teach it another.";
+  if (count === 0) return "No sound is enrolled yet. Teach one first, then ask.";
+  if (count === 1 && !state.unknown) return "Only one sound is enrolled, so it is the answer for every clip. Teach another one.";
   return "";
 }
 
@@ -57,15 +57,15 @@ function row({ name, clips }) {
 
 function showSaving() {
   const status = at("status");
-  const { unsaved, saves, save_error: failed } = state;
-  status.dataset.kind = failed ? "bad" : unsaved ? "warn" : "good";
-  status.textContent = failed
+  const { unsaved, saves, save_error: saveError } = state;
+  status.dataset.kind = saveError ? "bad" : unsaved ? "warn" : "good";
+  status.textContent = saveError
     ?? (saves ? "All changes saved" : unsaved ? `${plural(unsaved, "change")} in memory only` : "No unsaved changes");
-  status.title = unsaved && !saves ? "They end with the server. Download the bundle to keep them, or start the server with --save." : "";
+  status.title = unsaved && !saves ? "They are lost when the server stops. Download the bundle to keep them, or start the server with --save." : "";
 }
 
 async function refreshMap() {
-  showMap(await json("/api/map"), clip, colors);
+  showMap(await json("/api/map"), mapClip, colors);
 }
 
 async function refreshFindings() {
@@ -77,71 +77,72 @@ async function refreshFindings() {
 // --- ask -------------------------------------------------------------------------------------------------------------
 
 async function ask([file]) {
-  await working(at("listen-hint"), "Listening to it …", async () => {
+  await working(at("listen-hint"), "Classifying …", async () => {
     const body = new FormData();
     body.append("clip", file);
     const answer = await json("/api/classify", { method: "POST", body });
-    asked = file;
-    clip = { ...answer.point, text: `The new clip is nearest to ${answer.best}.` };
+    lastFile = file;
+    mapClip = { ...answer.point, text: `The new clip is nearest to ${answer.best}.` };
     showAnswer(answer, file, state, colors);
     if (answer.revision === state.revision) await refreshMap();
-    else await show(await json("/api/state")); // somebody else taught it meanwhile
+    else await show(await json("/api/state")); // somebody else changed the classes meanwhile
   });
 }
 
 // --- teach -----------------------------------------------------------------------------------------------------------
 
-function stage(files) {
-  const room = state.limits.clips - staged.length;
-  if (files.length > room) notify(`${state.limits.clips} clips at once are the most; the rest can follow.`);
-  staged.push(...files.slice(0, room));
-  showStaged();
+function addNewClips(files) {
+  const available = state.limits.clips - newClips.length;
+  if (files.length > available) notify(`At most ${state.limits.clips} clips can be added at once. Add the others afterwards.`);
+  newClips.push(...files.slice(0, available));
+  showNewClips();
   if (!at("teach-name").value) at("teach-name").focus();
 }
 
-function showStaged() {
-  at("staged").replaceChildren(
-    ...staged.map((file, i) =>
+function showNewClips() {
+  at("new-clips").replaceChildren(
+    ...newClips.map((file, i) =>
       el("li", {}, el("span", { class: "name", title: file.name }, file.name),
         el("button", { type: "button", class: "icon", "aria-label": `Leave out ${file.name}`, click: () => leaveOut(i) }, "✕")),
     ),
   );
-  at("teach-submit").textContent = staged.length ? `Teach with ${plural(staged.length, "clip")}` : "Teach";
+  at("teach-submit").textContent = newClips.length ? `Teach with ${plural(newClips.length, "clip")}` : "Teach";
 }
 
 function leaveOut(index) {
-  staged.splice(index, 1);
-  showStaged();
-  (at("staged").querySelectorAll("button")[Math.min(index, staged.length - 1)] ?? at("teach-record")).focus();
+  newClips.splice(index, 1);
+  showNewClips();
+  (at("new-clips").querySelectorAll("button")[Math.min(index, newClips.length - 1)] ?? at("teach-record")).focus();
 }
 
 async function teach(event) {
   event.preventDefault();
-  quiet();
+  hideNotice();
   const name = at("teach-name").value.trim();
   if (!name) {
     notify("Give the sound a name first.");
     return at("teach-name").focus();
   }
-  if (!staged.length) {
+  if (!newClips.length) {
     notify("Add at least one clip of the sound: record it, or choose files.");
     return at("teach-record").focus();
   }
-  const files = staged;
-  await working(at("teach-hint"), `Learning ${name} …`, async () => {
+  const files = newClips;
+  await working(at("teach-hint"), `Adding clips to “${name}” …`, async () => {
     const body = new FormData();
     body.append("name", name);
     for (const file of files) body.append("clips", file);
-    const done = await json("/api/classes", { method: "POST", body });
-    staged = [];
+    const reply = await json("/api/classes", { method: "POST", body });
+    newClips = [];
     at("teach-name").value = "";
-    showStaged();
-    clip = null;
+    showNewClips();
+    mapClip = null;
     hideAnswer();
-    await show(done.state);
-    const left = done.rejected.map(({ clip: number, detail }) => `“${files[number].name}”: ${detail}`);
-    if (left.length) notify(`Learned ${plural(done.enrolled, "clip")} of “${name}”. Not used: ${left.join("; ")}.`, "warn");
-    else notify(`Learned ${plural(done.enrolled, "clip")} of “${name}”.`, "good");
+    await show(reply.state);
+    const problems = reply.rejected.map(({ clip: number, detail }) => `“${files[number].name}”: ${detail}`);
+    const outcome = `Added ${plural(reply.enrolled, "clip")} to “${name}”.`;
+    if (problems.length) notify(`${outcome} Not used: ${problems.join("; ")}.`, "warn");
+    else notify(outcome, "good");
     at("teach-name").focus();
   });
 }
@@ -151,64 +152,65 @@ function addTo(name) {
   at("teach-record").focus();
 }
 
-function teachThis() {
-  if (!asked || staged.includes(asked)) return at("teach-name").focus();
-  stage([asked]);
+function teachWithLastFile() {
+  if (!lastFile || newClips.includes(lastFile)) return at("teach-name").focus();
+  addNewClips([lastFile]);
   at("teach-name").focus();
 }
 
 async function rename(name) {
   at("rename-title").textContent = `Rename “${name}”`;
   at("rename-name").value = name;
-  const decided = answered(at("rename-dialog"));
+  const choice = dialogChoice(at("rename-dialog"));
   at("rename-name").select();
-  if ((await decided) !== "ok") return;
-  const wanted = at("rename-name").value.trim();
+  if ((await choice) !== "ok") return;
+  const newName = at("rename-name").value.trim();
   await working(at("teach-hint"), "", async () => {
     const headers = { "Content-Type": "application/json" };
-    const body = JSON.stringify({ name: wanted });
-    const fresh = await json(`/api/classes?name=${encodeURIComponent(name)}`, { method: "PATCH", headers, body });
-    if (!colors.has(wanted)) colors.set(wanted, colors.get(name));
+    const body = JSON.stringify({ name: newName });
+    const newState = await json(`/api/classes?name=${encodeURIComponent(name)}`, { method: "PATCH", headers, body });
+    if (!colors.has(newName)) colors.set(newName, colors.get(name));
     hideAnswer();
-    await show(fresh);
-    notify(`“${name}” is “${wanted}” now.`, "good");
-    focusRow(wanted);
+    await show(newState);
+    notify(`Renamed “${name}” to “${newName}”.`, "good");
+    focusRow(newName);
   });
 }
 
 async function remove(name, clips) {
   at("remove-title").textContent = `Remove “${name}”?`;
-  at("remove-text").textContent = `It forgets the class and its ${plural(clips, "clip")}. The other classes stay as they are.`;
-  if ((await answered(at("remove-dialog"))) !== "ok") return;
+  at("remove-text").textContent = `This removes the class and its ${plural(clips, "clip")}. The other classes do not change.`;
+  if ((await dialogChoice(at("remove-dialog"))) !== "ok") return;
   await working(at("teach-hint"), "", async () => {
-    const fresh = await json(`/api/classes?name=${encodeURIComponent(name)}`, { method: "DELETE" });
-    clip = null;
+    const newState = await json(`/api/classes?name=${encodeURIComponent(name)}`, { method: "DELETE" });
+    mapClip = null;
     hideAnswer();
-    await show(fresh);
-    notify(`“${name}” is removed.`, "good");
+    await show(newState);
+    notify(`Removed “${name}”.`, "good");
     focusRow(null);
   });
 }
 
-/** Keep the keyboard where it was: on the class, or else on the first one, or on the name field. */
+/** Keep the keyboard's focus on a class; without it on the first class, without any on the name field. */
 function focusRow(name) {
   const rows = [...at("classes").querySelectorAll("li")];
-  const found = rows.find((item) => item.querySelector(".name").textContent === name) ?? rows[0];
-  (found?.querySelector("[aria-label^=Rename]") ?? at("teach-name")).focus();
+  const target = rows.find((item) => item.querySelector(".name").textContent === name) ?? rows[0];
+  (target?.querySelector("[aria-label^=Rename]") ?? at("teach-name")).focus();
 }
 
-function answered(dialog) {
-  dialog.returnValue = "cancel"; // what Escape means
+/** Show a dialog; resolves to the value of the button that closed it. */
+function dialogChoice(dialog) {
+  dialog.returnValue = "cancel"; // for Escape
   dialog.showModal();
   return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue), { once: true }));
 }
 
 // --- the rest --------------------------------------------------------------------------------------------------------
 
-/** Do something that takes a moment: say so, and say what went wrong. */
-async function working(hint, words, work) {
-  quiet();
-  hint.textContent = words;
+/** Do work that takes a moment: show `message` meanwhile, and the error if it fails. */
+async function working(hint, message, work) {
+  hideNotice();
+  hint.textContent = message;
   document.body.classList.add("working");
   try {
     await work();
@@ -216,7 +218,7 @@ async function working(hint, words, work) {
     notify(error.message);
   } finally {
     document.body.classList.remove("working");
-    if (hint.textContent === words) hint.textContent = hint === at("listen-hint") ? advice(state.classes.length) : "";
+    if (hint.textContent === message) hint.textContent = hint === at("listen-hint") ? advice(state.classes.length) : "";
   }
 }
 
@@ -229,13 +231,13 @@ async function download() {
 }
 
 const limits = () => state.limits;
-const listen = makeIntake(intakeOf("listen", "Record"), ask, limits);
-const lessons = makeIntake(intakeOf("teach", "Record a clip"), stage, limits);
-guardDrops();
+const questionInput = makeClipInput(clipInputElements("listen", "Record"), ask, limits);
+const trainingInput = makeClipInput(clipInputElements("teach", "Record a clip"), addNewClips, limits);
+preventStrayDrops();
 at("teach").addEventListener("submit", teach);
-at("teach-this").addEventListener("click", teachThis);
+at("teach-this").addEventListener("click", teachWithLastFile);
 at("download").addEventListener("click", download);
-at("notice-close").addEventListener("click", quiet);
+at("notice-close").addEventListener("click", hideNotice);
 for (const button of document.querySelectorAll("[data-close]")) {
   button.addEventListener("click", () => button.closest("dialog").close("cancel"));
 }

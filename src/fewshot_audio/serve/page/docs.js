@@ -1,4 +1,4 @@
-// The API's description, drawn from openapi.json.
+// The API's documentation, made from openapi.json.
 
 import { at, el } from "./dom.js";
 
@@ -9,13 +9,13 @@ const operations = Object.entries(schema.paths).flatMap(([path, methods]) =>
 );
 at("operations").replaceChildren(
   el("p", {}, schema.info.description),
-  el("p", { class: "hint" }, "Where the server was started with a token, requests carry the header ", el("code", {}, "Authorization: Bearer TOKEN"), ". Errors are ", el("code", {}, '{"error": {"code": …, "message": …}}'), "."),
+  el("p", { class: "hint" }, "If the server was started with a token, requests carry the header ", el("code", {}, "Authorization: Bearer TOKEN"), ". Errors are ", el("code", {}, '{"error": {"code": …, "message": …}}'), "."),
   ...operations.map(card),
 );
 
 function card({ path, method, description, summary, parameters = [], requestBody, responses }) {
   const rows = [
-    ...parameters.map(({ name, in: where, required, schema: type, description: words }) => [name, `${where}${required ? ", required" : ""}`, kind(type), words ?? ""]),
+    ...parameters.map(({ name, in: location, required, schema: type, description: text }) => [name, `${location}${required ? ", required" : ""}`, kind(type), text ?? ""]),
     ...body(requestBody),
   ];
   return el(
@@ -31,14 +31,14 @@ function card({ path, method, description, summary, parameters = [], requestBody
 
 function body(request) {
   if (!request) return [];
-  return Object.entries(request.content).flatMap(([type, { schema: found }]) => {
-    const { properties = {}, required = [] } = resolve(found);
-    return Object.entries(properties).map(([name, property]) => [name, `${type}${required.includes(name) ? ", required" : ""}`, kind(property), property.description ?? ""]);
+  return Object.entries(request.content).flatMap(([mediaType, { schema: type }]) => {
+    const { properties = {}, required = [] } = resolve(type);
+    return Object.entries(properties).map(([name, property]) => [name, `${mediaType}${required.includes(name) ? ", required" : ""}`, kind(property), property.description ?? ""]);
   });
 }
 
 function contents(content = {}) {
-  return Object.entries(content).map(([type, { schema: found }]) => (type === "application/json" ? kind(found) : type)).join(", ");
+  return Object.entries(content).map(([mediaType, { schema: type }]) => (mediaType === "application/json" ? kind(type) : mediaType)).join(", ");
 }
 
 function kind(type = {}) {
@@ -48,8 +48,8 @@ function kind(type = {}) {
   return type.contentMediaType || type.format === "binary" ? "file" : (type.type ?? "");
 }
 
-function resolve(found = {}) {
-  return found.$ref ? schema.components.schemas[found.$ref.split("/").pop()] : found;
+function resolve(type = {}) {
+  return type.$ref ? schema.components.schemas[type.$ref.split("/").pop()] : type;
 }
 
 function table(head, rows) {

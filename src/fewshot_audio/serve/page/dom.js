@@ -1,4 +1,4 @@
-// Small helpers: elements, numbers, the notice. Text from outside is only ever set as text.
+// Small helpers: elements, numbers, the notice. Untrusted text is only ever set as text, never as HTML.
 
 export const at = (id) => document.getElementById(id);
 
@@ -7,7 +7,7 @@ export function el(tag, attributes = {}, ...children) {
   return build(document.createElement(tag), attributes, children);
 }
 
-/** The same for drawings. */
+/** Make an SVG element. */
 export function svg(tag, attributes = {}, ...children) {
   return build(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 }
@@ -24,15 +24,15 @@ function build(element, attributes, children) {
 export const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
 
 export function percent(value) {
-  const whole = Math.round(100 * value);
-  if (whole === 0 && value > 0) return "< 1\u00a0%";
-  if (whole === 100 && value < 1) return "> 99\u00a0%";
-  return `${whole}\u00a0%`;
+  const rounded = Math.round(100 * value);
+  if (rounded === 0 && value > 0) return "< 1\u00a0%";
+  if (rounded === 100 && value < 1) return "> 99\u00a0%";
+  return `${rounded}\u00a0%`;
 }
 
 export const seconds = (value) => `${value < 10 ? value.toFixed(1) : Math.round(value)} s`;
 
-/** Colors that stay apart for up to eight classes, and go on around the circle. */
+/** Hues that are easy to tell apart for up to eight classes; further ones follow around the circle. */
 const HUES = [172, 24, 265, 340, 210, 45, 130, 300];
 
 export function color(index) {
@@ -46,6 +46,6 @@ export function notify(message, kind = "error") {
   at("notice").hidden = false;
 }
 
-export function quiet() {
+export function hideNotice() {
   at("notice").hidden = true;
 }

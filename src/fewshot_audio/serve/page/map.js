@@ -1,4 +1,4 @@
-// The map: every enrolled clip a point, classes named in the middle of theirs, the new clip a ring.
+// The map: a point for every enrolled clip, a class's name at the mean of its clips, a ring for the new clip.
 
 import { at, plural, svg, percent } from "./dom.js";
 
@@ -7,16 +7,16 @@ const MARGIN = 44;
 
 /** Draw the map; `clip` is {x, y, text} of the new clip, or null. */
 export function showMap(map, clip, colors) {
-  const places = clip ? [...map.points, clip] : map.points;
+  const allPoints = clip ? [...map.points, clip] : map.points;
   at("map-empty").hidden = map.points.length > 0;
   at("map").replaceChildren();
   at("map-caption").textContent = "";
   if (!map.points.length) return;
 
   const phone = at("map").clientWidth < 480;
-  const size = phone ? 26 : 15; // the drawing shrinks on a phone, its words must not
+  const size = phone ? 26 : 15; // on a phone the drawing shrinks, its text must not
   const height = phone ? 600 : 400;
-  const place = fit(places, height);
+  const place = fit(allPoints, height);
   const classes = Map.groupBy ? Map.groupBy(map.points, ({ name }) => name) : group(map.points);
   const drawing = svg("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": describe(map, classes, clip) });
   for (const point of map.points) {
@@ -25,28 +25,28 @@ export function showMap(map, clip, colors) {
     dot.style.fill = colors.get(point.name);
     drawing.append(dot);
   }
-  const taken = map.points.map((point) => box(...place(point), 7, 7));
+  const obstacles = map.points.map((point) => box(...place(point), 7, 7));
   for (const [name, points] of classes) {
     const middle = { x: mean(points, "x"), y: mean(points, "y") };
-    drawing.append(label(name, place(middle), taken, size, height, "class-name"));
+    drawing.append(label(name, place(middle), obstacles, size, height, "class-name"));
   }
   if (clip) {
     const [x, y] = place(clip);
     drawing.append(svg("circle", { cx: x, cy: y, r: 11, class: "new-ring" }), svg("circle", { cx: x, cy: y, r: 4, class: "new-dot" }));
-    taken.push(box(x, y, 12, 12));
-    drawing.append(label("new clip", [x, y], taken, size, height, "new-name"));
+    obstacles.push(box(x, y, 12, 12));
+    drawing.append(label("new clip", [x, y], obstacles, size, height, "new-name"));
   }
   at("map").append(drawing);
-  const shown = map.explained[0] + map.explained[1];
-  at("map-caption").textContent = shown
-    ? `Two of the embedding's many directions; they show ${percent(shown)} of the differences between the enrolled clips.`
-    : "The enrolled clips are all alike, or there is only one.";
+  const explained = map.explained[0] + map.explained[1];
+  at("map-caption").textContent = explained
+    ? `The first two principal axes of the embeddings; they show ${percent(explained)} of the variance between the enrolled clips.`
+    : "There is only one enrolled clip, or all enrolled clips are the same.";
 }
 
 /** One scale for both axes, so that distances can be compared. */
-function fit(places, height) {
-  const [left, right] = range(places, "x");
-  const [bottom, top] = range(places, "y");
+function fit(points, height) {
+  const [left, right] = range(points, "x");
+  const [bottom, top] = range(points, "y");
   const scale = Math.min((WIDTH - 2 * MARGIN) / (right - left || 1), (height - 2 * MARGIN) / (top - bottom || 1));
   return ({ x, y }) => [
     WIDTH / 2 + (right > left ? scale * (x - (left + right) / 2) : 0),
@@ -54,18 +54,18 @@ function fit(places, height) {
   ];
 }
 
-const range = (places, axis) => [Math.min(...places.map((p) => p[axis])), Math.max(...places.map((p) => p[axis]))];
+const range = (points, axis) => [Math.min(...points.map((p) => p[axis])), Math.max(...points.map((p) => p[axis]))];
 
 const mean = (points, axis) => points.reduce((sum, point) => sum + point[axis], 0) / points.length;
 
 const box = (x, y, width, height) => ({ x, y, width, height }); // half the width, half the height
 
-const cover = (one, other) =>
+const overlap = (one, other) =>
   Math.max(0, one.width + other.width - Math.abs(one.x - other.x)) *
   Math.max(0, one.height + other.height - Math.abs(one.y - other.y));
 
-/** A name near its place, where it covers least of what is there already. */
-function label(name, [x, y], taken, size, height, kind) {
+/** Draw a name near its point, where it overlaps least with the obstacles; it becomes one of them. */
+function label(name, [x, y], obstacles, size, height, kind) {
   const text = name.length > 24 ? `${name.slice(0, 23)}…` : name;
   const half = 0.33 * size * text.length;
   let best = null;
@@ -77,12 +77,12 @@ function label(name, [x, y], taken, size, height, kind) {
         half,
         0.65 * size,
       );
-      const away = Math.abs(up) * size + Math.abs(aside) * half;
-      const cost = 4 * away + taken.reduce((sum, other) => sum + cover(place, other), 0);
+      const distance = Math.abs(up) * size + Math.abs(aside) * half;
+      const cost = 4 * distance + obstacles.reduce((sum, other) => sum + overlap(place, other), 0);
       if (!best || cost < best.cost) best = { ...place, cost };
     }
   }
-  taken.push(best);
+  obstacles.push(best);
   return svg("text", { x: best.x, y: best.y + size / 3, class: kind }, text);
 }
 

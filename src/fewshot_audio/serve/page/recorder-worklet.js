@@ -1,4 +1,4 @@
-// Runs on the audio thread: hands the microphone's samples over, block by block.
+// Runs on the audio thread: passes the microphone's samples on, block by block.
 
 class Tap extends AudioWorkletProcessor {
   process(inputs) {

@@ -1,4 +1,4 @@
-// The microphone: samples as they are, without the tricks that make speech clearer and change every other sound.
+// The microphone, without the browser's speech processing: it would change every sound that is not speech.
 
 import { encodeWav } from "./wav.js";
 
@@ -46,16 +46,16 @@ export class Recorder {
     }
   }
 
-  /** Ends the recording; returns it as a wav File. */
+  /** End the recording; returns it as a wav File. */
   async stop() {
     const rate = this.context.sampleRate;
-    this.tap.port.onmessage = null; // blocks still on their way come after the end
+    this.tap.port.onmessage = null; // blocks that are still on their way came after the end
     await this.#release();
     const samples = new Float32Array(this.#length);
-    let at = 0;
+    let offset = 0;
     for (const block of this.#blocks) {
-      samples.set(block, at);
-      at += block.length;
+      samples.set(block, offset);
+      offset += block.length;
     }
     this.#blocks = [];
     this.#number += 1;

@@ -1,4 +1,4 @@
-"""The table of a cross-validation: accuracies, and differences from the base on the same folds."""
+"""The results of a cross-validation: accuracies, and differences from the base on the same folds."""
 
 import math
 from collections.abc import Sequence
@@ -10,16 +10,20 @@ from numpy.typing import NDArray
 from fewshot_audio.functional.statistics import t_quantile
 from fewshot_audio.studies.crossval.halving import fold_accuracies, survivors, trainings
 from fewshot_audio.studies.crossval.plan import BASE, Candidate, Plan, Rung
+from fewshot_audio.studies.tables import markdown_table
 
 INTERVAL = "95 %, randomized blocks: accuracy = candidate + fold + noise of the same size for all candidates of a rung"
 
 
 def compare(plan: Plan) -> dict[str, Any]:
-    """Sum up every candidate at the last rung of which it and the base have finished a fold; the best first.
+    """Summarize every candidate at the last rung on which it and the base have finished a fold; the best first.
 
     The unit of replication is the fold, because the tasks of a fold share one trained network: a candidate's accuracy
-    in a fold (the mean over seeds) is one observation, paired with the base's on the same tasks. Folds share training
-    classes, so that the interval is somewhat too narrow, as it is in every cross-validation.
+    on a fold (the mean over seeds) is one observation, paired with the base's on the same tasks. Folds share training
+    classes, which makes the interval somewhat too narrow, as in every cross-validation.
+
+    Returns:
+        What ``crossval.json`` holds.
     """
     rows: dict[str, dict[str, Any]] = {}
     candidates = plan.candidates
@@ -29,7 +33,9 @@ def compare(plan: Plan) -> dict[str, Any]:
             break
         candidates = survivors(plan, candidates, rung)
     base = plan.candidates[0]
-    order = sorted(rows.values(), key=lambda row: (-row["epochs"], -row["folds"], -(row["shots"][0]["accuracy"] or 0)))
+    ranking = sorted(
+        rows.values(), key=lambda row: (-row["epochs"], -row["folds"], -(row["shots"][0]["accuracy"] or 0))
+    )
     return {
         "dataset": base.experiment.dataset_name,
         "n_way": base.experiment.n_way_test,
@@ -39,23 +45,23 @@ def compare(plan: Plan) -> dict[str, Any]:
         "rungs": [str(rung) for rung in plan.rungs],
         "folds": [list(classes) for classes in plan.folds],
         "interval": INTERVAL,
-        "candidates": order,
+        "candidates": ranking,
         "base": {"experiment": base.experiment.model_dump(), "model": base.model.model_dump()},
     }
 
 
 def _rows(plan: Plan, candidates: Sequence[Candidate], rung: Rung) -> list[dict[str, Any]]:
     """Each candidate's numbers on the folds of a rung that it and the base have finished, if there are any."""
-    known = {
+    accuracies = {
         shot: {candidate.name: fold_accuracies(plan, candidate, rung, shot) for candidate in candidates}
         for shot in plan.protocol.shots
     }
-    finished = known[plan.protocol.shots[0]]
+    finished = accuracies[plan.protocol.shots[0]]
     rows = []
     for candidate in candidates:
         folds = sorted(finished[candidate.name].keys() & finished[BASE].keys())
         if folds:
-            numbers = [_numbers(shot, candidate.name, folds, scores) for shot, scores in known.items()]
+            numbers = [_numbers(shot, candidate.name, folds, own) for shot, own in accuracies.items()]
             rows.append(_row(plan, candidate, rung, folds, numbers))
     return rows
 
@@ -64,7 +70,8 @@ def _row(
     plan: Plan, candidate: Candidate, rung: Rung, folds: list[int], numbers: list[dict[str, Any]]
 ) -> dict[str, Any]:
     results = [job.result for job in trainings(plan, [candidate], rung) if job.file.exists()]
-    sound = [result for result in results if "diverged" not in result]
+    complete = [result for result in results if "diverged" not in result]
+    seconds = [result["seconds_per_episode"] for result in complete]
     return {
         "name": candidate.name,
         "set": candidate.changes,
@@ -72,58 +79,61 @@ def _row(
         "folds": len(folds),
         "diverged": [result["diverged"] for result in results if "diverged" in result],
         "shots": numbers,
-        "seconds_per_episode": float(np.median([result["seconds_per_episode"] for result in sound])) if sound else None,
-        "parameters": sound[0]["parameters"] if sound else None,
+        "seconds_per_episode": float(np.median(seconds)) if seconds else None,
+        "parameters": complete[0]["parameters"] if complete else None,
     }
 
 
-def _numbers(shot: int, name: str, folds: list[int], known: dict[str, dict[int, float]]) -> dict[str, Any]:
-    """One candidate's numbers at one shot. ``known``: what each candidate of the rung scored on its finished folds."""
-    if min(*known[name].values(), *known[BASE].values()) < 0:
+def _numbers(shot: int, name: str, folds: list[int], accuracies: dict[str, dict[int, float]]) -> dict[str, Any]:
+    """One candidate's numbers at one shot; ``accuracies`` holds those of every candidate of the rung, by fold."""
+    if min(*accuracies[name].values(), *accuracies[BASE].values()) < 0:
         return {"n_shot": shot, "accuracy": None, "per_fold": None, "difference": None, "interval": None}
-    comparable = [own for own in known.values() if all(own.get(fold, -1) >= 0 for fold in folds)]
-    accuracies = np.array([known[name][fold] for fold in folds])
+    comparable = [own for own in accuracies.values() if all(own.get(fold, -1) >= 0 for fold in folds)]
+    per_fold = np.array([accuracies[name][fold] for fold in folds])
     return {
         "n_shot": shot,
-        "accuracy": float(accuracies.mean()),
-        "per_fold": accuracies.tolist(),
-        "difference": float((accuracies - [known[BASE][fold] for fold in folds]).mean()),
+        "accuracy": float(per_fold.mean()),
+        "per_fold": per_fold.tolist(),
+        "difference": float((per_fold - [accuracies[BASE][fold] for fold in folds]).mean()),
         "interval": block_interval(np.array([[own[fold] for fold in folds] for own in comparable])),
     }
 
 
 def block_interval(accuracies: NDArray[np.float64]) -> float | None:
-    """Half width of the 95 % interval of the difference of two candidates' means; None without two of each.
+    """Half width of the 95 % interval of the difference of two candidates' means.
 
-    Two or three folds say little about one candidate's noise, but all candidates on them say it together: its size is
-    that of the residuals of accuracy = candidate + fold + noise (a two-way analysis of variance). For two candidates
-    this is the paired Student's interval. Shape: (candidates, folds).
+    Two or three folds say little about the noise of one candidate, so it is estimated from all candidates together:
+    from the residuals of accuracy = candidate + fold + noise (a two-way analysis of variance). For two candidates
+    this is Student's interval of paired differences.
+
+    Returns:
+        None if there are fewer than two candidates or folds.
+
+    Shape:
+        accuracies: (candidates, folds).
     """
     candidates, folds = accuracies.shape
     if min(candidates, folds) < 2:
         return None
-    residuals = accuracies - accuracies.mean(1, keepdims=True) - accuracies.mean(0) + accuracies.mean()
+    within_folds = accuracies - accuracies.mean(0)  # first, so that equal candidates leave exactly 0
+    residuals = within_folds - within_folds.mean(1, keepdims=True)
     degrees = (candidates - 1) * (folds - 1)
     return t_quantile(degrees) * math.sqrt(2 * float((residuals**2).sum()) / degrees / folds)
 
 
 def markdown(summary: dict[str, Any]) -> str:
-    """Return the table that ``compare`` summed up, in percent, with a line that says how it came about."""
-    shots = (
-        [f"{test['n_shot']}-shot | difference" for test in summary["candidates"][0]["shots"]]
-        if (summary["candidates"])
-        else []
-    )
-    head = ["candidate", "folds x epochs", *shots, "s / episode", "parameters"]
-    columns = " | ".join(head)
-    lines = [f"| {columns} |", "|" + "---|" * (columns.count("|") + 1)]
+    """Return what ``compare`` returned as a table, in percent, with a line that says how it was computed."""
+    shots = summary["candidates"][0]["shots"] if summary["candidates"] else []
+    header = [column for test in shots for column in (f"{test['n_shot']}-shot", "difference")]
+    rows = []
     for row in summary["candidates"]:
-        cells = [_escape(row["name"]), f"{row['folds']} x {row['epochs']}"]
+        cells = [row["name"], f"{row['folds']} x {row['epochs']}"]
         for test in row["shots"]:
             cells += [_percent(test["accuracy"]), _difference(row["name"], test)]
-        trained = row["parameters"] is not None
-        cells += [f"{row['seconds_per_episode']:.3f}", f"{row['parameters']:,}"] if trained else ["-", "-"]
-        lines.append(f"| {' | '.join(cells)} |")
+        complete = row["parameters"] is not None
+        cells += [f"{row['seconds_per_episode']:.3f}", f"{row['parameters']:,}"] if complete else ["-", "-"]
+        rows.append(cells)
+    table = markdown_table(["candidate", "folds x epochs", *header, "s / episode", "parameters"], rows)
     seeds = ", ".join(map(str, summary["seeds"]))
     note = (
         f"{summary['dataset']}: class-wise cross-validation inside the training and validation classes, "
@@ -132,7 +142,7 @@ def markdown(summary: dict[str, Any]) -> str:
         f"seeds {seeds}; last epoch's weights; accuracy in %. "
         f"Differences from the base are those on the same folds; interval: {summary['interval']}."
     )
-    return "\n".join([*lines, "", note, ""])
+    return f"{table}\n{note}\n"
 
 
 def _percent(accuracy: float | None) -> str:
@@ -144,7 +154,3 @@ def _difference(name: str, test: dict[str, Any]) -> str:
         return "-"
     interval = f" ± {100 * test['interval']:.2f}" if test["interval"] is not None else ""
     return f"{100 * test['difference']:+.2f}{interval}"
-
-
-def _escape(name: str) -> str:
-    return name.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")

@@ -1,4 +1,4 @@
-"""What is to be compared, on which folds, and how it narrows down: read, checked and made before any work."""
+"""The plan of a cross-validation (candidates, folds, rungs, protocol), read and checked before any training."""
 
 import itertools
 import json
@@ -9,19 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fewshot_audio.config import ExperimentConfig, ModelConfig, validate
+from fewshot_audio.config import ExperimentConfig, ModelConfig, Role, keys_with, validate
 from fewshot_audio.config.load import change_configs
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.studies.holdout import check_training, hold_out, make_folds, open_development
 
 BASE = "base"
-# They decide which tasks are solved, how long training lasts, or where: the same for every candidate.
-FIXED = {
-    *("dataset_name", "data_root", "disjoint_groups", "joint_sampling", "multi_segm", "test_seed"),
-    *("n_way_test", "n_shot_test", "n_query_test", "n_testing_tasks"),
-    *("seed", "num_runs", "num_epochs", "patience", "experiment_folder", "device", "gpu_index"),
-}
+FIXED = keys_with(Role.FIXED_IN_CROSSVAL)
 
 
 @dataclass(frozen=True)
@@ -36,19 +31,28 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Rung:
-    """A step of successive halving: every candidate still in is trained for ``epochs`` on the first ``folds`` folds."""
+    """A step of successive halving: the remaining candidates are trained for ``epochs`` on the first folds."""
 
     folds: int
     epochs: int
 
     def __str__(self) -> str:
-        """As it is written on the command line."""
+        """The rung as the command line has it."""
         return f"{self.folds}x{self.epochs}"
 
 
 @dataclass(frozen=True)
-class Protocol:
-    """How candidates are judged. ``shots``: the first one decides; ``keep``: share that passes a rung."""
+class CrossvalProtocol:
+    """How candidates are trained and tested.
+
+    Attributes:
+        folds: number of folds that the classes are dealt into.
+        fold_seed: seed of the deal.
+        seeds: seeds of the trainings on each fold.
+        shots: shots of the test tasks; candidates are ranked by the first.
+        tasks: test tasks per fold and shot.
+        keep: share of the candidates that go on to the next rung.
+    """
 
     folds: int = 5
     fold_seed: int = 0
@@ -58,7 +62,7 @@ class Protocol:
     keep: float = 0.5
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense, naming it."""
+        """Raise ConfigError for values that are out of range."""
         for name in ("seeds", "shots"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
@@ -71,10 +75,16 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that several processes need to work on one cross-validation.
+    """A cross-validation, for the processes that work on it.
 
-    The first candidate is the base; ``folds`` holds each fold's classes, ``fingerprint`` tells the development
-    classes' data.
+    Attributes:
+        folder: the folder of the results.
+        data_root: the folder of the dataset folders.
+        candidates: the pairs of configs to compare; the first is the base.
+        folds: the classes of each fold.
+        rungs: the steps of successive halving.
+        protocol: how candidates are trained and tested.
+        fingerprint: of the data of the training and validation classes.
     """
 
     folder: Path
@@ -82,18 +92,27 @@ class Plan:
     candidates: tuple[Candidate, ...]
     folds: tuple[tuple[str, ...], ...]
     rungs: tuple[Rung, ...]
-    protocol: Protocol
+    protocol: CrossvalProtocol
     fingerprint: str
 
-    def kept(self, candidates: int) -> int:
-        """How many of a rung's candidates go on, the base aside."""
+    def survivors(self, candidates: int) -> int:
+        """How many of a rung's ``candidates`` go on to the next; the base is not counted."""
         return max(1, math.ceil(self.protocol.keep * candidates - 1e-9))
 
 
 def read_candidates(path: Path, experiment: ExperimentConfig, model: ModelConfig) -> tuple[Candidate, ...]:
-    """Read a JSON list of ``{"name": ..., "set": {"dotted.key": value}}`` over the base pair, which comes first.
+    """Read a JSON list of ``{"name": ..., "set": {"dotted.key": value}}``: changes of the base pair.
 
-    Raises ConfigError naming the file, the candidate and the key.
+    Args:
+        path: the file.
+        experiment: the experiment config of the base.
+        model: the model config of the base.
+
+    Returns:
+        The base and the candidates of the file.
+
+    Raises:
+        ConfigError: names the file, the candidate and the key.
     """
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
@@ -108,27 +127,27 @@ def read_candidates(path: Path, experiment: ExperimentConfig, model: ModelConfig
         if not isinstance(entry, dict) or set(entry) != {"name", "set"}:
             raise ConfigError(f'{path}: candidate {number}: expected {{"name": ..., "set": {{...}}}}, found {entry!r}')
         candidates.append(_candidate(f"{path}: candidate {entry['name']!r}", entry, experiment, model))
-    twice = [name for name, count in Counter(candidate.name for candidate in candidates).items() if count > 1]
-    if twice:
-        reserved = f" ({BASE!r} is the pair without changes)" if BASE in twice else ""
-        raise ConfigError(f"{path}: names that are given twice: {', '.join(twice)}{reserved}")
+    duplicates = [name for name, count in Counter(candidate.name for candidate in candidates).items() if count > 1]
+    if duplicates:
+        reserved = f" ({BASE!r} is the pair without changes)" if BASE in duplicates else ""
+        raise ConfigError(f"{path}: names that are given twice: {', '.join(duplicates)}{reserved}")
     return tuple(candidates)
 
 
-def _candidate(where: str, entry: Mapping[str, Any], experiment: ExperimentConfig, model: ModelConfig) -> Candidate:
+def _candidate(label: str, entry: Mapping[str, Any], experiment: ExperimentConfig, model: ModelConfig) -> Candidate:
     name, changes = entry["name"], entry["set"]
     if not isinstance(name, str) or not name.strip() or not name.isprintable():
-        raise ConfigError(f"{where}: a name is a printable string")
+        raise ConfigError(f"{label}: a name is a printable string")
     if not isinstance(changes, dict) or not changes:
-        raise ConfigError(f"{where}: 'set' is an object of dotted keys and their values")
+        raise ConfigError(f"{label}: 'set' is an object of dotted keys and their values")
     fixed = [key for key in changes if key in FIXED]
     if fixed:
-        raise ConfigError(f"{where}: {', '.join(fixed)} must be the same for every candidate: set it in the base pair")
-    return Candidate(name, changes, *change_configs(experiment, model, changes, where))
+        raise ConfigError(f"{label}: {', '.join(fixed)} must be the same for every candidate: set it in the base pair")
+    return Candidate(name, changes, *change_configs(experiment, model, changes, label))
 
 
 def parse_rungs(text: str) -> tuple[Rung, ...]:
-    """Read rungs such as ``2x10,5x10,5x40``: folds x epochs each. Raises ConfigError."""
+    """Read rungs such as ``2x10,5x10,5x40`` (folds x epochs). Raises ConfigError."""
     rungs = []
     for part in text.split(","):
         folds, cross, epochs = part.strip().partition("x")
@@ -143,12 +162,22 @@ def make_plan(
     data_root: Path,
     candidates: Sequence[Candidate],
     rungs: Sequence[Rung],
-    protocol: Protocol,
+    protocol: CrossvalProtocol,
     progress: Progress = silent,
 ) -> Plan:
-    """Deal the development classes into folds and refuse everything that can be refused before any work.
+    """Deal the training and validation classes into folds and check every candidate on every fold and rung.
 
-    Raises ConfigError naming the candidate or the rung, or DataError.
+    Args:
+        folder: the folder of the results; it is not written to.
+        data_root: the folder of the dataset folders.
+        candidates: what ``read_candidates`` returns.
+        rungs: the steps of successive halving.
+        protocol: how candidates are trained and tested.
+        progress: told of the opening of datasets.
+
+    Raises:
+        ConfigError: a candidate or a rung does not fit; names it.
+        DataError: the dataset is missing or damaged.
     """
     base = candidates[0].experiment
     dataset = open_development(data_root, base, progress)
@@ -160,26 +189,25 @@ def make_plan(
     for candidate in candidates:
         model = candidate.model
         try:
-            own = open_development(data_root, candidate.experiment, progress)
-            if own.fingerprint != dataset.fingerprint:
+            data = open_development(data_root, candidate.experiment, progress)
+            if data.fingerprint != dataset.fingerprint:
                 raise ConfigError("input_type: its clips differ from those of the base, so tasks would differ too")
             for epochs, shot in itertools.product({rung.epochs for rung in rungs}, protocol.shots):
-                asked = judged(trained(candidate.experiment, epochs, 0), protocol, shot)
+                experiment = with_test_tasks(with_training(candidate.experiment, epochs, 0), protocol, shot)
                 for classes in folds:
-                    model = check_training(hold_out(own, classes), asked, model, ("train", "test"))
+                    model = check_training(hold_out(data, classes), experiment, model, ("train", "test"))
         except ConfigError as error:
             raise ConfigError(f"candidate {candidate.name!r}: {error}") from error
         complete.append(replace(candidate, model=model))
-    fingerprint = dataset.fingerprint
-    return Plan(folder, data_root, tuple(complete), tuple(folds), tuple(rungs), protocol, fingerprint)
+    return Plan(folder, data_root, tuple(complete), tuple(folds), tuple(rungs), protocol, dataset.fingerprint)
 
 
-def trained(experiment: ExperimentConfig, epochs: int, seed: int) -> ExperimentConfig:
+def with_training(experiment: ExperimentConfig, epochs: int, seed: int) -> ExperimentConfig:
     """The experiment with the length and the seed of one training."""
     return validate(ExperimentConfig, experiment.model_dump() | {"num_epochs": epochs, "seed": seed}, "crossval")
 
 
-def judged(experiment: ExperimentConfig, protocol: Protocol, shot: int) -> ExperimentConfig:
-    """The experiment with the tasks that ``protocol`` judges by."""
+def with_test_tasks(experiment: ExperimentConfig, protocol: CrossvalProtocol, shot: int) -> ExperimentConfig:
+    """The experiment with the test tasks of ``protocol`` at one of its shots."""
     changes = {"n_shot_test": shot, "n_testing_tasks": protocol.tasks}
     return validate(ExperimentConfig, experiment.model_dump() | changes, "crossval")

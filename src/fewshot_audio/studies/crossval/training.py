@@ -1,4 +1,4 @@
-"""One training of a cross-validation: a candidate on a fold, tested on the fold's classes, kept as one small file."""
+"""One training of a cross-validation: a candidate, trained without a fold's classes and tested on them."""
 
 import hashlib
 import json
@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fewshot_audio.config import ExperimentConfig, read_json
-from fewshot_audio.engine.train import Diverged
-from fewshot_audio.errors import DataError
+from fewshot_audio.errors import DataError, Diverged
 from fewshot_audio.experiments.dataset import Dataset
 from fewshot_audio.experiments.evaluate_run import run_test
 from fewshot_audio.experiments.run_folder import versions
@@ -17,9 +16,9 @@ from fewshot_audio.files import write_json
 from fewshot_audio.functional.statistics import ci95
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, silent
-from fewshot_audio.studies.crossval.plan import Candidate, Plan, judged, trained
+from fewshot_audio.studies.crossval.plan import Candidate, Plan, with_test_tasks, with_training
 from fewshot_audio.studies.holdout import hold_out, open_development
-from fewshot_audio.studies.trial import PLACE, Busy, train_scratch, working_on
+from fewshot_audio.studies.trial import FolderInUse, describe_configs, run_trial, working_on
 
 
 @dataclass(frozen=True)
@@ -34,48 +33,49 @@ class Training:
 
     @property
     def experiment(self) -> ExperimentConfig:
-        """The candidate's experiment with this training's length."""
-        return trained(self.candidate.experiment, self.epochs, self.seed)
+        """The candidate's experiment with this training's length and seed."""
+        return with_training(self.candidate.experiment, self.epochs, self.seed)
 
     @property
     def key(self) -> str:
-        """Tells trainings apart by everything that their numbers depend on, names aside.
+        """A hash of everything that the training's numbers depend on; names are no part of it.
 
-        Keys at their defaults are left out, so that a new option does not make former results another's.
+        Keys at their defaults are left out, so that former results stay valid when an option is added.
         """
         protocol = self.plan.protocol
+        experiment, model = describe_configs(self.experiment, self.candidate.model)
         values = {
-            "experiment": self.experiment.model_dump(exclude_defaults=True, exclude=PLACE),
-            "model": self.candidate.model.model_dump(exclude_defaults=True),
+            "experiment": experiment,
+            "model": model,
             "data": self.plan.fingerprint,
             "held out": self.plan.folds[self.fold],
             "tasks": [protocol.tasks, *protocol.shots],
-            "seed": self.seed,  # a default is left out above
+            "seed": self.seed,  # the experiment's is left out if it is the default
         }
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:20]
 
     @property
     def file(self) -> Path:
-        """Where the result lies once the training is done."""
+        """The file that the result is written to."""
         return self.plan.folder / "trainings" / f"{self.key}.json"
 
     @property
     def result(self) -> dict[str, Any]:
-        """The finished training's numbers."""
+        """The numbers of the finished training."""
         return read_json(self.file)
 
     def run(self, progress: Progress = silent) -> bool:
-        """Train and test unless that is done; False where another process is at it.
+        """Train and test unless the result exists; False if another process is working on this training.
 
-        A training that was killed goes on from its last finished epoch.
+        A training that was killed continues after its last finished epoch.
         """
-        scratch = self.plan.folder / "under-way" / self.key
+        folder = self.plan.folder / "under-way" / self.key
         try:
-            with working_on(scratch):
+            with working_on(folder):
                 if not self.file.exists():
-                    write_json(self.file, {**self._describe(), **_train_and_test(self, scratch, progress)})
-                shutil.rmtree(scratch, ignore_errors=True)  # another process may have seen to that
-        except Busy:
+                    write_json(self.file, {**self._describe(), **_train_and_test(self, folder, progress)})
+                shutil.rmtree(folder, ignore_errors=True)  # another process may have deleted it
+        except FolderInUse:
             return False
         return True
 
@@ -91,7 +91,7 @@ class Training:
         }
 
 
-def _train_and_test(training: Training, scratch: Path, progress: Progress) -> dict[str, Any]:
+def _train_and_test(training: Training, folder: Path, progress: Progress) -> dict[str, Any]:
     """Return the accuracy of each shot, the time of an episode and the parameters, or that the training diverged."""
     experiment, plan = training.experiment, training.plan
     development = open_development(plan.data_root, experiment)
@@ -99,16 +99,18 @@ def _train_and_test(training: Training, scratch: Path, progress: Progress) -> di
         raise DataError(f"{development.folders} has changed since this cross-validation was started")
     dataset = hold_out(development, plan.folds[training.fold])
     try:
-        outcome = train_scratch(scratch, experiment, training.candidate.model, dataset, progress)
+        trial = run_trial(folder, experiment, training.candidate.model, dataset, progress)
     except Diverged as error:
         return {"diverged": str(error)}
-    network, shots = outcome.network, plan.protocol.shots
+    network, shots = trial.network, plan.protocol.shots
     return {
-        "shots": {str(shot): _test(network, judged(experiment, plan.protocol, shot), dataset) for shot in shots},
-        **{key: outcome.history[-1][key] for key in ("train_loss", "train_accuracy")},  # does it learn by heart?
-        "seconds_per_episode": outcome.seconds / experiment.n_training_tasks,
+        "shots": {
+            str(shot): _test(network, with_test_tasks(experiment, plan.protocol, shot), dataset) for shot in shots
+        },
+        **{key: trial.history[-1][key] for key in ("train_loss", "train_accuracy")},  # shows memorization
+        "seconds_per_episode": trial.seconds / experiment.n_training_tasks,
         "parameters": sum(weights.numel() for weights in network.parameters()),
-        "runtime": outcome.runtime,
+        "runtime": trial.runtime,
     }
 
 

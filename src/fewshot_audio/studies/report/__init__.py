@@ -1,4 +1,4 @@
-"""One page that shows what an experiment found: self-contained HTML and its plots."""
+"""The report of experiments: one self-contained HTML page, and its plots as files."""
 
 from fewshot_audio.studies.report.page import write_report
 

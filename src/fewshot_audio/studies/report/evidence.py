@@ -1,7 +1,7 @@
-"""What a report shows, computed from an experiment's folder and its dataset."""
+"""The numbers and examples that a report shows, computed from an experiment's folder and its dataset."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,209 +11,166 @@ from numpy.typing import NDArray
 
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.config import ExperimentConfig, read_json
-from fewshot_audio.data.store import SegmentStore
-from fewshot_audio.engine.checkpoint import METRICS_FILE
-from fewshot_audio.engine.evaluate import Answers, NetworkSystem, Once, System, TaskScores, evaluate_system, plan_tasks
-from fewshot_audio.engine.history import Row, read_metrics
+from fewshot_audio.engine.evaluate import Answers, TaskScores, evaluate_system
+from fewshot_audio.engine.history import METRICS_FILE, Row, read_metrics
+from fewshot_audio.engine.system import CachedSystem, NetworkSystem, System
+from fewshot_audio.engine.tasks import TaskProtocol, plan_tasks
 from fewshot_audio.errors import DataError
 from fewshot_audio.experiments.dataset import Dataset
 from fewshot_audio.experiments.evaluate_run import open_test
 from fewshot_audio.experiments.folder import ACCURACIES_FILE, RESULT_FILE, RESULTS_FILE, ExperimentFolder
 from fewshot_audio.experiments.run_folder import Run
-from fewshot_audio.functional.pca import Plane
+from fewshot_audio.functional.pca import PrincipalComponents
 from fewshot_audio.functional.statistics import ci95
 from fewshot_audio.progress import Progress, silent
+from fewshot_audio.studies.report.examples import Example, pick_examples
 
 Floats = NDArray[np.float64]
 SHOTS = (1, 2, 3, 5, 10, 20)
 SHOT_TASKS = 500
-EXAMPLES = 6  # of right and of wrong answers each
-
-
-@dataclass(frozen=True)
-class Example:
-    """One query of a test task: its class, the answer, the answer's probability, and what was heard.
-
-    ``features`` (mels, frames) in dB; ``waveform`` (samples,) where the dataset folder keeps waveforms.
-    """
-
-    clip: str
-    truth: str
-    answer: str
-    probability: float
-    features: Floats
-    waveform: NDArray[np.float32] | None
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """An experiment's results and a closer look at its first run's test.
+    """An experiment's results, and every answer of its first finished run to the test tasks.
 
-    ``classes`` are the test classes; ``asked`` (classes, classes) counts queries of a row's class in whose task the
-    column's class was, ``confused`` those that were answered so. ``shots`` holds (shot, accuracy, ci95).
-    ``metrics`` holds the epochs and ``kept`` the epoch (from 1) whose weights were kept of every run that is done.
-    ``points`` (clips, 2) are test clips on the principal components of their embeddings, with ``labels`` (clips,).
+    Attributes:
+        name: name of the experiment's folder.
+        results: what ``results.json`` holds.
+        metrics: the epochs of every finished run, by "run <number>".
+        best_epochs: the epoch (from 1) whose weights were tested, likewise.
+        accuracies: test accuracies, (runs, tasks).
+        classes: the test classes.
+        query_counts: (classes, classes): queries of the row's class in tasks that contain the column's class.
+        confusion_counts: (classes, classes): queries of the row's class that were answered with the column's class.
+        probability: the probability of every answer, (queries,).
+        correct: whether the answer is correct, (queries,).
+        shots: number of shots, accuracy and half width of its 95 % interval.
+        points: embeddings of the test clips on their first two principal components, (clips, 2).
+        labels: index of each point's class, (clips,).
+        explained_variance: the share of the variance along each component, (2,).
+        examples: queries to look at and to listen to.
+        sample_rate: of the examples' waveforms.
+        dataset: fingerprint of the dataset.
     """
 
     name: str
     results: dict[str, Any]
     metrics: dict[str, list[Row]]
-    kept: dict[str, int]
+    best_epochs: dict[str, int]
     accuracies: Floats
     classes: tuple[str, ...]
-    asked: NDArray[np.int64]
-    confused: NDArray[np.int64]
+    query_counts: NDArray[np.int64]
+    confusion_counts: NDArray[np.int64]
     probability: Floats
-    right: NDArray[np.bool_]
+    correct: NDArray[np.bool_]
     shots: list[tuple[int, float, float]]
     points: Floats
     labels: NDArray[np.int64]
-    explained: Floats
+    explained_variance: Floats
     examples: list[Example]
     sample_rate: int
     dataset: str
 
     @property
-    def tested_on(self) -> tuple[Any, ...]:
-        """Equal for experiments that met the same tasks."""
+    def test_tasks(self) -> tuple[Any, ...]:
+        """What the test tasks were drawn from and how: equal for experiments with the same tasks."""
         config = ExperimentConfig.model_validate(self.results["config"]["experiment"])
         keys = ("n_way_test", "n_shot_test", "n_query_test", "n_testing_tasks", "test_seed", "disjoint_groups")
         return (self.dataset, *(getattr(config, key) for key in keys), config.joint_sampling)
 
 
-def gather(folder: Path, data_root: Path, progress: Progress = silent) -> Evidence:
-    """Read an experiment's folder and test its first run once more, looking at every answer.
+def collect_evidence(folder: Path, data_root: Path, progress: Progress = silent) -> Evidence:
+    """Read an experiment's folder and test its first finished run once more to collect every answer.
 
-    Raises DataError or ConfigError naming what is missing.
+    Args:
+        folder: the folder of a finished experiment.
+        data_root: the folder of the dataset folders.
+        progress: told of the test.
+
+    Raises:
+        DataError: a file is missing or damaged, or the dataset does not fit the run.
+        ConfigError: a config of the run is wrong.
     """
     if not (folder / RESULTS_FILE).is_file():
         raise DataError(f"{folder}: no {RESULTS_FILE} there; give the folder of a finished experiment")
     results = read_json(folder / RESULTS_FILE)
-    known = ExperimentFolder(folder)
-    numbers = [number for number in range(1, results["config"]["experiment"]["num_runs"] + 1) if known.done(number)]
+    runs = ExperimentFolder(folder)
+    numbers = [number for number in range(1, results["config"]["experiment"]["num_runs"] + 1) if runs.done(number)]
     if not numbers:
-        raise DataError(f"{folder}: its run folders are not there")
-    run = Run.read(folder / f"run-{numbers[0]}")
+        raise DataError(f"{folder}: no folder of a finished run in it")
+    run = Run.read(runs.run(numbers[0]))
     experiment = run.experiment
     dataset, network = open_test(run, data_root, experiment, progress=progress)
-    data, seed = dataset.data, experiment.test_seed
-    system = Once(NetworkSystem(network.eval(), experiment, data.store, data.views, "test", seed))
-
-    def test(changes: dict[str, Any]) -> TaskScores:
-        tested = experiment.model_copy(update=changes)
-        planned = plan_tasks(tested, data.store.index, data.splits.test, "test", seed, tested.n_testing_tasks)
-        return evaluate_system(system, tested, planned, "test", seed=seed, progress=progress)
-
-    answers = test({}).answers
+    data, protocol = dataset.data, TaskProtocol.test(experiment)
+    system = CachedSystem(NetworkSystem.test(network.eval(), experiment, data))
     classes = data.splits.test
-    asked, confused = _confusions(answers, len(classes))
-    shots = _over_shots(test, experiment, dataset)
-    points, labels, explained = _map(system, dataset, progress)
+
+    def test(protocol: TaskProtocol) -> TaskScores:
+        return evaluate_system(system, plan_tasks(data.store.index, classes, protocol), progress=progress)
+
+    answers = test(protocol).answers
+    query_counts, confusion_counts = _count_confusions(answers, len(classes))
+    shots = _accuracy_over_shots(test, dataset, replace(protocol, n_tasks=min(SHOT_TASKS, protocol.n_tasks)))
+    points, labels, explained_variance = _embedding_points(system, dataset, progress)
     return Evidence(
         name=folder.name,
         results=results,
-        metrics={f"run {number}": read_metrics(folder / f"run-{number}" / METRICS_FILE) for number in numbers},
-        kept={f"run {number}": read_json(known.run(number) / RESULT_FILE)["best_epoch"] for number in numbers},
-        accuracies=np.stack([np.load(folder / f"run-{n}" / ACCURACIES_FILE, allow_pickle=False) for n in numbers]),
+        metrics={f"run {number}": read_metrics(runs.run(number) / METRICS_FILE) for number in numbers},
+        best_epochs={f"run {number}": read_json(runs.run(number) / RESULT_FILE)["best_epoch"] for number in numbers},
+        accuracies=np.stack([np.load(runs.run(n) / ACCURACIES_FILE, allow_pickle=False) for n in numbers]),
         classes=classes,
-        asked=asked,
-        confused=confused,
+        query_counts=query_counts,
+        confusion_counts=confusion_counts,
         probability=answers.probability.ravel().astype(np.float64),
-        right=(answers.answer == answers.truth).ravel(),
+        correct=(answers.answer == answers.truth).ravel(),
         shots=shots,
         points=points,
         labels=labels,
-        explained=explained,
-        examples=_examples(answers, dataset),
+        explained_variance=explained_variance,
+        examples=pick_examples(answers, dataset),
         sample_rate=(dataset.preprocessing or Preprocessing()).sample_rate,
         dataset=run.dataset,
     )
 
 
-def _confusions(answers: Answers, classes: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    asked = np.zeros((classes, classes), np.int64)
-    confused = np.zeros((classes, classes), np.int64)
-    np.add.at(confused, (answers.truth.ravel(), answers.answer.ravel()), 1)
+def _count_confusions(answers: Answers, classes: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """``query_counts`` and ``confusion_counts`` of the evidence."""
+    query_counts, confusion_counts = np.zeros((2, classes, classes), np.int64)
+    np.add.at(confusion_counts, (answers.truth.ravel(), answers.answer.ravel()), 1)
     tasks, way, n_query = answers.truth.shape
     pairs = np.broadcast_to(answers.truth[:, :, :1], (tasks, way, way))  # each task's classes against each other
-    np.add.at(asked, (pairs.ravel(), pairs.transpose(0, 2, 1).ravel()), n_query)
-    return asked, confused
+    np.add.at(query_counts, (pairs.ravel(), pairs.transpose(0, 2, 1).ravel()), n_query)
+    return query_counts, confusion_counts
 
 
-def _over_shots(
-    test: Callable[[dict[str, Any]], TaskScores], experiment: ExperimentConfig, dataset: Dataset
+def _accuracy_over_shots(
+    test: Callable[[TaskProtocol], TaskScores], dataset: Dataset, protocol: TaskProtocol
 ) -> list[tuple[int, float, float]]:
+    """Test with every number of shots that the smallest test class allows."""
     by_class = dataset.data.store.index.by_class
     fewest = min(len(by_class[name]) for name in dataset.data.splits.test)
-    tasks = min(SHOT_TASKS, experiment.n_testing_tasks)
-    found = []
+    points = []
     for shot in SHOTS:
-        if shot + experiment.n_query_test > fewest:
+        if shot + protocol.n_query > fewest:
             break
-        accuracy = test({"n_shot_test": shot, "n_testing_tasks": tasks}).accuracy
-        found.append((shot, float(accuracy.mean()), ci95(accuracy)))
-    return found
+        accuracy = test(replace(protocol, n_shot=shot)).accuracy
+        points.append((shot, float(accuracy.mean()), ci95(accuracy)))
+    return points
 
 
-def _map(system: System, dataset: Dataset, progress: Progress) -> tuple[Floats, NDArray[np.int64], Floats]:
-    """The first segment of every test clip on the two principal components of all."""
+def _embedding_points(system: System, dataset: Dataset, progress: Progress) -> tuple[Floats, NDArray[np.int64], Floats]:
+    """``points``, ``labels`` and ``explained_variance`` of the evidence: of the first segment of every test clip."""
     store = dataset.data.store
-    firsts = {
+    label_of = {  # by segment
         int(store.index.offsets[clip]): label
         for label, name in enumerate(dataset.data.splits.test)
         for clip in store.index.by_class[name]
     }
-    segments = np.array(sorted(firsts), np.int64)
+    segments = np.array(sorted(label_of), np.int64)
     with torch.no_grad():
         rows = system.embed(segments, progress).rows[:, 0]
     embeddings = rows.mean(1).double().cpu().numpy()
-    plane = Plane.fit(embeddings)
-    labels = np.array([firsts[int(segment)] for segment in segments])
-    return plane.place(embeddings), labels, np.array(plane.explained)
-
-
-def _examples(answers: Answers, dataset: Dataset) -> list[Example]:
-    """Right and wrong answers of the first tasks, no class twice among the right and no confusion among the wrong."""
-    features = dataset.folders.open_store("features")
-    waveforms = dataset.folders.open_store("waveforms") if dataset.folders.have_waveforms else None
-    chosen: list[Example] = []
-    for wrong in (False, True):
-        seen: set[tuple[int, int]] = set()
-        for index in zip(*np.nonzero((answers.answer != answers.truth) == wrong), strict=True):
-            pair = int(answers.truth[index]), int(answers.answer[index])
-            if pair in seen:
-                continue
-            seen.add(pair)
-            chosen.append(_example(answers, index, dataset, features, waveforms))
-            if len(seen) == EXAMPLES:
-                break
-    return chosen
-
-
-def _example(
-    answers: Answers,
-    index: tuple[Any, ...],
-    dataset: Dataset,
-    features: SegmentStore,
-    waveforms: SegmentStore | None,
-) -> Example:
-    names, clip = dataset.data.splits.test, int(answers.clip[index])
-    truth = names[int(answers.truth[index])]
-    return Example(
-        clip=features.clips[clip],
-        truth=truth,
-        answer=names[int(answers.answer[index])],
-        probability=float(answers.probability[index]),
-        features=_first_segment(features, clip).astype(np.float64),
-        waveform=_first_segment(waveforms, clip) if waveforms is not None else None,
-    )
-
-
-def _first_segment(store: SegmentStore, clip: int) -> NDArray[np.float32]:
-    segment: NDArray[np.float32] = store.gather(np.array([store.index.offsets[clip]]))[0]
-    return segment
-
-
-def load_all(folders: Sequence[Path], data_root: Path, progress: Progress = silent) -> list[Evidence]:
-    """Gather several experiments."""
-    return [gather(folder, data_root, progress) for folder in folders]
+    components = PrincipalComponents.fit(embeddings)
+    labels = np.array([label_of[int(segment)] for segment in segments])
+    return components.project(embeddings), labels, np.array(components.explained)

@@ -1,11 +1,11 @@
-"""The report's page: one HTML file with everything inside, readable offline."""
+"""The report's page: one HTML file that needs no other file and no network."""
 
 import base64
 import importlib.util
 import io
 import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ import soundfile
 from fewshot_audio.errors import FewShotError
 from fewshot_audio.files import write_text
 from fewshot_audio.functional.reliability import Reliability, reliability
-from fewshot_audio.progress import Progress, silent
+from fewshot_audio.progress import Progress, prefixed, silent
 from fewshot_audio.studies.report import plots
-from fewshot_audio.studies.report.compare import PairedDifference, paired_difference
-from fewshot_audio.studies.report.evidence import Evidence, Example, gather
+from fewshot_audio.studies.report.evidence import Evidence, collect_evidence
+from fewshot_audio.studies.report.examples import Example
+from fewshot_audio.studies.report.paired import paired_difference
 
 PEAK = 0.9
 
@@ -31,17 +32,26 @@ def write_report(
     plot_folder: Path | None = None,
     progress: Progress = silent,
 ) -> None:
-    """Write the report of one experiment, or of several with their comparison, to ``path``.
+    """Write the report of one experiment, or of several with their comparison.
 
-    ``plot_folder`` receives each plot as PNG and SVG too. Raises FewShotError where matplotlib or jinja2 is missing,
-    DataError or ConfigError where an experiment's folder or its dataset is not as expected.
+    Args:
+        folders: the folders of finished experiments.
+        data_root: the folder of the dataset folders.
+        path: the HTML file to write.
+        plot_folder: if given, each plot is written there as PNG and SVG too.
+        progress: told of the tests that the report repeats.
+
+    Raises:
+        FewShotError: matplotlib or jinja2 is not installed.
+        DataError: an experiment's folder or its dataset lacks a file or has a damaged one.
+        ConfigError: a config of a run is wrong.
     """
     for package in ("matplotlib", "jinja2"):
         if importlib.util.find_spec(package) is None:
             raise FewShotError(f"a report needs {package}: pip install 'fewshot-audio[report]'")
     from jinja2 import Environment, StrictUndefined
 
-    evidence = [gather(folder, data_root, _within(folder.name, progress)) for folder in folders]
+    evidence = [collect_evidence(folder, data_root, prefixed(progress, f"{folder.name}: ")) for folder in folders]
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["percent"] = _percent
     template = environment.from_string(resources.files(__package__).joinpath("template.html").read_text("utf-8"))
@@ -50,7 +60,7 @@ def write_report(
         template.render(
             experiments=[_section(one, plot_folder) for one in evidence],
             comparisons=[_comparison(*pair) for pair in itertools.combinations(evidence, 2)],
-            shots=_together(evidence, plot_folder) if len(evidence) > 1 else None,
+            shots=_shots_of_all(evidence, plot_folder) if len(evidence) > 1 else None,
         ),
     )
 
@@ -58,34 +68,34 @@ def write_report(
 def _section(evidence: Evidence, plot_folder: Path | None) -> dict[str, Any]:
     """What the template needs of one experiment."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        share = evidence.confused / np.where(evidence.asked > 0, evidence.asked, np.nan)
+        share = evidence.confusion_counts / np.where(evidence.query_counts > 0, evidence.query_counts, np.nan)
     accuracy = share.diagonal()
-    interval = 1.96 * np.sqrt(accuracy * (1 - accuracy) / evidence.asked.diagonal())
-    calibrated: Reliability = reliability(evidence.probability, evidence.right)
+    interval = 1.96 * np.sqrt(accuracy * (1 - accuracy) / evidence.query_counts.diagonal())
+    calibration: Reliability = reliability(evidence.probability, evidence.correct)
     numbers, mean, ci95 = (np.array(column) for column in zip(*evidence.shots, strict=True))
     way = evidence.results["runs"][0]["test"]["n_way"]
     figures = {
-        "curves": plots.curves(evidence.metrics, evidence.kept),
+        "curves": plots.curves(evidence.metrics, evidence.best_epochs),
         "classes": plots.class_accuracies(evidence.classes, accuracy, interval),
         "confusion": plots.confusion(evidence.classes, share),
         "shots": plots.shots(numbers.astype(int).tolist(), {evidence.name: (mean, ci95)}, way),
-        "map": plots.embedding_map(evidence.classes, evidence.points, evidence.labels, evidence.explained),
-        "reliability": plots.reliability(calibrated),
+        "map": plots.embedding_map(evidence.classes, evidence.points, evidence.labels, evidence.explained_variance),
+        "reliability": plots.reliability(calibration),
     }
     if plot_folder:
         plots.save({f"{evidence.name}_{name}": figure for name, figure in figures.items()}, plot_folder)
     return {
         "name": evidence.name,
         "results": evidence.results,
-        "runs": [name.removeprefix("run ") for name in evidence.kept],
+        "runs": [name.removeprefix("run ") for name in evidence.best_epochs],
         "way": way,
         "plots": {name: _svg(figure) for name, figure in figures.items()},
-        "ece": calibrated.ece,
+        "ece": calibration.ece,
         "epochs": {name: len(rows) for name, rows in evidence.metrics.items()},
         "epoch_seconds": {
             name: float(np.median([row["seconds"] for row in rows])) for name, rows in evidence.metrics.items()
         },
-        "examples": [_picture(example, evidence.sample_rate) for example in evidence.examples],
+        "examples": [_example(example, evidence.sample_rate) for example in evidence.examples],
         "hardest": evidence.classes[int(np.nanargmin(accuracy))],
         "easiest": evidence.classes[int(np.nanargmax(accuracy))],
         "configs": {kind: json.dumps(config, indent=2) for kind, config in evidence.results["config"].items()},
@@ -93,16 +103,17 @@ def _section(evidence: Evidence, plot_folder: Path | None) -> dict[str, Any]:
 
 
 def _comparison(first: Evidence, second: Evidence) -> dict[str, Any]:
-    """Two experiments on the same tasks, or why they are not comparable."""
-    found: dict[str, Any] = {"first": first.name, "second": second.name, "paired": None}
-    if first.tested_on == second.tested_on:
-        paired: PairedDifference = paired_difference(first.accuracies, second.accuracies)
-        found["paired"] = paired
-    return found
+    """The names of two experiments, and their difference if they were tested on the same tasks."""
+    same_tasks = first.test_tasks == second.test_tasks
+    return {
+        "first": first.name,
+        "second": second.name,
+        "paired": paired_difference(first.accuracies, second.accuracies) if same_tasks else None,
+    }
 
 
-def _together(evidence: Sequence[Evidence], plot_folder: Path | None) -> str | None:
-    """Accuracy over shots of all experiments in one picture, where they share the numbers of shots and classes."""
+def _shots_of_all(evidence: Sequence[Evidence], plot_folder: Path | None) -> str | None:
+    """Accuracy over shots of all experiments in one plot, if their numbers of shots and classes are the same."""
     numbers = [shot for shot, _, _ in evidence[0].shots]
     ways = {one.results["runs"][0]["test"]["n_way"] for one in evidence}
     if len(ways) > 1 or any([shot for shot, _, _ in one.shots] != numbers for one in evidence):
@@ -114,7 +125,7 @@ def _together(evidence: Sequence[Evidence], plot_folder: Path | None) -> str | N
     return _svg(figure)
 
 
-def _picture(example: Example, rate: int) -> dict[str, Any]:
+def _example(example: Example, rate: int) -> dict[str, Any]:
     image = io.BytesIO()
     plots.spectrogram(example.features).savefig(image, format="png", dpi=110)
     audio = None
@@ -145,10 +156,3 @@ def _data_uri(kind: str, data: bytes) -> str:
 
 def _percent(value: float | None, digits: int = 2) -> str:
     return "-" if value is None else f"{100 * value:.{digits}f} %"
-
-
-def _within(name: str, progress: Progress) -> Callable[..., None]:
-    def report(description: str, done: int, total: int, details: str = "") -> None:
-        progress(f"{name}: {description}", done, total, details)
-
-    return report

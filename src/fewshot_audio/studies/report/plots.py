@@ -22,16 +22,16 @@ CURVES = {
 }
 
 
-def curves(runs: Mapping[str, Sequence[Row]], kept: Mapping[str, int]) -> "Figure":
-    """One panel a quantity, one line a run; a dot marks the epoch (from 1) whose weights were kept."""
+def curves(runs: Mapping[str, Sequence[Row]], best_epochs: Mapping[str, int]) -> "Figure":
+    """One panel per quantity, one line per run; a dot marks the epoch (from 1) whose weights were tested."""
     figure = _figure(11, 5.2)
     for number, (key, title) in enumerate(CURVES.items(), start=1):
         axes = figure.add_subplot(2, 2, number)
         for name, rows in runs.items():
             epochs, values = [row["epoch"] for row in rows], [row[key] for row in rows]
             (line,) = axes.plot(epochs, values, label=name, linewidth=1.2)
-            dot = kept[name] - 1
-            axes.plot(epochs[dot], values[dot], "o", color=line.get_color(), markersize=5)
+            best = best_epochs[name] - 1
+            axes.plot(epochs[best], values[best], "o", color=line.get_color(), markersize=5)
         axes.set(title=title, xlabel="epoch")
         axes.grid(alpha=0.25)
         if number == 1 and len(runs) > 1:
@@ -40,7 +40,11 @@ def curves(runs: Mapping[str, Sequence[Row]], kept: Mapping[str, int]) -> "Figur
 
 
 def class_accuracies(names: Sequence[str], accuracy: Floats, ci95: Floats) -> "Figure":
-    """Accuracy of each test class's queries with its interval, the hardest class first. Shapes (classes,)."""
+    """Accuracy of each test class's queries with its interval, the hardest class first.
+
+    Shape:
+        accuracy and ci95: (classes,).
+    """
     figure = _figure(7, 0.28 * len(names) + 1.2)
     axes = figure.add_subplot()
     order = np.argsort(-accuracy, kind="stable")
@@ -51,7 +55,11 @@ def class_accuracies(names: Sequence[str], accuracy: Floats, ci95: Floats) -> "F
 
 
 def confusion(names: Sequence[str], share: Floats) -> "Figure":
-    """How often a row's query was called a column's, when both were in the task. Shape (classes, classes)."""
+    """Share of a row's queries that were answered with the column's class, among the tasks with both classes.
+
+    Shape:
+        share: (classes, classes); NaN for classes that were in no common task.
+    """
     size = 0.42 * len(names) + 2.2
     figure = _figure(size + 0.8, size)
     axes = figure.add_subplot()
@@ -70,7 +78,13 @@ def confusion(names: Sequence[str], share: Floats) -> "Figure":
 
 
 def shots(numbers: Sequence[int], accuracy: Mapping[str, tuple[Floats, Floats]], way: int) -> "Figure":
-    """Accuracy over the number of support clips; per experiment (accuracy, ci95), each (numbers,)."""
+    """Accuracy over the number of support clips, one line per experiment.
+
+    Args:
+        numbers: numbers of support clips per class.
+        accuracy: by experiment, the accuracies and the half widths of their 95 % intervals, each (numbers,).
+        way: classes of a task.
+    """
     figure = _figure(6, 3.6)
     axes = figure.add_subplot()
     for name, (mean, ci95) in accuracy.items():
@@ -83,13 +97,20 @@ def shots(numbers: Sequence[int], accuracy: Mapping[str, tuple[Floats, Floats]],
 
 
 def embedding_map(names: Sequence[str], points: Floats, labels: NDArray[np.int64], explained: Floats) -> "Figure":
-    """Test clips on the two principal components of their embeddings. Shapes points (clips, 2), labels (clips,)."""
+    """Test clips on the first two principal components of their embeddings.
+
+    Args:
+        names: the classes.
+        points: the clips on the components, (clips, 2).
+        labels: index of each clip's class, (clips,).
+        explained: the share of the variance along each component, (2,).
+    """
     figure = _figure(8.5, 5.5)
     axes = figure.add_subplot()
     for number, name in enumerate(names):
-        mine = points[labels == number]
+        own = points[labels == number]
         marker = "os^DvPX*"[number // 10 % 8]
-        axes.scatter(mine[:, 0], mine[:, 1], s=18, marker=marker, color=f"C{number % 10}", label=name, alpha=0.8)
+        axes.scatter(own[:, 0], own[:, 1], s=18, marker=marker, color=f"C{number % 10}", label=name, alpha=0.8)
     axes.set(
         xlabel=f"first component ({100 * explained[0]:.0f} % of the variance)",
         ylabel=f"second component ({100 * explained[1]:.0f} %)",
@@ -98,26 +119,20 @@ def embedding_map(names: Sequence[str], points: Floats, labels: NDArray[np.int64
     return figure
 
 
-def reliability(measured: Reliability) -> "Figure":
-    """How often an answer of a given probability was right."""
+def reliability(bins: Reliability) -> "Figure":
+    """Share of correct answers over the probability of the answer."""
     figure = _figure(4.6, 4.2)
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="gray", linewidth=1, linestyle="--")
-    filled = measured.counts > 0
-    axes.bar(
-        measured.confidence[filled],
-        measured.accuracy[filled],
-        width=0.9 / len(filled),
-        color="#4c78a8",
-        alpha=0.85,
-    )
+    filled = bins.counts > 0
+    axes.bar(bins.confidence[filled], bins.accuracy[filled], width=0.9 / len(filled), color="#4c78a8", alpha=0.85)
     axes.set(xlabel="probability of the answer", ylabel="share of right answers", xlim=(0, 1), ylim=(0, 1))
     axes.grid(alpha=0.25)
     return figure
 
 
 def spectrogram(features: Floats) -> "Figure":
-    """A segment's log-mel spectrogram. Shape (mels, frames)."""
+    """Draw a log-mel spectrogram. Shape: (mels, frames)."""
     figure = _figure(2.6, 1.5)
     axes = figure.add_subplot()
     axes.imshow(features, origin="lower", aspect="auto", cmap="magma", vmin=np.percentile(features, 5))

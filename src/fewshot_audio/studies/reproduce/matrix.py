@@ -1,6 +1,7 @@
-"""The matrix of experiments dataset x scenario x loss x encoder, and how much of each a budget allows."""
+"""The matrix of experiments (dataset x system x encoder), and the budgets that shorten them."""
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,11 +10,9 @@ from fewshot_audio.config.model import EncoderName
 from fewshot_audio.config.presets import scenario_configs
 from fewshot_audio.config.recipes import RECIPES, Recipe, recipe_configs
 
-Loss = Literal["cpl", "angular"]
-
 DATASETS = ("ESC-50-master", "nsynth", "FSD2018", "BirdClef", "VoxCeleb")
 SYSTEMS = ("1", "2", "3", "4-cpl", "4-angular", "5-cpl", "5-angular", *RECIPES)
-NAMES = {
+SYSTEM_NAMES = {
     "1": "1 plain",
     "2": "2 enrichment",
     "3": "3 attention",
@@ -25,8 +24,8 @@ NAMES = {
     "fast": "recipe fast",
 }
 
-# Changes of the published protocol. "quick": five systems of one dataset within an hour on two cores. How long a recipe
-# trains is part of it: a budget only changes how often.
+# Changes of the published protocol. "quick": five systems of one dataset within an hour on two cores. The length of the
+# training is part of a recipe: a budget changes its number of runs only.
 BUDGETS: dict[str, dict[str, Any]] = {
     "published": {},
     "quick": {"num_runs": 1, "num_epochs": 40, "n_training_tasks": 40, "n_validation_tasks": 100},
@@ -41,25 +40,29 @@ class Cell:
     system: str
     encoder: EncoderName
 
+    @property
+    def system_name(self) -> str:
+        """The system as the tables name it."""
+        return SYSTEM_NAMES[self.system]
+
     def configs(self, budget: str, overrides: Sequence[str] = ()) -> tuple[ExperimentConfig, ModelConfig]:
-        """The pair of configs; ``overrides`` (``key.sub=value``) come on top of the budget's."""
-        budgeted = BUDGETS[budget]
+        """The pair of configs; ``overrides`` (``key.sub=value``) replace values of the budget."""
+        changes = BUDGETS[budget]
         if self.system in RECIPES:
             recipe: Recipe = "fast" if self.system == "fast" else "best"
             experiment, model = recipe_configs(self.dataset, recipe, self.encoder)
-            budgeted = {key: value for key, value in budgeted.items() if key == "num_runs"}
+            changes = {key: value for key, value in changes.items() if key == "num_runs"}
         else:
-            scenario, _, loss = self.system.partition("-")
-            chosen: Loss = "angular" if loss == "angular" else "cpl"
-            experiment, model = scenario_configs(self.dataset, int(scenario), chosen, self.encoder)
+            scenario, _, loss_name = self.system.partition("-")
+            loss: Literal["cpl", "angular"] = "angular" if loss_name == "angular" else "cpl"
+            experiment, model = scenario_configs(self.dataset, int(scenario), loss, self.encoder)
         folder = f"{self.dataset}_{self.system}_{self.encoder}_{budget}"
-        changes = budgeted | {"experiment_folder": folder} | dict(map(parse_override, overrides))
+        changes = changes | {"experiment_folder": folder} | dict(map(parse_override, overrides))
         return change_configs(experiment, model, changes, f"{self.dataset} {self.system}")
 
 
-def cells(datasets: Sequence[str], systems: Sequence[str], encoders: Sequence[EncoderName]) -> Iterator[Cell]:
+def cells(datasets: Sequence[str], systems: Sequence[str], encoders: Sequence[EncoderName]) -> list[Cell]:
     """All cells, dataset by dataset."""
-    for dataset in datasets:
-        for encoder in encoders:
-            for system in systems:
-                yield Cell(dataset, system, encoder)
+    return [
+        Cell(dataset, system, encoder) for dataset, encoder, system in itertools.product(datasets, encoders, systems)
+    ]

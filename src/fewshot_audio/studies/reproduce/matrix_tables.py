@@ -1,12 +1,12 @@
-"""The rows of the matrix of experiments, and the tables that they are written to."""
+"""The result rows of the matrix of experiments, and the tables that they are written to."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from fewshot_audio.files import write_text
 from fewshot_audio.studies.reproduce.protocols import Way
-from fewshot_audio.studies.reproduce.published import published_figures
+from fewshot_audio.studies.reproduce.published import PublishedFigure, published_figures
 from fewshot_audio.studies.tables import csv_table, latex_table, markdown_table
 
 CAPTION = (
@@ -17,10 +17,23 @@ COLUMNS = ("Dataset", "System", "Encoder", "Task", "Runs", "Accuracy %", "Publis
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of the results: accuracies are fractions of 1, ``note`` says why there is none.
+class MatrixRow:
+    """One line of the results.
 
-    ``trained_on`` is empty for what was not trained, ``encoder`` for what has none.
+    Attributes:
+        dataset: the dataset whose test classes were used.
+        trained_on: the dataset of the training; empty for a system that was not trained.
+        system: the name of the system, as the tables show it.
+        encoder: the name of the encoder; empty for a system without one.
+        way: classes of a task; "all" if the dataset, and so its number of test classes, is missing.
+        shot: support clips per class.
+        n_query: queries per class.
+        tasks: test tasks of each run.
+        runs: trained runs that were tested.
+        accuracy: mean over runs, a fraction of 1; None if there is no result.
+        ci95: half width of the 95 % interval over the pooled test tasks.
+        std_over_runs: standard deviation of the runs' accuracies; None for fewer than two runs.
+        note: why there is no result.
     """
 
     dataset: str
@@ -38,26 +51,26 @@ class Row:
     note: str = ""
 
     @property
-    def own(self) -> bool:
-        """Whether nothing but the dataset's own training classes was trained on."""
+    def within_dataset(self) -> bool:
+        """Whether all training was on the training classes of the tested dataset."""
         return self.trained_on in ("", self.dataset)
 
     @property
-    def where(self) -> str:
-        """The dataset, and what was trained on if that is another."""
-        return self.dataset if self.own else f"{self.dataset} (trained on {self.trained_on})"
+    def dataset_label(self) -> str:
+        """The dataset, with the dataset of the training if that is another."""
+        return self.dataset if self.within_dataset else f"{self.dataset} (trained on {self.trained_on})"
 
     @property
     def task(self) -> str:
-        """Ways and shots."""
+        """Way and shot, as in "5-way 1-shot"."""
         return f"{self.way}-way {self.shot}-shot"
 
 
-def write_tables(rows: Sequence[Row], folder: Path) -> list[Path]:
+def write_tables(rows: Sequence[MatrixRow], folder: Path) -> list[Path]:
     """Write ``results.md``, ``results.csv`` and ``results.tex`` and return their paths."""
-    lines = [
+    cells = [
         (
-            row.where,
+            row.dataset_label,
             row.system,
             row.encoder or "-",
             f"{row.task}, {row.tasks} x {row.n_query}",
@@ -67,31 +80,36 @@ def write_tables(rows: Sequence[Row], folder: Path) -> list[Path]:
         )
         for row in rows
     ]
-    sources = sorted({figure.source for row in rows if row.own for figure in published_figures(*_comparable(row))})
-    missing = dict.fromkeys(f"No figure for {row.where}: {row.note}" for row in rows if row.note)
-    notes = [" ".join(note.split()) for note in (*(f"Published: {source}." for source in sources), *missing)]
+    sources = sorted({figure.source for row in rows for figure in _figures(row)})
+    failures = dict.fromkeys(f"No figure for {row.dataset_label}: {row.note}" for row in rows if row.note)
+    notes = [" ".join(note.split()) for note in (*(f"Published: {source}." for source in sources), *failures)]
     texts = {
-        "results.md": "\n".join([f"{CAPTION}\n", markdown_table(COLUMNS, lines), *(f"{note}\n" for note in notes)]),
-        "results.csv": csv_table([asdict(row) | {"published": _published(row)} for row in rows]),
-        "results.tex": "".join(f"% {note}\n" for note in (CAPTION, *notes)) + latex_table(COLUMNS, lines),
+        "results.md": "\n".join([f"{CAPTION}\n", markdown_table(COLUMNS, cells), *(f"{note}\n" for note in notes)]),
+        "results.csv": csv_table(
+            [*(field.name for field in fields(MatrixRow)), "published"],
+            [asdict(row) | {"published": _published(row)} for row in rows],
+        ),
+        "results.tex": "".join(f"% {note}\n" for note in (CAPTION, *notes)) + latex_table(COLUMNS, cells),
     }
     for name, text in texts.items():
         write_text(folder / name, text)
     return [folder / name for name in texts]
 
 
-def _accuracy(row: Row) -> str:
+def _accuracy(row: MatrixRow) -> str:
     if row.accuracy is None or row.ci95 is None:
         return "-"
     spread = f" [{100 * row.std_over_runs:.2f}]" if row.std_over_runs is not None else ""
     return f"{100 * row.accuracy:.2f} ± {100 * row.ci95:.2f}{spread}"
 
 
-def _comparable(row: Row) -> tuple[str, int, int]:
-    return row.dataset, row.way if row.way != "all" else 0, row.shot
+def _figures(row: MatrixRow) -> list[PublishedFigure]:
+    if not row.within_dataset or row.way == "all":
+        return []
+    return published_figures(row.dataset, row.way, row.shot)
 
 
-def _published(row: Row) -> str:
-    if not row.trained_on or not row.own:
-        return ""
-    return "; ".join(f"{100 * figure.accuracy:.2f} ({figure.what})" for figure in published_figures(*_comparable(row)))
+def _published(row: MatrixRow) -> str:
+    """The published figures for a trained system."""
+    figures = _figures(row) if row.trained_on else []
+    return "; ".join(f"{100 * figure.accuracy:.2f} ({figure.what})" for figure in figures)

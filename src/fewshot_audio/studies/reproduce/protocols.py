@@ -1,4 +1,4 @@
-"""How networks are tested: which tasks, and how many."""
+"""How networks are tested: the shape of the tasks, and their number."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias
@@ -10,35 +10,35 @@ Way: TypeAlias = int | Literal["all"]
 
 @dataclass(frozen=True)
 class Tasks:
-    """The tasks of one test. ``way`` "all" stands for every test class of a dataset that is not known."""
+    """The tasks of one test; ``way`` is "all" (test classes) as long as the dataset's number of them is unknown."""
 
     way: Way
     shot: int
     n_query: int
     tasks: int
 
-    def among(self, classes: int) -> "Tasks":
-        """The same for a dataset of so many test classes."""
+    def with_classes(self, classes: int) -> "Tasks":
+        """The tasks for a dataset of ``classes`` test classes: replaces "all" by their number."""
         return replace(self, way=classes) if self.way == "all" else self
 
     @property
     def changes(self) -> dict[str, Any]:
-        """As keys of the experiment file."""
+        """The keys of the experiment file that these tasks set."""
         keys = ("n_way_test", "n_shot_test", "n_query_test", "n_testing_tasks")
         return dict(zip(keys, asdict(self).values(), strict=True))
 
 
 @dataclass(frozen=True)
-class Protocol:
-    """What a test changes of an experiment's own test tasks: None leaves it as it is; ``way`` may be "all" classes."""
+class TaskChanges:
+    """Changes of an experiment's own test tasks: None keeps its value, and ``way`` may be "all" test classes."""
 
     way: Way | None = None
     shot: int | None = None
     n_query: int | None = None
     tasks: int | None = None
 
-    def of(self, experiment: ExperimentConfig) -> Tasks:
-        """The tasks by which a network of ``experiment`` is tested."""
+    def apply(self, experiment: ExperimentConfig) -> Tasks:
+        """The tasks that a network of ``experiment`` is tested on."""
         return Tasks(
             self.way or experiment.n_way_test,
             self.shot or experiment.n_shot_test,
@@ -47,4 +47,4 @@ class Protocol:
         )
 
 
-METAAUDIO = Protocol(way=5, shot=1, n_query=1, tasks=10_000)  # Heggan et al. 2022
+METAAUDIO = TaskChanges(way=5, shot=1, n_query=1, tasks=10_000)  # Heggan et al. 2022

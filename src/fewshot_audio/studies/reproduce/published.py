@@ -1,4 +1,4 @@
-"""Published accuracies to put beside one's own, each with its source. Only comparable figures are listed."""
+"""Published accuracies with their sources. Only figures that are comparable with ours are listed."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Run what is missing of the matrix of experiments, and lay the results beside the published ones."""
+"""Run what is missing of the matrix of experiments and collect its results."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -8,17 +8,16 @@ from typing import Any
 
 from fewshot_audio.config import ExperimentConfig, ModelConfig, check_input, read_json
 from fewshot_audio.data.joint import DatasetFolders
-from fewshot_audio.engine.train import Diverged
-from fewshot_audio.errors import ConfigError, DataError
+from fewshot_audio.errors import ConfigError, DataError, Diverged
 from fewshot_audio.experiments.dataset import open_dataset
 from fewshot_audio.experiments.evaluate_run import evaluate_run
 from fewshot_audio.experiments.run_experiment import run_experiment
 from fewshot_audio.experiments.run_folder import Run
 from fewshot_audio.files import write_json
-from fewshot_audio.progress import Progress, silent
-from fewshot_audio.studies.reproduce.matrix import NAMES, Cell
-from fewshot_audio.studies.reproduce.matrix_tables import Row
-from fewshot_audio.studies.reproduce.protocols import Protocol, Tasks
+from fewshot_audio.progress import Progress, prefixed, silent
+from fewshot_audio.studies.reproduce.matrix import Cell
+from fewshot_audio.studies.reproduce.matrix_tables import MatrixRow
+from fewshot_audio.studies.reproduce.protocols import TaskChanges, Tasks
 
 EVALUATIONS = "evaluations"
 BASELINE_NAMES = {
@@ -30,55 +29,64 @@ BASELINE_NAMES = {
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to run and where. ``test_on`` names further datasets whose test classes the trained networks meet."""
+class MatrixPlan:
+    """What to run and where.
+
+    Attributes:
+        cells: the experiments.
+        budget: a key of ``BUDGETS``.
+        data_root: the folder of the dataset folders.
+        output: the folder of the experiments.
+        overrides: ``key.sub=value`` over the configs of every cell.
+        protocols: the tasks that every trained network is tested on.
+        test_on: further datasets on whose test classes the networks are tested.
+    """
 
     cells: Sequence[Cell]
     budget: str
     data_root: Path
     output: Path
     overrides: Sequence[str] = ()
-    protocols: Sequence[Protocol] = (Protocol(),)
+    protocols: Sequence[TaskChanges] = (TaskChanges(),)
     test_on: Sequence[str] = ()
 
 
-def reproduce(plan: Plan, progress: Progress = silent) -> Iterator[Row]:
-    """Train and test what is missing, cell by cell, and yield the rows of each cell as soon as it is done.
+def reproduce(plan: MatrixPlan, progress: Progress = silent) -> Iterator[MatrixRow]:
+    """Train and test what is missing, cell by cell, and yield the rows of each cell as soon as it is finished.
 
-    Finished runs and evaluations are kept; a dataset that is missing or does not fit, and a training that diverges,
-    are rows that say so. What is trained jointly ("A+B") is tested on each of its datasets.
-    Raises ConfigError for wrong overrides before any work, and Interrupted.
+    Finished runs and evaluations are not repeated. A dataset that is missing or does not fit and a training that
+    diverges give a row with a note. A network of a joint training ("A+B") is tested on each of its datasets.
+
+    Raises:
+        ConfigError: an override is wrong; raised before any work.
+        Interrupted: the process was asked to stop.
     """
     configs = [(cell, *cell.configs(plan.budget, plan.overrides)) for cell in plan.cells]
-    beside: set[tuple[Any, ...]] = set()  # baselines that have their rows
+    baselines: set[tuple[Any, ...]] = set()  # those that have their row already
     for cell, experiment, model in configs:
-        title = f"{cell.dataset} {NAMES[cell.system]} {cell.encoder}"
-
-        def report(description: str, done: int, total: int, details: str = "", title: str = title) -> None:
-            progress(f"{title}, {description}", done, total, details)
-
-        note = _misfit(plan.data_root, experiment, model, report)
+        report = prefixed(progress, f"{cell.dataset} {cell.system_name} {cell.encoder}, ")
+        note = _dataset_problem(plan.data_root, experiment, model, report)
         try:
             runs = [] if note else _train(plan, experiment, model, report)
         except Diverged as error:
             note = str(error)
         if note:
-            yield from (_empty(cell, protocol.of(experiment), note) for protocol in plan.protocols)
+            yield from (_row_without_result(cell, protocol.apply(experiment), note) for protocol in plan.protocols)
             continue
         members = [member.name for member in DatasetFolders.find(plan.data_root, cell.dataset).members]
         for dataset in dict.fromkeys([*members, *plan.test_on]):
             for protocol in plan.protocols:
-                tasks = _among_test_classes(protocol.of(experiment), plan.data_root, dataset)
+                tasks = _with_test_classes(protocol.apply(experiment), plan.data_root, dataset)
                 yield _row(cell, runs, plan.data_root, dataset, tasks, "network", report)
                 for system in BASELINE_NAMES:
                     key = (dataset, tasks, system, *_depends_on(cell, system))
-                    if key not in beside:  # beside the first system of its kind
-                        beside.add(key)
+                    if key not in baselines:
+                        baselines.add(key)
                         yield _row(cell, runs, plan.data_root, dataset, tasks, system, report)
 
 
-def _misfit(root: Path, experiment: ExperimentConfig, model: ModelConfig, progress: Progress) -> str:
-    """Why the dataset cannot be trained on: it is missing, too small, or of another shape than the network takes."""
+def _dataset_problem(root: Path, experiment: ExperimentConfig, model: ModelConfig, progress: Progress) -> str:
+    """Why the dataset cannot be trained on (missing, too small, segments of a wrong shape); empty if it can."""
     try:
         check_input(experiment, model, *open_dataset(root, experiment, progress).input_shape)
     except (DataError, ConfigError) as error:
@@ -86,43 +94,43 @@ def _misfit(root: Path, experiment: ExperimentConfig, model: ModelConfig, progre
     return ""
 
 
-def _train(plan: Plan, experiment: ExperimentConfig, model: ModelConfig, progress: Progress) -> list[Run]:
-    """Do the runs that are missing."""
+def _train(plan: MatrixPlan, experiment: ExperimentConfig, model: ModelConfig, progress: Progress) -> list[Run]:
+    """Train the runs that are missing and return all of them."""
     results = run_experiment(experiment, model, plan.data_root, plan.output, resume=True, progress=progress)
     folder = plan.output / experiment.experiment_folder
     return [Run.read(folder / f"run-{number}") for number in range(1, len(results["runs"]) + 1)]
 
 
-def _among_test_classes(tasks: Tasks, root: Path, dataset: str) -> Tasks:
+def _with_test_classes(tasks: Tasks, root: Path, dataset: str) -> Tasks:
     try:
-        return tasks.among(len(DatasetFolders.find(root, dataset).read_splits().test))
-    except DataError:  # the row will say so
+        return tasks.with_classes(len(DatasetFolders.find(root, dataset).read_splits().test))
+    except DataError:  # becomes the note of the row
         return tasks
 
 
 def _depends_on(cell: Cell, system: str) -> tuple[str, str]:
-    """The encoder and the training data by which a system's answers differ, each empty where it has none."""
+    """The encoder and the training data that a system's answers depend on; empty if they do not."""
     encoder = "" if system == "log-mel" else cell.encoder
     return encoder, "" if system in ("log-mel", "untrained") else cell.dataset
 
 
 def _row(
     cell: Cell, runs: Sequence[Run], root: Path, dataset: str, tasks: Tasks, system: str, progress: Progress
-) -> Row:
-    name = NAMES[cell.system] if system == "network" else BASELINE_NAMES[system].format(NAMES[cell.system])
+) -> MatrixRow:
+    name = cell.system_name if system == "network" else BASELINE_NAMES[system].format(cell.system_name)
     encoder, trained_on = _depends_on(cell, system)
-    if not encoder:  # every run would answer alike, which narrows no interval
+    if not encoder:  # all runs would give the same answers, which is no reason for a narrower interval
         runs = runs[:1]
     try:
         tests = [_evaluation(run, root, dataset, tasks, system, progress) for run in runs]
     except (DataError, ConfigError) as error:  # another dataset's shape, fewer classes than ways
-        return Row(dataset, trained_on, name, encoder, **asdict(tasks), note=str(error))
-    counted = len(tests) if encoder else 0
-    return Row(dataset, trained_on, name, encoder, **asdict(tasks), runs=counted, **pooled(tests))
+        return MatrixRow(dataset, trained_on, name, encoder, **asdict(tasks), note=str(error))
+    n_runs = len(tests) if encoder else 0
+    return MatrixRow(dataset, trained_on, name, encoder, **asdict(tasks), runs=n_runs, **pool_runs(tests))
 
 
 def _evaluation(run: Run, root: Path, dataset: str, tasks: Tasks, system: str, progress: Progress) -> dict[str, Any]:
-    """A run's test, from its folder if it is there."""
+    """Test a run, or read the result of a former test from the run's folder."""
     path = run.folder / EVALUATIONS / f"{dataset}_{system}_{'-'.join(map(str, asdict(tasks).values()))}.json"
     if path.is_file():
         return read_json(path)
@@ -132,8 +140,13 @@ def _evaluation(run: Run, root: Path, dataset: str, tasks: Tasks, system: str, p
     return result
 
 
-def pooled(tests: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Mean over runs, interval over the pooled tasks, spread over runs, from the runs' summaries of equal tasks."""
+def pool_runs(tests: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Pool the test summaries of runs with equal numbers of tasks.
+
+    Returns:
+        ``accuracy``, the mean over runs; ``ci95``, the half width of its interval over the pooled tasks; and
+        ``std_over_runs``, None for one run.
+    """
     means = [test["accuracy"] for test in tests]
     mean = sum(means) / len(means)
     variance = sum(test["std"] ** 2 + (test["accuracy"] - mean) ** 2 for test in tests) / len(tests)
@@ -142,5 +155,5 @@ def pooled(tests: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"accuracy": mean, "ci95": 1.96 * math.sqrt(variance / tasks), "std_over_runs": spread}
 
 
-def _empty(cell: Cell, tasks: Tasks, note: str) -> Row:
-    return Row(cell.dataset, cell.dataset, NAMES[cell.system], cell.encoder, **asdict(tasks), note=note)
+def _row_without_result(cell: Cell, tasks: Tasks, note: str) -> MatrixRow:
+    return MatrixRow(cell.dataset, cell.dataset, cell.system_name, cell.encoder, **asdict(tasks), note=note)

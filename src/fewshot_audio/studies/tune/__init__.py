@@ -1,1 +1,1 @@
-"""Search over config keys by validation accuracy: Optuna's sampler and pruner, our trainings."""
+"""Search over config keys by validation accuracy, with the sampler and the pruner of Optuna."""

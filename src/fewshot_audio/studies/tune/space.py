@@ -1,4 +1,4 @@
-"""What is searched: ranges and choices of config keys, from a file or all that the published tables name."""
+"""The space of a search: ranges and choices of config keys, from a file or those of the published tables."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,70 +8,59 @@ from typing import Annotated, Any, Self, TypeAlias
 import optuna
 from pydantic import Field, model_validator
 
-from fewshot_audio.config import ExperimentConfig, ModelConfig, read_json, validate
+from fewshot_audio.config import ExperimentConfig, ModelConfig, Role, keys_with, read_json, validate
 from fewshot_audio.config.base import Section
 from fewshot_audio.config.load import change_configs
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.experiments.dataset import Dataset
 from fewshot_audio.studies.holdout import check_training
+from fewshot_audio.studies.trial import former_spelling
 
-# They decide which validation tasks are solved, how long training lasts, or where; or they act in testing alone.
-FIXED = {
-    *("dataset_name", "data_root", "input_type", "disjoint_groups", "joint_sampling"),
-    *("seed", "num_runs", "num_epochs", "patience"),
-    *("n_way_validation", "n_shot_validation", "n_query_validation", "n_validation_tasks"),
-    *("n_way_test", "n_shot_test", "n_query_test", "n_testing_tasks", "test_seed", "multi_segm", "tie_strategy"),
-    *("experiment_folder", "device", "gpu_index"),
-}
+FIXED = keys_with(Role.FIXED_IN_SEARCH)
 Value: TypeAlias = str | int | float | bool | None
 
 
-class Floats(Section):
-    """``{"float": [low, high], "log": true}``: any number between, even in its logarithm with ``log``."""
-
-    between: Annotated[list[float], Field(alias="float", min_length=2, max_length=2)]
+class _Range(Section):
     log: bool = False
+    between: list[Any]
 
     @model_validator(mode="after")
     def _increases(self) -> Self:
-        _check_range(*self.between, log=self.log)
+        low, high = self.between
+        if low >= high:
+            raise ValueError(f"[{low}, {high}]: the first number must be smaller than the second")
+        if self.log and low <= 0:
+            raise ValueError(f"[{low}, {high}]: a logarithmic range starts above 0")
         return self
 
-    def suggest(self, trial: optuna.Trial, key: str) -> Value:
-        """Let the sampler choose."""
-        return trial.suggest_float(key, self.between[0], self.between[1], log=self.log)
-
     def ends(self) -> list[Value]:
-        """The extreme values."""
+        """The smallest and the largest value."""
         return list(self.between)
 
     def find(self, value: Any) -> list[Value]:
-        """The value, if it lies between."""
-        return [value] if isinstance(value, float) and self.between[0] <= value <= self.between[1] else []
+        """The value, if it is of the range's type and lies in it."""
+        low, high = self.between
+        return [value] if isinstance(value, type(low)) and low <= value <= high else []
 
 
-class Ints(Section):
+class Floats(_Range):
+    """``{"float": [low, high], "log": true}``: any number of the range; uniform in the logarithm with ``log``."""
+
+    between: Annotated[list[float], Field(alias="float", min_length=2, max_length=2)]
+
+    def suggest(self, trial: optuna.Trial, key: str) -> Value:
+        """Let the sampler draw a value."""
+        return trial.suggest_float(key, self.between[0], self.between[1], log=self.log)
+
+
+class Ints(_Range):
     """``{"int": [low, high], "log": true}``: any whole number from low to high."""
 
     between: Annotated[list[int], Field(alias="int", min_length=2, max_length=2)]
-    log: bool = False
-
-    @model_validator(mode="after")
-    def _increases(self) -> Self:
-        _check_range(*self.between, log=self.log)
-        return self
 
     def suggest(self, trial: optuna.Trial, key: str) -> Value:
-        """Let the sampler choose."""
+        """Let the sampler draw a value."""
         return trial.suggest_int(key, self.between[0], self.between[1], log=self.log)
-
-    def ends(self) -> list[Value]:
-        """The extreme values."""
-        return list(self.between)
-
-    def find(self, value: Any) -> list[Value]:
-        """The value, if it lies between."""
-        return [value] if isinstance(value, int) and self.between[0] <= value <= self.between[1] else []
 
 
 class Choices(Section):
@@ -80,18 +69,18 @@ class Choices(Section):
     choice: Annotated[list[Value], Field(min_length=1)]
 
     def suggest(self, trial: optuna.Trial, key: str) -> Value:
-        """Let the sampler choose."""
-        chosen: Value = trial.suggest_categorical(key, self.choice)
-        return chosen
+        """Let the sampler draw a value."""
+        value: Value = trial.suggest_categorical(key, self.choice)
+        return value
 
     def ends(self) -> list[Value]:
         """All values."""
         return list(self.choice)
 
     def find(self, value: Any) -> list[Value]:
-        """The value, if it is one of them; 15 and 15.0 are the same, 1 and true are not."""
-        kind = isinstance(value, bool)
-        return [choice for choice in self.choice if choice == value and isinstance(choice, bool) is kind][:1]
+        """The choice that equals the value, if there is one: 15 and 15.0 are equal, 1 and true are not."""
+        is_bool = isinstance(value, bool)
+        return [choice for choice in self.choice if choice == value and isinstance(choice, bool) is is_bool][:1]
 
 
 Dimension: TypeAlias = Floats | Ints | Choices
@@ -104,33 +93,40 @@ class Space:
     dimensions: dict[str, Dimension]
 
     def suggest(self, trial: optuna.Trial) -> dict[str, Value]:
-        """Let the sampler choose a value for every key."""
+        """Let the sampler draw a value for every key."""
         return {key: dimension.suggest(trial, key) for key, dimension in self.dimensions.items()}
 
     def values_of(self, experiment: ExperimentConfig, model: ModelConfig) -> dict[str, Value]:
-        """The values that a pair of configs has at the keys, where they lie in the space."""
-        files = experiment.model_dump() | model.model_dump()
-        found = {key: dimension.find(_at(files, key)) for key, dimension in self.dimensions.items()}
-        return {key: values[0] for key, values in found.items() if values}
+        """The values of a pair of configs that lie in the space, by key."""
+        configs = experiment.model_dump() | model.model_dump()
+        values = {}
+        for key, dimension in self.dimensions.items():
+            value = _value_at(configs, key)
+            if matches := dimension.find(value) or dimension.find(former_spelling(value)):
+                values[key] = matches[0]
+        return values
 
     def as_json(self) -> dict[str, Any]:
-        """As a space file has it."""
+        """The space as a space file has it."""
         return {key: dimension.model_dump(by_alias=True) for key, dimension in self.dimensions.items()}
 
 
 def read_space(path: Path) -> Space:
-    """Read a space file: a JSON object of dotted keys and their dimensions.
+    """Read a space file: a JSON object of dotted keys and their ranges or choices.
 
-    Raises ConfigError naming the file and the key; whether the keys exist is checked with the configs.
+    Whether the keys exist is left to ``check_space``.
+
+    Raises:
+        ConfigError: names the file and the key.
     """
     entries = read_json(path)
     if not entries:
-        raise ConfigError(f"{path}: an empty space: expected config keys with their ranges or choices")
+        raise ConfigError(f"{path}: found an empty space, expected config keys with their ranges or choices")
     return Space({key: _dimension(f"{path}: {key!r}", entry) for key, entry in entries.items()})
 
 
 def default_space(experiment: ExperimentConfig) -> Space:
-    """All that the published tables name and that has an effect in this experiment."""
+    """The keys that the published tables tune, if they have an effect in this experiment."""
     widths: dict[str, Any] = {"choice": [64, 128, 256, 512]}
     entries: dict[str, dict[str, Any]] = {
         "lr": {"float": [1e-4, 3e-3], "log": True},
@@ -157,37 +153,44 @@ def default_space(experiment: ExperimentConfig) -> Space:
     return Space({key: _dimension(key, entry) for key, entry in entries.items()})
 
 
-def check_space(space: Space, experiment: ExperimentConfig, model: ModelConfig, dataset: Dataset, where: str) -> None:
-    """Try the ends of every dimension on the base pair, before any work. Raises ConfigError naming the key."""
+def check_space(space: Space, experiment: ExperimentConfig, model: ModelConfig, dataset: Dataset, source: str) -> None:
+    """Check the extreme values of every key on the base pair.
+
+    Args:
+        space: the space of the search.
+        experiment: the experiment config of the base.
+        model: the model config of the base.
+        dataset: the training and validation classes.
+        source: the space's file, for messages.
+
+    Raises:
+        ConfigError: a key is unknown or cannot be searched, or a value does not fit; names the key.
+    """
     for key, dimension in space.dimensions.items():
-        at = f"{where}: {key!r}"
+        label = f"{source}: {key!r}"
         if key in FIXED:
-            raise ConfigError(f"{at} cannot be searched: it decides which tasks are solved or where, or only tests it")
+            raise ConfigError(
+                f"{label} cannot be searched: it decides on the validation tasks, the length or the place of training, "
+                "or is used in testing only"
+            )
         for value in dimension.ends():
-            changed = change_configs(experiment, model, {key: value}, at)
+            configs = change_configs(experiment, model, {key: value}, label)
             try:
-                check_training(dataset, *changed, ("train",))
+                check_training(dataset, *configs, ("train",))
             except ConfigError as error:
-                raise ConfigError(f"{at} = {value!r}: {error}") from error
+                raise ConfigError(f"{label} = {value!r}: {error}") from error
 
 
-def _dimension(where: str, entry: Any) -> Dimension:
+def _dimension(label: str, entry: Any) -> Dimension:
     kinds: dict[str, type[Dimension]] = {"float": Floats, "int": Ints, "choice": Choices}
-    named = [name for name in kinds if isinstance(entry, dict) and name in entry]
-    if len(named) != 1:
-        kinds_shown = '{"float": [low, high]}, {"int": [low, high]} or {"choice": [...]}'
-        raise ConfigError(f"{where}: expected {kinds_shown}, found {entry!r}")
-    return validate(kinds[named[0]], entry, where)
+    names = [name for name in kinds if isinstance(entry, dict) and name in entry]
+    if len(names) != 1:
+        expected = '{"float": [low, high]}, {"int": [low, high]} or {"choice": [...]}'
+        raise ConfigError(f"{label}: expected {expected}, found {entry!r}")
+    return validate(kinds[names[0]], entry, label)
 
 
-def _check_range(low: float, high: float, *, log: bool) -> None:
-    if low >= high:
-        raise ValueError(f"[{low}, {high}]: the first number must be smaller than the second")
-    if log and low <= 0:
-        raise ValueError(f"[{low}, {high}]: a logarithmic range starts above 0")
-
-
-def _at(values: Mapping[str, Any], key: str) -> Any:
+def _value_at(values: Mapping[str, Any], key: str) -> Any:
     for part in key.split("."):
         if not isinstance(values, Mapping) or part not in values:
             return None
@@ -196,7 +199,7 @@ def _at(values: Mapping[str, Any], key: str) -> Any:
 
 
 def describe(values: Mapping[str, Value]) -> str:
-    """Values as a person reads them."""
+    """Values as text, such as "lr = 0.01, distance = squared"."""
     words = [
         f"{key} = {value:.4g}" if isinstance(value, float) else f"{key} = {value}" for key, value in values.items()
     ]

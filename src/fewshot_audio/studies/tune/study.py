@@ -1,4 +1,4 @@
-"""A study that several processes and machines share: where it is kept, what it is of, and who is at which trial."""
+"""A study that several processes and machines share: its storage, its fingerprints, its lost trials."""
 
 import threading
 import time
@@ -18,16 +18,17 @@ from sqlalchemy.pool import NullPool
 
 from fewshot_audio.errors import ConfigError
 
-OF, ALIVE, RETRY_OF, REASON = "of", "alive", "retry of", "reason"  # user attributes of studies and trials
+FINGERPRINTS, ALIVE, RETRY_OF, REASON = "of", "alive", "retry of", "reason"  # user attributes of studies and trials
 LOST, STOPPED = "its worker was lost", "stopped"
-BEATS = 6  # signs of life before a trial's worker counts as lost
-MAX_RETRIES = 3  # a trial that kills its worker, by its memory say, must not kill every worker
+BEATS = 6  # heartbeats that may be missing before a trial's worker counts as lost
+MAX_RETRIES = 3  # a trial that kills its worker, for example by its memory, must not kill every worker
 
 
 def open_storage(url: str) -> BaseStorage:
     """Open a database (``sqlite:///FILE``, ``postgresql://USER:PASSWORD@HOST/NAME``) or a journal file (a path).
 
-    Raises ConfigError for one that cannot be used; passwords are not repeated.
+    Raises:
+        ConfigError: it cannot be used; the message hides passwords.
     """
     if "://" not in url:
         path = Path(url)
@@ -39,7 +40,7 @@ def open_storage(url: str) -> BaseStorage:
         if address.drivername in ("postgres", "postgresql"):
             address = address.set(drivername="postgresql+psycopg")
         lite = address.drivername.startswith("sqlite")
-        # A trial takes minutes: nothing is gained by a connection kept open, which a server may drop meanwhile.
+        # A trial takes minutes: an open connection saves nothing, and the server may close it in the meantime.
         options = {"poolclass": NullPool, "connect_args": {"timeout": 60} if lite else {}}
         return RDBStorage(address.render_as_string(hide_password=False), engine_kwargs=options)
     except ArgumentError as error:
@@ -51,27 +52,36 @@ def open_storage(url: str) -> BaseStorage:
         raise ConfigError(f"storage {shown}: cannot be used ({str(error).splitlines()[0]})") from error
 
 
-def open_study(storage: BaseStorage, name: str, of: dict[str, Any], start: dict[str, Any]) -> optuna.Study:
-    """Open a study or create it; ``start`` (values of some keys) is its first trial.
+def open_study(
+    storage: BaseStorage, name: str, fingerprints: dict[str, Any], first_values: dict[str, Any]
+) -> optuna.Study:
+    """Open a study, or create it.
 
-    ``of`` describes what is searched by what. Raises ConfigError where the study is of something else, naming what
-    differs.
+    Args:
+        storage: the storage.
+        name: name of the study.
+        fingerprints: of the configs, the space and the data, by name.
+        first_values: values of the first trial of a new study; missing keys are sampled.
+
+    Raises:
+        ConfigError: the study was started with other fingerprints; names those that differ.
     """
     study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
-    recorded = study.user_attrs.get(OF)
-    if recorded is None:
-        study.set_user_attr(OF, of)
-        if start:
-            study.enqueue_trial(start)
-    elif recorded != of:
-        differs = ", ".join(sorted(key for key in of.keys() | recorded.keys() if of.get(key) != recorded.get(key)))
-        raise ConfigError(f"study {name!r} was started with another {differs}: give it another --study name")
+    former = study.user_attrs.get(FINGERPRINTS)
+    if former is None:
+        study.set_user_attr(FINGERPRINTS, fingerprints)
+        if first_values:
+            study.enqueue_trial(first_values)
+    elif former != fingerprints:
+        keys = sorted(fingerprints.keys() | former.keys())
+        differing = ", ".join(key for key in keys if fingerprints.get(key) != former.get(key))
+        raise ConfigError(f"study {name!r} was started with another {differing}: give it another --study name")
     return study
 
 
 @contextmanager
 def heartbeat(trial: optuna.Trial, stale_after: float) -> Iterator[None]:
-    """Let others know that this process is at a trial."""
+    """Tell other processes that this one is working on the trial."""
     stopped = threading.Event()
 
     def beat() -> None:
@@ -79,7 +89,7 @@ def heartbeat(trial: optuna.Trial, stale_after: float) -> Iterator[None]:
             try:
                 trial.set_user_attr(ALIVE, time.time())
             except UpdateFinishedTrialError:
-                return  # another process took this one for lost
+                return  # another process counted this one as lost
             if stopped.wait(stale_after / BEATS):
                 return
 
@@ -92,16 +102,16 @@ def heartbeat(trial: optuna.Trial, stale_after: float) -> Iterator[None]:
         thread.join()
 
 
-def take_up_lost(study: optuna.Study, stale_after: float) -> None:
-    """Queue the trials again whose workers gave no sign of life for ``stale_after`` seconds."""
+def requeue_lost_trials(study: optuna.Study, stale_after: float) -> None:
+    """Queue trials again if their workers had no heartbeat for ``stale_after`` seconds."""
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         started = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
         if time.time() - trial.user_attrs.get(ALIVE, started) > stale_after:
-            give_up(study, trial, LOST)
+            fail_and_requeue(study, trial, LOST)
 
 
-def give_up(study: optuna.Study, trial: FrozenTrial | optuna.Trial, reason: str) -> None:
-    """End a trial without a result and queue its values again, once, whoever else may be about to do the same."""
+def fail_and_requeue(study: optuna.Study, trial: FrozenTrial | optuna.Trial, reason: str) -> None:
+    """End a trial without a result and queue its values again: once, even if several processes try it."""
     storage = study._storage
     try:
         storage.set_trial_user_attr(trial._trial_id, REASON, reason)
@@ -109,12 +119,12 @@ def give_up(study: optuna.Study, trial: FrozenTrial | optuna.Trial, reason: str)
             return
     except UpdateFinishedTrialError:
         return
-    first, trials = first_of(trial), study.get_trials(deepcopy=False)
-    lost = sum(first_of(other) == first and other.user_attrs.get(REASON) == LOST for other in trials)
-    if lost <= MAX_RETRIES:
+    first, trials = first_attempt(trial), study.get_trials(deepcopy=False)
+    losses = sum(first_attempt(other) == first and other.user_attrs.get(REASON) == LOST for other in trials)
+    if losses <= MAX_RETRIES:
         study.enqueue_trial(trials[trial.number].params, user_attrs={RETRY_OF: first})
 
 
-def first_of(trial: FrozenTrial | optuna.Trial) -> int:
-    """The trial that this one repeats, or itself."""
+def first_attempt(trial: FrozenTrial | optuna.Trial) -> int:
+    """Number of the trial that this one repeats, or its own."""
     return int(trial.user_attrs.get(RETRY_OF, trial.number))

@@ -1,4 +1,4 @@
-"""Waveform views (eleven transforms): parameters are drawn apart from being applied."""
+"""Waveform views by eleven transforms; drawing their parameters is separate from applying them."""
 
 from fewshot_audio.audio.augment.waveform.chain import apply, waveform_views
 from fewshot_audio.audio.augment.waveform.draw import draw_waveform_views

@@ -1,4 +1,4 @@
-"""The chain of eleven transforms: applies a draw to segments, or makes their views."""
+"""The eleven transforms, applied in a fixed order to segments as a draw says."""
 
 from collections.abc import Callable, Iterator
 
@@ -8,11 +8,11 @@ from torch import Tensor
 from fewshot_audio.audio.augment.waveform import filters, noise, timing, vocoder
 from fewshot_audio.audio.augment.waveform.parameters import WaveformDraw
 
-LOUDEST = 1e6
-"""Samples are kept within this (z-normalized audio stays under 1000), so that no power overflows float32."""
+MAX_AMPLITUDE = 1e6
+"""Samples are clamped to this (z-normalized audio stays below 1000), so that no power overflows float32."""
 
 CHUNK_SAMPLES = {"cpu": 1 << 20, "cuda": 1 << 24}
-"""How much is processed at once: on a CPU what its cache holds, on a GPU what fits beside a model."""
+"""Samples that are processed at once: on a CPU what its cache holds, on a GPU what fits in memory beside a model."""
 
 Transform = Callable[[Tensor, WaveformDraw, Tensor], Tensor]
 """(selected examples (m, samples), draw, their rows in the draw (m,)) -> (m, samples)."""
@@ -35,14 +35,23 @@ CHAIN: dict[str, Transform] = {
     "stretch": lambda x, d, r: vocoder.time_stretch(x, d.stretch_ratio[r]),
     "mask": lambda x, d, r: timing.mask(x, d.mask_start[r], d.mask_length),
 }
-"""The transforms in their order of application, by the name of their ``*_on`` flags."""
+"""The transforms in their order of application, by the names of their ``*_on`` flags."""
 
 
 def apply(waveforms: Tensor, draw: WaveformDraw) -> Tensor:
-    """Transform each example as its row of the draw says; the input is left as it is.
+    """Transform each example as its row of the draw says.
 
-    Samples that are not finite count as 0. Where no flag is on, finite audio comes out bit for bit.
-    Shape: waveforms (n, samples) -> (n, samples) float32. Raises ValueError where the draw is for another shape.
+    Samples that are not finite count as 0. An example without any flag on comes out bit for bit if it is finite.
+
+    Args:
+        waveforms: the examples; not changed.
+        draw: parameters of n examples.
+
+    Shape:
+        (n, samples) -> (n, samples) float32.
+
+    Raises:
+        ValueError: the draw is for another shape.
     """
     _check(waveforms, draw, len(draw))
     out = torch.empty(waveforms.shape, dtype=torch.float32, device=waveforms.device)
@@ -52,11 +61,17 @@ def apply(waveforms: Tensor, draw: WaveformDraw) -> Tensor:
 
 
 def waveform_views(waveforms: Tensor, draw: WaveformDraw) -> Tensor:
-    """Return each segment followed by its augmented copies; the original is untouched.
+    """Return each segment followed by its augmented copies.
 
-    Rows ``i * copies .. (i + 1) * copies - 1`` of the draw belong to segment i.
-    Shape: waveforms (n, samples), a draw of n * copies rows -> (n, copies + 1, samples) float32.
-    Raises ValueError where the draw is for another shape.
+    Args:
+        waveforms: the segments; not changed.
+        draw: parameters of n * copies examples; rows ``i * copies`` to ``(i + 1) * copies - 1`` belong to segment i.
+
+    Shape:
+        (n, samples) -> (n, copies + 1, samples) float32.
+
+    Raises:
+        ValueError: the draw is for another shape.
     """
     n, samples = waveforms.shape
     copies = len(draw) // max(n, 1)
@@ -71,14 +86,14 @@ def waveform_views(waveforms: Tensor, draw: WaveformDraw) -> Tensor:
 
 
 def _transformed(x: Tensor, draw: WaveformDraw) -> Tensor:
-    x = torch.nan_to_num(x.float(), nan=0.0, posinf=0.0, neginf=0.0).clamp_(-LOUDEST, LOUDEST)
+    x = torch.nan_to_num(x.float(), nan=0.0, posinf=0.0, neginf=0.0).clamp_(-MAX_AMPLITUDE, MAX_AMPLITUDE)
     for name, transform in CHAIN.items():
         rows = getattr(draw, f"{name}_on").nonzero().squeeze(1)
         if len(rows) == len(x):
             x = transform(x, draw, rows)
         elif len(rows):
-            here = rows.to(x.device)
-            x.index_copy_(0, here, transform(x.index_select(0, here), draw, rows))
+            index = rows.to(x.device)
+            x.index_copy_(0, index, transform(x.index_select(0, index), draw, rows))
     return x
 
 

@@ -1,4 +1,4 @@
-"""Drawing the parameters of waveform views; some ranges adapt to the dataset's spectral statistics."""
+"""Draw the parameters of waveform views; some ranges adapt to the dataset's spectral statistics."""
 
 import math
 
@@ -22,14 +22,25 @@ def draw_waveform_views(
     generator: torch.Generator,
     sample_rate: int = 16_000,
 ) -> WaveformDraw:
-    """Draw what happens to each of ``n_examples`` rows (segments x ``aug_num``) of ``n_samples`` samples.
+    """Draw the parameters of all transforms.
 
-    With the dataset's mean centroid c, bandwidth b and flatness f: low-pass cut-offs lie in [c, c + b/2], high-pass
-    cut-offs and band-stop centers in [c - b/2, c], uniform on the mel scale; the SNR lies between a lower bound
+    With the dataset's mean centroid c, bandwidth b and flatness f: low-pass cutoffs lie in [c, c + b/2], high-pass
+    cutoffs and band-stop centers in [c - b/2, c], uniform on the mel scale. The SNR is uniform between a lower bound
     ~ U(min, s) and an upper bound ~ U(s, max) with s = max * (1 - f). All else is uniform in the config's ranges.
 
-    ``generator`` is a CPU generator; the draw lies on the CPU. Raises ConfigError where a transform that adapts has a
-    probability above 0 and ``stats`` is None.
+    Args:
+        params: probabilities and ranges.
+        stats: spectral statistics of the dataset; may be None if no transform that adapts to them is on.
+        n_examples: number of examples: segments times ``params.aug_num``.
+        n_samples: samples of an example.
+        generator: a CPU generator.
+        sample_rate: of the examples, in Hz.
+
+    Returns:
+        The draw, on the CPU.
+
+    Raises:
+        ConfigError: a transform that adapts has a probability above 0, but ``stats`` is None.
     """
     rows = _Rows(n_examples, generator)
     low, middle, high = _frequencies(params, stats, sample_rate)
@@ -72,7 +83,7 @@ def draw_waveform_views(
 
 
 class _Rows:
-    """Independent draws for ``n`` rows, in a fixed order from one generator."""
+    """Draws for ``n`` examples, in a fixed order from one generator."""
 
     def __init__(self, n: int, generator: torch.Generator) -> None:
         self._n = n
@@ -86,7 +97,7 @@ class _Rows:
         return (700 * torch.expm1(self.uniform(low, high).double() / 1127)).clamp(low_hz, high_hz).float()
 
     def integers(self, low: int, high: int | Tensor, columns: int) -> Tensor:
-        """Integers in low..high, both included. Shape: high an int or (n, 1) -> (n, columns) int64."""
+        """Draw integers in low..high, both included; ``high`` is an int or (n, 1). Returns (n, columns) int64."""
         return low + (self._unit(columns) * (high - low + 1)).floor().long()
 
     def chance(self, probability: float) -> Tensor:
@@ -97,12 +108,12 @@ class _Rows:
 
 
 def _frequencies(params: WaveAugParams, stats: WaveStats | None, sample_rate: int) -> tuple[float, float, float]:
-    """Where filters lie: centroid - bandwidth / 2, centroid, centroid + bandwidth / 2, kept to valid frequencies."""
+    """Return centroid - bandwidth / 2, centroid, and centroid + bandwidth / 2, clamped to valid frequencies."""
     if stats is None:
-        needed = [key for key in ADAPTIVE if getattr(params, key) > 0]
-        if needed:
+        keys = [key for key in ADAPTIVE if getattr(params, key) > 0]
+        if keys:
             raise ConfigError(
-                f"waveaug_params: {', '.join(needed)} above 0 need the dataset's spectral statistics "
+                f"waveaug_params: {', '.join(keys)} above 0 need the dataset's spectral statistics "
                 "(norm_stats/wave_stats.json), which are missing; prepare the dataset again with --waveforms, "
                 "or set these probabilities to 0"
             )
@@ -116,20 +127,20 @@ def _frequencies(params: WaveAugParams, stats: WaveStats | None, sample_rate: in
 
 
 def _snr(params: WaveAugParams, stats: WaveStats | None, rows: _Rows) -> Tensor:
-    """SNR in dB: the flatter (the more noise-like) a dataset's spectra, the lower the knee between the bounds."""
+    """Draw the SNR in dB: the flatter (more noise-like) a dataset's spectra, the lower the knee between the bounds."""
     low, high = params.min_snr_in_db, params.max_snr_in_db
     knee = min(max(high * (1 - (stats.flatness if stats else 0.0)), low), high)
     return rows.uniform(rows.uniform(low, knee).double(), rows.uniform(knee, high).double())
 
 
 def _splices(params: WaveAugParams, n_samples: int, sample_rate: int, rows: _Rows) -> tuple[Tensor, Tensor]:
-    """Disjoint intervals of even width, uniformly placed; ``spliceout_max_width`` is in milliseconds.
+    """Draw disjoint intervals of even width, uniformly placed; returns their starts and widths.
 
-    (As in torch-audiomentations' SpliceOut, from which name and value come.) In a segment too short for all intervals
-    at full width, each is at most its share of the segment.
+    ``spliceout_max_width`` is in milliseconds, as in torch-audiomentations' SpliceOut, from which name and value come.
+    If a segment is too short for all intervals at full width, each takes at most its share of the segment.
     """
     count = params.spliceout_num_time_intervals
-    widest = min(round(params.spliceout_max_width * sample_rate / 1000), n_samples // count)
-    widths = 2 * rows.integers(0, widest // 2, count)
+    max_width = min(round(params.spliceout_max_width * sample_rate / 1000), n_samples // count)
+    widths = 2 * rows.integers(0, max_width // 2, count)
     gaps = rows.integers(0, n_samples - widths.sum(dim=1, keepdim=True), count).sort(dim=1).values
     return gaps + widths.cumsum(dim=1) - widths, widths

@@ -1,4 +1,4 @@
-"""The drawn parameters of waveform views: one row per example; kept, sliced, moved, saved, described."""
+"""The parameters of waveform views, one row per example: sliced, moved to a device, saved, described."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -10,16 +10,16 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class WaveformDraw:
-    """What happens to each of ``n`` examples; ``*_on`` (n,) bool says whether a transform applies at all.
+    """Parameters of the transforms of ``n`` examples, in order of application; ``*_on`` (n,) bool: which ones apply.
 
-    Draws live on the CPU, where what they decide (which rows, which sizes) is known without waiting for a device;
-    a draw moved to a device works too. Transforms in their order of application.
+    Draws are kept on the CPU, where the rows and sizes that they decide can be read without waiting for a device; a
+    draw on another device works too.
     """
 
     n_samples: int
     sample_rate: int
     lowpass_on: Tensor
-    lowpass_hz: Tensor  # (n,) cut-off
+    lowpass_hz: Tensor  # (n,) cutoff
     pitch_on: Tensor
     pitch_semitones: Tensor  # (n,)
     shift_on: Tensor
@@ -32,7 +32,7 @@ class WaveformDraw:
     noise_f_decay: Tensor  # (n,) exponent of the amplitude spectrum
     noise_seed: Tensor  # (n,) int64 below 2 ** 32
     highpass_on: Tensor
-    highpass_hz: Tensor  # (n,) cut-off
+    highpass_hz: Tensor  # (n,) cutoff
     bandstop_on: Tensor
     bandstop_hz: Tensor  # (n,) center
     bandstop_bandwidth: Tensor  # (n,) as a fraction of the center
@@ -57,16 +57,20 @@ class WaveformDraw:
         return self._map(lambda values: values.to(device))
 
     def to_dict(self) -> dict[str, Tensor | int]:
-        """Return plain tensors and integers, which ``torch.load(weights_only=True)`` reads back."""
+        """Return tensors and integers by field, which ``torch.load(weights_only=True)`` can read."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the draw that ``to_dict`` gave; raises TypeError where a field is missing or unknown."""
+        """Return the draw of ``to_dict``.
+
+        Raises:
+            TypeError: a field is missing or unknown.
+        """
         return cls(**values)
 
     def describe(self, row: int) -> list[str]:
-        """Say what happens to one example, one line per transform in order of application; empty where nothing does."""
+        """Describe the transforms that apply to one example, one line each, in order of application."""
         lines = {
             "lowpass": f"low-pass {self.lowpass_hz[row]:.0f} Hz",
             "pitch": f"pitch {self.pitch_semitones[row]:+.2f} semitones",

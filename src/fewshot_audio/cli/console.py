@@ -1,0 +1,67 @@
+"""What commands print: lines and tables on stdout, messages and a progress bar on stderr."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from fewshot_audio.progress import Progress
+
+stdout = Console()
+stderr = Console(stderr=True)
+
+
+def print_line(text: str, to: Console = stdout) -> None:
+    """Print a line as it is: names and paths are no markup, and long ones are not wrapped."""
+    to.print(text, soft_wrap=True, markup=False, highlight=False)
+
+
+def print_error(message: str) -> None:
+    """Print each line of a message as an error."""
+    for line in message.splitlines():
+        stderr.print("[bold red]error:[/]", escape(line), soft_wrap=True, highlight=False)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table; the first column is text, the others are numbers."""
+    table = Table()
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    print_line(title)
+    stdout.print(table)
+
+
+def percent(accuracy: float, interval: float | None = None) -> str:
+    """Write an accuracy (a fraction of 1) and its interval in percent."""
+    return f"{100 * accuracy:.2f} %" + (f" ± {100 * interval:.2f}" if interval is not None else "")
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """Show what the library reports as one bar on stderr: the current step, how far it is, how long it takes still."""
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[details]}", markup=False),
+    )
+    with Bar(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
+        steps: dict[str, TaskID] = {}
+
+        def report(description: str, done: int, total: int, details: str = "") -> None:
+            if description not in steps:
+                for former in steps.values():
+                    bar.remove_task(former)
+                steps.clear()
+                steps[description] = bar.add_task(description, total=total, details=details)
+            bar.update(steps[description], completed=done, total=total, details=details)
+
+        yield report

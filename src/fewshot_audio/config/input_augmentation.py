@@ -1,0 +1,70 @@
+"""The ``input_augmentation`` section of the experiment file."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from fewshot_audio.config.base import Count, Section
+
+Natural = Annotated[int, Field(ge=0)]
+Widths = Annotated[list[Count], Field(min_length=2, max_length=2)]
+Scale = Annotated[float, Field(gt=0, le=4)]
+
+
+class InputAugmentation(Section):
+    """Random changes of each training segment's normalized log-mel spectrogram, before views of it are made.
+
+    They replace the segments of support and query instead of adding views, so an episode costs no more. Everything is
+    off by default; what is on is applied in the order of the keys.
+    """
+
+    mix: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=0.5,
+            description="Largest share of the power of a background: a segment of another class, which is mixed in. "
+            "Support is mixed with support, queries with queries. 0: off.",
+        ),
+    ] = 0.0
+    time_scale: Annotated[
+        list[Scale],
+        Field(
+            min_length=2,
+            max_length=2,
+            description="Range of the share of the frames that is resampled to the segment's length: below 1 a random "
+            "crop is stretched, above 1 the segment is sped up and repeated. [1, 1]: off.",
+        ),
+    ] = Field(default_factory=lambda: [1.0, 1.0])
+    shift: Annotated[
+        float, Field(ge=0, le=0.5, description="Largest circular shift in time, as a share of the frames. 0: off.")
+    ] = 0.0
+    gain_db: Annotated[float, Field(ge=0, le=60, description="Largest gain up or down, dB. 0: off.")] = 0.0
+    filter_db: Annotated[
+        float, Field(ge=0, le=60, description="Largest height of a random filter curve over the mel bins, dB. 0: off.")
+    ] = 0.0
+    filter_points: Annotated[
+        int, Field(ge=2, description="Points of the filter curve, which is straight between them.")
+    ] = 4
+    time_masks: Annotated[Natural, Field(description="Time masks per segment. 0: off.")] = 0
+    time_mask_width: Annotated[Widths, Field(description="Smallest and largest width of a time mask, frames.")] = Field(
+        default_factory=lambda: [1, 32]
+    )
+    frequency_masks: Annotated[Natural, Field(description="Frequency masks per segment. 0: off.")] = 0
+    frequency_mask_width: Annotated[
+        Widths, Field(description="Smallest and largest width of a frequency mask, mel bins.")
+    ] = Field(default_factory=lambda: [1, 24])
+
+    @model_validator(mode="after")
+    def _ranges_are_ordered(self) -> Self:
+        for key in ("time_scale", "time_mask_width", "frequency_mask_width"):
+            low, high = getattr(self, key)
+            if low > high:
+                raise ValueError(f"{key}: {low} is greater than {high}")
+        return self
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is on."""
+        levels = self.mix, self.shift, self.gain_db, self.filter_db, self.time_masks, self.frequency_masks
+        return any(levels) or self.time_scale != [1, 1]

@@ -1,0 +1,76 @@
+"""The dataset folder while it is prepared: locked, cleared of what does not belong to it, its errors explained."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from fewshot_audio.data.layout import DatasetFolder
+from fewshot_audio.data.preparation_journal import JOURNAL
+from fewshot_audio.errors import DataError
+from fewshot_audio.files import locked
+
+LOCK = ".prepare.lock"
+
+
+@contextmanager
+def preparing(folder: DatasetFolder) -> Iterator[None]:
+    """One preparation of a folder at a time. Raises DataError if another process prepares it."""
+    with ExitStack() as stack:
+        try:
+            in_use = DataError(f"{folder.path} is being prepared by another process")
+            stack.enter_context(locked(folder.path / LOCK, in_use))
+        except OSError as error:
+            raise DataError(f"{folder.path} cannot be written: {error.strerror or error}") from error
+        yield
+
+
+@contextmanager
+def explained_errors(folder: DatasetFolder) -> Iterator[None]:
+    """Raise DataError instead of what stops the work, saying that nothing is lost."""
+    again = "what is done is kept: run the same command again to go on"
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{error.filename or folder.path}: {error.strerror or error}; {again}") from error
+    except BrokenProcessPool as error:
+        raise DataError(f"a worker process died (out of memory? try fewer workers); {again}") from error
+
+
+def clear(folder: DatasetFolder) -> None:
+    """Remove an earlier preparation of another kind. Raises DataError for features that other tools made."""
+    if not (folder.path / JOURNAL).is_file() and folder.features.is_dir() and any(folder.features.iterdir()):
+        raise DataError(f"{folder.features} holds features that this program did not prepare: choose another name")
+    for path in (folder.splits, folder.norm_stats, folder.wave_stats, folder.clips, folder.skipped):
+        path.unlink(missing_ok=True)
+    for tree in (folder.features, folder.waveforms):
+        if tree.is_dir():
+            shutil.rmtree(tree)
+
+
+def prune(folder: DatasetFolder, keys: set[tuple[str, str]], *, waveforms: bool) -> int:
+    """Remove clips that are not in ``keys`` and temporary files of killed writers; returns the number of clips."""
+    removed = 0
+    for root, in_use in ((folder.features, True), (folder.waveforms, waveforms)):
+        for class_entry in os.scandir(root) if root.is_dir() else ():
+            if not class_entry.is_dir(follow_symlinks=False):
+                continue
+            left = 0
+            for entry in os.scandir(class_entry):
+                name, extension = os.path.splitext(entry.name)  # noqa: PTH122 - strings, 300,000 times
+                if in_use and extension == ".npy" and (class_entry.name, name) in keys:
+                    left += 1
+                elif extension in (".npy", ".tmp"):
+                    Path(entry.path).unlink()
+                    removed += extension == ".npy" and root == folder.features
+                else:
+                    left += 1
+            if not left:
+                Path(class_entry.path).rmdir()
+        if root.is_dir() and not any(root.iterdir()):
+            root.rmdir()
+    for leftover in (*folder.path.glob(".*.tmp"), *folder.norm_stats.parent.glob(".*.tmp")):
+        leftover.unlink()
+    return removed

@@ -1,0 +1,128 @@
+"""The journal that a preparation resumes from: which clips are done."""
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from fewshot_audio.audio.wave_stats import WaveStats
+from fewshot_audio.data.layout import DatasetFolder
+from fewshot_audio.data.norm import Moments
+from fewshot_audio.errors import DataError
+from fewshot_audio.files import write_text
+
+JOURNAL = ".prepare.jsonl"  # in the dataset folder
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedClip:
+    """One prepared clip, under the names it has on disk; a line of the journal.
+
+    Attributes:
+        class_name: its class.
+        clip: its name within the class.
+        source: the input it was made from.
+        fingerprint: of that input.
+        segments: number of segments.
+        samples: number of samples before they were cut into segments.
+        moments: of its features.
+        wave_stats: spectral statistics of its waveform, if waveforms are kept.
+    """
+
+    class_name: str
+    clip: str
+    source: str
+    fingerprint: str
+    segments: int
+    samples: int
+    moments: Moments
+    wave_stats: WaveStats | None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Class and clip as they are named on disk."""
+        return self.class_name, self.clip
+
+
+_FIELDS = tuple(field.name for field in dataclasses.fields(PreparedClip))
+_MOMENTS = tuple(field.name for field in dataclasses.fields(Moments))
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+
+class PreparationJournal:
+    """Which clips are done: a header line that says how, then one line per clip, appended as they are done.
+
+    A line is written after its clip's files, which are then on disk unless its class was left out as too small. A line
+    that was cut off by a kill is ignored, with whatever follows.
+
+    Args:
+        folder: the dataset folder.
+        header: how clips are prepared. The lines of a journal with another header are ignored.
+
+    Attributes:
+        done: the clips by class and name.
+        fresh: whether there was no earlier preparation with the same header.
+    """
+
+    def __init__(self, folder: DatasetFolder, header: dict[str, Any]) -> None:
+        self.path = folder.path / JOURNAL
+        self.header = header
+        self.done: dict[tuple[str, str], PreparedClip] = {}
+        self.fresh = True
+        if self.path.is_file():
+            self._read()
+
+    def _read(self) -> None:
+        try:
+            first, *lines = self.path.read_bytes().removesuffix(b"\n").split(b"\n")
+            if json.loads(first) != self.header:
+                return
+            self.fresh = False
+            for line in lines:
+                clip = _from_json(json.loads(line))
+                self.done[clip.key] = clip
+        except OSError as error:
+            raise DataError(f"{self.path} cannot be read: {error.strerror}") from error
+        except (ValueError, TypeError, KeyError):
+            return  # cut off here
+
+    def __enter__(self) -> Self:
+        """Rewrite what was read, so that new lines follow complete ones, and open it for more."""
+        self.compact()
+        self._stream = self.path.open("a", encoding="utf-8")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._stream.close()
+
+    def add(self, clips: Iterable[PreparedClip]) -> None:
+        """Record clips whose files are on disk."""
+        for clip in clips:
+            self.done[clip.key] = clip
+            self._stream.write(_line(clip))
+        self._stream.flush()
+
+    def keep(self, keys: Iterable[tuple[str, str]], *, wave_stats: bool) -> None:
+        """Forget every clip but these, and the statistics of their waveforms unless ``wave_stats``."""
+        clips = {key: self.done[key] for key in keys}
+        self.done = {k: c if wave_stats else dataclasses.replace(c, wave_stats=None) for k, c in clips.items()}
+
+    def compact(self) -> None:
+        """Write the journal anew, in an order that does not depend on how the work went."""
+        lines = [json.dumps(self.header, ensure_ascii=False) + "\n"]
+        write_text(self.path, "".join(lines + [_line(self.done[key]) for key in sorted(self.done)]))
+
+
+def _line(clip: PreparedClip) -> str:
+    values = {name: getattr(clip, name) for name in _FIELDS}  # asdict would copy everything in depth, 300,000 times
+    values["moments"] = {name: getattr(clip.moments, name) for name in _MOMENTS}
+    values["wave_stats"] = clip.wave_stats and dataclasses.asdict(clip.wave_stats)
+    return _encode(values) + "\n"
+
+
+def _from_json(values: dict[str, Any]) -> PreparedClip:
+    stats = values["wave_stats"]
+    nested = {"moments": Moments(**values["moments"]), "wave_stats": WaveStats(**stats) if stats else None}
+    return PreparedClip(**{**values, **nested})

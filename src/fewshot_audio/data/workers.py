@@ -1,0 +1,127 @@
+"""Preparing many clips: what one worker does with a clip, and how several share the work."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import joblib
+import numpy as np
+
+from fewshot_audio.audio.decode import Samples
+from fewshot_audio.audio.preprocessing import Preprocessing
+from fewshot_audio.audio.rejection import Rejected
+from fewshot_audio.audio.wave_stats import WaveStats
+from fewshot_audio.data.cluster import connected
+from fewshot_audio.data.layout import DatasetFolder
+from fewshot_audio.data.norm import Moments
+from fewshot_audio.data.preparation_journal import PreparedClip
+from fewshot_audio.data.source_limits import SourceLimits
+from fewshot_audio.data.sources.base import Recording, Skipped
+from fewshot_audio.files import write_atomic
+from fewshot_audio.runtime.allocator import keep_pages
+
+CHUNK = 16  # clips a worker takes at once: small, so that little is lost when the work is stopped
+IDLE_SECONDS = 10  # after which a worker without work ends, also if its owner was killed
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedClip:
+    """One recording to prepare, and the names it gets."""
+
+    recording: Recording
+    class_name: str
+    clip: str
+    fingerprint: str
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Class and clip as they are named on disk."""
+        return self.class_name, self.clip
+
+    def path(self, root: Path) -> Path:
+        """Where the clip's array lies below ``features/`` or ``waveforms_npy/``."""
+        return root / self.class_name / f"{self.clip}.npy"
+
+
+@dataclass(frozen=True)
+class PreparationJob:
+    """How every recording is prepared, and where to."""
+
+    folder: DatasetFolder
+    preprocessing: Preprocessing
+    waveforms: bool
+    limits: SourceLimits
+
+
+def prepare_clips(
+    clips: Sequence[PlannedClip], job: PreparationJob, workers: int | None, cluster: str | None = None
+) -> Iterator[list[PreparedClip | Skipped]]:
+    """Prepare all clips on ``workers`` processes (default: one per core); yields the outcomes of each finished chunk.
+
+    With ``cluster``, the address of a Dask scheduler, the processes are its workers, who see the same folders.
+    """
+    if cluster:
+        with connected(cluster) as count:
+            yield from _run(clips, job, workers or count, owner=None)
+    else:
+        count = workers or joblib.cpu_count()
+        with joblib.parallel_config("loky", n_jobs=count, inner_max_num_threads=1):
+            yield from _run(clips, job, count, os.getpid(), idle_worker_timeout=IDLE_SECONDS)
+
+
+def _run(
+    clips: Sequence[PlannedClip], job: PreparationJob, workers: int, owner: int | None, **options: int
+) -> Iterator[list[PreparedClip | Skipped]]:
+    size = max(1, min(CHUNK, len(clips) // (4 * workers)))
+    chunks = (clips[start : start + size] for start in range(0, len(clips), size))
+    parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1, **options)
+    prepare_chunk = joblib.delayed(_prepare_chunk)
+    yield from parallel(prepare_chunk(chunk, job, owner) for chunk in chunks)
+
+
+def _prepare_chunk(
+    clips: Sequence[PlannedClip], job: PreparationJob, owner: int | None
+) -> list[PreparedClip | Skipped]:
+    keep_pages()
+    outcomes = []
+    for clip in clips:
+        if owner is not None and owner not in (os.getpid(), os.getppid()):
+            os._exit(1)  # the owner was killed: nobody waits for this, and somebody may have started again
+        outcomes.append(_prepare_clip(clip, job))
+    return outcomes
+
+
+def _prepare_clip(clip: PlannedClip, job: PreparationJob) -> PreparedClip | Skipped:
+    preprocessing, rate = job.preprocessing, job.preprocessing.sample_rate
+    try:
+        waveform = preprocessing.normalize(clip.recording.sound.read(rate))
+        job.limits.check(len(waveform), rate)
+    except Rejected as error:
+        return Skipped(clip.recording.source, clip.class_name, error.reason, error.detail)
+    segments = preprocessing.segments(waveform)
+    features = preprocessing.features(segments)
+    if job.waveforms:
+        _save(clip.path(job.folder.waveforms), segments)
+    _save(clip.path(job.folder.features), features)
+    return PreparedClip(
+        clip.class_name,
+        clip.clip,
+        clip.recording.source,
+        clip.fingerprint,
+        segments=len(segments),
+        samples=len(waveform),
+        moments=Moments.of(features),
+        wave_stats=WaveStats.of(segments, rate) if job.waveforms else None,
+    )
+
+
+def _save(path: Path, array: Samples) -> None:
+    """Write an npy file as ``np.save`` does, which on a full disk would not say more than how much it wrote."""
+
+    def write(stream: IO[bytes]) -> None:
+        np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))
+        stream.write(np.ascontiguousarray(array).data)
+
+    write_atomic(path, write)

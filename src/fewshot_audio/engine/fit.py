@@ -1,0 +1,103 @@
+"""Training of a run in its folder: Lightning's loop over episodes, on one device or several, resumed from its state."""
+
+from pathlib import Path
+
+import lightning.pytorch as pl
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy
+
+from fewshot_audio.config import ExperimentConfig
+from fewshot_audio.engine.checkpoint import EpochCheckpoint
+from fewshot_audio.engine.history import STATE_FILE, AfterEpoch, Row
+from fewshot_audio.engine.loader import TrainingData
+from fewshot_audio.engine.module import EpisodicTraining
+from fewshot_audio.errors import Interrupted
+from fewshot_audio.models.huggingface import PretrainedEncoder
+from fewshot_audio.models.network import FewShotNetwork
+from fewshot_audio.progress import Progress, silent
+from fewshot_audio.runtime.distributed import SINGLE_PROCESS, TIMEOUT, Ranks, local_devices
+from fewshot_audio.runtime.silence import quiet_libraries
+from fewshot_audio.runtime.tensors import MODEL_FILE, load_tensors
+
+
+def train_run(
+    network: FewShotNetwork,
+    experiment: ExperimentConfig,
+    data: TrainingData,
+    seed: int,
+    folder: Path,
+    progress: Progress = silent,
+    ranks: Ranks = SINGLE_PROCESS,
+    *,
+    after_epoch: AfterEpoch | None = None,
+) -> list[Row]:
+    """Train a run, going on from its last finished epoch.
+
+    On return the network of rank zero holds the weights of the best validation accuracy, which also lie in
+    ``model.pt``; those of the last epoch if ``optimization.keep`` says so or the splits have no validation classes.
+
+    Args:
+        network: with the weights that the run starts from, normalized to the dataset, on its device.
+        experiment: episodes, losses, optimization.
+        data: what it is trained and validated on.
+        seed: decides everything random.
+        folder: where weights, metrics and state are written after every epoch; only rank zero reads and writes it.
+        progress: told of the episodes, a few times a second.
+        ranks: the processes that train the network together.
+        after_epoch: called after every epoch.
+
+    Returns:
+        One row of metrics per epoch.
+
+    Raises:
+        Interrupted: the user pressed Ctrl-C.
+        Diverged: a loss is not finite.
+    """
+    module = EpisodicTraining(network, experiment, data, seed, ranks)
+    state = ranks.on_rank_zero(lambda: load_tensors(folder / STATE_FILE) if (folder / STATE_FILE).exists() else None)
+    if state is not None:
+        module.restore(state)
+    if not module.is_finished:
+        _fit(module, folder, progress, after_epoch)
+    if ranks.is_rank_zero:
+        network.load_state_dict(load_tensors(folder / MODEL_FILE))
+    return module.history
+
+
+def _fit(module: EpisodicTraining, folder: Path, progress: Progress, after_epoch: AfterEpoch | None) -> None:
+    device, ranks = module.network.norm_mean.device, module.ranks
+    first_gpu = (device.index or 0) - ranks.local_rank
+    try:
+        with quiet_libraries():
+            trainer = pl.Trainer(
+                accelerator="gpu" if device.type == "cuda" else "cpu",
+                devices=local_devices(device, first_gpu, ranks.devices),
+                num_nodes=ranks.nodes,
+                strategy=_data_parallel(module.network) if ranks.size > 1 else "auto",
+                use_distributed_sampler=False,
+                gradient_clip_val=module.experiment.optimization.gradient_clip or None,
+                accumulate_grad_batches=module.experiment.episodes_per_step,
+                benchmark=device.type == "cuda",
+                max_epochs=module.experiment.num_epochs - module.first_epoch,
+                logger=TensorBoardLogger(folder, name="", version="tensorboard"),
+                callbacks=[EpochCheckpoint(module, folder, progress, after_epoch)],
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                num_sanity_val_steps=0,
+                log_every_n_steps=1,
+            )
+            trainer.fit(module)
+    except SystemExit as error:  # Lightning's answer to Ctrl-C, after its own shutdown
+        raise Interrupted("interrupted") from error
+    if trainer.interrupted:
+        raise Interrupted("interrupted")
+
+
+def _data_parallel(network: FewShotNetwork) -> DDPStrategy:
+    """Buffers stay each rank's own until they are averaged; a fine-tuned encoder may leave layers out of an episode."""
+    return DDPStrategy(
+        broadcast_buffers=False,
+        timeout=TIMEOUT,
+        find_unused_parameters=isinstance(network.encoder, PretrainedEncoder) and not network.encoder.frozen,
+    )

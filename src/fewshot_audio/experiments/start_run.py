@@ -1,0 +1,81 @@
+"""A run begun, or begun again: its folder, its runtime, and its network ready to train."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from fewshot_audio.config import ExperimentConfig, ModelConfig
+from fewshot_audio.errors import ConfigError, DataError
+from fewshot_audio.experiments.dataset import Dataset
+from fewshot_audio.experiments.run_folder import RUN_FILE, Run
+from fewshot_audio.models.network import FewShotNetwork
+from fewshot_audio.runtime.device import Runtime, start_runtime
+from fewshot_audio.runtime.distributed import SINGLE_PROCESS, Ranks
+
+
+class StartedRun(NamedTuple):
+    """A run's network with the weights that its seed starts from, on its device, and how it is computed."""
+
+    network: FewShotNetwork
+    runtime: Runtime
+
+
+def start_run(
+    folder: Path,
+    experiment: ExperimentConfig,
+    model: ModelConfig,
+    seed: int,
+    dataset: Dataset,
+    ranks: Ranks = SINGLE_PROCESS,
+) -> StartedRun:
+    """Set up a run, or the same run again after an interruption.
+
+    Args:
+        folder: of the run. Rank zero writes the configs there if the run is new.
+        experiment: experiment config.
+        model: model config, complete (``models.huggingface_files.complete_model``).
+        seed: of the run.
+        dataset: what it will be trained on.
+        ranks: the processes that train together; all call this function alike.
+
+    Raises:
+        DataError: the dataset is not the one that the run was started with.
+        ConfigError: the run was started with another number of processes, or cannot be computed here as it was there.
+    """
+    run = ranks.on_rank_zero(lambda: _former_run(folder, dataset, ranks))
+    gpu_index, former_runtime = ranks.own_gpu(experiment.gpu_index), run.runtime if run else None
+    runtime = ranks.on_all_ranks(
+        lambda: start_runtime(experiment.device, gpu_index, experiment.precision, former_runtime)
+    )
+    if run is None:
+        run = Run(
+            folder=folder,
+            experiment=experiment,
+            model=model,
+            seed=seed,
+            input_shape=dataset.input_shape,
+            dataset=dataset.fingerprint,
+            preprocessing=dataset.preprocessing,
+            runtime={**runtime.as_json(), "processes": ranks.size},
+        )
+        ranks.on_rank_zero(run.write)
+    network = ranks.on_all_ranks(run.untrained_network)
+    network.set_normalization(dataset.mean, dataset.std)
+    network.set_precision(runtime.precision)
+    network.to(runtime.device)
+    return StartedRun(network, runtime)
+
+
+def _former_run(folder: Path, dataset: Dataset, ranks: Ranks) -> Run | None:
+    """The run as it was started, if it was."""
+    if not (folder / RUN_FILE).exists():
+        return None
+    run = Run.read(folder)
+    if run.dataset != dataset.fingerprint:
+        raise DataError(f"{dataset.folders} has changed since {folder} was started: it cannot be resumed")
+    processes = run.runtime.get("processes", 1)
+    if processes != ranks.size:
+        raise ConfigError(
+            f"{folder} was started with {processes} processes (devices x nodes), a step's episodes each; it cannot go "
+            f"on with {ranks.size}"
+        )
+    return run

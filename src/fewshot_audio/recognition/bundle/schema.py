@@ -1,0 +1,69 @@
+"""What ``recognizer.json`` holds: strict models, so that anything else in it is refused."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fewshot_audio.audio.preprocessing import Preprocessing
+from fewshot_audio.config import ExperimentConfig, ModelConfig
+from fewshot_audio.recognition.calibration import Calibration
+
+KIND: Literal["fewshot-audio recognizer"] = "fewshot-audio recognizer"
+FORMAT: Literal[1] = 1
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class ClipSection(_Section):
+    """An enrolled clip: its name, its number of segments, and its share of silence."""
+
+    name: str
+    segments: Annotated[int, Field(ge=1)]
+    silence: Annotated[float, Field(ge=0, le=1)]
+
+
+class ClassSection(_Section):
+    """An enrolled class; its tensors are named by its place in the list of classes."""
+
+    name: str
+    clips: Annotated[list[ClipSection], Field(min_length=1)]
+
+
+class ViewsSection(_Section):
+    """The numbers of the frozen views; their tensors are in the model's file."""
+
+    kind: Literal["spec", "wav"]
+    numbers: dict[str, int]
+
+
+class BundleDescription(_Section):
+    """All of ``recognizer.json``; ``sha256`` has the digest of each tensor file by its name."""
+
+    kind: Literal["fewshot-audio recognizer"]
+    format: Literal[1]
+    preprocessing: Preprocessing
+    classes: list[ClassSection]
+    calibration: Calibration | None
+    views: ViewsSection | None
+    experiment: ExperimentConfig
+    model: ModelConfig
+    training_config_sha256: str
+    sha256: dict[str, str]
+    versions: dict[str, str]
+
+
+def config_hash(experiment: ExperimentConfig, model: ModelConfig) -> str:
+    """SHA-256 of the two training configs as canonical JSON."""
+    values = {"experiment": experiment.model_dump(), "model": model.model_dump()}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

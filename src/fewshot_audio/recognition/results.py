@@ -1,0 +1,49 @@
+"""What one recording gave."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from fewshot_audio.recognition.events import Event
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """The result of one recording.
+
+    Args:
+        file: its path, as text that can be written anywhere (``display``).
+        seconds: its duration.
+        windows: how many windows were answered; 1 if it was answered as one clip.
+        unknown: how many of them are of no enrolled class.
+        silent: how many of them are silent.
+        events: the sounds that were recognized.
+        error: why the recording cannot be used; None if it can.
+    """
+
+    file: str
+    seconds: float = 0.0
+    windows: int = 0
+    unknown: int = 0
+    silent: int = 0
+    events: tuple[Event, ...] = ()
+    error: str | None = None
+
+    @property
+    def status(self) -> str:
+        """``ok``, ``nothing`` or ``error``."""
+        return "error" if self.error is not None else "ok" if self.events else "nothing"
+
+    @property
+    def remark(self) -> str:
+        """The status in words."""
+        if self.error is not None:
+            return self.error
+        if self.events:
+            return ""
+        return f"nothing recognized (of {self.windows} windows {self.unknown} unknown, {self.silent} silent)"
+
+
+def display(path: Path) -> str:
+    """A path as text that can be written anywhere; bytes that are no text are escaped."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

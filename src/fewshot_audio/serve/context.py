@@ -1,0 +1,49 @@
+"""What the routes of one application share, and the thread on which its recognizer runs."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated, TypeVar
+
+from fastapi import Depends, Request
+
+from fewshot_audio.serve.metrics import Metrics
+from fewshot_audio.serve.service import RecognizerService
+from fewshot_audio.serve.uploads import UploadReader
+
+T = TypeVar("T")
+
+
+class ServerContext:
+    """One server's parts.
+
+    Args:
+        service: the recognizer; its methods are called through ``on_model``.
+        uploads: decodes uploads; used within ``clip_memory``.
+        metrics: the server's counters.
+    """
+
+    def __init__(self, service: RecognizerService, uploads: UploadReader, metrics: Metrics) -> None:
+        self.service = service
+        self.uploads = uploads
+        self.metrics = metrics
+        self.clip_memory = asyncio.Semaphore(service.limits.requests_in_memory)  # decoded recordings are large
+        self._model_thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+
+    async def on_model(self, work: Callable[..., T], *arguments: object) -> T:
+        """Call ``work(*arguments)`` on the recognizer's thread: one request at a time, the others wait."""
+        return await asyncio.get_running_loop().run_in_executor(self._model_thread, work, *arguments)
+
+    def close(self) -> None:
+        """End the decoding processes and the thread; waits for the work in progress."""
+        self.uploads.close()
+        self._model_thread.shutdown()
+
+
+async def _context(request: Request) -> ServerContext:
+    context: ServerContext = request.app.state.context
+    return context
+
+
+Context = Annotated[ServerContext, Depends(_context)]
+"""A route's parameter of this type is the context of the application that serves the route."""

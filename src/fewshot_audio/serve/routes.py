@@ -1,0 +1,127 @@
+"""The JSON API's routes. Function names and docstrings are part of the API's description (``/openapi.json``)."""
+
+from collections.abc import Iterator
+from typing import IO, Annotated
+
+from fastapi import APIRouter, File, Form, Query, Response, UploadFile
+from fastapi.responses import StreamingResponse
+
+from fewshot_audio import __version__
+from fewshot_audio.serve import schemas
+from fewshot_audio.serve.api_errors import ApiError, error_responses
+from fewshot_audio.serve.context import Context
+from fewshot_audio.serve.metrics import CONTENT_TYPE
+from fewshot_audio.serve.service import BUNDLE_NAME
+
+BLOCK = 1 << 16  # bytes of a download that are in memory at once
+CLIP_ERRORS = error_responses(400, 408, 409, 413, 415, 422)
+CLASS_ERRORS = error_responses(400, 404, 409, 413, 415, 422)
+
+ClassName = Annotated[str, Query(description="The class.")]
+
+server_routes = APIRouter(tags=["server"])
+recognizer_routes = APIRouter(prefix="/api", tags=["recognizer"])
+
+
+@server_routes.get("/health")
+async def health() -> schemas.Health:
+    """Whether the server runs."""
+    return schemas.Health(status="ok", version=__version__)
+
+
+@server_routes.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+async def metrics_text(context: Context) -> Response:
+    """Counters in Prometheus' text format."""
+    state = await context.on_model(context.service.state)
+    gauges = {
+        "classes": ("Enrolled classes.", len(state.classes)),
+        "enrolled_clips": ("Enrolled clips.", sum(enrolled_class.clips for enrolled_class in state.classes)),
+        "unsaved_changes": ("Changes that are not in the bundle's folder.", state.unsaved),
+    }
+    return Response(context.metrics.text(gauges), media_type=CONTENT_TYPE)
+
+
+@recognizer_routes.get("/state")
+async def state(context: Context) -> schemas.State:
+    """The enrolled classes, unsaved changes, and limits on what may be sent."""
+    return await context.on_model(context.service.state)
+
+
+@recognizer_routes.post("/classes", responses=CLIP_ERRORS)
+async def enroll(
+    context: Context,
+    name: Annotated[str, Form(description="The class; clips are added if it exists.", min_length=1)],
+    clips: Annotated[list[UploadFile], File(description="Recordings: wav, flac, ogg, mp3 ...", min_length=1)],
+) -> schemas.EnrollReply:
+    """Add recordings to a class. Those that cannot be used are listed with their reasons; the others are enrolled."""
+    limit = context.service.limits.clips_per_request
+    if len(clips) > limit:
+        raise ApiError(413, f"The request has {len(clips)} recordings; at most {limit} are accepted.")
+    name = context.service.checked_name(name)
+    async with context.clip_memory:
+        loaded, rejected = await context.uploads.read(clips)
+        context.metrics.clips("rejected", len(rejected))
+        if not loaded:
+            raise ApiError(422, f"None of the recordings can be used ({'; '.join(map(_reason, rejected[:3]))}).")
+        state = await context.on_model(context.service.enroll, name, loaded)
+    context.metrics.clips("enrolled", len(loaded))
+    return schemas.EnrollReply(name=name, enrolled=len(loaded), rejected=rejected, state=state)
+
+
+@recognizer_routes.patch("/classes", responses=CLASS_ERRORS)
+async def rename(context: Context, name: ClassName, change: schemas.Rename) -> schemas.State:
+    """Give a class another name."""
+    return await context.on_model(context.service.rename, name, change.name)
+
+
+@recognizer_routes.delete("/classes", responses=CLASS_ERRORS)
+async def remove(context: Context, name: ClassName) -> schemas.State:
+    """Remove a class and its clips."""
+    return await context.on_model(context.service.remove, name)
+
+
+@recognizer_routes.post("/classify", responses=CLIP_ERRORS)
+async def classify(
+    context: Context, clip: Annotated[UploadFile, File(description="A recording.")]
+) -> schemas.ClassifyReply:
+    """Say which of the enrolled classes a recording is, or that it is none of them."""
+    async with context.clip_memory:
+        loaded, rejected = await context.uploads.read([clip])
+        if rejected:
+            context.metrics.clips("rejected")
+            raise ApiError(422, f"The recording cannot be used: {_reason(rejected[0])}.")
+        answer = await context.on_model(context.service.classify, loaded[0])
+    context.metrics.clips("classified" if answer.label is not None else "unknown")
+    return answer
+
+
+@recognizer_routes.get("/map")
+async def embedding_map(context: Context) -> schemas.EmbeddingMap:
+    """The enrolled clips' embeddings in two dimensions."""
+    return await context.on_model(context.service.embedding_map)
+
+
+@recognizer_routes.get("/diagnosis")
+async def diagnosis(context: Context) -> schemas.Findings:
+    """Findings about the enrolled clips: outliers, classes that are confused, silence."""
+    return await context.on_model(context.service.diagnosis)
+
+
+@recognizer_routes.get(
+    "/bundle", response_class=StreamingResponse, responses={200: {"content": {"application/zip": {}}}}
+)
+async def bundle(context: Context) -> StreamingResponse:
+    """The recognizer with all its classes, as a zip archive of its folder."""
+    archive = await context.on_model(context.service.bundle)
+    headers = {"Content-Disposition": f'attachment; filename="{BUNDLE_NAME}.zip"'}
+    return StreamingResponse(_blocks(archive), media_type="application/zip", headers=headers)
+
+
+def _reason(rejected: schemas.RejectedClip) -> str:
+    return f"{rejected.reason.replace('_', ' ')}: {rejected.detail}"
+
+
+def _blocks(stream: IO[bytes]) -> Iterator[bytes]:
+    with stream:
+        while block := stream.read(BLOCK):
+            yield block

@@ -1,0 +1,160 @@
+"""The API's JSON: every reply, and every request that is JSON, has one of these shapes."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+
+class ErrorBody(BaseModel):
+    """What went wrong: a code for programs, a sentence for people."""
+
+    code: str
+    message: str
+
+
+class ErrorReply(BaseModel):
+    """The body of every answer from 400 on."""
+
+    error: ErrorBody
+
+
+class Health(BaseModel):
+    """The server runs."""
+
+    status: str
+    version: str
+
+
+class ClassInfo(BaseModel):
+    """An enrolled class and the number of its clips."""
+
+    name: str
+    clips: int
+
+
+class ClientLimits(BaseModel):
+    """The limits that a client can check before it sends."""
+
+    upload_bytes: int
+    clip_seconds: float
+    clips: int
+    name_length: int
+
+
+class State(BaseModel):
+    """The recognizer as it is now.
+
+    ``revision`` grows with every change. ``saves`` tells whether changes are written to the bundle's folder, and
+    ``unsaved`` counts those that are not. ``unknown`` tells whether an answer can be "none of the enrolled classes".
+    """
+
+    version: str
+    sample_rate: int
+    segment_seconds: float
+    classes: list[ClassInfo]
+    revision: int
+    unsaved: int
+    saves: bool
+    unknown: bool
+    save_error: str | None
+    limits: ClientLimits
+
+
+class RejectedClip(BaseModel):
+    """A recording that could not be used: its number in the request (from 0), a reason code, and a sentence."""
+
+    clip: int
+    reason: str
+    detail: str
+
+
+class EnrollReply(BaseModel):
+    """The outcome of an enrollment."""
+
+    name: str
+    enrolled: int
+    rejected: list[RejectedClip]
+    state: State
+
+
+class Rename(BaseModel):
+    """A class's new name."""
+
+    name: Annotated[str, Field(min_length=1)]
+
+
+class Probability(BaseModel):
+    """A class and its calibrated probability."""
+
+    name: str
+    probability: float
+
+
+class Picture(BaseModel):
+    """The clip as the network hears it: its segments, one after the other.
+
+    ``lowest`` and ``highest`` are the waveform's extremes per column, scaled to -1..1. ``log_mel`` is the log-mel
+    spectrogram, ``rows`` x ``columns`` bytes (base64), the highest frequency first, 255 = the loudest point,
+    0 = ``range_db`` below it or less.
+    """
+
+    seconds: float
+    lowest: list[float]
+    highest: list[float]
+    rows: int
+    columns: int
+    range_db: float
+    log_mel: str
+
+
+class Point(BaseModel):
+    """A point on the map."""
+
+    x: float
+    y: float
+
+
+class ClassifyReply(BaseModel):
+    """The answer for a clip.
+
+    ``label`` is null for "none of the enrolled classes": ``unknown_score`` is above ``unknown_threshold``. If the
+    threshold is null, every clip is taken for one of the classes. Probabilities are sorted, best first.
+    """
+
+    label: str | None
+    best: str
+    probabilities: list[Probability]
+    unknown_score: float
+    unknown_threshold: float | None
+    seconds: float
+    segments: int
+    picture: Picture
+    point: Point
+    revision: int
+
+
+class MapPoint(Point):
+    """An enrolled clip on the map."""
+
+    name: str
+
+
+class EmbeddingMap(BaseModel):
+    """The enrolled clips' embeddings on their first two principal axes, and each axis's share of the variance."""
+
+    points: list[MapPoint]
+    explained: list[float]
+    revision: int
+
+
+class Finding(BaseModel):
+    """A fact about the enrolled clips: good, accuracy, collision, outlier, silence or duplicate, and a sentence."""
+
+    kind: str
+    message: str
+
+
+class Findings(BaseModel):
+    """Findings about the enrolled clips."""
+
+    findings: list[Finding]

@@ -1,0 +1,35 @@
+"""Listing recordings: of folders and files, each once."""
+
+from pathlib import Path
+
+import pytest
+
+from fewshot_audio.audio.recordings import list_recordings
+from fewshot_audio.errors import DataError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "field"
+    for name in ("b.wav", "sub/deep/A.WAV", "sub/c.mp3", ".hidden.wav", "notes.txt"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+def test_a_folder_is_searched_and_other_files_are_counted(folder: Path) -> None:
+    assert list_recordings([folder]) == ([folder / "b.wav", folder / "sub/c.mp3", folder / "sub/deep/A.WAV"], 2)
+
+
+def test_named_files_come_first_to_last_and_each_once(folder: Path) -> None:
+    missing, text = folder / "missing.wav", folder / "notes.txt"
+    recordings, others = list_recordings([folder / "sub/c.mp3", missing, folder, text, folder / "b.wav"])
+    assert recordings == [folder / "sub/c.mp3", missing, folder / "b.wav", folder / "sub/deep/A.WAV", text]
+    assert others == 2
+
+
+def test_a_folder_without_recordings_is_refused(folder: Path) -> None:
+    (folder / "empty").mkdir()
+    (folder / "empty" / "readme.md").touch()
+    with pytest.raises(DataError, match=r"empty: no sound files in it \(1 other files\)"):
+        list_recordings([folder, folder / "empty"])

@@ -1,0 +1,35 @@
+"""Names that the command line spells out, because it imports nothing heavy, are those of the package."""
+
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import pytest
+
+from fewshot_audio.cli import download, evaluate, options, prepare, reproduce
+from fewshot_audio.config.losses import Contrastive
+from fewshot_audio.config.model import EncoderName
+from fewshot_audio.config.recipes import Recipe
+from fewshot_audio.data.download.catalog import DATASETS
+from fewshot_audio.engine.baselines import BASELINES
+from fewshot_audio.studies.reproduce.matrix import BUDGETS
+
+
+@pytest.mark.parametrize(
+    ("literal", "names"),
+    [
+        (options.EncoderName, get_args(EncoderName)),
+        (Literal[*reproduce.Encoder], get_args(EncoderName)),
+        (options.ContrastiveLoss, get_args(Contrastive)),
+        (options.RecipeName, get_args(Recipe)),
+        (download.DatasetName, tuple(DATASETS)),
+        (evaluate.Baseline, tuple(BASELINES)),
+        (reproduce.Budget, tuple(BUDGETS)),
+    ],
+)
+def test_the_names_are_complete(literal: Any, names: tuple[str, ...]) -> None:
+    assert sorted(get_args(literal)) == sorted(names)
+
+
+def test_every_source_is_opened_by_its_name(tmp_path: Path) -> None:
+    for name in get_args(prepare.SourceName):
+        assert prepare.open_source(name, tmp_path, seed=0).name == name
