@@ -1,8 +1,8 @@
 """Speed of waveform augmentation: each transform and the whole chain, against audiomentations clip by clip.
 
-Both run in this process on the same number of threads, turn by turn, so that whatever else the machine does meets
-both. audiomentations takes one clip at a time, as its users call it in a data loader; ours takes the batch. Reported
-are medians of examples per second. Splice-out has no counterpart there; its chain goes without.
+Both run in this process on the same number of threads and take turns, so that other load on the machine affects both.
+audiomentations takes one clip at a time, as its users call it in a data loader; ours takes the batch. The report has
+medians of examples per second. audiomentations has no splice-out; its chain leaves it out.
 
     python benchmarks/augment.py [--examples 150] [--seconds 5] [--repeats 5] [--threads 1] [--device cpu] [--json FILE]
 """
@@ -19,7 +19,7 @@ import audiomentations as am
 import numpy as np
 import torch
 
-from fewshot_audio.audio.augment.waveform import WaveformDraw, apply, draw_waveform_views
+from fewshot_audio.audio.augment.waveform import WaveformDraw, draw_waveform_views, waveform_views
 from fewshot_audio.audio.augment.waveform.chain import CHAIN
 from fewshot_audio.audio.wave_stats import WaveStats
 from fewshot_audio.config.augmentation import WaveAugParams
@@ -119,10 +119,10 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     cases["chain, every p = 1"] = dict.fromkeys(CHAIN, 1.0)
     rows = []
     for name, probabilities in cases.items():
-        drawn, chain = draw(n, samples, probabilities), theirs(probabilities)
+        parameters, chain = draw(n, samples, probabilities), theirs(probabilities)
 
-        def ours(drawn: WaveformDraw = drawn) -> None:
-            apply(batch, drawn)
+        def ours(parameters: WaveformDraw = parameters) -> None:
+            waveform_views(batch, parameters)
             if device.type == "cuda":
                 torch.cuda.synchronize()
 
@@ -144,7 +144,7 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Measure, print a table, and write the figures where asked."""
+    """Measure, print a table, and write the numbers if ``--json`` is given."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--examples", type=int, default=150)
     parser.add_argument("--seconds", type=float, default=5.0)

@@ -46,9 +46,9 @@ def median_seconds(work: Callable[[], object], repetitions: int, warm_up: int = 
         work()
     times = []
     for _ in range(repetitions):
-        began = time.perf_counter()
+        start = time.perf_counter()
         work()
-        times.append(time.perf_counter() - began)
+        times.append(time.perf_counter() - start)
     return statistics.median(times)
 
 
@@ -59,7 +59,7 @@ def gemm_gflops(size: int = 2048) -> float:
 
 
 def peak_gigabytes() -> float:
-    """The most memory that this process has had resident so far, GB."""
+    """The process's peak resident memory, GB."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
@@ -70,10 +70,10 @@ def in_child(module: str, arguments: Sequence[str], *, system_allocator: bool = 
     if system_allocator:
         environment["FEWSHOT_AUDIO_SYSTEM_ALLOCATOR"] = "1"
     command = [sys.executable, "-m", module, *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr}")
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{process.stderr}")
+    return json.loads(process.stdout.strip().splitlines()[-1])
 
 
 def machine() -> dict[str, Any]:
@@ -92,7 +92,7 @@ def machine() -> dict[str, Any]:
 def report(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], values: Any, json_file: Path | None
 ) -> None:
-    """Print a Markdown table and write the numbers as JSON where asked."""
+    """Print a Markdown table with the machine's facts, and write the numbers as JSON if ``json_file`` is not None."""
     facts = machine()
     print(f"{title}\n({', '.join(f'{key} {value}' for key, value in facts.items())})\n")
     print(markdown_table(columns, rows), end="")

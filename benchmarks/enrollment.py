@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import report
-from fewshot_audio.data.clip_files import list_clips
-from fewshot_audio.data.layout import find_dataset
-from fewshot_audio.data.splits import read_splits
+from fewshot_audio.data.joint import DatasetFolders
 from fewshot_audio.experiments.run_folder import Run
 from fewshot_audio.recognition.evaluation import evaluate_recognition
 from fewshot_audio.runtime.allocator import keep_pages
@@ -20,15 +18,15 @@ OPEN_SET_TASKS = 200
 
 
 def measure(run: Path, data_root: Path, dataset: str | None, shot: int, draws: int) -> dict[str, Any]:
-    """All classes enrolled, over ``draws``; and half of them enrolled, half unknown."""
-    folder = find_dataset(data_root, dataset or Run.read(run).experiment.dataset_name)
-    everything = dataset is not None  # classes of another dataset are all new to the network
-    names = {clip.class_name for clip in list_clips(folder.features)} if everything else read_splits(folder.splits).test
-    common: dict[str, Any] = {"dataset": dataset, "classes": "all" if everything else "test", "shot": shot}
+    """Measure with all classes enrolled, over ``draws``; then with half of them enrolled and half unknown."""
+    folders = DatasetFolders.find(data_root, dataset or Run.read(run).experiment.dataset_name)
+    # The classes of another dataset are all new to the network.
+    names = folders.list_classes() if dataset else folders.read_splits().test
+    common: dict[str, Any] = {"dataset": dataset, "classes": "all" if dataset else "test", "shot": shot}
     closed = evaluate_recognition(run, data_root, enrolled=len(names), unknown=0, tasks=draws, **common)
     half = len(names) // 2
-    opened = evaluate_recognition(run, data_root, enrolled=half, unknown=half, tasks=OPEN_SET_TASKS, **common)
-    return {"run": str(run), "closed": closed, "open": opened}
+    open_set = evaluate_recognition(run, data_root, enrolled=half, unknown=half, tasks=OPEN_SET_TASKS, **common)
+    return {"run": str(run), "closed": closed, "open": open_set}
 
 
 def main() -> None:
@@ -49,17 +47,17 @@ def main() -> None:
     ]
     rows = []
     for result in results:
-        closed, opened = result["closed"], result["open"]
+        closed, open_set = result["closed"], result["open"]
         rows.append(
             [
                 result["run"],
                 f"{closed['dataset']}, {closed['enrolled_classes']} classes",
                 f"{100 * closed['accuracy']:.1f} ± {100 * closed['std']:.1f} %",
                 f"{100 * closed['ece_before']:.1f} % / {100 * closed['ece_after']:.1f} %",
-                f"{opened['enrolled_classes']} + {opened['unknown_classes']}",
-                f"{opened['auroc']:.3f}",
-                f"{100 * opened['false_alarm']:.1f} % (stated {100 * opened['false_alarm_stated']:g} %)",
-                f"{100 * opened['unknown_found']:.1f} %",
+                f"{open_set['enrolled_classes']} + {open_set['unknown_classes']}",
+                f"{open_set['auroc']:.3f}",
+                f"{100 * open_set['false_alarm']:.1f} % (stated {100 * open_set['false_alarm_stated']:g} %)",
+                f"{100 * open_set['unknown_found']:.1f} %",
             ]
         )
     columns = ["run", "enrolled", "accuracy, std over draws", "ECE before / after", "known + unknown"]

@@ -2,9 +2,9 @@
 
 python -m benchmarks.evaluate [--tasks 2000] [--json FILE]
 
-The loop opens a file per clip and embeds support and query of every task afresh, view by view, in fp32; it does a few
-tasks, and its time is scaled to all of them. Ours is the whole job: start of the store, embeddings, tasks, votes;
-"fresh views" draws test-time views anew for every task, and is scaled from fewer tasks too.
+The loop opens a file per clip and embeds support and query of every task anew, view by view, in fp32; it does a few
+tasks, and its time is scaled to all of them. Ours is the whole test: opening the store, embeddings, tasks, votes.
+"fresh views" draws new test-time views for every task, and is scaled from fewer tasks too.
 """
 
 import argparse
@@ -18,13 +18,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.common import in_child, report
+from benchmarks.common import in_child, random_dataset, report
 from benchmarks.naive import NaiveNetwork
 from benchmarks.train_step import build
 from fewshot_audio.config import ExperimentConfig
 from fewshot_audio.data.episodes import EpisodeSampler
 from fewshot_audio.data.layout import DatasetFolder
-from fewshot_audio.data.norm import write_norm
 from fewshot_audio.data.splits import Splits, read_splits, write_splits
 from fewshot_audio.data.store import SegmentStore
 from fewshot_audio.engine.evaluate import evaluate_network
@@ -42,17 +41,9 @@ PARTS = ("ours", "fresh", "naive")
 
 
 def write_dataset(root: Path) -> DatasetFolder:
-    """Ten test classes of 40 one-segment clips of noise."""
-    folder = DatasetFolder(root / "test")
-    generator = np.random.default_rng(0)
-    names = [f"class{number}" for number in range(CLASSES)]
-    for class_name in names:
-        (folder.features / class_name).mkdir(parents=True)
-        for clip in range(CLIPS):
-            segment = generator.normal(-30, 15, (1, 128, 157)).astype(np.float32)
-            np.save(folder.features / class_name / f"{clip:03d}.npy", segment)
-    write_splits(folder.splits, Splits((), (), tuple(names)))
-    write_norm(folder.norm_stats, -30, 15)
+    """Write ten test classes of 40 one-segment clips of noise."""
+    folder = random_dataset(root, "test", CLASSES, CLIPS)
+    write_splits(folder.splits, Splits((), (), tuple(sorted(path.name for path in folder.features.iterdir()))))
     return folder
 
 
@@ -68,7 +59,7 @@ def time_ours(network: FewShotNetwork, experiment: ExperimentConfig, root: Path,
 
 
 def time_naive(network: FewShotNetwork, experiment: ExperimentConfig, root: Path, tasks: int) -> float:
-    """Seconds of so many tasks of the loop."""
+    """Seconds of the loop for ``tasks`` tasks."""
     folder = DatasetFolder(root / "test")
     store, maker = SegmentStore.open(folder), SpecViews(experiment.specaug_params)
     files = sorted(folder.features.glob("*/*.npy"))
@@ -85,8 +76,8 @@ def time_naive(network: FewShotNetwork, experiment: ExperimentConfig, root: Path
                 views = [network.normalize(raw)]
                 if experiment.query_views("test") > 1:
                     draw = maker.draw(len(raw), (128, 157), generator)
-                    made = [maker.views(network, raw[i : i + 1], draw[i : i + 1]) for i in range(len(raw))]
-                    views = list(torch.cat(made).unbind(1))
+                    examples = [maker.views(network, raw[i : i + 1], draw[i : i + 1]) for i in range(len(raw))]
+                    views = list(torch.cat(examples).unbind(1))
                 tokens = torch.stack([naive.encode(view) for view in views], 1)
                 halves.append(network.fuse(tokens).flatten(0, 1).view(5, 5, -1))
             prototypes = torch.stack([rows.mean(0) for rows in halves[0]])
@@ -97,7 +88,7 @@ def time_naive(network: FewShotNetwork, experiment: ExperimentConfig, root: Path
 
 
 def measure(part: str, scenario: str, root: Path, tasks: int) -> dict[str, Any]:
-    """One part in this process, fp32 as every test."""
+    """Measure one part in this process, in fp32 as every test."""
     experiment, _, network = build(scenario, "Hybrid")
     start_runtime(experiment.device, experiment.gpu_index, experiment.precision)
     network.set_normalization(-30, 15)
@@ -123,17 +114,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as root:
         SegmentStore.open(write_dataset(Path(root)))
         for scenario in [options.scenario] if options.scenario else SCENARIOS:
-            found = {}
+            parts = {}
             for part in PARTS:
                 if part == "fresh" and scenario == "plain":
                     continue
                 tasks = options.tasks if part == "ours" else min(options.few, options.tasks)
                 arguments = ["--part", part, "--scenario", scenario, "--root", root, "--tasks", str(tasks)]
-                measured = in_child("benchmarks.evaluate", arguments, system_allocator=part == "naive")
-                found[part] = measured | {"scaled": measured["seconds"] * options.tasks / tasks}
-            values[scenario] = found
-            ours, naive = found["ours"]["seconds"], found["naive"]["scaled"]
-            fresh = f"{found['fresh']['scaled']:.0f}" if "fresh" in found else "-"
+                result = in_child("benchmarks.evaluate", arguments, system_allocator=part == "naive")
+                parts[part] = result | {"scaled": result["seconds"] * options.tasks / tasks}
+            values[scenario] = parts
+            ours, naive = parts["ours"]["seconds"], parts["naive"]["scaled"]
+            fresh = f"{parts['fresh']['scaled']:.0f}" if "fresh" in parts else "-"
             row = [scenario, f"{ours:.2f}", f"{LIMITS[scenario]:.0f}", f"{naive:.0f}", f"{naive / ours:.0f}", fresh]
             rows.append(row)
     columns = ["scenario", "ours, s", "limit for 2000, s", "naive, scaled, s", "naive / ours", "fresh views, scaled, s"]

@@ -2,9 +2,9 @@
 
 python -m benchmarks.gpu --output DIR [--device cpu] [--episodes 200] [--scenario NAME ...] [--compile]
 
-"step" is the bare step (draw, fetch, views, loss, backward, Adam), one wait for the device at the end. "whole" is the
-same within Lightning's loop, from the epochs' own clocks, validation tasks of one episode included. A floor: the
-memory traffic and arithmetic of 200 segments are near 2 ms on one H200.
+"step" is the step alone (draw, fetch, views, loss, backward, Adam), with one wait for the device at the end. "whole" is
+the same within Lightning's loop, from the times that epochs report, with one validation task per epoch. For comparison:
+the memory traffic and arithmetic of 200 segments take about 2 ms on one H200.
 """
 
 import argparse
@@ -65,26 +65,26 @@ class Trainer:
             self.optimizer.step()
 
     def seconds(self, episodes: int) -> float:
-        """Time of so many episodes, after a warm-up."""
+        """Time of ``episodes`` episodes, after a warm-up."""
         self.steps(min(episodes, 20))
         wait(self.device)
-        began = time.perf_counter()
+        start = time.perf_counter()
         self.steps(episodes)
         wait(self.device)
-        return time.perf_counter() - began
+        return time.perf_counter() - start
 
     def waits(self) -> int:
-        """How often a step made the host wait for the GPU; torch counts them, some that it does not know of apart."""
+        """How often a step made the host wait for the GPU, as far as torch detects it."""
         if self.device.type != "cuda":
             return 0
         torch.cuda.set_sync_debug_mode("warn")
         try:
-            with warnings.catch_warnings(record=True) as caught:
+            with warnings.catch_warnings(record=True) as records:
                 warnings.simplefilter("always")
                 self.steps(1)
         finally:
             torch.cuda.set_sync_debug_mode("default")
-        return sum("synchronizing" in str(warning.message) for warning in caught)
+        return sum("synchronizing" in str(warning.message) for warning in records)
 
     def profile(self, path: Path, steps: int) -> None:
         """Write which operations take the time of some steps."""
@@ -102,7 +102,7 @@ def whole_seconds(network: FewShotNetwork, trainer: Trainer, epochs: int, episod
     changes = {"num_epochs": epochs, "n_training_tasks": episodes, "n_validation_tasks": 1, "patience": epochs}
     experiment = ExperimentConfig.model_validate(trainer.experiment.model_dump() | changes)
     with tempfile.TemporaryDirectory() as folder:
-        history = train_run(network, experiment, trainer.data, 0, Path(folder))
+        history = train_run(EpisodicTraining(network, experiment, trainer.data, 0), Path(folder))
     seconds = sorted(row["seconds"] for row in history[1:])
     return seconds[len(seconds) // 2]
 
@@ -135,8 +135,8 @@ def main() -> None:
             )
             whole = whole_seconds(trainer.network, trainer, options.epochs, options.episodes) / options.episodes
             segments = segments_per_episode(trainer.experiment)
-            measured: dict[str, Any] = {"step": step, "whole": whole, "waits": waits, "peak_gb": peak}
-            values[scenario] = measured | {"device": str(trainer.device), "segments": segments}
+            results: dict[str, Any] = {"step": step, "whole": whole, "waits": waits, "peak_gb": peak}
+            values[scenario] = results | {"device": str(trainer.device), "segments": segments}
             numbers = (f"{1000 * step:.2f}", f"{1000 * whole:.2f}", f"{segments / step:.0f}", str(waits), f"{peak:.1f}")
             rows.append([scenario, str(segments), *numbers])
     title = f"Milliseconds per training episode on {trainer.device}" + (", encoder compiled" if options.compile else "")

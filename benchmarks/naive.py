@@ -1,7 +1,7 @@
 """The straightforward way to compute an episode, as a baseline: correct, and slow in the usual ways.
 
-A file is opened per clip, each view and each half (support, query) goes through the encoder by itself, layers stand
-in textbook order in fp32 NCHW, augmentation goes example by example, CPL and the angular loss loop in Python.
+A file is opened per clip, each view and each half (support, query) passes the encoder by itself, layers are in textbook
+order in fp32 NCHW, augmentation takes one example at a time, and CPL and the angular loss loop in Python.
 """
 
 import torch
@@ -18,7 +18,7 @@ from fewshot_audio.models.network import FewShotNetwork
 
 
 class NaiveNetwork:
-    """The weights of a network, applied the straightforward way."""
+    """A network's weights, applied in the straightforward way."""
 
     def __init__(self, network: FewShotNetwork) -> None:
         self.network = network
@@ -26,7 +26,7 @@ class NaiveNetwork:
             parameter.data = parameter.data.contiguous(memory_format=torch.contiguous_format)
 
     def encode(self, x: Tensor) -> Tensor:
-        """Convolution, batch norm, ReLU, max pool, four times; then the encoder's own end."""
+        """Convolution, batch norm, ReLU, max pool, four times; then the layers that follow in this encoder."""
         encoder = self.network.encoder
         assert isinstance(encoder, ConvEncoder)
         x = x.unsqueeze(1)
@@ -131,12 +131,12 @@ class NaiveNetwork:
         return torch.stack(costs).mean() if costs else torch.zeros(())
 
 
-class RepairingNetwork(NaiveNetwork):
+class PublishedPairsNetwork(NaiveNetwork):
     """The straightforward loop with the angular loss as the method's authors published it.
 
     A miner's triplets become rows of an anchor set and of a reference set twice as long, which
-    pytorch-metric-learning's loss then pairs anew, all with all. That is another, larger loss than that of the mined
-    triplets (for this reason it is not ours), and it is what users of the published code wait for.
+    pytorch-metric-learning's loss then pairs again, all with all. This loss is another and larger one than that of the
+    mined triplets, so it is not ours, but it is what users of the published code compute.
     """
 
     @staticmethod

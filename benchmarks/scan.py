@@ -6,7 +6,6 @@ its own, in windows that do not overlap.
 
 import argparse
 import json
-import resource
 import tempfile
 import time
 from itertools import cycle
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from benchmarks.common import in_child, report
+from benchmarks.common import in_child, peak_gigabytes, report
 from fewshot_audio.audio.recordings import list_recordings
 
 LENGTHS = {"2 minutes": 120, "2 hours": 7200}
@@ -24,16 +23,16 @@ LENGTHS = {"2 minutes": 120, "2 hours": 7200}
 def concatenate(recordings: list[Path], seconds: float, path: Path) -> Path:
     """Write ``seconds`` of the recordings, repeated as often as needed, as one FLAC file at the first one's rate."""
     rate = soundfile.info(recordings[0]).samplerate
-    left = round(seconds * rate)
+    remaining = round(seconds * rate)
     with soundfile.SoundFile(path, "w", rate, 1, "PCM_16") as out:
         for recording in cycle(recordings):
             samples, own_rate = soundfile.read(recording, dtype="float32", always_2d=True)
             if own_rate != rate:
                 raise SystemExit(f"{recording} has {own_rate} Hz, but {recordings[0]} has {rate} Hz")
-            part = samples.mean(axis=1)[:left]
+            part = samples.mean(axis=1)[:remaining]
             out.write(np.clip(part, -1, 1))
-            left -= len(part)
-            if not left:
+            remaining -= len(part)
+            if not remaining:
                 return path
     raise SystemExit("no recordings")
 
@@ -50,12 +49,12 @@ def measure(bundle: Path, recording: Path, threads: int) -> dict[str, float]:
     keep_pages()  # as the command does
     torch.set_num_threads(threads)
     recognizer = Recognizer.load(bundle)
-    began = time.perf_counter()
+    start = time.perf_counter()
     result = answer_file(recognizer, recording, ScanOptions(hop=recognizer.segment_seconds))
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - start
     if result.error:
         raise SystemExit(result.error)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_gigabytes() * 1e9 / 2**20
     return {"recording_seconds": result.seconds, "seconds": seconds, "windows": result.windows, "peak_rss_mib": peak}
 
 

@@ -1,4 +1,4 @@
-"""How long a user waits for the start: of ``fewshot-audio --help``, of imports, and of ``train`` if asked.
+"""How long a user waits for ``fewshot-audio --help``, for imports, and (with ``--train``) for the first episode.
 
 python -m benchmarks.startup [--train] [--repetitions N] [--json FILE]
 """
@@ -38,9 +38,9 @@ main(sys.argv[1:])
 
 def seconds(command: list[str]) -> float:
     """Wall time of a command, which must succeed."""
-    began = time.perf_counter()
+    start = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True)
-    return time.perf_counter() - began
+    return time.perf_counter() - start
 
 
 def train_command(root: Path, scenario: int) -> list[str]:

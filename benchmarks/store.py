@@ -19,17 +19,15 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-import torch
 
 from benchmarks.common import in_child, median_seconds, report
-from benchmarks.train_step import build
+from benchmarks.train_step import build, training_step
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.norm import write_norm
 from fewshot_audio.data.splits import Splits, read_splits, write_splits
 from fewshot_audio.data.store import SegmentStore
-from fewshot_audio.data.store_packing import fingerprint
+from fewshot_audio.data.store_packing import clips_fingerprint
 from fewshot_audio.engine.loader import TrainingData
-from fewshot_audio.engine.module import EpisodicTraining
 from fewshot_audio.files import write_text
 from fewshot_audio.models.views import SpecViews
 from fewshot_audio.runtime.device import start_runtime
@@ -45,7 +43,7 @@ def write_store(root: Path, name: str, classes: int) -> DatasetFolder:
         (folder.features / class_name).mkdir(parents=True)
         for clip in range(PER_CLASS):
             (folder.features / class_name / f"{clip:04d}.npy").touch()
-    packed = folder.path / ".store" / "features" / fingerprint(folder.features)[:20]
+    packed = folder.path / ".store" / "features" / clips_fingerprint(folder.features)[:20]
     packed.mkdir(parents=True)
     segments: Any = np.lib.format.open_memmap(
         packed / "segments.npy", "w+", np.dtype("<f4"), (classes * PER_CLASS, *SHAPE)
@@ -81,7 +79,7 @@ def measure(folder: DatasetFolder, repetitions: int) -> dict[str, float]:
     index_seconds = median_seconds(lambda: SegmentStore.open_packed(packed), 3, warm_up=1)
     cold, cold_without = (_cold(packed, read_ahead=read_ahead) for read_ahead in (True, False))
     store = SegmentStore.open(folder)
-    opened = anonymous_bytes() - before
+    opened_bytes = anonymous_bytes() - before
 
     cached = np.arange(CACHED_CLASSES * PER_CLASS)
     store.read(cached)
@@ -91,21 +89,12 @@ def measure(folder: DatasetFolder, repetitions: int) -> dict[str, float]:
     experiment, _, network = build("plain", "Hybrid")
     network.set_precision(start_runtime(experiment.device, experiment.gpu_index, experiment.precision).precision)
     data = TrainingData(store, read_splits(folder.splits), SpecViews(experiment.specaug_params))
-    module = EpisodicTraining(network, experiment, data, 0)
-    optimizer = module.configure_optimizers()
-    tasks = iter(range(10**6))
-
-    def step() -> None:
-        optimizer.zero_grad()
-        torch.autograd.backward(module.training_step(next(tasks)))
-        optimizer.step()
-
-    step_seconds = median_seconds(step, repetitions)
+    step_seconds = median_seconds(training_step(network, experiment, data), repetitions)
     return {
         "segments": len(store.segments),
         "open": open_seconds,
         "index": index_seconds,
-        "opened_bytes": opened,
+        "opened_bytes": opened_bytes,
         "trained_bytes": anonymous_bytes() - before,
         "fetch": fetch_seconds,
         "step": step_seconds,
@@ -129,13 +118,13 @@ def _cold(packed: Path, *, read_ahead: bool) -> float:
             if not read_ahead:
                 store.read_ahead = _nothing  # type: ignore[method-assign, assignment]
             indices = np.array(shuffled.sample(range(CACHED_CLASSES * PER_CLASS), 50))
-            began = time.perf_counter()
+            start = time.perf_counter()
             store.read(indices)
-            times.append(time.perf_counter() - began)
+            times.append(time.perf_counter() - start)
             del store
     finally:
         os.close(descriptor)
-    return sorted(times)[len(times) // 2]
+    return median(times)
 
 
 def main() -> None:
@@ -159,7 +148,7 @@ def main() -> None:
             for folder in folders:
                 arguments = ["--child", str(folder.path), "--repetitions", str(options.repetitions)]
                 rounds.setdefault(folder.path.name, []).append(in_child("benchmarks.store", arguments))
-    results = {name: {key: median(each[key] for each in found) for key in found[0]} for name, found in rounds.items()}
+    results = {name: {key: median(run[key] for run in runs) for key in runs[0]} for name, runs in rounds.items()}
     rows = [
         [
             f"{result['segments']:.0f}",

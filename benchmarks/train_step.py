@@ -8,8 +8,10 @@ same process. With the angular loss a second row has the loop pair its triplets 
 """
 
 import argparse
+import itertools
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from benchmarks.common import (
     random_dataset,
     report,
 )
-from benchmarks.naive import NaiveNetwork, RepairingNetwork
+from benchmarks.naive import NaiveNetwork, PublishedPairsNetwork
 from fewshot_audio.config import ExperimentConfig, ModelConfig
 from fewshot_audio.config.presets import scenario_configs
 from fewshot_audio.data.episodes import EpisodeSampler
@@ -57,34 +59,34 @@ def build(scenario: str, encoder: str) -> tuple[ExperimentConfig, ModelConfig, F
 
 
 def segments_per_episode(experiment: ExperimentConfig) -> int:
-    """Spectrograms that go through the encoder in a training episode, views counted."""
+    """Spectrograms that pass the encoder in a training episode, views included."""
     support = experiment.n_shot_train * experiment.support_views("train")
     return experiment.n_way_train * (support + experiment.n_query_train * experiment.query_views("train"))
 
 
+def training_step(network: FewShotNetwork, experiment: ExperimentConfig, data: TrainingData) -> Callable[[], None]:
+    """Return a function that takes the next training step as `train` does, optimizer included."""
+    module = EpisodicTraining(network, experiment, data, 0)
+    optimizer = module.configure_optimizers()
+    tasks = itertools.count()
+
+    def step() -> None:
+        optimizer.zero_grad()
+        torch.autograd.backward(module.training_step(next(tasks)))
+        optimizer.step()
+
+    return step
+
+
 def time_ours(scenario: str, encoder: str, root: Path, repetitions: int) -> dict[str, Any]:
-    """Seconds an episode of the training step as `train` runs it, optimizer included."""
+    """Seconds per episode of ``training_step``."""
     experiment, _, network = build(scenario, encoder)
     runtime = start_runtime(experiment.device, experiment.gpu_index, experiment.precision)
     network.set_precision(runtime.precision)
     folder = DatasetFolder(root / "random")
-    module = EpisodicTraining(
-        network,
-        experiment,
-        TrainingData(SegmentStore.open(folder), read_splits(folder.splits), SpecViews(experiment.specaug_params)),
-        0,
-    )
-    optimizer = module.configure_optimizers()
-    task = iter(range(10**6))
-
-    def step() -> None:
-        optimizer.zero_grad()
-        torch.autograd.backward(module.training_step(next(task)))
-        optimizer.step()
-
-    seconds = median_seconds(step, repetitions)
+    data = TrainingData(SegmentStore.open(folder), read_splits(folder.splits), SpecViews(experiment.specaug_params))
     return {
-        "seconds": seconds,
+        "seconds": median_seconds(training_step(network, experiment, data), repetitions),
         "peak_gigabytes": peak_gigabytes(),
         "gemm_gflops": gemm_gflops(),
         **runtime.as_json(),
@@ -94,7 +96,7 @@ def time_ours(scenario: str, encoder: str, root: Path, repetitions: int) -> dict
 def time_naive(
     scenario: str, encoder: str, root: Path, repetitions: int, kind: type[NaiveNetwork] = NaiveNetwork
 ) -> dict[str, Any]:
-    """Seconds an episode of the straightforward loop; its allocator is tuned unless the environment says otherwise."""
+    """Seconds per episode of the straightforward loop, with the tuned allocator unless the environment forbids it."""
     experiment, _, network = build(scenario, encoder)
     start_runtime(experiment.device, experiment.gpu_index, experiment.precision)
     naive = kind(network)
@@ -106,13 +108,13 @@ def time_naive(
     maker = SpecViews(experiment.specaug_params)
     generator = torch.Generator().manual_seed(0)
     optimizer = torch.optim.Adam(network.parameters(), lr=experiment.lr)
-    task = iter(range(10**6))
+    tasks = itertools.count()
 
     def load(indices: Any) -> torch.Tensor:
         return torch.stack([torch.stack([torch.from_numpy(np.load(files[i])[0]) for i in row]) for row in indices])
 
     def step() -> None:
-        episode = sampler.episode(0, next(task))
+        episode = sampler.episode(0, next(tasks))
         support_draw = maker.draw(25, (128, 157), generator) if experiment.support_views("train") > 1 else None
         query_draw = maker.draw(25, (128, 157), generator) if experiment.query_views("train") > 1 else None
         optimizer.zero_grad()
@@ -125,12 +127,12 @@ def time_naive(
     return {"seconds": seconds, "peak_gigabytes": peak_gigabytes()}
 
 
-def time_repairing(scenario: str, encoder: str, root: Path, repetitions: int) -> dict[str, Any]:
+def time_published_pairs(scenario: str, encoder: str, root: Path, repetitions: int) -> dict[str, Any]:
     """As ``time_naive``, with the angular loss of the published code."""
-    return time_naive(scenario, encoder, root, repetitions, RepairingNetwork)
+    return time_naive(scenario, encoder, root, repetitions, PublishedPairsNetwork)
 
 
-CHILDREN = {"ours": time_ours, "naive": time_naive, "repairing": time_repairing}
+CHILDREN = {"ours": time_ours, "naive": time_naive, "published": time_published_pairs}
 COLUMNS = (
     "scenario",
     "segments",
@@ -157,8 +159,8 @@ def main() -> None:
     parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        measured = CHILDREN[options.child](options.scenario, options.encoder, options.root, options.repetitions)
-        print(json.dumps(measured))
+        result = CHILDREN[options.child](options.scenario, options.encoder, options.root, options.repetitions)
+        print(json.dumps(result))
         return
     values: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as root:
@@ -183,7 +185,7 @@ def measure(scenario: str, encoder: str, root: str, repetitions: int) -> dict[st
     few = max(3, repetitions // 3)
     loops = {scenario: "naive"}
     if SCENARIOS[scenario] == (5, "angular"):
-        loops[f"{scenario}, pairs as published"] = "repairing"
+        loops[f"{scenario}, pairs as published"] = "published"
     return {
         name: {
             "segments": segments,

@@ -52,7 +52,7 @@ def config_keys(section: type[BaseModel], prefix: str = "", from_paper: bool = T
             f"`{prefix}{name}`",
             type_and_range(field),
             default(field),
-            field.description or "",
+            " ".join((field.description or "").split()),
             source[1] if source else "the paper's system" if key_from_paper else "this project",
         )
         lines.append("| " + " | ".join(escape(cell) for cell in cells) + " |")

@@ -1,5 +1,7 @@
 """Errors that a user can act on: each names the file, key or class, what was found and what was expected."""
 
+from collections.abc import Sequence
+
 
 class FewShotError(Exception):
     """Base of every error whose message is meant for the user; commands print it without a traceback."""
@@ -23,3 +25,9 @@ class Diverged(FewShotError):
 
 class Interrupted(FewShotError):
     """The user pressed Ctrl-C during training; finished epochs are kept."""
+
+
+def format_names(names: Sequence[str], limit: int = 5) -> str:
+    """List names for a message: all of them, or the first ``limit`` and how many more there are."""
+    more = len(names) - limit
+    return ", ".join(names[:limit]) + (f" and {more} more" if more > 0 else "")

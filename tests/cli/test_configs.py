@@ -77,13 +77,13 @@ def test_a_name_that_cannot_be_a_folder_is_refused(shell: Shell, tmp_path: Path)
 def test_a_written_pair_trains(tiny_dataset: Path, shell: Shell, tmp_path: Path) -> None:
     """With what a tiny dataset needs set over it."""
     small = tiny_configs()[0].model_dump()
-    write(shell, tmp_path / "made", "tiny", 3)
+    write(shell, tmp_path / "files", "tiny", 3)
     keys = [key for key in small if key.startswith("n_")] + ["num_runs", "precision"]
     settings = [f"{key}={small[key]}" for key in keys]
     settings += ["num_epochs=1", "Hybrid.pool_dim=[2, 2]", "specaug_params.W=8", "device=cpu"]
-    made = tmp_path / "made" / "experiment_config.json", tmp_path / "made" / "model_config.json"
+    files = tmp_path / "files" / "experiment_config.json", tmp_path / "files" / "model_config.json"
     outcome = shell(
-        *("train", "-e", made[0], "-m", made[1], "--data-root", tiny_dataset, "--output", tmp_path / "out"),
+        *("train", "-e", files[0], "-m", files[1], "--data-root", tiny_dataset, "--output", tmp_path / "out"),
         *(part for setting in settings for part in ("--set", setting)),
     )
     assert outcome.code == 0, outcome.err
@@ -93,8 +93,8 @@ def test_a_written_pair_trains(tiny_dataset: Path, shell: Shell, tmp_path: Path)
 def test_a_recipe_instead_of_a_scenario(shell: Shell, tmp_path: Path) -> None:
     outcome = shell("configs", "--dataset", "nsynth", "--recipe", "fast", "--encoder", "CNN", "-o", tmp_path)
     assert outcome.code == 0, outcome.err
-    made = read_configs(tmp_path / "experiment_config.json", tmp_path / "model_config.json")
-    assert made == recipe_configs("nsynth", "fast", "CNN")
+    pair = read_configs(tmp_path / "experiment_config.json", tmp_path / "model_config.json")
+    assert pair == recipe_configs("nsynth", "fast", "CNN")
 
 
 @pytest.mark.parametrize("given", [[], ["--recipe", "best", "--scenario", "1"]], ids=["neither", "both"])

@@ -23,8 +23,8 @@ def arguments(files: list[object], tiny_dataset: Path) -> list[object]:
 def test_runs_are_shared_out_and_gathered(arguments: list[object], shell: Shell, tmp_path: Path) -> None:
     whole, one, two, both = (tmp_path / name for name in ("whole", "one", "two", "both"))
     assert shell(*arguments, "--output", whole).code == 0
-    told = shell(*arguments, "--output", one, "--runs", "1,3")
-    assert [line.split("│")[1].strip() for line in told.out.splitlines() if line.startswith("│")] == ["1", "3"]
+    outcome = shell(*arguments, "--output", one, "--runs", "1,3")
+    assert [line.split("│")[1].strip() for line in outcome.out.splitlines() if line.startswith("│")] == ["1", "3"]
     shell(*arguments, "--output", two, "--runs", "2-2")
     gathered = shell("gather", one / "tiny", two / "tiny", "-o", both)
     assert gathered.code == 0, gathered.err
@@ -46,14 +46,14 @@ def test_fresh_views_give_another_estimate(
 ) -> None:
     views = ["--set", "specaug_params.use=true", "--set", "test_query_augmentations=true"]
     shell("train", *files, *views, "--data-root", tiny_dataset, "--output", tmp_path, "--set", "num_epochs=1")
-    found: list[Any] = []
+    reports: list[Any] = []
     for more in ([], ["--fresh-views"]):
         report = tmp_path / f"report{len(more)}.json"
         command = ["evaluate", tmp_path / "tiny" / "run-1", "--data-root", tiny_dataset, "--json", report]
         assert shell(*command, "--tasks", "40", *more).code == 0
-        found.append(read(report))
-    assert abs(found[0]["accuracy"] - found[1]["accuracy"]) < found[0]["ci95"]
-    assert found[0]["std"] != found[1]["std"]
+        reports.append(read(report))
+    assert abs(reports[0]["accuracy"] - reports[1]["accuracy"]) < reports[0]["ci95"]
+    assert reports[0]["std"] != reports[1]["std"]
 
 
 def test_ctrl_c_under_the_script_prints_the_scripts_command(

@@ -31,7 +31,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_from_recordings_to_a_tested_network(recordings: Path, tmp_path: Path, shell: Shell) -> None:
-    root, made, out = tmp_path / "data", tmp_path / "config", tmp_path / "out"
+    root, configs, out = tmp_path / "data", tmp_path / "config", tmp_path / "out"
     prepared = shell(
         *("prepare", "folder", "--source", recordings, "--data-root", root, "--name", "Tones"),
         *("--way", 2, "--segment-seconds", 0.5, "--workers", 1),
@@ -44,12 +44,12 @@ def test_from_recordings_to_a_tested_network(recordings: Path, tmp_path: Path, s
     assert "broken.wav" in skipped
     assert "empty.WAV" in skipped
 
-    assert shell("configs", "--dataset", "tones", "--scenario", 1, "-o", made).code == 0
+    assert shell("configs", "--dataset", "tones", "--scenario", 1, "-o", configs).code == 0
     settings = [f"n_{what}_{phase}=2" for what in ("way", "shot") for phase in ("train", "validation", "test")]
     settings += [f"n_query_{phase}=3" for phase in ("train", "validation", "test")]
     settings += ["num_runs=1", "num_epochs=1", "n_training_tasks=2", "n_testing_tasks=20", "device=cpu"]
     trained = shell(
-        *("train", "-e", made / "experiment_config.json", "-m", made / "model_config.json"),
+        *("train", "-e", configs / "experiment_config.json", "-m", configs / "model_config.json"),
         *("--data-root", root, "--output", out, "--set", "Hybrid.pool_dim=[2, 2]"),
         *(part for setting in settings for part in ("--set", setting)),
     )

@@ -13,10 +13,10 @@ def test_limits_and_filling_by_option(tmp_path: Path, shell: Shell) -> None:
     refused = shell(*command)
     assert refused.code == 1
     assert "0 classes are too few" in refused.err
-    taken = shell(*command, "--max-seconds", 1, "--min-clips", 3, "--compat", "metaaudio")
-    assert taken.code == 0, taken.err
-    assert "47 inputs: 36 prepared, 11 skipped (1 small_class, 10 too_long)" in taken.out
-    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in taken.out.splitlines()]
+    outcome = shell(*command, "--max-seconds", 1, "--min-clips", 3, "--compat", "metaaudio")
+    assert outcome.code == 0, outcome.err
+    assert "47 inputs: 36 prepared, 11 skipped (1 small_class, 10 too_long)" in outcome.out
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in outcome.out.splitlines()]
     assert ["all", "47 (10)", "1", "37 (10)", "1", "36 (9)"] in cells
     assert ["unused", "2 (1)", "1", "1 (1)", "1", "0 (0)"] in cells
     assert read(tmp_path / "data" / "BirdClef" / "preprocessing.json")["compat"] == "metaaudio"
@@ -29,6 +29,6 @@ def test_a_set_of_fixed_length_takes_others_on_demand(tmp_path: Path, shell: She
     assert refused.code == 1
     assert "none of the 36 inputs could be prepared" in refused.err
     assert "other_length" in (tmp_path / "nsynth" / "skipped.csv").read_text()
-    taken = shell(*command, "--pad")
-    assert taken.code == 0, taken.err
-    assert "36 inputs: 36 prepared" in taken.out
+    outcome = shell(*command, "--pad")
+    assert outcome.code == 0, outcome.err
+    assert "36 inputs: 36 prepared" in outcome.out

@@ -19,15 +19,15 @@ DONE = MatrixRow(NAME, NAME, "1 plain", "Hybrid", 5, 5, 5, 20, 1, 0.5, 0.01)
 @pytest.fixture
 def plans(monkeypatch: pytest.MonkeyPatch) -> list[MatrixPlan]:
     """What was asked for; nothing is run, and one row is there before Ctrl-C."""
-    seen: list[MatrixPlan] = []
+    plans: list[MatrixPlan] = []
 
     def interrupted(plan: MatrixPlan, *_: object) -> Iterator[MatrixRow]:
-        seen.append(plan)
+        plans.append(plan)
         yield DONE
         raise Interrupted("interrupted")
 
     monkeypatch.setattr(module, "reproduce", interrupted)
-    return seen
+    return plans
 
 
 def test_options_make_the_plan(plans: list[MatrixPlan], shell: Shell, tiny_dataset: Path, tmp_path: Path) -> None:

@@ -103,10 +103,10 @@ def test_what_a_run_folder_holds_starts_the_same_run(arguments: list[object], sh
 
 
 def test_verbose_tells_every_epoch(arguments: list[object], shell: Shell) -> None:
-    quiet, told = shell(*arguments), shell("-v", *arguments, "--overwrite")
+    quiet, verbose = shell(*arguments), shell("-v", *arguments, "--overwrite")
     assert "epoch 1: loss" not in quiet.err
-    assert "epoch 1: loss" in told.err
-    assert "device cpu, precision fp32" in told.err
+    assert "epoch 1: loss" in verbose.err
+    assert "device cpu, precision fp32" in verbose.err
 
 
 def test_warnings_are_shown(arguments: list[object], shell: Shell) -> None:

@@ -143,7 +143,8 @@ class Bench:
         constant()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(fewshot_audio.engine.module, "evaluate_network", constant)
-            train_run(network, experiment, self.open(experiment).data, experiment.seed, self.scratch())
+            module = EpisodicTraining(network, experiment, self.open(experiment).data, experiment.seed)
+            train_run(module, self.scratch())
         return seen
 
     def embeddings(self, experiment: ExperimentConfig, model: ModelConfig, phase: Phase = "test") -> Tensor:

@@ -66,8 +66,8 @@ def good(body: bytes, etag: str = '"v1"', *, until: int | None = None, stall: bo
     """A server that knows ranges and If-Range; it breaks off, or stalls, after ``until`` bytes of the whole file."""
 
     def answer(handler: Handler) -> None:
-        wanted = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range", ""))
-        first = int(wanted[1]) if wanted and handler.headers.get("If-Range", etag) == etag else 0
+        range_header = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range", ""))
+        first = int(range_header[1]) if range_header and handler.headers.get("If-Range", etag) == etag else 0
         versions = {"ETag": etag} if etag else {}
         if first >= len(body) > 0:
             handler.start(416, {"Content-Length": 0, "Content-Range": f"bytes */{len(body)}", **versions})

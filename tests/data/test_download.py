@@ -18,7 +18,7 @@ from filelock import FileLock
 from fewshot_audio.cli import main
 from fewshot_audio.cli.download import DatasetName
 from fewshot_audio.data.download.acquire import ARCHIVES, LOCK, acquire
-from fewshot_audio.data.download.catalog import DATASETS, Archive, Checksum, Dataset
+from fewshot_audio.data.download.catalog import DATASETS, Archive, CatalogEntry, Checksum
 from fewshot_audio.data.download.fetch import RetryPolicy
 from fewshot_audio.data.sources.base import Recording, Source
 from fewshot_audio.data.sources.esc50 import Esc50
@@ -27,7 +27,7 @@ from fewshot_audio.data.sources.nsynth import NSynth
 from fewshot_audio.data.sources.speechcommands import SpeechCommands
 from fewshot_audio.errors import DataError
 from tests.data.download_server import Behavior, Handler, Server, good, running, status
-from tests.data.test_download_archive import found, pack_tar, pack_zip
+from tests.data.test_download_archive import contents_of, pack_tar, pack_zip
 
 HASTY = RetryPolicy(tries=2, step=1000, stall_seconds=0.3, first_delay=0.0)
 TRAIN = {f"toy-train/audio/{number}.wav": bytes([number]) * 5000 for number in range(4)}
@@ -43,7 +43,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 @pytest.fixture
-def toy(server: Server, tmp_path: Path) -> Dataset:
+def toy(server: Server, tmp_path: Path) -> CatalogEntry:
     """Two archives, a zip of one folder with a published checksum and a flat tar.gz without, on the server."""
     train = pack_zip(tmp_path / "train.zip", TRAIN).read_bytes()
     test = pack_tar(tmp_path / "test.tar.gz", TEST).read_bytes()
@@ -53,7 +53,7 @@ def toy(server: Server, tmp_path: Path) -> Dataset:
         Archive(server.serve("/test", good(test)), "test.tar.gz", "toy-test", len(test), 10),
     )
     expects = ("toy-train/audio", "toy-test/list.txt")
-    return Dataset("toy", "Toy", server.address, "none", "toy-*/audio", archives, expects, source="toy-train")
+    return CatalogEntry("toy", "Toy", server.address, "none", "toy-*/audio", archives, expects, source="toy-train")
 
 
 @pytest.fixture
@@ -62,13 +62,13 @@ def folder(tmp_path: Path) -> Path:
 
 
 def result(folder: Path) -> dict[str, bytes]:
-    return {name: data for name, data in found(folder).items() if name.startswith("toy-")}
+    return {name: data for name, data in contents_of(folder).items() if name.startswith("toy-")}
 
 
 EXPECTED = TRAIN | {f"toy-test/{name}": data for name, data in TEST.items()}
 
 
-def test_a_dataset_arrives_in_its_layout(toy: Dataset, folder: Path) -> None:
+def test_a_dataset_arrives_in_its_layout(toy: CatalogEntry, folder: Path) -> None:
     steps: list[tuple[str, int, int]] = []
 
     def progress(description: str, done: int, total: int, details: str = "") -> None:
@@ -81,7 +81,7 @@ def test_a_dataset_arrives_in_its_layout(toy: Dataset, folder: Path) -> None:
     assert {step[0] for step in steps} == {"Fetching, MB", "Unpacking toy-train, MB", "Unpacking toy-test, MB"}
 
 
-def test_what_is_there_is_not_fetched_again(toy: Dataset, folder: Path, server: Server) -> None:
+def test_what_is_there_is_not_fetched_again(toy: CatalogEntry, folder: Path, server: Server) -> None:
     acquire(toy, folder, retry=HASTY)
     shutil.rmtree(folder / "toy-test")
     shutil.rmtree(folder / "toy-train")
@@ -95,7 +95,9 @@ def test_what_is_there_is_not_fetched_again(toy: Dataset, folder: Path, server: 
     assert result(folder) == EXPECTED
 
 
-def test_wrong_bytes_are_set_aside_and_fetched_anew(toy: Dataset, folder: Path, server: Server, tmp_path: Path) -> None:
+def test_wrong_bytes_are_set_aside_and_fetched_anew(
+    toy: CatalogEntry, folder: Path, server: Server, tmp_path: Path
+) -> None:
     right = (tmp_path / "train.zip").read_bytes()
     wrong = right[:-1] + b"!"
     server.serve("/train", good(wrong))
@@ -112,7 +114,7 @@ def test_wrong_bytes_are_set_aside_and_fetched_anew(toy: Dataset, folder: Path, 
     assert result(folder) == EXPECTED
 
 
-def test_an_archive_put_there_by_hand_is_verified_too(toy: Dataset, folder: Path, server: Server) -> None:
+def test_an_archive_put_there_by_hand_is_verified_too(toy: CatalogEntry, folder: Path, server: Server) -> None:
     (folder / ARCHIVES).mkdir(parents=True)
     (folder / ARCHIVES / "train.zip").write_bytes(b"from somewhere else")
     with pytest.raises(DataError, match="expected"):
@@ -121,14 +123,14 @@ def test_an_archive_put_there_by_hand_is_verified_too(toy: Dataset, folder: Path
     assert (folder / ARCHIVES / "train.zip.bad").read_bytes() == b"from somewhere else"
 
 
-def test_a_damaged_archive_without_checksum_is_named(toy: Dataset, folder: Path, server: Server) -> None:
+def test_a_damaged_archive_without_checksum_is_named(toy: CatalogEntry, folder: Path, server: Server) -> None:
     server.serve("/test", good(b"<html>Log in</html>"))
     with pytest.raises(DataError, match=r"test\.tar\.gz is damaged.*remove it"):
         acquire(toy, folder, retry=HASTY)
     assert not (folder / "toy-test").exists()
 
 
-def test_one_failure_stops_the_others_which_go_on_later(toy: Dataset, folder: Path, server: Server) -> None:
+def test_one_failure_stops_the_others_which_go_on_later(toy: CatalogEntry, folder: Path, server: Server) -> None:
     train = server.behaviors["/train"][0]
     server.serve("/train", good((folder.parent.parent / "train.zip").read_bytes(), until=100, stall=True), train)
     server.serve("/test", status(404))
@@ -140,7 +142,7 @@ def test_one_failure_stops_the_others_which_go_on_later(toy: Dataset, folder: Pa
     assert server.ranges("/train")[-1] in (None, "bytes=100-")
 
 
-def test_archives_are_fetched_side_by_side(toy: Dataset, folder: Path, server: Server) -> None:
+def test_archives_are_fetched_side_by_side(toy: CatalogEntry, folder: Path, server: Server) -> None:
     both = threading.Barrier(2)
 
     def together(answer: Behavior) -> Behavior:
@@ -156,7 +158,7 @@ def test_archives_are_fetched_side_by_side(toy: Dataset, folder: Path, server: S
     assert result(folder) == EXPECTED
 
 
-def test_no_more_archives_are_fetched_at_once_than_asked_for(toy: Dataset, folder: Path, server: Server) -> None:
+def test_no_more_archives_are_fetched_at_once_than_asked_for(toy: CatalogEntry, folder: Path, server: Server) -> None:
     server.serve("/train", status(404))
     with pytest.raises(DataError, match="answered 404"):
         acquire(toy, folder, at_once=1, retry=HASTY)
@@ -164,7 +166,7 @@ def test_no_more_archives_are_fetched_at_once_than_asked_for(toy: Dataset, folde
 
 
 def test_no_room_is_said_before_anything_is_fetched(
-    toy: Dataset, folder: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+    toy: CatalogEntry, folder: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     large = replace(toy, archives=tuple(replace(archive, size=10**9) for archive in toy.archives))
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**10, 0, 10**9))
@@ -173,7 +175,7 @@ def test_no_room_is_said_before_anything_is_fetched(
     assert server.requests == []
 
 
-def test_room_is_needed_for_the_rest_only(toy: Dataset, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_room_is_needed_for_the_rest_only(toy: CatalogEntry, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     acquire(toy, folder, retry=HASTY)
     shutil.rmtree(folder / "toy-train")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**10, 0, 20_000))
@@ -181,12 +183,12 @@ def test_room_is_needed_for_the_rest_only(toy: Dataset, folder: Path, monkeypatc
     assert result(folder) == EXPECTED
 
 
-def test_another_layout_than_published_is_named(toy: Dataset, folder: Path) -> None:
+def test_another_layout_than_published_is_named(toy: CatalogEntry, folder: Path) -> None:
     with pytest.raises(DataError, match="toy-train/meta is missing after extraction, expected the layout"):
         acquire(replace(toy, expects=("toy-train/meta",)), folder, retry=HASTY)
 
 
-def test_two_downloads_into_one_folder(toy: Dataset, folder: Path) -> None:
+def test_two_downloads_into_one_folder(toy: CatalogEntry, folder: Path) -> None:
     folder.mkdir(parents=True)
     with FileLock(folder / LOCK), pytest.raises(DataError, match="another process downloads to this folder"):
         acquire(toy, folder, retry=HASTY)
@@ -258,7 +260,7 @@ def test_every_dataset_that_is_fetched_has_a_layout_here() -> None:
 
 
 @pytest.mark.parametrize("entry", DATASETS.values(), ids=DATASETS.keys())
-def test_the_catalog_is_consistent(entry: Dataset) -> None:
+def test_the_catalog_is_consistent(entry: CatalogEntry) -> None:
     assert bool(entry.archives) != bool(entry.steps)
     assert urlsplit(entry.page).scheme == "https"
     assert entry.license
@@ -298,7 +300,7 @@ def test_the_command_says_how_to_come_by_a_dataset(
 
 
 def test_the_command_fetches(
-    toy: Dataset, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    toy: CatalogEntry, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(DATASETS, "esc50", replace(toy, name="esc50"))
     assert run("esc50", "-o", str(folder)) == 0
@@ -310,7 +312,7 @@ def test_the_command_fetches(
 
 
 def test_the_command_reports_errors_without_a_traceback(
-    toy: Dataset, folder: Path, server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    toy: CatalogEntry, folder: Path, server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.serve("/train", status(403))
     monkeypatch.setitem(DATASETS, "esc50", toy)

@@ -8,7 +8,6 @@ import stat
 import subprocess
 import sys
 import tarfile
-import threading
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,7 +18,6 @@ from hypothesis import strategies as st
 
 from fewshot_audio.data.download.archive import UnpackLimits, extract, unpacked_so_far
 from fewshot_audio.data.download.archive_members import SMALL
-from fewshot_audio.data.download.fetch import Stopped
 from fewshot_audio.errors import DataError
 
 LIMITS = UnpackLimits(unpacked=1_000_000)
@@ -48,7 +46,7 @@ def pack_tar(path: Path, files: Mapping[str, bytes], *others: tarfile.TarInfo) -
 packs = pytest.mark.parametrize("pack", [pack_zip, pack_tar], ids=["zip", "tar.gz"])
 
 
-def found(folder: Path) -> dict[str, bytes]:
+def contents_of(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
@@ -72,7 +70,7 @@ def test_the_folder_of_the_archive_becomes_the_target(path: Path, pack: Pack) ->
     counts: list[int] = []
     target = path.parent / "deep" / "esc"
     extract(pack(path, FILES), target, LIMITS, on_bytes=counts.append)
-    assert found(target) == {name.removeprefix("esc/"): data for name, data in FILES.items()}
+    assert contents_of(target) == {name.removeprefix("esc/"): data for name, data in FILES.items()}
     assert list(target.parent.iterdir()) == [target]
     assert counts == [700 * (number + 1) for number in range(10)]
     assert all(stat.S_IMODE(file.stat().st_mode) & 0o7111 == 0 for file in target.rglob("*.wav"))
@@ -82,13 +80,13 @@ def test_the_folder_of_the_archive_becomes_the_target(path: Path, pack: Pack) ->
 @pytest.mark.parametrize("files", [{"./yes/1.wav": b"1", "list.txt": b"2"}, {"esc": b"a file"}, {"other/1.wav": b"1"}])
 def test_an_archive_of_several_entries_becomes_the_target(path: Path, pack: Pack, files: dict[str, bytes]) -> None:
     extract(pack(path, files), path.parent / "esc", LIMITS)
-    assert found(path.parent / "esc") == {name.removeprefix("./"): data for name, data in files.items()}
+    assert contents_of(path.parent / "esc") == {name.removeprefix("./"): data for name, data in files.items()}
 
 
 @packs
 def test_empty_files_and_folders_and_the_finders_notes(path: Path, pack: Pack) -> None:
     extract(pack(path, {"esc/empty.wav": b"", "__MACOSX/esc/._empty.wav": b"note"}), path.parent / "esc", LIMITS)
-    assert found(path.parent / "esc") == {"empty.wav": b""}
+    assert contents_of(path.parent / "esc") == {"empty.wav": b""}
     folder = tarfile.TarInfo("esc/folder")
     folder.type = tarfile.DIRTYPE
     extract(pack_tar(path, {}, folder), path.parent / "more" / "esc", LIMITS)
@@ -196,7 +194,7 @@ def test_a_tar_that_goes_back(path: Path) -> None:
 )
 def test_no_archive(path: Path, data: bytes) -> None:
     path.write_bytes(data)
-    refused(path, "is damaged, or no zip or tar.gz archive .*remove it to download it again")
+    refused(path, "is damaged, or not a zip or tar.gz archive .*remove it to download it again")
 
 
 @packs
@@ -257,31 +255,38 @@ def test_an_existing_target_is_left_alone(path: Path, pack: Pack) -> None:
 @packs
 def test_stopped_and_continued_whole_files_are_kept(path: Path, pack: Pack) -> None:
     target = path.parent / "esc"
-    stop = threading.Event()
     pack(path, FILES)
-    with pytest.raises(Stopped):
-        extract(path, target, LIMITS, on_bytes=lambda count: stop.set() if count >= 2800 else None, stop=stop)
+
+    def interrupt(count: int) -> None:
+        if count >= 2800:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        extract(path, target, LIMITS, on_bytes=interrupt)
     assert not target.exists()
     assert unpacked_so_far(target) == 2800
-    kept = {file.name: file.stat().st_mtime_ns for file in path.parent.rglob("a/*.wav")}
-    assert len(kept) == 4
+    times = {file.name: file.stat().st_mtime_ns for file in path.parent.rglob("a/*.wav")}
+    assert len(times) == 4
     extract(path, target, LIMITS)
-    assert found(target) == {name.removeprefix("esc/"): data for name, data in FILES.items()}
-    assert {name: (target / "a" / name).stat().st_mtime_ns for name in kept} == kept
+    assert contents_of(target) == {name.removeprefix("esc/"): data for name, data in FILES.items()}
+    assert {name: (target / "a" / name).stat().st_mtime_ns for name in times} == times
     assert sorted(entry.name for entry in path.parent.iterdir()) == ["archive", "esc"]
 
 
 @packs
 def test_files_of_another_archive_are_not_kept(path: Path, pack: Pack) -> None:
     target = path.parent / "esc"
-    stop = threading.Event()
-    with pytest.raises(Stopped):
-        extract(pack(path, FILES), target, LIMITS, on_bytes=lambda _: stop.set(), stop=stop)
+
+    def interrupt(count: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        extract(pack(path, FILES), target, LIMITS, on_bytes=interrupt)
     other = {name: data[::-1] for name, data in FILES.items()}
     pack(path, other)
     os.utime(path, ns=(0, 0))
     extract(path, target, LIMITS)
-    assert found(target) == {name.removeprefix("esc/"): data for name, data in other.items()}
+    assert contents_of(target) == {name.removeprefix("esc/"): data for name, data in other.items()}
     assert sorted(entry.name for entry in path.parent.iterdir()) == ["archive", "esc"]
 
 
@@ -303,7 +308,7 @@ def test_killed_and_started_again_the_result_is_the_same(path: Path, pack: Pack)
     partial = next(entry for entry in path.parent.iterdir() if entry.name.endswith(".partial"))
     (partial / "part").write_bytes(b"half")  # as a kill in the middle of a file leaves it
     extract(path, target, LIMITS)
-    assert found(target) == {name.removeprefix("esc/"): data for name, data in FILES.items()}
+    assert contents_of(target) == {name.removeprefix("esc/"): data for name, data in FILES.items()}
     assert sorted(entry.name for entry in path.parent.iterdir()) == ["archive", "esc"]
 
 
@@ -318,6 +323,6 @@ def test_a_tar_of_many_members_needs_no_memory_for_each(path: Path, monkeypatch:
 
     monkeypatch.setattr(tarfile.TarFile, "next", counting)
     extract(path, path.parent / "esc", LIMITS)
-    assert len(found(path.parent / "esc")) == 300
+    assert len(contents_of(path.parent / "esc")) == 300
     assert len(remembered) > 300
     assert max(remembered) <= 1

@@ -13,7 +13,7 @@ import pytest
 
 from fewshot_audio.data.download.fetch import RetryPolicy, Stopped, fetch
 from fewshot_audio.data.download.http import follow
-from fewshot_audio.data.download.partial_file import part_of
+from fewshot_audio.data.download.partial_file import part_path
 from fewshot_audio.errors import DataError
 from tests.data.download_server import (
     Server,
@@ -44,7 +44,7 @@ def target(tmp_path: Path) -> Path:
     return tmp_path / "deep" / "file.zip"
 
 
-def left(target: Path) -> list[str]:
+def remaining_files(target: Path) -> list[str]:
     return sorted(path.name for path in target.parent.iterdir())
 
 
@@ -52,7 +52,7 @@ def test_a_file_arrives_whole_and_alone(server: Server, target: Path) -> None:
     counts: list[int] = []
     fetch(server.serve("/f", good(BODY)), target, limit=LIMIT, retry=HASTY, on_bytes=counts.append)
     assert target.read_bytes() == BODY
-    assert left(target) == ["file.zip"]
+    assert remaining_files(target) == ["file.zip"]
     assert counts == sorted(counts)
     assert counts[-1] == len(BODY)
 
@@ -121,7 +121,7 @@ def test_a_range_of_a_file_of_unknown_size(server: Server, target: Path) -> None
 def test_a_part_that_is_already_whole_is_kept(server: Server, target: Path) -> None:
     with pytest.raises(DataError):
         fetch(server.serve("/f", good(BODY, until=20_000)), target, limit=LIMIT, retry=HASTY)
-    part_of(target).write_bytes(BODY)  # as a kill between the last byte and the renaming leaves it
+    part_path(target).write_bytes(BODY)  # as a kill between the last byte and the renaming leaves it
     server.serve("/f", good(BODY))
     fetch(server.address + "/f", target, limit=LIMIT, retry=HASTY)
     assert target.read_bytes() == BODY
@@ -131,7 +131,7 @@ def test_a_part_that_is_already_whole_is_kept(server: Server, target: Path) -> N
 def test_a_part_that_is_longer_than_the_file_is_dropped(server: Server, target: Path) -> None:
     with pytest.raises(DataError):
         fetch(server.serve("/f", good(BODY, until=20_000)), target, limit=LIMIT, retry=HASTY)
-    part_of(target).write_bytes(BODY + b"more")
+    part_path(target).write_bytes(BODY + b"more")
     server.serve("/f", good(BODY))
     fetch(server.address + "/f", target, limit=LIMIT, retry=HASTY)
     assert target.read_bytes() == BODY
@@ -140,7 +140,7 @@ def test_a_part_that_is_longer_than_the_file_is_dropped(server: Server, target: 
 @pytest.mark.parametrize("note", ["", "{", "[]", '{"url": "http://elsewhere/f", "version": "\\"v1\\""}'])
 def test_a_part_of_unknown_origin_is_not_continued(server: Server, target: Path, note: str) -> None:
     target.parent.mkdir()
-    part_of(target).write_bytes(b"?" * 100)
+    part_path(target).write_bytes(b"?" * 100)
     target.with_name("file.zip.part.json").write_text(note)
     fetch(server.serve("/f", good(BODY)), target, limit=LIMIT, retry=HASTY)
     assert target.read_bytes() == BODY
@@ -179,7 +179,7 @@ def test_patience_ends_and_what_arrived_is_kept(server: Server, target: Path) ->
     assert url in message
     assert "gave up after 3 attempts without progress, with 20,000 bytes received" in message
     assert "500" in message
-    assert str(part_of(target)) in message
+    assert str(part_path(target)) in message
     assert len(server.requests) == 3  # the first brought something; it counts as the first of those in a row
     server.serve("/f", good(BODY))
     fetch(url, target, limit=LIMIT, retry=HASTY)
@@ -257,13 +257,13 @@ def test_redirect_loops_end(server: Server, target: Path) -> None:
 def test_a_file_that_says_it_is_too_large_is_not_begun(server: Server, target: Path) -> None:
     with pytest.raises(DataError, match="has 50,000 bytes, expected at most 1,000"):
         fetch(server.serve("/f", good(BODY)), target, limit=1000, retry=HASTY)
-    assert part_of(target).stat().st_size == 0
+    assert part_path(target).stat().st_size == 0
 
 
 def test_a_server_that_never_ends_is_cut_off(server: Server, target: Path) -> None:
     with pytest.raises(DataError, match="more than the 200,000 bytes"):
         fetch(server.serve("/f", endless), target, limit=200_000, retry=HASTY)
-    assert part_of(target).stat().st_size <= 200_000
+    assert part_path(target).stat().st_size <= 200_000
 
 
 def test_the_caller_can_stop_and_go_on(server: Server, target: Path) -> None:
@@ -276,7 +276,7 @@ def test_the_caller_can_stop_and_go_on(server: Server, target: Path) -> None:
     url = server.serve("/f", good(BODY, until=20_000, stall=True), good(BODY))
     with pytest.raises(Stopped):
         fetch(url, target, limit=LIMIT, retry=HASTY, on_bytes=report, stop=stop)
-    arrived = part_of(target).stat().st_size
+    arrived = part_path(target).stat().st_size
     assert arrived > 0
     fetch(url, target, limit=LIMIT, retry=HASTY)
     assert target.read_bytes() == BODY
@@ -314,7 +314,7 @@ def test_killed_and_started_again_it_goes_on(server: Server, target: Path) -> No
         "fetch(sys.argv[1], Path(sys.argv[2]), limit=10**6)"
     )
     process = subprocess.Popen([sys.executable, "-c", program, url, str(target)])
-    while not (part_of(target).is_file() and part_of(target).stat().st_size == 20_000):
+    while not (part_path(target).is_file() and part_path(target).stat().st_size == 20_000):
         assert process.poll() is None
         time.sleep(0.01)
     process.kill()

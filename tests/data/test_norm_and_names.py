@@ -76,6 +76,6 @@ def test_ordinary_names_stay_as_they_are(name: str) -> None:
 @given(st.lists(st.text(st.sampled_from("ab/._~ "), max_size=4), max_size=20, unique=True))
 def test_unique_names_are_unique_and_do_not_depend_on_the_order(names: list[str]) -> None:
     pairs = [(name, name) for name in names]
-    found = dict(zip(names, unique_names(pairs), strict=True))
-    assert len(set(found.values())) == len(names)
-    assert found == dict(zip(names[::-1], unique_names(pairs[::-1]), strict=True))
+    unique = dict(zip(names, unique_names(pairs), strict=True))
+    assert len(set(unique.values())) == len(names)
+    assert unique == dict(zip(names[::-1], unique_names(pairs[::-1]), strict=True))

@@ -47,12 +47,12 @@ def folder(tmp_path: Path) -> DatasetFolder:
 
 def test_what_lands_on_disk(tmp_path: Path, folder: DatasetFolder) -> None:
     source = ClassFolders(class_folders(tmp_path / "source"))
-    seen: list[tuple[int, int]] = []
-    report = run(source, folder, waveforms=True, progress=lambda _, done, total, __="": seen.append((done, total)))
+    reports: list[tuple[int, int]] = []
+    report = run(source, folder, waveforms=True, progress=lambda _, done, total, __="": reports.append((done, total)))
     assert (report.inputs, report.prepared, report.reused, report.removed) == (45, 45, 0, 0)
-    assert seen[0] == (0, 45)
-    assert seen[-1] == (45, 45)
-    assert seen == sorted(seen)
+    assert reports[0] == (0, 45)
+    assert reports[-1] == (45, 45)
+    assert reports == sorted(reports)
     assert Preprocessing.from_json(folder.preprocessing.read_text()) == SMALL
     assert [len(report.splits[phase]) for phase in ("train", "validation", "test")] == [5, 5, 5]
     row = next(row for row in rows(folder.clips) if row["source"] == "class03/clip2.wav")
@@ -147,9 +147,9 @@ def test_classes_left_too_small_are_named(tmp_path: Path, folder: DatasetFolder)
 
 
 def test_given_splits_are_reduced_and_mismatches_named(tmp_path: Path, folder: DatasetFolder) -> None:
-    given = tmp_path / "given.npy"
-    write_splits(given, Splits(("class04", "class01", "absent"), ("class02",), ("class03",)))
-    report = run(ClassFolders(class_folders(tmp_path / "source", classes=6)), folder, splits_file=given)
+    splits_file = tmp_path / "given.npy"
+    write_splits(splits_file, Splits(("class04", "class01", "absent"), ("class02",), ("class03",)))
+    report = run(ClassFolders(class_folders(tmp_path / "source", classes=6)), folder, splits_file=splits_file)
     assert report.splits == Splits(("class04", "class01"), ("class02",), ("class03",))
     notes = "\n".join(report.notes)
     assert "absent" in notes
@@ -324,10 +324,10 @@ def test_a_full_disk_stops_it_and_it_goes_on_later(
     tmp_path: Path, folder: DatasetFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = ClassFolders(class_folders(tmp_path / "source"))
-    write_atomic, left = workers.write_atomic, iter(range(30))
+    write_atomic, writes = workers.write_atomic, iter(range(30))
 
     def full(path: Path, write: Any) -> None:
-        if next(left, None) is None:
+        if next(writes, None) is None:
             raise OSError(28, "No space left on device")
         write_atomic(path, write)
 

@@ -6,21 +6,21 @@ from pathlib import Path
 import pytest
 
 from fewshot_audio.audio.rejection import Reason, Rejected
-from fewshot_audio.data.sources.base import AudioFile, Recording, Skipped, Source, printable
+from fewshot_audio.data.sources.base import AudioFile, Recording, SkippedInput, Source, printable
 from fewshot_audio.data.sources.esc50 import Esc50
 from fewshot_audio.data.sources.folder import ClassFolders
 from fewshot_audio.errors import DataError
 from tests.data.recordings import esc50, write
 
 
-def enumerate_source(source: Source) -> tuple[dict[str, Recording], dict[str, Skipped]]:
+def enumerate_source(source: Source) -> tuple[dict[str, Recording], dict[str, SkippedInput]]:
     """Recordings and skipped inputs by their name in the source; no input appears twice."""
     items = list(source.recordings())
     assert items == list(source.recordings())
-    found = {item.source: item for item in items if isinstance(item, Recording)}
-    skipped = {item.source: item for item in items if isinstance(item, Skipped)}
-    assert len(found) + len(skipped) == len(items)
-    return found, skipped
+    recordings = {item.source: item for item in items if isinstance(item, Recording)}
+    skipped = {item.source: item for item in items if isinstance(item, SkippedInput)}
+    assert len(recordings) + len(skipped) == len(items)
+    return recordings, skipped
 
 
 # A folder of class folders
@@ -29,16 +29,16 @@ def enumerate_source(source: Source) -> tuple[dict[str, Recording], dict[str, Sk
 def test_class_folders_of_any_depth_and_case(tmp_path: Path) -> None:
     for name in ("dog/a.wav", "dog/deep/er/b.FLAC", "cat/c.Mp3", "cat/Ünïcödé 鳥.wav"):
         write(tmp_path / name)
-    found, skipped = enumerate_source(ClassFolders(tmp_path))
+    recordings, skipped = enumerate_source(ClassFolders(tmp_path))
     assert not skipped
-    assert {name: (item.class_name, item.clip) for name, item in found.items()} == {
+    assert {name: (item.class_name, item.clip) for name, item in recordings.items()} == {
         "cat/c.Mp3": ("cat", "c"),
         "cat/Ünïcödé 鳥.wav": ("cat", "Ünïcödé 鳥"),
         "dog/a.wav": ("dog", "a"),
         "dog/deep/er/b.FLAC": ("dog", "deep/er/b"),
     }
-    assert list(found) == sorted(found)
-    assert len(found["dog/a.wav"].sound.read(16_000)) == 4800
+    assert list(recordings) == sorted(recordings)
+    assert len(recordings["dog/a.wav"].sound.read(16_000)) == 4800
 
 
 def test_other_files_are_listed_and_hidden_ones_are_no_inputs(tmp_path: Path) -> None:
@@ -53,8 +53,8 @@ def test_other_files_are_listed_and_hidden_ones_are_no_inputs(tmp_path: Path) ->
     (tmp_path / "dog" / "broken.wav").symlink_to("nowhere.wav")
     (tmp_path / "dog" / "itself.wav").symlink_to("itself.wav")
     os.mkfifo(tmp_path / "dog" / "pipe.wav")
-    found, skipped = enumerate_source(ClassFolders(tmp_path))
-    assert list(found) == ["dog/a.wav"]
+    recordings, skipped = enumerate_source(ClassFolders(tmp_path))
+    assert list(recordings) == ["dog/a.wav"]
     assert {name: item.reason for name, item in skipped.items()} == {
         "LICENSE": Reason.NOT_AUDIO,
         "loose.wav": Reason.NO_CLASS,
@@ -72,8 +72,8 @@ def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
     (root / "dog" / "up").symlink_to(root / "dog", target_is_directory=True)
     (root / "dog" / "more").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
     (root / "cat").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
-    found, skipped = enumerate_source(ClassFolders(root))
-    assert list(found) == ["cat/x.wav", "dog/a.wav", "dog/more/x.wav"]
+    recordings, skipped = enumerate_source(ClassFolders(root))
+    assert list(recordings) == ["cat/x.wav", "dog/a.wav", "dog/more/x.wav"]
     assert {name: item.reason for name, item in skipped.items()} == {"dog/up": Reason.LINK_LOOP}
 
 
@@ -88,17 +88,17 @@ def test_a_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.Monk
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refusing)
-    found, skipped = enumerate_source(ClassFolders(tmp_path))
-    assert list(found) == ["dog/a.wav"]
+    recordings, skipped = enumerate_source(ClassFolders(tmp_path))
+    assert list(recordings) == ["dog/a.wav"]
     assert skipped["dog/secret"].reason == Reason.DENIED
 
 
 def test_names_that_are_no_unicode_can_be_reported(tmp_path: Path) -> None:
     name = os.fsdecode(b"dog/caf\xe9.wav")
     write(tmp_path / "dog" / "a.wav").rename(tmp_path / name)
-    (found,) = enumerate_source(ClassFolders(tmp_path))[0].values()
-    assert found.source == printable(name) == "dog/caf\\xe9.wav"
-    assert found.source.encode()
+    (recordings,) = enumerate_source(ClassFolders(tmp_path))[0].values()
+    assert recordings.source == printable(name) == "dog/caf\\xe9.wav"
+    assert recordings.source.encode()
 
 
 def test_no_folder(tmp_path: Path) -> None:
@@ -110,12 +110,12 @@ def test_no_folder(tmp_path: Path) -> None:
 
 
 def test_esc50_in_its_published_layout(tmp_path: Path) -> None:
-    found, skipped = enumerate_source(Esc50(esc50(tmp_path / "ESC-50-master", classes=3)))
+    recordings, skipped = enumerate_source(Esc50(esc50(tmp_path / "ESC-50-master", classes=3)))
     assert not skipped
-    assert len(found) == 12
-    clip = found["audio/2-1010-B-1.flac"]
+    assert len(recordings) == 12
+    clip = recordings["audio/2-1010-B-1.flac"]
     assert (clip.class_name, clip.clip, clip.group) == ("sound_01", "2-1010-B-1", "1010")
-    assert {item.group for item in found.values() if item.class_name == "sound_01"} == {"1010", "1011"}
+    assert {item.group for item in recordings.values() if item.class_name == "sound_01"} == {"1010", "1011"}
 
 
 def test_esc50_clips_of_fold_0_come_from_unknown_recordings(tmp_path: Path) -> None:
@@ -124,15 +124,15 @@ def test_esc50_clips_of_fold_0_come_from_unknown_recordings(tmp_path: Path) -> N
     header, first, second = table.read_text().splitlines()
     cells = second.split(",")
     table.write_text("\n".join([header, first, ",".join([cells[0], "0", *cells[2:]])]) + "\n")
-    found, _ = enumerate_source(Esc50(root))
-    assert [recording.group for recording in found.values()] == ["1000", ""]
+    recordings, _ = enumerate_source(Esc50(root))
+    assert [recording.group for recording in recordings.values()] == ["1000", ""]
 
 
 def test_esc50_prefers_the_file_that_the_csv_names(tmp_path: Path) -> None:
     root = esc50(tmp_path / "esc", classes=1, clips=1)
     write(root / "audio" / "1-1000-A-0.wav")
-    found, skipped = enumerate_source(Esc50(root))
-    assert list(found) == ["audio/1-1000-A-0.wav"]
+    recordings, skipped = enumerate_source(Esc50(root))
+    assert list(recordings) == ["audio/1-1000-A-0.wav"]
     assert skipped["audio/1-1000-A-0.flac"].reason == Reason.NOT_LISTED
 
 
@@ -147,7 +147,7 @@ def test_esc50_accounts_for_every_row_and_file(tmp_path: Path) -> None:
     write(tmp_path / "secret.wav")
     items = list(Esc50(root).recordings())
     assert [item.source for item in items if isinstance(item, Recording)] == ["audio/1-1000-A-0.flac"]
-    assert [(item.source, item.reason) for item in items if isinstance(item, Skipped)] == [
+    assert [(item.source, item.reason) for item in items if isinstance(item, SkippedInput)] == [
         ("audio/2-1000-B-0.wav", Reason.MISSING),
         ("audio/1-1000-A-0.wav", Reason.DUPLICATE),
         ("audio/../../secret.wav", Reason.MISSING),

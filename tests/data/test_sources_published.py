@@ -15,7 +15,7 @@ from fewshot_audio.data import resume
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.part_counts import Count, PartCounts
 from fewshot_audio.data.source_limits import SourceLimits
-from fewshot_audio.data.sources.base import AudioFile, Recording, Skipped, Source
+from fewshot_audio.data.sources.base import AudioFile, Recording, SkippedInput, Source
 from fewshot_audio.data.sources.birdclef2020 import BirdClef2020
 from fewshot_audio.data.sources.folder import ClassFolders
 from fewshot_audio.data.sources.fsdkaggle2018 import FsdKaggle2018
@@ -55,7 +55,7 @@ def test_from_the_published_layout_to_a_trained_network(name: str, tmp_path: Pat
     assert results["runs"][0]["test"]["tasks"] == 10
 
 
-def reasons(skipped: dict[str, Skipped]) -> dict[str, Reason]:
+def reasons(skipped: dict[str, SkippedInput]) -> dict[str, Reason]:
     return {name: item.reason for name, item in skipped.items()}
 
 
@@ -63,8 +63,8 @@ def test_nsynth_notes_by_instrument(tmp_path: Path) -> None:
     root = layouts.nsynth(tmp_path, classes=3, clips=1, seconds=0.1)
     write(root / "nsynth-train" / "audio" / "extra.wav")
     (root / "nsynth-test" / "audio" / "bass_electronic_002-040-100.wav").unlink()
-    found, skipped = enumerate_source(NSynth(root))
-    note = found["nsynth-valid/audio/bass_electronic_001-040-100.wav"]
+    recordings, skipped = enumerate_source(NSynth(root))
+    note = recordings["nsynth-valid/audio/bass_electronic_001-040-100.wav"]
     assert (note.class_name, note.clip, note.group) == ("bass_electronic_001", "bass_electronic_001-040-100", "")
     assert reasons(skipped) == {
         "nsynth-train/audio/extra.wav": Reason.NOT_LISTED,
@@ -83,13 +83,13 @@ def test_nsynth_tables_that_are_none(tmp_path: Path, text: str) -> None:
 
 
 def test_fsdkaggle2018_joins_both_parts(tmp_path: Path) -> None:
-    found, skipped = enumerate_source(FsdKaggle2018(layouts.fsdkaggle2018(tmp_path, classes=2)))
+    recordings, skipped = enumerate_source(FsdKaggle2018(layouts.fsdkaggle2018(tmp_path, classes=2)))
     assert not skipped
-    assert {name.partition("/")[0] for name, item in found.items() if item.class_name == "Sound_1"} == {
+    assert {name.partition("/")[0] for name, item in recordings.items() if item.class_name == "Sound_1"} == {
         "FSDKaggle2018.audio_train",
         "FSDKaggle2018.audio_test",
     }
-    assert {item.group for item in found.values() if item.class_name == "Sound_1"} == {"1010", "1011"}
+    assert {item.group for item in recordings.values() if item.class_name == "Sound_1"} == {"1010", "1011"}
 
 
 def test_birdclef2020_is_pruned_clips_first_then_classes(tmp_path: Path) -> None:
@@ -114,8 +114,8 @@ def test_voxceleb1_counts_by_split_before_and_after(tmp_path: Path) -> None:
     root = layouts.voxceleb1(tmp_path / "source", classes=4)
     (root / "wav" / "id10001" / "video100001" / "00003.wav").write_bytes(b"")
     write_splits(tmp_path / "splits.npy", Splits(("id10000", "id10001"), ("id10002",), ("id10003", "id10004", "id9")))
-    limits, given = SourceLimits(least_clips=4), tmp_path / "splits.npy"
-    report = run(VoxCeleb1(root), DatasetFolder(tmp_path / "x"), limits=limits, splits_file=given)
+    limits, splits_file = SourceLimits(least_clips=4), tmp_path / "splits.npy"
+    report = run(VoxCeleb1(root), DatasetFolder(tmp_path / "x"), limits=limits, splits_file=splits_file)
     assert report.splits == Splits(("id10000",), ("id10002",), ("id10003",))
     assert report.skipped == {"empty": 6, "small_class": 3}
     assert report.parts == (
@@ -161,12 +161,12 @@ def test_clips_of_a_class_that_is_too_small_are_not_prepared_again(
     assert run(source, folder, limits=limits, way=3).skipped == {"small_class": 6, "unreadable": 1}
     first = contents(folder)
     worked.clear()
-    seen: list[tuple[int, int]] = []
+    reports: list[tuple[int, int]] = []
     report = run(
-        source, folder, limits=limits, way=3, progress=lambda _, done, total, __="": seen.append((done, total))
+        source, folder, limits=limits, way=3, progress=lambda _, done, total, __="": reports.append((done, total))
     )
     assert worked == ["class00/clip0.wav"]  # what was rejected is tried again
-    assert seen[-1] == (63, 63)
+    assert reports[-1] == (63, 63)
     assert (report.prepared, report.reused, report.removed) == (56, 56, 0)
     assert contents(folder) == first
     write(root / "class01" / "clip0.wav", seed=77)  # now the class is large enough
@@ -198,8 +198,8 @@ def test_voxceleb1_names_become_ids(tmp_path: Path) -> None:
     (root / "voxceleb1.csv").unlink()
     write(root / "wav" / "Ann_Example_0" / "video" / "00001.wav")
     write(root / "wav" / "id19999" / "00001.wav")
-    found, _ = enumerate_source(VoxCeleb1(root))
-    assert {name: (item.class_name, item.clip, item.group) for name, item in found.items()} == {
+    recordings, _ = enumerate_source(VoxCeleb1(root))
+    assert {name: (item.class_name, item.clip, item.group) for name, item in recordings.items()} == {
         "wav/Ann_Example_0/video/00001.wav": ("id10000", "video/00001", "video"),
         "wav/id19999/00001.wav": ("id19999", "00001", ""),
     }
@@ -214,14 +214,14 @@ def test_voxceleb1_segments_are_cut_from_whole_recordings(tmp_path: Path) -> Non
     with (root / "voxceleb1.csv").open("a") as stream:
         stream.write("x,Ann_Example_0/abcdefgh_00,5,6,Ann_Example_0,dev,trn\n")
     items = list(VoxCeleb1(root).recordings())
-    found = {(item.class_name, item.clip): item for item in items if isinstance(item, Recording)}
-    cut = found["id10003", "abcdefgh_03/00002"]
+    recordings = {(item.class_name, item.clip): item for item in items if isinstance(item, Recording)}
+    cut = recordings["id10003", "abcdefgh_03/00002"]
     assert cut.group == "abcdefgh_03"
     whole = write(tmp_path / "whole.wav", seed=3, seconds=1.1, rate=44_100)
     expected = soundfile.read(whole, dtype="float32")[0][round(0.5 * 44_100) : round(0.8 * 44_100)]
     np.testing.assert_array_equal(cut.sound.read(44_100), expected)
-    assert cut.sound.fingerprint() != found["id10003", "abcdefgh_03/00001"].sound.fingerprint()
-    assert [(item.source, item.reason) for item in items if isinstance(item, Skipped)] == [
+    assert cut.sound.fingerprint() != recordings["id10003", "abcdefgh_03/00001"].sound.fingerprint()
+    assert [(item.source, item.reason) for item in items if isinstance(item, SkippedInput)] == [
         ("voxceleb1.csv: id10002/abcdefgh_02/00001 (0.1 to 0.4 s)", Reason.MISSING),
         ("voxceleb1.csv: id10002/abcdefgh_02/00002 (0.5 to 0.8 s)", Reason.MISSING),
         ("recordings/An interview [abcdefgh_01].wav", Reason.DUPLICATE),
@@ -229,7 +229,7 @@ def test_voxceleb1_segments_are_cut_from_whole_recordings(tmp_path: Path) -> Non
         ("recordings/other.wav", Reason.NOT_LISTED),
     ]
     with pytest.raises(DataError, match=r"recording is 1\.1 s long, expected to contain 5 to 6 s"):
-        found["id10000", "abcdefgh_00/00003"].sound.read(16_000)
+        recordings["id10000", "abcdefgh_00/00003"].sound.read(16_000)
 
 
 def test_voxceleb1_tables_that_are_none(tmp_path: Path) -> None:
@@ -242,14 +242,14 @@ def test_voxceleb1_tables_that_are_none(tmp_path: Path) -> None:
 
 
 def test_speechcommands_by_speaker_without_the_noise(tmp_path: Path) -> None:
-    found, skipped = enumerate_source(SpeechCommands(layouts.speechcommands(tmp_path, classes=1)))
-    assert [item.group for item in found.values()] == ["00000000"] * 2 + ["00000001"] * 2
+    recordings, skipped = enumerate_source(SpeechCommands(layouts.speechcommands(tmp_path, classes=1)))
+    assert [item.group for item in recordings.values()] == ["00000000"] * 2 + ["00000001"] * 2
     assert skipped["_background_noise_/pink_noise.wav"].reason == Reason.NO_CLASS
 
 
 def test_watkins_by_tape(tmp_path: Path) -> None:
-    found, _ = enumerate_source(Watkins(layouts.watkins(tmp_path, classes=1)))
-    assert {item.clip: item.group for item in found.values()} == {
+    recordings, _ = enumerate_source(Watkins(layouts.watkins(tmp_path, classes=1)))
+    assert {item.clip: item.group for item in recordings.values()} == {
         "no record number": "",
         "61000B01": "61000",
         "61000C02": "61000",

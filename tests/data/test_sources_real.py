@@ -44,15 +44,15 @@ def test_speakers_as_voxceleb1_train(tmp_path: Path) -> None:
     recordings = some(tmp_path / "speakers", "speakers")
     write_voxceleb1(recordings, tmp_path / "tree")
     write_voxceleb1(recordings, tmp_path / "whole", whole=True)
-    given, limits = tmp_path / "tree" / "splits.npy", SourceLimits(least_clips=CLIPS)
+    splits_file, limits = tmp_path / "tree" / "splits.npy", SourceLimits(least_clips=CLIPS)
     folder, cut = DatasetFolder(tmp_path / "root" / "Tiny"), DatasetFolder(tmp_path / "cut" / "Tiny")
-    report = run(VoxCeleb1(tmp_path / "tree"), folder, SMALL, limits=limits, splits_file=given)
+    report = run(VoxCeleb1(tmp_path / "tree"), folder, SMALL, limits=limits, splits_file=splits_file)
     assert (report.prepared, report.skipped) == (CLASSES * CLIPS, {})
-    assert report.splits == read_splits(given)
+    assert report.splits == read_splits(splits_file)
     assert [len(report.splits[phase]) for phase in ("train", "validation", "test")] == [15, 5, 5]
     assert len({row["group"] for row in rows(folder.clips)}) == 2 * CLASSES
     trains(folder, disjoint_groups=True)
-    from_whole = run(VoxCeleb1(tmp_path / "whole"), cut, SMALL, limits=limits, splits_file=given)
+    from_whole = run(VoxCeleb1(tmp_path / "whole"), cut, SMALL, limits=limits, splits_file=splits_file)
     assert from_whole.skipped == {"not_audio": 1}  # the splits, which lie there too
     for path in folder.features.rglob("*.npy"):
         np.testing.assert_array_equal(np.load(path), np.load(cut.features / path.relative_to(folder.features)))

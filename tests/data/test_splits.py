@@ -99,10 +99,10 @@ def test_published_files(name: str, sizes: tuple[int, int, int]) -> None:
     if not root:
         pytest.skip("FEWSHOT_AUDIO_TEST_DATA is not set")
     path = Path(root) / "published-splits" / name / "splits.npy"
-    found = read_splits(path)
-    assert tuple(len(found[phase]) for phase in PHASES) == sizes
+    splits = read_splits(path)
+    assert tuple(len(splits[phase]) for phase in PHASES) == sizes
     expected = np.load(path, allow_pickle=True)
-    assert [found[phase] for phase in PHASES] == [tuple(map(str, part)) for part in expected]
+    assert [splits[phase] for phase in PHASES] == [tuple(map(str, part)) for part in expected]
 
 
 # Files that must not be believed
@@ -262,14 +262,14 @@ def test_too_few_classes_say_which_way_they_allow(count: int, words: list[str]) 
 
 
 def test_given_splits_are_reduced_to_what_is_there_and_every_class_is_named() -> None:
-    wanted = Splits(("a", "b", "gone"), ("d", "tiny"), ("f",))
-    splits, notes = choose_splits({"a": 20, "b": 9, "d": 20, "f": 20, "tiny": 1, "extra": 20, "none": 0}, wanted)
+    template = Splits(("a", "b", "gone"), ("d", "tiny"), ("f",))
+    splits, notes = choose_splits({"a": 20, "b": 9, "d": 20, "f": 20, "tiny": 1, "extra": 20, "none": 0}, template)
     assert splits == Splits(("a", "b"), ("d",), ("f",))
     said = "\n".join(notes)
     for expected in ("'tiny'", "'none'", "not found: gone", "extra", "b (9)"):
         assert expected in said
     with pytest.raises(DataError, match=r"validation.*names d, tiny.*found a"):
-        choose_splits({"a": 20, "f": 20}, wanted)
+        choose_splits({"a": 20, "f": 20}, template)
 
 
 def test_unknown_phase() -> None:

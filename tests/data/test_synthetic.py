@@ -83,8 +83,8 @@ def test_written_wavs_are_a_folder_of_class_folders(tmp_path: Path) -> None:
     source = Synthetic(classes=3, clips=2, seconds=0.5)
     paths = write_wavs(source, tmp_path)
     assert len(paths) == 6
-    found = [item for item in ClassFolders(tmp_path).recordings() if isinstance(item, Recording)]
-    assert {(item.class_name, item.clip) for item in found} == {(i.class_name, i.clip) for i in recordings(source)}
+    clips = [item for item in ClassFolders(tmp_path).recordings() if isinstance(item, Recording)]
+    assert {(item.class_name, item.clip) for item in clips} == {(i.class_name, i.clip) for i in recordings(source)}
     samples, rate = soundfile.read(paths[0], dtype="float32")
     assert rate == 16_000
     np.testing.assert_allclose(samples, recordings(source)[0].sound.read(16_000), atol=1 / 2**15)

@@ -172,7 +172,7 @@ def test_source_recordings_of_two_datasets_are_never_the_same(tmp_path: Path, ca
         kept = folders.open_store(groups=True).index.groups
     assert kept is not None
     assert len(set(kept[border:])) == len(kept) - border, "a clip of unknown origin is a group itself"
-    assert f"{folders.members[1].clips} knows no source recordings" in caplog.text
+    assert f"{folders.members[1].clips} names no source recordings" in caplog.text
     assert str(folders.members[0].clips) not in caplog.text
 
 

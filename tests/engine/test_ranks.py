@@ -52,7 +52,7 @@ def test_an_epoch_has_whole_steps(tiny_dataset: Path, tmp_path: Path, per_step: 
     configs = tiny_configs(FOUR_TASKS | {"episodes_per_step": per_step})
     message = f"n_training_tasks is 4, not a multiple of the {per_step * processes} episodes"
     with pytest.raises(ConfigError, match=message):
-        check_steps(configs[0], processes)
+        check_steps(configs[0].n_training_tasks, configs[0].episodes_per_step, processes)
     if processes == 1:
         with pytest.raises(ConfigError, match=message):
             run_experiment(*configs, tiny_dataset, tmp_path)
@@ -88,7 +88,7 @@ def test_a_step_averages_gradients_and_running_statistics(
 
     monkeypatch.setattr("fewshot_audio.engine.module.episode_loss", spy)
     trained = copy.deepcopy(start)
-    train_run(trained, configs[0], dataset.data, 0, tmp_path)
+    train_run(EpisodicTraining(trained, configs[0], dataset.data, 0), tmp_path)
 
     alone = []
     for support, query, contrast, layers in seen:

@@ -57,12 +57,12 @@ def test_equals_the_feature_extractor(case: str) -> None:
         np.testing.assert_allclose(found, values, atol=2e-3, rtol=1e-4)
 
 
-def test_most_samples_is_where_the_extractors_begin_to_cut() -> None:
+def test_max_samples_is_where_the_extractors_begin_to_cut() -> None:
     ast = ASTFrontEnd({"max_length": 100})
-    assert ast(torch.zeros(1, int(ast.most_samples))).shape[1] == 100
-    assert (ast.most_samples - 400) // 160 + 1 == 100
-    assert CLAPFrontEnd({"max_length_s": 3}).most_samples == 3 * 48_000
-    assert WhisperFrontEnd({}).most_samples == 30 * 16_000
+    assert ast(torch.zeros(1, int(ast.max_samples))).shape[1] == 100
+    assert (ast.max_samples - 400) // 160 + 1 == 100
+    assert CLAPFrontEnd({"max_length_s": 3}).max_samples == 3 * 48_000
+    assert WhisperFrontEnd({}).max_samples == 30 * 16_000
 
 
 def test_autocast_does_not_reach_the_spectrogram() -> None:

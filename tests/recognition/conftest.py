@@ -19,14 +19,14 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def run_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The run's folder of a model in ``sounds.MODELS``, made once."""
-    root, made = tmp_path_factory.mktemp("runs"), {}
+    """The run's folder of a model in ``sounds.MODELS``, written once."""
+    root, folders = tmp_path_factory.mktemp("runs"), {}
 
     def make(name: str) -> Path:
-        if name not in made:
+        if name not in folders:
             scenario, changes = sounds.MODELS[name]
-            made[name] = sounds.write_run(root / name, changes, scenario)
-        return made[name]
+            folders[name] = sounds.write_run(root / name, changes, scenario)
+        return folders[name]
 
     return make
 

@@ -13,8 +13,9 @@ from fewshot_audio.audio.wave_stats import WaveStats, write_wave_stats
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.norm import write_norm
 from fewshot_audio.data.splits import Splits, write_splits
+from fewshot_audio.engine.history import WEIGHTS_FILE
 from fewshot_audio.experiments.run_folder import Run
-from fewshot_audio.runtime.tensors import MODEL_FILE, save_tensors
+from fewshot_audio.runtime.tensors import save_tensors
 from tests.tiny import FRAMES, MELS, tiny_configs
 
 NAME = "Tiny"  # of the dataset in the tiny configs
@@ -74,7 +75,7 @@ def write_run(
     run.write()
     network = run.untrained_network()
     network.set_normalization(-60.0, 25.0)
-    save_tensors(folder / MODEL_FILE, network.state_dict())
+    save_tensors(folder / WEIGHTS_FILE, network.state_dict())
     return folder
 
 

@@ -42,14 +42,15 @@ def embedder(run_of: Callable[[str], Path]) -> Embedder:
 @pytest.fixture(scope="module")
 def pool(embedder: Embedder, run_of: Callable[[str], Path], data_root: Path) -> Pool:
     experiment = Run.read(run_of("plain")).experiment
-    return open_pool(embedder, experiment, DatasetFolders.find(data_root, NAME), "validation", silent)
+    folders = DatasetFolders.find(data_root, NAME)
+    return open_pool(embedder, experiment, folders, "validation", folders.read_splits().validation, silent)
 
 
 @given(scores_, scores_)
 @settings(deadline=None, max_examples=50)
-def test_auroc_is_the_share_of_pairs_in_order(known: list[int], unknown: list[int]) -> None:
-    pairs = [(u > k) + (u == k) / 2 for u in unknown for k in known]
-    assert auroc(np.array(known, float), np.array(unknown, float)) == pytest.approx(sum(pairs) / len(pairs))
+def test_auroc_is_the_share_of_pairs_in_order(enrolled: list[int], unknown: list[int]) -> None:
+    pairs = [(u > k) + (u == k) / 2 for u in unknown for k in enrolled]
+    assert auroc(np.array(enrolled, float), np.array(unknown, float)) == pytest.approx(sum(pairs) / len(pairs))
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60))
@@ -78,9 +79,9 @@ def outcome(temperature: float, clips: int = 4000) -> TaskResult:
 @pytest.mark.parametrize("temperature", [0.05, 1.0, 20.0])
 def test_the_temperature_that_made_the_labels_is_found(temperature: float) -> None:
     tasks = [outcome(temperature)]
-    found = fit_temperature(tasks)
-    assert found == pytest.approx(temperature, rel=0.1)
-    assert task_calibration_error(tasks, found) < 0.02
+    estimate = fit_temperature(tasks)
+    assert estimate == pytest.approx(temperature, rel=0.1)
+    assert task_calibration_error(tasks, estimate) < 0.02
     assert temperature == 1 or task_calibration_error(tasks, 1.0) > 0.05
 
 
@@ -107,7 +108,9 @@ def test_the_expected_distance_grows_with_scatter_and_shrinks_with_clips() -> No
 
 def test_the_threshold_keeps_the_stated_rate_on_its_own_tasks(pool: Pool, embedder: Embedder) -> None:
     for rate in (0.05, 0.3):
-        found = calibrate(pool, embedder.network, "", way=5, shot=3, false_alarm=rate, random=np.random.default_rng(1))
+        calibration = calibrate(
+            pool, embedder.network, "", way=5, shot=3, false_alarm=rate, random=np.random.default_rng(1)
+        )
         tasks = run_tasks(
             pool,
             embedder.network,
@@ -119,11 +122,12 @@ def test_the_threshold_keeps_the_stated_rate_on_its_own_tasks(pool: Pool, embedd
             tasks=TASKS,
             random=np.random.default_rng(1),
         )
-        known = np.concatenate([task.query_unknown for task in tasks])
-        assert (known > found.threshold).mean() == pytest.approx(rate, abs=0.002)
-        assert found.unknown_found == np.mean(np.concatenate([task.other_unknown for task in tasks]) > found.threshold)
-        assert found.ece_after <= found.ece_before
-        assert (found.enrolled_classes, found.shot) == (4, 3)
+        query_scores = np.concatenate([task.query_unknown for task in tasks])
+        other_scores = np.concatenate([task.other_unknown for task in tasks])
+        assert (query_scores > calibration.threshold).mean() == pytest.approx(rate, abs=0.002)
+        assert calibration.unknown_found == np.mean(other_scores > calibration.threshold)
+        assert calibration.ece_after <= calibration.ece_before
+        assert (calibration.enrolled_classes, calibration.shot) == (4, 3)
 
 
 def test_a_task_is_that_of_plain_loops(pool: Pool, embedder: Embedder) -> None:
@@ -132,9 +136,9 @@ def test_a_task_is_that_of_plain_loops(pool: Pool, embedder: Embedder) -> None:
     )
     random = np.random.default_rng(5)
     order = random.permutation(5)
-    known, strange = sorted(order[:2]), order[2]
+    enrolled, other = sorted(order[:2]), order[2]
     support, queries, labels = [], [], []
-    for label, c in enumerate(known):
+    for label, c in enumerate(enrolled):
         clips = random.permutation([i for i, own in enumerate(pool.class_of) if own == c])
         support.append(pool.means[clips[:3].tolist()].double().numpy())
         queries += [int(clip) for clip in clips[3:]]
@@ -148,7 +152,7 @@ def test_a_task_is_that_of_plain_loops(pool: Pool, embedder: Embedder) -> None:
 
     assert task.labels.tolist() == labels
     assert task.query_unknown == pytest.approx([nearest(clip) for clip in queries], rel=1e-4)
-    assert task.other_unknown == pytest.approx([nearest(i) for i in range(40) if pool.class_of[i] == strange], rel=1e-4)
+    assert task.other_unknown == pytest.approx([nearest(i) for i in range(40) if pool.class_of[i] == other], rel=1e-4)
     for clip, vote in zip(queries, task.votes, strict=True):
         distances = [[np.linalg.norm(row - c) for c in centers] for row in pool.rows[clip].numpy()]
         ballots = [int(np.argmin(row)) for row in distances]
@@ -188,11 +192,11 @@ def test_a_large_pool_takes_a_share_of_each_class(
 
 def test_evaluation_on_test_classes(run_of: Callable[[str], Path], data_root: Path) -> None:
     run = run_of("plain")
-    found = evaluate_recognition(run, data_root, shot=2, tasks=20)
-    assert [found[key] for key in ("enrolled_classes", "unknown_classes", "n_shot", "tasks")] == [2, 2, 2, 20]
-    assert found["accuracy"] > 0.5
-    assert 0 <= found["false_alarm"] <= 1
-    assert found == evaluate_recognition(run, data_root, shot=2, tasks=20)
+    results = evaluate_recognition(run, data_root, shot=2, tasks=20)
+    assert [results[key] for key in ("enrolled_classes", "unknown_classes", "n_shot", "tasks")] == [2, 2, 2, 20]
+    assert results["accuracy"] > 0.5
+    assert 0 <= results["false_alarm"] <= 1
+    assert results == evaluate_recognition(run, data_root, shot=2, tasks=20)
     closed = evaluate_recognition(run, data_root, enrolled=5, unknown=0, shot=2, tasks=3)
     assert closed["auroc"] is None
     everything = evaluate_recognition(run, data_root, classes="all", enrolled=12, unknown=0, shot=2, tasks=3)

@@ -113,8 +113,8 @@ def test_enrolling_replacing_and_removing_touch_no_other_class(recognizer: Recog
     assert recognizer.clips("class 4") == [("clip 1", 1)]
     recognizer.enroll("class 4", recordings / "class 4" / "0.wav")
     assert [clip.name for clip in recognizer.clips("class 4")] == ["clip 1", "0.wav"]
-    kept = {name: state()[name] for name in ("class 0", "class 8")}
-    assert kept == {name: before[name] for name in kept}
+    others = {name: state()[name] for name in ("class 0", "class 8")}
+    assert others == {name: before[name] for name in others}
     recognizer.remove("new")
     recognizer.rename("class 0", "renamed")
     assert recognizer.classes == ["renamed", "class 4", "class 8"]
@@ -200,8 +200,8 @@ def test_features_are_those_of_preparation_bit_for_bit(
     assert not stop.value.code
     folder = DatasetFolder(tmp_path / "data" / "source")
     store = SegmentStore.open(folder)
-    known = Preprocessing.from_json(folder.preprocessing.read_text())
-    recognizer = Recognizer.from_run(write_run(tmp_path / "run", preprocessing=known))
+    preprocessing = Preprocessing.from_json(folder.preprocessing.read_text())
+    recognizer = Recognizer.from_run(write_run(tmp_path / "run", preprocessing=preprocessing))
     recognizer.enroll("a", sound(1, 1))
     recognizer.save(tmp_path / "bundle")
     recognizer = Recognizer.load(tmp_path / "bundle")
@@ -298,15 +298,15 @@ def test_diagnosis(recognizer: Recognizer) -> None:
     quiet = np.concatenate([sound(8, 3, 0.3), np.zeros(SEGMENT, np.float32)])
     recognizer.enroll("class 8", [quiet, sound(0, 100), sound(8, 5), sound(8, 6)])
     recognizer.enroll("lonely", sound(10, 0))
-    found = recognizer.diagnose()
-    assert [(clip.class_name, clip.clip) for clip in found.silent] == [("class 8", "clip 1")]
-    assert [(clip.clip, clip.duplicate_of) for clip in found.duplicates] == [("clip 2", "class 0/0.wav")]
-    astray = next(clip for clip in found.clips if clip.duplicate_of)
-    assert astray.answer == "class 0"
-    assert found.class_accuracy["lonely"] is None
-    judged = [clip for clip in found.clips if clip.answer is not None]
-    assert len(judged) == 4 + 2 + 5
-    assert found.accuracy == sum(clip.answer == clip.class_name for clip in judged) / len(judged)
+    diagnosis = recognizer.diagnose()
+    assert [(clip.class_name, clip.clip) for clip in diagnosis.silent] == [("class 8", "clip 1")]
+    assert [(clip.clip, clip.duplicate_of) for clip in diagnosis.duplicates] == [("clip 2", "class 0/0.wav")]
+    duplicate = next(clip for clip in diagnosis.clips if clip.duplicate_of)
+    assert duplicate.answer == "class 0"
+    assert diagnosis.class_accuracy["lonely"] is None
+    comparable = [clip for clip in diagnosis.clips if clip.answer is not None]
+    assert len(comparable) == 4 + 2 + 5
+    assert diagnosis.accuracy == sum(clip.answer == clip.class_name for clip in comparable) / len(comparable)
     # one clip against the same computation by hand: class 0 without its second clip
     recognizer.remove("lonely")
     second = next(clip for clip in recognizer.diagnose().clips if (clip.class_name, clip.clip) == ("class 0", "1.wav"))

@@ -224,12 +224,12 @@ def test_an_interrupted_scan_goes_on(
 ) -> None:
     output = tmp_path / "answers.csv"
     line = ["classify", bundle, recordings, "--format", "csv", "-o", output]
-    real, seen = scan.answer_file, []
+    real, answered_files = scan.answer_file, []
 
     def stops(recognizer: Recognizer, path: Path, *rest: Any) -> Any:
-        if len(seen) == 3:
+        if len(answered_files) == 3:
             raise KeyboardInterrupt
-        seen.append(path)
+        answered_files.append(path)
         return real(recognizer, path, *rest)
 
     monkeypatch.setattr(scan, "answer_file", stops)
@@ -240,24 +240,24 @@ def test_an_interrupted_scan_goes_on(
     journal = tmp_path / "answers.csv.journal"
     with journal.open("a") as stream:
         stream.write('{"key": "cut o')  # as a killed process leaves it
-    kept = journal.read_bytes()
+    journal_bytes = journal.read_bytes()
 
     def counted(recognizer: Recognizer, path: Path, *rest: Any) -> Any:
-        seen.append(path)
+        answered_files.append(path)
         return real(recognizer, path, *rest)
 
     monkeypatch.setattr(scan, "answer_file", counted)
-    seen.clear()
+    answered_files.clear()
     assert shell(*line).code == 0
-    assert len(seen) == 4
+    assert len(answered_files) == 4
     resumed = output.read_text()
     assert not journal.exists()
     assert shell(*line).code == 0
     assert output.read_text() == resumed
-    seen.clear()
-    journal.write_bytes(kept)
+    answered_files.clear()
+    journal.write_bytes(journal_bytes)
     assert shell(*line, "--threshold", 0.1).code == 0  # other options: nothing is taken over
-    assert len(seen) == 7
+    assert len(answered_files) == 7
 
 
 def test_files_that_changed_are_answered_anew(recognizer: Recognizer, tmp_path: Path) -> None:
@@ -365,11 +365,11 @@ def test_evaluate_open_set(run_of: Callable[[str], Path], data_root: Path, shell
     line = ["evaluate", run_of("plain"), "--data-root", data_root, "--open-set", "--tasks", 10, "--n-shot", 2]
     outcome = shell(*line, "--json", numbers)
     assert outcome.code == 0, outcome.err
-    found = read(numbers)
-    assert found["dataset"] == NAME
+    results = read(numbers)
+    assert results["dataset"] == NAME
     assert (
-        f"False alarms (known clips called unknown): {100 * found['false_alarm']:.2f} %, stated 5.00 %" in outcome.out
+        f"False alarms (known clips called unknown): {100 * results['false_alarm']:.2f} %, stated 5.00 %" in outcome.out
     )
-    assert f"AUROC {found['auroc']:.3f}" in outcome.out
+    assert f"AUROC {results['auroc']:.3f}" in outcome.out
     outcome = shell(*line, "--untrained")
     assert "no other system" in outcome.err

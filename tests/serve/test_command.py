@@ -90,10 +90,10 @@ def test_changes_are_saved_where_asked_behind_a_token(bundle: Path) -> None:
     with command(bundle, "--save", "--host", "0.0.0.0", "--token", TOKEN) as (process, url, promise):
         url = url.replace("0.0.0.0", "127.0.0.1")
         assert httpx.get(f"{url}/api/state").status_code == 401
-        named = {"Host": f"{socket.gethostname()}", "Authorization": f"Bearer {TOKEN}"}
+        headers = {"Host": f"{socket.gethostname()}", "Authorization": f"Bearer {TOKEN}"}
         clips = [("clips", ("a.wav", tone_wav(300)))]
         assert (
-            httpx.post(f"{url}/api/classes", data={"name": "low"}, files=clips, headers=named, timeout=60).status_code
+            httpx.post(f"{url}/api/classes", data={"name": "low"}, files=clips, headers=headers, timeout=60).status_code
             == 200
         )
         process.send_signal(signal.SIGINT)

@@ -61,10 +61,10 @@ def test_hostile_uploads_are_rejected_with_a_reason(name: str, decoder: SharedDe
         assert np.isfinite(samples).all()
         assert len(samples) <= 16_000 * LIMITS.clip_seconds
         return
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(Rejected) as rejection:
         decoder.decode(data, file)
-    assert caught.value.detail
-    assert "/" not in caught.value.detail  # no path of the server
+    assert rejection.value.detail
+    assert "/" not in rejection.value.detail  # no path of the server
 
 
 @pytest.mark.parametrize(
@@ -84,9 +84,9 @@ def test_hostile_uploads_are_rejected_with_a_reason(name: str, decoder: SharedDe
 )
 def test_reasons(name: str, reason: Reason, decoder: SharedDecoder) -> None:
     file, data = UPLOADS[name]
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(Rejected) as rejection:
         decoder.decode(data, file)
-    assert caught.value.reason == reason
+    assert rejection.value.reason == reason
 
 
 def test_a_header_that_lies_about_the_length_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,8 +36,8 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def chromium(sounds: Path) -> Iterator[Browser]:
     """One browser for all tests of this module."""
-    with browser(sounds / "microphone.wav") as started:
-        yield started
+    with browser(sounds / "microphone.wav") as chromium_browser:
+        yield chromium_browser
 
 
 @pytest.fixture
@@ -273,8 +273,8 @@ def test_every_control_has_a_name(url: str, chromium: Browser, sounds: Path) -> 
         ask(page, sounds / "low-3.wav")
         for role in ("button", "textbox", "img", "combobox", "list"):
             for element in page.get_by_role(role).all():
-                named = element.evaluate("e => e.ariaLabel || e.labels?.[0]?.textContent || e.textContent.trim()")
-                assert named, element.evaluate("e => e.outerHTML")
+                label = element.evaluate("e => e.ariaLabel || e.labels?.[0]?.textContent || e.textContent.trim()")
+                assert label, element.evaluate("e => e.outerHTML")
         assert page.locator("img:not([alt])").count() == 0
         headings = page.locator("h1, h2, h3").evaluate_all(
             "all => all.filter(e => e.checkVisibility()).map(e => +e.tagName[1])"

@@ -1,4 +1,4 @@
-"""Decode any sound file to mono float32 samples at one rate; block by block, memory does not grow with its length."""
+"""Decode any sound file to mono float32 samples at one rate, block by block, so that memory is bounded."""
 
 import os
 import re
@@ -93,11 +93,11 @@ def resample_recording(samples: Samples, source_rate: int, target_rate: int) -> 
     """
     _check_rate(source_rate)
     blocks = (samples[start : start + BLOCK_SAMPLES] for start in range(0, len(samples), BLOCK_SAMPLES))
-    return np.concatenate(list(_resampled(blocks, source_rate, target_rate)))
+    return np.concatenate(list(_resample_blocks(blocks, source_rate, target_rate)))
 
 
 def _decode_with_sndfile(path: Path, sample_rate: int, span: Span | None) -> Iterator[Samples]:
-    # On POSIX a file's name may be any bytes; given a string, the library insists on valid Unicode.
+    # On POSIX a file's name may be any bytes, but soundfile requires strings to be valid Unicode.
     name = os.fsencode(path) if os.name == "posix" else str(path)
     try:
         sound = soundfile.SoundFile(name)
@@ -105,13 +105,13 @@ def _decode_with_sndfile(path: Path, sample_rate: int, span: Span | None) -> Ite
         raise Rejected(Reason.UNREADABLE, _cause(error)) from error
     samples = 0
     with sound:
-        if sound.format == "RAW":  # the library takes any bytes for sound if the name ends in .au or .snd
+        if sound.format == "RAW":  # libsndfile reads any bytes as sound if the name ends in .au or .snd
             raise Rejected(Reason.UNREADABLE, "the file has no header of a sound file")
         _check_rate(sound.samplerate)
         _check_size(sound)
         blocks = _mono_blocks(sound, span)
         if sound.samplerate != sample_rate:
-            blocks = _resampled(blocks, sound.samplerate, sample_rate)
+            blocks = _resample_blocks(blocks, sound.samplerate, sample_rate)
         for block in blocks:
             samples += len(block)
             yield block
@@ -158,7 +158,7 @@ def _mean_of_channels(block: np.ndarray[tuple[int, int], np.dtype[np.int16 | np.
 
 
 def _frames(sound: soundfile.SoundFile, span: Span | None) -> tuple[int, int | None]:
-    """Return the first frame of a span and the one after its last; None if the whole file is read, to its end."""
+    """Return the first frame of a span and the one after its last; the latter is None if the whole file is read."""
     if span is None:
         return 0, None
     length = sound.frames / sound.samplerate
@@ -168,7 +168,7 @@ def _frames(sound: soundfile.SoundFile, span: Span | None) -> tuple[int, int | N
     return round(span[0] * sound.samplerate), min(round(span[1] * sound.samplerate), sound.frames)
 
 
-def _resampled(blocks: Iterator[Samples], source_rate: int, target_rate: int) -> Iterator[Samples]:
+def _resample_blocks(blocks: Iterator[Samples], source_rate: int, target_rate: int) -> Iterator[Samples]:
     stream = soxr.ResampleStream(source_rate, target_rate, 1, dtype="float32", quality="HQ")
     for block in blocks:
         yield stream.resample_chunk(block)
@@ -181,9 +181,9 @@ def _check_rate(sample_rate: int) -> None:
 
 
 def _check_size(sound: soundfile.SoundFile) -> None:
-    """Refuse a wav, aiff, au or w64 file that was cut off; libsndfile itself reads what is left without a warning.
+    """Reject a wav, aiff, au or w64 file that was cut off; libsndfile reads the remaining part without a warning.
 
-    Sizes of 2 GiB and more are not checked: programs that write into a pipe put such a number for "unknown".
+    Sizes of 2 GiB and more are not checked: programs that write into a pipe use such a number for "unknown".
     """
     sizes = _SIZES.search(sound.extra_info)
     if sizes:
@@ -198,7 +198,7 @@ def _decode_with_ffmpeg(path: Path, sample_rate: int, span: Span | None) -> Iter
         raise Rejected(Reason.NEEDS_FFMPEG, f"{path.suffix.lower()} files are read by ffmpeg, which is not on PATH")
     with tempfile.TemporaryDirectory(prefix="fewshot-audio-") as folder:
         converted = Path(folder) / "converted.w64"
-        # Only the file itself: a disguised playlist must not reach the network. Only its first sound stream.
+        # Read local files only, so that a disguised playlist cannot reach the network; convert the first sound stream.
         command = [program, "-nostdin", "-v", "error", "-protocol_whitelist", "file", "-i", f"file:{path.absolute()}"]
         command += ["-map", "0:a:0", "-c:a", "pcm_f32le", "-f", "w64", str(converted)]
         result = subprocess.run(command, capture_output=True, check=False)

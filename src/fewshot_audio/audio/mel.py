@@ -51,8 +51,8 @@ def mel_filterbank(sample_rate: int, n_fft: int, n_mels: int) -> FloatArray:
 class ExactLogMel:
     """``LogMel`` in float64 on numpy, so that workers that prepare recordings start without importing torch.
 
-    A mel filter is zero in most of the FFT's bins, so filters are multiplied band by band with the bins of the band
-    only: an eighth of the work of the whole matrix.
+    A mel filter is zero in most of the FFT's bins. Each band of neighboring filters is therefore multiplied with its
+    own bins only, which is an eighth of the work of the whole matrix.
 
     Args:
         sample_rate: of the waveforms, in Hz.

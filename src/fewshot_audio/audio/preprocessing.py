@@ -1,4 +1,4 @@
-"""Preprocessing: from a recording to what the network is given; saved with every dataset and every model."""
+"""Preprocessing: from a recording to the network's input; saved with every dataset and every model."""
 
 import functools
 import json
@@ -36,8 +36,8 @@ class Preprocessing(BaseModel):
         hop_length: distance of spectrogram frames, in samples at ``sample_rate``; at most ``n_fft``.
         n_mels: number of mel bins, evenly spaced from 0 Hz to the Nyquist frequency; at most ``n_fft // 2 + 1``.
         eps: power added to every mel bin before the logarithm; silence is ``10 * log10(eps)`` dB.
-        compat: other program whose way of filling up the last segment is reproduced, see ``segments``. It slows short
-            sounds down, so it is for comparisons only; "" for none.
+        compat: the program whose way of filling the last segment is reproduced, see ``segments``; "" for none. It slows
+            short sounds down, and is meant for comparisons only.
 
     Example:
         >>> preprocessing = Preprocessing(segment_seconds=1.0)
@@ -161,13 +161,13 @@ class Preprocessing(BaseModel):
     def segments(self, waveform: Samples) -> Samples:
         """Cut a waveform into consecutive segments, at least one.
 
-        What is left after the last full segment is repeated up to the length of a segment, and so is a clip shorter
-        than a segment. A rest shorter than one FFT window behind a full segment is left out, as a clip that is as short
-        would be rejected.
+        The remainder after the last full segment is repeated to the length of a segment, and so is a clip shorter than
+        a segment. A remainder shorter than one FFT window after a full segment is dropped, just as a clip that short
+        is rejected.
 
-        With ``compat`` every sample of a clip shorter than a segment is repeated instead, and the last segment, after
-        a rest of any length, is the start of the clip ("metaaudio", as MetaAudio does when it cuts during training) or
-        the rest with every sample repeated ("metaaudio-offline", as MetaAudio's preparation scripts do).
+        With ``compat``, each sample of a clip shorter than a segment is repeated instead. A remainder of any length
+        is replaced by the start of the clip ("metaaudio", as MetaAudio does when it cuts during training), or each of
+        its samples is repeated ("metaaudio-offline", as MetaAudio's preparation scripts do).
 
         Shape:
             (samples,) -> (segments, segment_samples).

@@ -1,4 +1,4 @@
-"""Which of the files that a person names, and of those in folders, are recordings."""
+"""List the recordings among the files and folders that a person names."""
 
 import os
 from collections.abc import Iterable
@@ -9,12 +9,13 @@ from fewshot_audio.errors import DataError
 
 
 def list_recordings(paths: Iterable[Path]) -> tuple[list[Path], int]:
-    """List files as they are named, and the sound files in folders and below.
+    """List the files among ``paths``, and the sound files at any depth in the folders among them.
 
-    Hidden files in folders are no recordings. Whether a named file exists is found out when it is read.
+    Hidden files in folders do not count as recordings. A file that is named itself need not exist, nor have the
+    extension of a sound file: reading it reports what is wrong.
 
     Returns:
-        The recordings, in order, each once; and the number of other files in the folders.
+        The recordings in order, without duplicates; and the number of other files in the folders.
 
     Raises:
         DataError: a folder holds no sound file.

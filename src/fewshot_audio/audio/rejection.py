@@ -46,7 +46,7 @@ class Rejected(DataError):
 
     @classmethod
     def from_os_error(cls, error: OSError) -> Self:
-        """Return what an error of the operating system on reading a recording means for it."""
+        """Translate an error that the operating system raised on reading a recording."""
         match error:
             case FileNotFoundError():
                 return cls(Reason.MISSING, "there is no such file")

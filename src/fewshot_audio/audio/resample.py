@@ -1,4 +1,4 @@
-"""Resampling of waveforms that are tensors, by a windowed sinc (recordings: ``decode``)."""
+"""Resample waveform tensors by a windowed sinc (``decode`` resamples recordings)."""
 
 import functools
 import math
@@ -11,7 +11,7 @@ from fewshot_audio.errors import ConfigError
 
 ZEROS = 24  # zero crossings of the sinc on each side
 ROLL_OFF = 0.945  # cutoff as a share of the lower Nyquist frequency
-MAX_WEIGHTS = 1 << 24  # of all filters: they are many and long for rates without a large common divisor
+MAX_WEIGHTS = 1 << 24  # of all filters together: rates without a large common divisor need many long ones
 
 
 def resample(waveforms: Tensor, rate: int, new_rate: int) -> Tensor:

@@ -22,8 +22,8 @@ MIN_POWER = 1e-10
 class WaveStats:
     """Spectral statistics of a clip or a dataset.
 
-    Per frame as librosa's ``spectral_centroid``, ``spectral_bandwidth`` and ``spectral_flatness`` with their default
-    frames (2048 samples, step 512, centered); averaged over a clip's frames, then over clips.
+    Equal to librosa's ``spectral_centroid``, ``spectral_bandwidth`` and ``spectral_flatness`` in each frame, with
+    librosa's default frames (2048 samples, step 512, centered); averaged over a clip's frames, then over clips.
 
     Attributes:
         centroid: in Hz.
@@ -54,7 +54,7 @@ class WaveStats:
 
     @classmethod
     def mean(cls, clips: Iterable[Self]) -> Self:
-        """Average over clips; sums are exactly rounded, so that the order of the clips does not matter.
+        """Average over clips; the exactly rounded sums do not depend on the order of the clips.
 
         Raises:
             DataError: there are no clips.

@@ -1,4 +1,4 @@
-"""The command line: ``fewshot-audio``. Commands import what is heavy only when they run."""
+"""The command line: one file per command; heavy packages are imported only when a command runs."""
 
 from fewshot_audio.cli import (  # noqa: F401 - each registers its command
     augment,

@@ -34,18 +34,18 @@ def augment(
     from fewshot_audio.audio.wave_stats import read_wave_stats
     from fewshot_audio.config.load import read_experiment
     from fewshot_audio.config.presets import scenario_configs
+    from fewshot_audio.data.joint import DatasetFolders
     from fewshot_audio.data.layout import DatasetFolder
     from fewshot_audio.errors import ConfigError, DataError
 
     if experiment is None and overrides:
         raise ConfigError("--set changes keys of an experiment file: give one with -e")
     config = read_experiment(experiment, overrides or []) if experiment else scenario_configs("augment", 2)[0]
-    folder = DatasetFolder(dataset) if dataset else None
-    stats = read_wave_stats(folder.wave_stats) if folder else None
-    if folder and folder.preprocessing.is_file():
-        preprocessing = Preprocessing.from_json(folder.preprocessing.read_text())
-    else:
-        preprocessing = Preprocessing()
+    preprocessing, stats = Preprocessing(), None
+    if dataset:
+        folder = DatasetFolder(dataset)
+        preprocessing = DatasetFolders((folder,)).read_preprocessing() or preprocessing
+        stats = read_wave_stats(folder.wave_stats)
     try:
         segments = preprocessing.segments(preprocessing.load(file))
     except Rejected as error:

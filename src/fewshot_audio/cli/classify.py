@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 @app.command()
 def classify(
-    bundle: Annotated[Path, typer.Argument(help="Bundle: the folder that `enroll` saves a recognizer in.")],
+    bundle: Annotated[Path, typer.Argument(help="A bundle: the folder that `enroll` writes.")],
     paths: Annotated[list[Path], typer.Argument(help="Sound files, or folders of them.")],
     output_format: Annotated[Format, typer.Option("--format", help="Format of the answers.")] = Format.table,
     threshold: Annotated[
-        float, typer.Option(min=0, max=1, help="The answer is unknown if its probability is below.")
+        float, typer.Option(min=0, max=1, help="The answer is unknown if no class is at least so probable.")
     ] = 0.0,
     top: Annotated[int, typer.Option(min=1, help="Number of classes to list with their probabilities.")] = 3,
     hop: Annotated[
-        float | None, typer.Option(help="Scan in windows, one every that many seconds; without it a file is one clip.")
+        float | None, typer.Option(help="Scan in windows this many seconds apart; without it a file is one clip.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="File for the answers (raven, audacity: a folder).")
@@ -40,7 +40,7 @@ def classify(
     from fewshot_audio.audio.recordings import list_recordings
     from fewshot_audio.recognition.recognizer import Recognizer
     from fewshot_audio.recognition.scan import scan
-    from fewshot_audio.recognition.scan_journal import ScanJournal, fingerprint
+    from fewshot_audio.recognition.scan_journal import ScanJournal, scan_fingerprint
     from fewshot_audio.runtime.allocator import keep_pages
 
     keep_pages()  # three times as fast on the CPU
@@ -52,7 +52,9 @@ def classify(
     files, n_others = list_recordings(paths)
     if output_format in (Format.raven, Format.audacity) and output is None and len(files) > 1:
         raise ConfigError(f"--format {output_format.value} describes one recording: give -o FOLDER for {len(files)}")
-    journal = ScanJournal(output.with_name(output.name + ".journal"), fingerprint(bundle, options)) if output else None
+    journal = (
+        ScanJournal(output.with_name(output.name + ".journal"), scan_fingerprint(bundle, options)) if output else None
+    )
     try:
         with progress_bar() as progress:
             results = list(scan(recognizer, files, options, journal, progress))
@@ -70,21 +72,19 @@ def _write(results: Sequence["FileResult"], output_format: Format, top: int, rat
     from fewshot_audio.files import write_text
     from fewshot_audio.recognition import formats
 
-    if output_format in formats.PER_FILE:
-        texts = [
-            formats.as_raven(r, rate) if output_format == Format.raven else formats.as_audacity(r) for r in results
-        ]
-        if output is None:
-            typer.echo("".join(texts), nl=False)
-            return
-        for name, text in zip(formats.label_files(results, output_format), texts, strict=True):
-            write_text(output / name, text)
-        return
-    text = formats.as_text(results, output_format, top)
-    if output is None:
-        typer.echo(text, nl=False)
+    if output_format == Format.raven:
+        texts = [formats.as_raven(result, rate) for result in results]
+    elif output_format == Format.audacity:
+        texts = [formats.as_audacity(result) for result in results]
     else:
-        write_text(output, text)
+        texts = [formats.as_text(results, output_format, top)]
+    if output is None:
+        typer.echo("".join(texts), nl=False)
+        return
+    per_file = output_format in formats.PER_FILE
+    paths = [output / name for name in formats.label_files(results, output_format)] if per_file else [output]
+    for path, text in zip(paths, texts, strict=True):
+        write_text(path, text)
 
 
 def _summary(results: Sequence["FileResult"], n_others: int) -> None:

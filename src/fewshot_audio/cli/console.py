@@ -44,7 +44,7 @@ def percent(accuracy: float, interval: float | None = None) -> str:
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """Show what the library reports as one bar on stderr: the current step, how far it is, how long it takes still."""
+    """Show what the library reports as one bar on stderr: the current step, its progress and its remaining time."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),

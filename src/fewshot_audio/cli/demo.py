@@ -1,6 +1,5 @@
 """``fewshot-audio demo``: prepare, train and test once, on synthetic sounds."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,7 @@ from fewshot_audio.cli.prepare import prepare
 from fewshot_audio.cli.train import train
 
 # Chosen on the validation classes of the synthetic sounds, to take a minute or two on two cores.
+EXPERIMENT = "synthetic"
 SETTINGS = (
     "num_runs=1",
     "num_epochs=8",
@@ -20,7 +20,7 @@ SETTINGS = (
     "lr=0.001",
     "scheduler_milestones=[6]",
     "n_testing_tasks=1000",
-    'experiment_folder="synthetic"',
+    f"experiment_folder={EXPERIMENT}",
 )
 
 
@@ -42,7 +42,7 @@ def demo(output: Annotated[Path, typer.Option(help="Folder for everything the de
         overwrite=True,
         output=experiments,
     )
-    run = Run.read(experiments / json.loads(SETTINGS[-1].partition("=")[2]) / "run-1")
+    run = Run.read(experiments / EXPERIMENT / "run-1")
     with progress_bar() as progress:
         untrained = evaluate_run(run, data, run.experiment, system="untrained", progress=progress)
     trained = results["runs"][0]["test"]

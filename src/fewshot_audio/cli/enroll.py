@@ -116,14 +116,14 @@ def _show(recognizer: "Recognizer") -> None:
         clips = recognizer.clips(name)
         own = [clip for clip in diagnosis.clips if clip.class_name == name]
         accuracy = diagnosis.class_accuracy[name]
-        confusions = sorted({clip.answer for clip in own if clip.answer not in (None, name)}, key=str)
+        confusions = {clip.answer for clip in own if clip.answer is not None and clip.answer != name}
         rows.append(
             (
                 name,
                 str(len(clips)),
                 str(sum(clip.segments for clip in clips)),
                 percent(accuracy) if accuracy is not None else "one clip",
-                ", ".join(map(str, confusions)),
+                ", ".join(sorted(confusions)),
             )
         )
     overall = percent(diagnosis.accuracy) if diagnosis.accuracy is not None else "unknown (one clip per class)"

@@ -41,19 +41,21 @@ def evaluate(
     json_file: JsonFile = None,
 ) -> None:
     """Test a run's network on test tasks."""
-    if open_set:
-        from fewshot_audio.cli.open_set import evaluate_open_set
-
-        if untrained or baseline or n_query is not None:
-            raise ConfigError("--open-set judges every clip with the trained network: no other system, no --n-query")
-        evaluate_open_set(run_dir, data_root, n_way, n_shot, tasks, dataset, device, json_file)
-        return
+    from fewshot_audio.cli.open_set import evaluate_open_set
     from fewshot_audio.config import ExperimentConfig, validate
     from fewshot_audio.experiments.evaluate_run import evaluate_run
     from fewshot_audio.experiments.run_folder import Run
     from fewshot_audio.files import write_json
 
+    if open_set and (untrained or baseline or n_query is not None):
+        raise ConfigError("--open-set tests the trained network on all other clips: no other system, no --n-query")
+    if untrained and baseline:
+        raise ConfigError("--untrained and --baseline: choose one")
     run = Run.read(run_dir)
+    root = data_root or Path(run.experiment.data_root or DATA_ROOT)
+    if open_set:
+        evaluate_open_set(run_dir, root, n_way, n_shot, tasks, dataset, device, json_file)
+        return
     options = {
         "n_way_test": n_way,
         "n_shot_test": n_shot,
@@ -62,12 +64,9 @@ def evaluate(
         "dataset_name": dataset,
         "device": device,
     }
-    if untrained and baseline:
-        raise ConfigError("--untrained and --baseline: choose one")
-    system = "untrained" if untrained else baseline if baseline else "network"
+    system = "untrained" if untrained else baseline or "network"
     changes = {key: value for key, value in options.items() if value is not None}
     experiment = validate(ExperimentConfig, run.experiment.model_dump() | changes, "evaluate")
-    root = data_root or Path(experiment.data_root or DATA_ROOT)
     with progress_bar() as progress:
         result = evaluate_run(run, root, experiment, system=system, fresh_views=fresh_views, progress=progress)
     if json_file:

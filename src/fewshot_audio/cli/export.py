@@ -11,7 +11,7 @@ from fewshot_audio.cli.console import print_line
 
 @app.command()
 def export(
-    bundle: Annotated[Path, typer.Argument(help="Folder of a recognizer, as `enroll` writes it.")],
+    bundle: Annotated[Path, typer.Argument(help="A bundle: the folder that `enroll` writes.")],
     onnx: Annotated[Path, typer.Option("--onnx", help="File to write.")],
 ) -> None:
     """Write a recognizer as one ONNX graph: a waveform segment in, probabilities of its classes out.
@@ -23,9 +23,9 @@ def export(
     from fewshot_audio.recognition.recognizer import Recognizer
 
     recognizer = Recognizer.load(bundle)
-    written = export_onnx(recognizer, onnx)
+    result = export_onnx(recognizer, onnx)
     print_line(
-        f"Wrote {onnx} ({written.size / 1e6:.1f} MB): {len(recognizer.classes)} classes, segments of "
+        f"Wrote {onnx} ({result.size / 1e6:.1f} MB): {len(recognizer.classes)} classes, segments of "
         f"{recognizer.segment_seconds:g} s at {recognizer.sample_rate} Hz"
     )
-    print_line(f"Checked in onnxruntime: probabilities differ from torch's by at most {written.difference:.1g}")
+    print_line(f"Checked in onnxruntime: probabilities differ from torch's by at most {result.difference:.1g}")

@@ -3,12 +3,11 @@
 from pathlib import Path
 
 from fewshot_audio.cli.console import percent, print_line, progress_bar
-from fewshot_audio.cli.options import DATA_ROOT
 
 
 def evaluate_open_set(
     run_dir: Path,
-    data_root: Path | None,
+    data_root: Path,
     n_way: int | None,
     n_shot: int | None,
     tasks: int | None,
@@ -17,17 +16,15 @@ def evaluate_open_set(
     json_file: Path | None,
 ) -> None:
     """Print accuracy, calibration error, area under the ROC curve, and how many clips are called unknown."""
-    from fewshot_audio.experiments.run_folder import Run
     from fewshot_audio.files import write_json
     from fewshot_audio.recognition.evaluation import evaluate_recognition
     from fewshot_audio.runtime.allocator import keep_pages
 
     keep_pages()
-    root = data_root or Path(Run.read(run_dir).experiment.data_root or DATA_ROOT)
     with progress_bar() as progress:
         result = evaluate_recognition(
             run_dir,
-            root,
+            data_root,
             dataset=dataset,
             enrolled=n_way,
             shot=n_shot,

@@ -53,7 +53,7 @@ def tune(
     from fewshot_audio.errors import Interrupted
     from fewshot_audio.studies.tune.outcome import complete_trials, importances, write_outcome, write_plots
     from fewshot_audio.studies.tune.search import Search, run_search
-    from fewshot_audio.studies.tune.space import default_space, describe, read_space
+    from fewshot_audio.studies.tune.space import default_space, read_space, values_as_text
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     base, base_model = read_configs(experiment, model, overrides or [])
@@ -61,17 +61,17 @@ def tune(
     search_space = read_space(space) if space else default_space(short)
     root = data_root or Path(base.data_root or DATA_ROOT)
     search = Search(output, root, short, base_model, search_space, seed, stale_after)
-    where, name = str(space or "default space"), study or base.experiment_folder
+    origin, name = str(space or "default space"), study or base.experiment_folder
     stopped = False
     with progress_bar() as progress:
-        optuna_study, dataset = search.open(storage or str(output / "study.log"), name, where, progress)
+        optuna_study, dataset = search.open(storage or str(output / "study.log"), name, origin, progress)
         try:
             run_search(search, optuna_study, dataset, trials, timeout, progress)
         except (KeyboardInterrupt, Interrupted):
             stopped = True
     best = write_outcome(search, optuna_study, base)
     ranking = complete_trials(optuna_study)
-    rows = [(f"{trial.number}: {describe(trial.params)}", percent(trial.value or 0)) for trial in ranking[:5]]
+    rows = [(f"{trial.number}: {values_as_text(trial.params)}", percent(trial.value or 0)) for trial in ranking[:5]]
     print_table(
         f"{name}: {len(ranking)} of {len(optuna_study.trials)} trials have a result", ("trial", "validation"), rows
     )

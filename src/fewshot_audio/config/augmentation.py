@@ -10,12 +10,18 @@ from fewshot_audio.config.base import Count, Positive, Probability, Section
 class SpecAugParams(Section):
     """SpecAugment views (Park et al. 2019) of a spectrogram; applied with ``input_type: "spec"``."""
 
-    use: Annotated[bool, Field(description="Make SpecAugment views: original, time warp, time mask, frequency mask.")]
-    mask_param: Annotated[Count, Field(description="Largest width of a mask: frames for time, mel bins for frequency.")]
-    W: Annotated[int, Field(ge=0, description="Largest shift of the time warp, frames; less than half of the segment.")]
-    num_mask: Annotated[Count, Field(description="Number of masks in each masked view.")]
-    mask_value: Annotated[float, Field(description="Value inside a mask; 0 is the dataset's mean after normalization.")]
-    p: Annotated[Probability, Field(description="Largest share of the frames that one time mask may cover.")]
+    use: bool
+    """Make SpecAugment views: original, time warp, time mask, frequency mask."""
+    mask_param: Count
+    """Largest width of a mask: frames for time, mel bins for frequency."""
+    W: Annotated[int, Field(ge=0)]
+    """Largest shift of the time warp, frames; less than half of the segment."""
+    num_mask: Count
+    """Number of masks in each masked view."""
+    mask_value: float
+    """Value inside a mask; 0 is the dataset's mean after normalization."""
+    p: Probability
+    """Largest share of the frames that one time mask may cover."""
 
 
 Decibel = Annotated[float, Field(ge=-120, le=120)]
@@ -26,37 +32,68 @@ Fraction = Annotated[float, Field(gt=0, lt=2)]
 class WaveAugParams(Section):
     """Waveform views of a segment; applied with ``input_type: "wav"``. ``*_p`` is a probability per example."""
 
-    use: Annotated[bool, Field(description="Make `aug_num` augmented copies of each waveform segment.")]
-    aug_num: Annotated[Count, Field(description="Augmented copies per segment; views = aug_num + 1.")]
-    min_gain_in_db: Annotated[Decibel, Field(description="Lowest gain, dB.")]
-    max_gain_in_db: Annotated[Decibel, Field(description="Highest gain, dB.")]
-    gain_p: Annotated[Probability, Field(description="Probability of a gain.")]
-    min_snr_in_db: Annotated[Decibel, Field(description="Lower bound of the noise's signal-to-noise ratio, dB.")]
-    max_snr_in_db: Annotated[Decibel, Field(description="Upper bound of the noise's signal-to-noise ratio, dB.")]
-    noise_min_f_decay: Annotated[float, Field(ge=-8, le=8, description="Lowest spectral decay exponent of the noise.")]
-    noise_max_f_decay: Annotated[float, Field(ge=-8, le=8, description="Highest spectral decay exponent of the noise.")]
-    noise_p: Annotated[Probability, Field(description="Probability of added colored noise.")]
-    bandstop_min_bandwidth_fraction: Annotated[Fraction, Field(description="Smallest bandwidth, share of the center.")]
-    bandstop_max_bandwidth_fraction: Annotated[Fraction, Field(description="Largest bandwidth, share of the center.")]
-    bandstop_p: Annotated[Probability, Field(description="Probability of a band-stop filter.")]
-    highpass_p: Annotated[Probability, Field(description="Probability of a high-pass filter.")]
-    lowpass_p: Annotated[Probability, Field(description="Probability of a low-pass filter.")]
-    pitchshift_min_transpose_semitones: Annotated[Semitones, Field(description="Lowest transposition, semitones.")]
-    pitchshift_max_transpose_semitones: Annotated[Semitones, Field(description="Highest transposition, semitones.")]
-    pitchshift_p: Annotated[Probability, Field(description="Probability of a pitch shift.")]
-    shift_min_shift: Annotated[float, Field(ge=-1, le=1, description="Lowest circular shift, share of the length.")]
-    shift_max_shift: Annotated[float, Field(ge=-1, le=1, description="Highest circular shift, share of the length.")]
-    shift_p: Annotated[Probability, Field(description="Probability of a circular shift in time.")]
-    spliceout_num_time_intervals: Annotated[Count, Field(description="Number of pieces that splice-out removes.")]
-    spliceout_max_width: Annotated[Count, Field(description="Longest removed piece, milliseconds.")]
-    spliceout_p: Annotated[Probability, Field(description="Probability of a splice-out.")]
-    timeinversion_p: Annotated[Probability, Field(description="Probability of playing the segment backwards.")]
-    min_stretch_ratio: Annotated[Positive, Field(le=4, description="Lowest stretch ratio; above 1 is longer.")]
-    max_stretch_ratio: Annotated[Positive, Field(le=4, description="Highest stretch ratio; above 1 is longer.")]
-    timestretch_p: Annotated[Probability, Field(description="Probability of a time stretch.")]
-    timemasking_masks: Annotated[Count, Field(description="Number of time masks.")]
-    timemasking_mask_fraction: Annotated[Probability, Field(description="Length of a time mask, share of the length.")]
-    timemasking_p: Annotated[Probability, Field(description="Probability of time masking.")]
+    use: bool
+    """Make `aug_num` augmented copies of each waveform segment."""
+    aug_num: Count
+    """Augmented copies per segment; views = aug_num + 1."""
+    min_gain_in_db: Decibel
+    """Lowest gain, dB."""
+    max_gain_in_db: Decibel
+    """Highest gain, dB."""
+    gain_p: Probability
+    """Probability of a gain."""
+    min_snr_in_db: Decibel
+    """Lower bound of the noise's signal-to-noise ratio, dB."""
+    max_snr_in_db: Decibel
+    """Upper bound of the noise's signal-to-noise ratio, dB."""
+    noise_min_f_decay: Annotated[float, Field(ge=-8, le=8)]
+    """Lowest spectral decay exponent of the noise."""
+    noise_max_f_decay: Annotated[float, Field(ge=-8, le=8)]
+    """Highest spectral decay exponent of the noise."""
+    noise_p: Probability
+    """Probability of added colored noise."""
+    bandstop_min_bandwidth_fraction: Fraction
+    """Smallest bandwidth, share of the center."""
+    bandstop_max_bandwidth_fraction: Fraction
+    """Largest bandwidth, share of the center."""
+    bandstop_p: Probability
+    """Probability of a band-stop filter."""
+    highpass_p: Probability
+    """Probability of a high-pass filter."""
+    lowpass_p: Probability
+    """Probability of a low-pass filter."""
+    pitchshift_min_transpose_semitones: Semitones
+    """Lowest transposition, semitones."""
+    pitchshift_max_transpose_semitones: Semitones
+    """Highest transposition, semitones."""
+    pitchshift_p: Probability
+    """Probability of a pitch shift."""
+    shift_min_shift: Annotated[float, Field(ge=-1, le=1)]
+    """Lowest circular shift, share of the length."""
+    shift_max_shift: Annotated[float, Field(ge=-1, le=1)]
+    """Highest circular shift, share of the length."""
+    shift_p: Probability
+    """Probability of a circular shift in time."""
+    spliceout_num_time_intervals: Count
+    """Number of pieces that splice-out removes."""
+    spliceout_max_width: Count
+    """Longest removed piece, milliseconds."""
+    spliceout_p: Probability
+    """Probability of a splice-out."""
+    timeinversion_p: Probability
+    """Probability of playing the segment backwards."""
+    min_stretch_ratio: Annotated[Positive, Field(le=4)]
+    """Lowest stretch ratio; above 1 is longer."""
+    max_stretch_ratio: Annotated[Positive, Field(le=4)]
+    """Highest stretch ratio; above 1 is longer."""
+    timestretch_p: Probability
+    """Probability of a time stretch."""
+    timemasking_masks: Count
+    """Number of time masks."""
+    timemasking_mask_fraction: Probability
+    """Length of a time mask, share of the length."""
+    timemasking_p: Probability
+    """Probability of time masking."""
 
     @model_validator(mode="after")
     def _ranges_are_ordered(self) -> Self:

@@ -1,4 +1,4 @@
-"""The strict base of every config section, what a key may be for, and number types that sections share."""
+"""The strict base class of every config section, the roles of keys, and number types that sections share."""
 
 from enum import Flag, auto
 from typing import Annotated
@@ -7,9 +7,19 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Section(BaseModel):
-    """A JSON object with known keys only: unknown keys, wrong types, NaN and infinities are errors."""
+    """A JSON object with known keys only: unknown keys, wrong types, NaN and infinities are errors.
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=())
+    The docstring below a key is its description, in the documentation and in the JSON schema.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
+        use_attribute_docstrings=True,
+    )
 
 
 class Role(Flag):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from fewshot_audio.config.experiment import PHASES, ExperimentConfig, Phase
 from fewshot_audio.config.model import EncoderConfig, ModelConfig, PretrainedConfig, ResNet12Config
-from fewshot_audio.errors import ConfigError
+from fewshot_audio.errors import ConfigError, format_names
 
 
 def check_configs(experiment: ExperimentConfig, model: ModelConfig) -> list[str]:
@@ -22,7 +22,7 @@ def check_configs(experiment: ExperimentConfig, model: ModelConfig) -> list[str]
         *_width_errors(experiment, model),
     ]
     if experiment.contrastive == "cpl":
-        rows = experiment.n_query_train * (1 if experiment.use_attention else experiment.query_views("train"))
+        rows = experiment.n_query_train * experiment.query_rows("train")
         if experiment.loss.cpl.m_param > rows:
             errors.append(
                 f"loss.cpl.m_param is {experiment.loss.cpl.m_param}, but a class has {rows} query rows in training: "
@@ -37,17 +37,17 @@ def check_configs(experiment: ExperimentConfig, model: ModelConfig) -> list[str]
         )
     if errors:
         raise ConfigError("\n".join(errors))
-    check_steps(experiment)
+    check_steps(experiment.n_training_tasks, experiment.episodes_per_step)
     return _warnings(experiment)
 
 
-def check_steps(experiment: ExperimentConfig, processes: int = 1) -> None:
-    """Check that ``processes`` that train together divide an epoch into whole steps. Raises ConfigError."""
-    step = experiment.episodes_per_step * processes
-    if experiment.n_training_tasks % step:
+def check_steps(n_training_tasks: int, episodes_per_step: int, processes: int = 1) -> None:
+    """Check that an epoch is whole steps of ``processes`` that train together. Raises ConfigError."""
+    step = episodes_per_step * processes
+    if n_training_tasks % step:
         raise ConfigError(
-            f"n_training_tasks is {experiment.n_training_tasks}, not a multiple of the {step} episodes of a step "
-            f"(episodes_per_step {experiment.episodes_per_step} x {processes} process{'es' if processes > 1 else ''})"
+            f"n_training_tasks is {n_training_tasks}, not a multiple of the {step} episodes of a step "
+            f"(episodes_per_step {episodes_per_step} x {processes} process{'es' if processes > 1 else ''})"
         )
 
 
@@ -55,12 +55,12 @@ def check_classes(experiment: ExperimentConfig, clips: Mapping[Phase, Mapping[st
     """Check that every split in ``clips`` has enough classes and clips for its episodes.
 
     Args:
-        experiment: The experiment.
+        experiment: the experiment config.
         clips: ``clips[phase][class]`` is the number of clips.
-        dataset: Name of the dataset, for messages, if it is one of several that are joined.
+        dataset: name of the dataset, for messages, if it is one of several that are joined.
 
     Raises:
-        ConfigError: A split is too small; names the split, the classes and the numbers.
+        ConfigError: a split is too small; names the split, the classes and the numbers.
     """
     errors = []
     of = f" of {dataset}" if dataset else ""
@@ -73,11 +73,10 @@ def check_classes(experiment: ExperimentConfig, clips: Mapping[Phase, Mapping[st
             errors.append(f"way_schedule goes up to {widest}, but the train split{of} has {len(clips[phase])} classes")
         small = sorted((count, name) for name, count in clips[phase].items() if count < needed)
         if small:
-            listed = ", ".join(f"{name!r} ({count})" for count, name in small[:5])
-            more = f" and {len(small) - 5} more" if len(small) > 5 else ""
+            listed = format_names([f"{name!r} ({count})" for count, name in small])
             errors.append(
                 f"n_shot_{phase} + n_query_{phase} is {needed} clips per class, but the {phase} split{of} has smaller "
-                f"classes: {listed}{more}"
+                f"classes: {listed}"
             )
     if errors:
         raise ConfigError("\n".join(errors))
@@ -194,8 +193,9 @@ def _warnings(experiment: ExperimentConfig) -> list[str]:
         distances = {
             "loss.label_smoothing": experiment.loss.label_smoothing,
             "distance": experiment.distance != "euclidean",
+            "score_scale": experiment.score_scale != 1,
+            "learn_score_scale": experiment.learn_score_scale,
         }
-        distances |= {"score_scale": experiment.score_scale != 1, "learn_score_scale": experiment.learn_score_scale}
         warnings += [f"{key} has no effect: relation_head is true" for key, changed in distances.items() if changed]
     if not experiment.augmentation:
         flags = [f"{phase}_query_augmentations" for phase in PHASES if experiment.query_flag(phase)]

@@ -20,7 +20,7 @@ Way = Annotated[int, Field(ge=2)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 PHASES: tuple[Phase, ...] = get_args(Phase)
-# What most keys with a role are: fixed in every study, naming a place, naming a machine, or fixed in a search.
+# The combinations of roles that keys have: fixed in every study, a place, a machine, or fixed in a search only.
 FIXED = Role.FIXED_IN_SEARCH | Role.FIXED_IN_CROSSVAL
 PLACE = Role.PLACE | FIXED
 MACHINE = Role.RESUMABLE | PLACE
@@ -35,114 +35,108 @@ def _american(value: Any) -> Any:
 class ExperimentConfig(Section):
     """The experiment file."""
 
-    encoder_name: Annotated[
-        EncoderReference,
-        Field(description='"CNN", "Hybrid" (a CRNN), "ResNet12", or "hf:<folder or id>": an encoder of Hugging Face.'),
-    ]
-    dataset_name: Annotated[
-        str, Field(min_length=1, description='Dataset folder, in upper or lower case; "A+B" joins several.'), FIXED
-    ]
-    use_attention: Annotated[bool, Field(description="Fuse the views of a segment by self-attention.")]
-    use_contrastive: Annotated[bool, Field(description="Add a contrastive loss through the projection head.")]
-    input_type: Annotated[Literal["spec", "wav"], Field(description="Spectrogram or waveform input."), SEARCH]
-    n_way_train: Annotated[Way, Field(description="Classes of a training episode.")]
-    n_way_validation: Annotated[Way, Field(description="Classes of a validation episode."), SEARCH]
-    n_way_test: Annotated[Way, Field(description="Classes of a test task."), FIXED]
-    n_shot_train: Annotated[Count, Field(description="Support clips per class in training.")]
-    n_shot_validation: Annotated[Count, Field(description="Support clips per class in validation."), SEARCH]
-    n_shot_test: Annotated[Count, Field(description="Support clips per class in testing."), FIXED]
-    n_query_train: Annotated[Count, Field(description="Query clips per class in training.")]
-    n_query_validation: Annotated[Count, Field(description="Query clips per class in validation."), SEARCH]
-    n_query_test: Annotated[Count, Field(description="Query clips per class in testing."), FIXED]
-    train_query_augmentations: Annotated[
-        bool, Field(description="Make views of training queries, not only of support.")
-    ]
-    validation_query_augmentations: Annotated[bool, Field(description="Make views of all clips in validation.")]
-    test_query_augmentations: Annotated[bool, Field(description="Make views of all clips in testing.")]
-    lr: Annotated[Positive, Field(description="Initial learning rate of Adam.")]
+    encoder_name: EncoderReference
+    """The encoder: "CNN", "Hybrid" (a CRNN), "ResNet12", or "hf:<folder or id>" (one of Hugging Face)."""
+    dataset_name: Annotated[str, Field(min_length=1), FIXED]
+    """Dataset folder, in upper or lower case; "A+B" joins several."""
+    use_attention: bool
+    """Fuse the views of a segment by self-attention."""
+    use_contrastive: bool
+    """Add a contrastive loss through the projection head."""
+    input_type: Annotated[Literal["spec", "wav"], SEARCH]
+    """Spectrogram or waveform input."""
+    n_way_train: Way
+    """Classes of a training episode."""
+    n_way_validation: Annotated[Way, SEARCH]
+    """Classes of a validation episode."""
+    n_way_test: Annotated[Way, FIXED]
+    """Classes of a test task."""
+    n_shot_train: Count
+    """Support clips per class in training."""
+    n_shot_validation: Annotated[Count, SEARCH]
+    """Support clips per class in validation."""
+    n_shot_test: Annotated[Count, FIXED]
+    """Support clips per class in testing."""
+    n_query_train: Count
+    """Query clips per class in training."""
+    n_query_validation: Annotated[Count, SEARCH]
+    """Query clips per class in validation."""
+    n_query_test: Annotated[Count, FIXED]
+    """Query clips per class in testing."""
+    train_query_augmentations: bool
+    """Make views of training queries, not only of support."""
+    validation_query_augmentations: bool
+    """Make views of all clips in validation."""
+    test_query_augmentations: bool
+    """Make views of all clips in testing."""
+    lr: Positive
+    """Initial learning rate of Adam."""
     loss: LossConfig
-    num_epochs: Annotated[Count, Field(description="Largest number of training epochs."), FIXED]
-    multi_segm: Annotated[bool, Field(description="In testing, all segments of a clip vote on its class."), FIXED]
-    tie_strategy: Annotated[
-        TieStrategy,
-        Field(
-            description='Winner of a tied vote: "": the class voted for first; "min_label": the lowest label; '
-            '"max_posterior": the class with the most probable vote.'
-        ),
-        SEARCH,
-    ]
-    relation_head: Annotated[bool, Field(description="Score by a relation head instead of distances.")]
-    n_training_tasks: Annotated[Count, Field(description="Training episodes per epoch.")]
-    n_testing_tasks: Annotated[Count, Field(description="Test tasks of a run."), FIXED]
-    device: Annotated[
-        Literal["cuda", "cpu", "auto"], Field(description='"auto" uses the GPU if there is one.'), MACHINE
-    ]
-    gpu_index: Annotated[int, Field(ge=0, description="Number of the GPU, from 0."), MACHINE]
-    scheduler_milestones: Annotated[
-        Milestones, Field(description="The learning rate is multiplied by scheduler_gamma after these epochs.")
-    ]
-    scheduler_gamma: Annotated[Positive, Field(description="Factor of the learning rate at each milestone.")]
-    patience: Annotated[
-        Count, Field(description="Epochs without a better validation accuracy before training stops."), FIXED
-    ]
-    experiment_folder: Annotated[
-        RelativeFolder, Field(description="Folder of the results, inside of experiments/."), PLACE
-    ]
-    normalize_prototypes: Annotated[
-        bool, Field(description="In the contrastive loss, L2-normalize the prototypes if they are not projected.")
-    ]
-    project_prototypes: Annotated[bool, Field(description="Prototypes go through the projection head too.")]
+    num_epochs: Annotated[Count, FIXED]
+    """Largest number of training epochs."""
+    multi_segm: Annotated[bool, FIXED]
+    """In testing, all segments of a clip vote on its class."""
+    tie_strategy: Annotated[TieStrategy, SEARCH]
+    """Winner of a tied vote: "": the class voted for first; "min_label": the lowest label; "max_posterior": the class
+    with the most probable vote."""
+    relation_head: bool
+    """Score by a relation head instead of distances."""
+    n_training_tasks: Count
+    """Training episodes per epoch."""
+    n_testing_tasks: Annotated[Count, FIXED]
+    """Test tasks of a run."""
+    device: Annotated[Literal["cuda", "cpu", "auto"], MACHINE]
+    """Device of training; "auto" is the GPU if there is one."""
+    gpu_index: Annotated[int, Field(ge=0), MACHINE]
+    """Number of the GPU, from 0."""
+    scheduler_milestones: Milestones
+    """The learning rate is multiplied by scheduler_gamma after these epochs."""
+    scheduler_gamma: Positive
+    """Factor of the learning rate at each milestone."""
+    patience: Annotated[Count, FIXED]
+    """Epochs without a better validation accuracy before training stops."""
+    experiment_folder: Annotated[RelativeFolder, PLACE]
+    """Folder of the results, inside of experiments/."""
+    normalize_prototypes: bool
+    """In the contrastive loss, L2-normalize the prototypes if they are not projected."""
+    project_prototypes: bool
+    """Prototypes go through the projection head too."""
     specaug_params: SpecAugParams
     waveaug_params: WaveAugParams
 
-    seed: Annotated[Seed, Field(description="Seed of the first run; each further run adds 1."), FIXED] = 0
-    test_seed: Annotated[Seed, Field(description="Seed of the test tasks, the same for all runs."), FIXED] = 0
-    n_validation_tasks: Annotated[
-        Count | None,
-        Field(description="Validation tasks, the same in every epoch; null: as many as n_training_tasks."),
-        SEARCH,
-    ] = None
-    num_runs: Annotated[Count, Field(description="Independent runs, each with its own seed and folder."), MACHINE] = 5
-    data_root: Annotated[str | None, Field(description="Folder that holds the dataset folders."), MACHINE] = None
-    precision: Annotated[
-        Literal["auto", "fp32", "bf16"],
-        Field(description='Arithmetic of training; "auto": bf16 if it is fast here. Tests are computed in fp32.'),
-    ] = "auto"
-    episodes_per_step: Annotated[
-        Count, Field(description="Number of training episodes whose gradients are averaged in a step; published: 1.")
-    ] = 1
-    store_precision: Annotated[
-        Literal["float32", "float16"],
-        Field(description='Number format of the packed store; "float16" halves its size and is exact to 0.06 dB.'),
-    ] = "float32"
-    disjoint_groups: Annotated[
-        bool, Field(description="Support and queries share no source recording, if clips.csv names them."), FIXED
-    ] = False
-    joint_sampling: Annotated[
-        JointSampling,
-        Field(description='Joined datasets an episode draws classes from: "within" one, "free": all.'),
-        FIXED,
-    ] = "within"
-    distance: Annotated[
-        Distance, Field(description="Distance to the prototypes, plain or squared Euclidean, or cosine similarity.")
-    ] = "euclidean"
-    score_scale: Annotated[
-        Positive, Field(description="Factor from distances or similarities to scores; about 10 suits cosine.")
-    ] = 1.0
-    embedding_transform: Annotated[
-        EmbeddingTransform,
-        BeforeValidator(_american),
-        Field(
-            description='In validation and testing, "center_l2" subtracts the mean of the training classes and '
-            'L2-normalizes; "power" takes square roots and L2-normalizes.'
-        ),
-    ] = "none"
-    learn_score_scale: Annotated[bool, Field(description="Train the factor; score_scale is its first value.")] = False
+    seed: Annotated[Seed, FIXED] = 0
+    """Seed of the first run; each further run adds 1."""
+    test_seed: Annotated[Seed, FIXED] = 0
+    """Seed of the test tasks, the same for all runs."""
+    n_validation_tasks: Annotated[Count | None, SEARCH] = None
+    """Validation tasks, the same in every epoch; null: as many as n_training_tasks."""
+    num_runs: Annotated[Count, MACHINE] = 5
+    """Independent runs, each with its own seed and folder."""
+    data_root: Annotated[str | None, MACHINE] = None
+    """Folder that holds the dataset folders."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of training; "auto": bf16 if it is fast here. Tests are computed in fp32."""
+    episodes_per_step: Count = 1
+    """Number of training episodes whose gradients are averaged in a step; published: 1."""
+    store_precision: Literal["float32", "float16"] = "float32"
+    """Number format of the packed store; "float16" halves its size and is exact to 0.06 dB."""
+    disjoint_groups: Annotated[bool, FIXED] = False
+    """Support and queries share no source recording, if clips.csv names them."""
+    joint_sampling: Annotated[JointSampling, FIXED] = "within"
+    """Classes of an episode of joined datasets: "within", from one dataset at a time; "free", from all together."""
+    distance: Distance = "euclidean"
+    """Distance to the prototypes, plain or squared Euclidean, or cosine similarity."""
+    score_scale: Positive = 1.0
+    """Factor from distances or similarities to scores; about 10 suits cosine."""
+    embedding_transform: Annotated[EmbeddingTransform, BeforeValidator(_american)] = "none"
+    """In validation and testing, "center_l2" subtracts the mean of the training classes and L2-normalizes; "power"
+    takes square roots and L2-normalizes."""
+    learn_score_scale: bool = False
+    """Train the factor; score_scale is its first value."""
     input_augmentation: InputAugmentation = InputAugmentation()
     optimization: Optimization = Optimization()
-    way_schedule: Annotated[
-        WaySchedule, Field(description="[epoch, way] pairs: from an epoch on (counted from 0), classes of an episode.")
-    ] = Field(default_factory=list)
+    way_schedule: WaySchedule = Field(default_factory=list)
+    """[epoch, way] pairs: the classes of a training episode from that epoch on (counted from 0)."""
 
     @property
     def augmentation(self) -> bool:
@@ -204,6 +198,10 @@ class ExperimentConfig(Section):
         """Views of a query segment: all if the phase's flag asks for them."""
         return self.n_views if self.query_flag(phase) else 1
 
+    def query_rows(self, phase: Phase) -> int:
+        """Embeddings of a query segment: one per view, or a single one if attention fuses the views."""
+        return 1 if self.use_attention else self.query_views(phase)
+
     def embedding_width(self, out_dim: int) -> int:
-        """Width of a segment's embedding, given the encoder's."""
+        """Width of a segment's embedding, given the width of the encoder's output."""
         return out_dim * self.views_when_on if self.use_attention else out_dim

@@ -18,42 +18,28 @@ class InputAugmentation(Section):
     off by default; what is on is applied in the order of the keys.
     """
 
-    mix: Annotated[
-        float,
-        Field(
-            ge=0,
-            le=0.5,
-            description="Largest share of the power of a background: a segment of another class, which is mixed in. "
-            "Support is mixed with support, queries with queries. 0: off.",
-        ),
-    ] = 0.0
-    time_scale: Annotated[
-        list[Scale],
-        Field(
-            min_length=2,
-            max_length=2,
-            description="Range of the share of the frames that is resampled to the segment's length: below 1 a random "
-            "crop is stretched, above 1 the segment is sped up and repeated. [1, 1]: off.",
-        ),
-    ] = Field(default_factory=lambda: [1.0, 1.0])
-    shift: Annotated[
-        float, Field(ge=0, le=0.5, description="Largest circular shift in time, as a share of the frames. 0: off.")
-    ] = 0.0
-    gain_db: Annotated[float, Field(ge=0, le=60, description="Largest gain up or down, dB. 0: off.")] = 0.0
-    filter_db: Annotated[
-        float, Field(ge=0, le=60, description="Largest height of a random filter curve over the mel bins, dB. 0: off.")
-    ] = 0.0
-    filter_points: Annotated[
-        int, Field(ge=2, description="Points of the filter curve, which is straight between them.")
-    ] = 4
-    time_masks: Annotated[Natural, Field(description="Time masks per segment. 0: off.")] = 0
-    time_mask_width: Annotated[Widths, Field(description="Smallest and largest width of a time mask, frames.")] = Field(
-        default_factory=lambda: [1, 32]
-    )
-    frequency_masks: Annotated[Natural, Field(description="Frequency masks per segment. 0: off.")] = 0
-    frequency_mask_width: Annotated[
-        Widths, Field(description="Smallest and largest width of a frequency mask, mel bins.")
-    ] = Field(default_factory=lambda: [1, 24])
+    mix: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Largest share of the power of a background: a segment of another class, which is mixed in. Support is mixed with
+    support, queries with queries. 0: off."""
+    time_scale: Annotated[list[Scale], Field(min_length=2, max_length=2)] = Field(default_factory=lambda: [1.0, 1.0])
+    """Range of the share of the frames that is resampled to the segment's length: below 1 a random crop is stretched,
+    above 1 the segment is sped up and repeated. [1, 1]: off."""
+    shift: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Largest circular shift in time, as a share of the frames. 0: off."""
+    gain_db: Annotated[float, Field(ge=0, le=60)] = 0.0
+    """Largest gain up or down, dB. 0: off."""
+    filter_db: Annotated[float, Field(ge=0, le=60)] = 0.0
+    """Largest height of a random filter curve over the mel bins, dB. 0: off."""
+    filter_points: Annotated[int, Field(ge=2)] = 4
+    """Points of the filter curve, which is straight between them."""
+    time_masks: Natural = 0
+    """Time masks per segment. 0: off."""
+    time_mask_width: Widths = Field(default_factory=lambda: [1, 32])
+    """Smallest and largest width of a time mask, frames."""
+    frequency_masks: Natural = 0
+    """Frequency masks per segment. 0: off."""
+    frequency_mask_width: Widths = Field(default_factory=lambda: [1, 24])
+    """Smallest and largest width of a frequency mask, mel bins."""
 
     @model_validator(mode="after")
     def _ranges_are_ordered(self) -> Self:

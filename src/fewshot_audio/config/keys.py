@@ -1,4 +1,4 @@
-"""The keys of the two files, found by walking their sections."""
+"""The keys of the two files, listed by walking their sections."""
 
 from collections.abc import Iterator
 from typing import get_args
@@ -20,7 +20,7 @@ def subsection(section: type[BaseModel], key: str) -> type[BaseModel] | None:
 
 
 def keys_with(role: Role, *files: type[BaseModel]) -> set[str]:
-    """The dotted keys that have a role, of both files unless told which."""
+    """The dotted keys that have a role, in ``files``; by default in both config files."""
     return {key for file in files or (ExperimentConfig, ModelConfig) for key in _keys_with(role, file, "")}
 
 

@@ -26,11 +26,11 @@ def read_configs(experiment: Path, model: Path, overrides: Sequence[str] = ()) -
     The first part of an override's key decides which file it changes. Values are JSON; what is not JSON is a string.
 
     Raises:
-        ConfigError: One line for each problem.
+        ConfigError: one line for each problem.
     """
     values = {"experiment": read_json(experiment), "model": read_json(model)}
     for override in overrides:
-        _apply(override, values)
+        _assign(*parse_override(override), values, f"--set {override!r}")
     return (
         validate(ExperimentConfig, values["experiment"], str(experiment)),
         validate(ModelConfig, values["model"], str(model)),
@@ -41,7 +41,7 @@ def read_experiment(experiment: Path, overrides: Sequence[str] = ()) -> Experime
     """Read an experiment file alone and apply overrides of its keys. Raises ConfigError."""
     values = {"experiment": read_json(experiment), "model": {}}
     for override in overrides:
-        _apply(override, values)
+        _assign(*parse_override(override), values, f"--set {override!r}")
     return validate(ExperimentConfig, values["experiment"], str(experiment))
 
 
@@ -72,7 +72,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def validate(section: type[S], value: Any, where: str) -> S:
-    """Validate a JSON value as ``section``; each line of the ConfigError begins with ``where``, as a file's name."""
+    """Validate a JSON value as ``section``; each line of the ConfigError begins with ``where``, the name of a file."""
     try:
         return section.model_validate(value)
     except ValidationError as error:
@@ -95,7 +95,7 @@ def change_configs(
     """Return the pair with other values of dotted keys; a key's first part decides which file it changes.
 
     Raises:
-        ConfigError: One line for each problem, each beginning with ``where``.
+        ConfigError: one line for each problem, each beginning with ``where``.
     """
     values = {"experiment": experiment.model_dump(), "model": model.model_dump()}
     for path, value in changes.items():
@@ -112,11 +112,6 @@ def parse_override(override: str) -> tuple[str, Any]:
         return path.strip(), json.loads(text)
     except ValueError:
         return path.strip(), text
-
-
-def _apply(override: str, values: dict[str, dict[str, Any]]) -> None:
-    path, value = parse_override(override)
-    _assign(path, value, values, f"--set {override!r}")
 
 
 def _assign(path: str, value: Any, values: dict[str, dict[str, Any]], where: str) -> None:

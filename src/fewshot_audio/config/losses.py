@@ -20,41 +20,42 @@ def _whole(value: Any) -> Any:
 class CPLConfig(Section):
     """Contrastive prototype loss (Gao et al. 2021)."""
 
-    use: Annotated[bool, Field(description="Use this contrastive loss.")]
-    m_param: Annotated[Count, BeforeValidator(_whole), Field(description="Negative queries from each other class (M).")]
-    t_param: Annotated[Positive, Field(description="Temperature (T) that divides the cosine similarities.")]
-    reduction: Annotated[
-        Reduction,
-        Field(description='"mean" over the queries; "reference": that divided by their number, the published scale.'),
-    ] = "reference"
+    use: bool
+    """Use this contrastive loss."""
+    m_param: Annotated[Count, BeforeValidator(_whole)]
+    """Negative queries from each other class (M)."""
+    t_param: Positive
+    """Temperature (T) that divides the cosine similarities."""
+    reduction: Reduction = "reference"
+    """Reduction over the queries: "mean", or "reference", the mean divided by their number (the published scale)."""
 
 
 class AngularConfig(Section):
     """Angular loss (Wang et al. 2017) on mined triplets."""
 
-    use: Annotated[bool, Field(description="Use this contrastive loss.")]
-    angle: Annotated[float, Field(ge=0, lt=90, description="Triplets with a larger angle are mined, degrees.")]
-    prototypes_as_anchors: Annotated[
-        bool, Field(description="Anchors are prototypes only; if not, prototypes and queries form one labeled set.")
-    ]
-    alpha: Annotated[float, Field(gt=0, lt=90, description="Upper bound of the angle in the loss, degrees.")] = 40.0
+    use: bool
+    """Use this contrastive loss."""
+    angle: Annotated[float, Field(ge=0, lt=90)]
+    """Triplets with a larger angle are mined, degrees."""
+    prototypes_as_anchors: bool
+    """Anchors are prototypes only; if not, prototypes and queries form one labeled set."""
+    alpha: Annotated[float, Field(gt=0, lt=90)] = 40.0
+    """Upper bound of the angle in the loss, degrees."""
 
 
 class LossConfig(Section):
     """Total loss: prototypical loss + l_param x contrastive loss."""
 
-    l_param: Annotated[float, Field(ge=0, description="Weight of the contrastive loss.")]
+    l_param: Annotated[float, Field(ge=0)]
+    """Weight of the contrastive loss."""
     cpl: CPLConfig
     angular: AngularConfig
-    label_smoothing: Annotated[
-        float, Field(ge=0, lt=1, description="Share of the target spread evenly over the episode's classes. 0: off.")
-    ] = 0.0
-    classification_weight: Annotated[
-        float, Field(ge=0, description="Weight of a cross-entropy over all training classes, by a linear head. 0: off.")
-    ] = 0.0
-    pretraining_epochs: Annotated[
-        int, Field(ge=0, description="Number of first epochs that train with that cross-entropy alone.")
-    ] = 0
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the target spread evenly over the episode's classes. 0: off."""
+    classification_weight: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of a cross-entropy over all training classes, by a linear head. 0: off."""
+    pretraining_epochs: Annotated[int, Field(ge=0)] = 0
+    """Number of first epochs that train with that cross-entropy alone."""
 
     @model_validator(mode="after")
     def _one_contrastive_loss(self) -> Self:

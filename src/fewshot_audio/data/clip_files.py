@@ -1,4 +1,4 @@
-"""The clip arrays of a dataset folder: listing them, and reading their shapes without their data."""
+"""The clip arrays of a dataset folder: list them, and read their shapes without their data."""
 
 import os
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def is_clip(entry: "os.DirEntry[str]") -> bool:
 
 
 def list_clips(root: Path) -> Iterator[ClipFile]:
-    """Clips in the order of class and file name, whatever order the file system lists them in."""
+    """Yield the clips, sorted by class and file name."""
     folders = sorted((entry for entry in os.scandir(root) if entry.is_dir()), key=lambda entry: entry.name)
     for folder in folders:
         with os.scandir(folder.path) as entries:
@@ -43,13 +43,13 @@ def read_shape(path: Path, axes: tuple[str, ...], first: tuple[Path, tuple[int, 
     Args:
         path: the clip's file.
         axes: names of a segment's axes.
-        first: path and shape of another clip, whose segments these must match.
+        first: path and shape of another clip; segments must have the same shape.
 
     Raises:
-        DataError: the file is no float array of such segments; names it.
+        DataError: the file is not a float array of such segments; names it.
     """
     try:
-        with np.errstate(over="raise"):  # the header of a damaged file may ask for more bytes than can be counted
+        with np.errstate(over="raise"):  # a damaged header may ask for more bytes than an integer can count
             array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ArithmeticError, *NPY_ERRORS) as error:
         raise DataError(f"{path}: not a readable .npy array ({error})") from error

@@ -21,7 +21,7 @@ class ClipIndex:
         by_class: the clips of each class.
         groups: ``groups[c]`` numbers the source recording that clip ``c`` was cut from; a clip of unknown origin has a
             number of its own. Shape: (clips,).
-        datasets: the dataset of each class, if several are joined.
+        datasets: the dataset of each class, if several datasets are joined.
     """
 
     offsets: Indices
@@ -30,13 +30,13 @@ class ClipIndex:
     datasets: dict[str, str] | None = None
 
     def segments(self, clip: int) -> range:
-        """Segments of a clip."""
+        """Return the indices of a clip's segments."""
         return range(int(self.offsets[clip]), int(self.offsets[clip + 1]))
 
     def pools(self, classes: Sequence[str], joint_sampling: JointSampling) -> dict[str, list[str]]:
-        """Divide ``classes`` into pools, by dataset: the classes of an episode are all drawn from one pool.
+        """Divide ``classes`` into pools; all classes of an episode are drawn from one pool.
 
-        With "within" every joined dataset has its own pool, with "free" all classes are in one (under an empty name).
+        With "within" every joined dataset has its own pool; with "free" one pool, with an empty name, has all classes.
         """
         if self.datasets is None or joint_sampling == "free" or not classes:
             return {"": list(classes)}

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from fewshot_audio.data.csv_files import write_rows
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.preparation_journal import PreparedClip
-from fewshot_audio.data.sources.base import Skipped
+from fewshot_audio.data.sources.base import SkippedInput
 
 
 def write_clips(
@@ -18,7 +18,7 @@ def write_clips(
     write_rows(folder.clips, ("class", "clip", "source", "group", "segments", "seconds"), rows)
 
 
-def write_skipped(folder: DatasetFolder, skipped: Sequence[Skipped]) -> None:
+def write_skipped(folder: DatasetFolder, skipped: Sequence[SkippedInput]) -> None:
     """Write ``skipped.csv``: source, class, reason, detail."""
     rows = ((s.source, s.class_name, s.reason.value, s.detail) for s in skipped)
     write_rows(folder.skipped, ("source", "class", "reason", "detail"), rows)

@@ -1,4 +1,4 @@
-"""The workers of a Dask cluster in place of this machine's processes."""
+"""Use the workers of a Dask cluster instead of processes on this machine."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +12,11 @@ CONNECT_SECONDS = 20
 
 
 @contextmanager
-def connected(address: str) -> Iterator[int]:
-    """Let joblib use the workers of the Dask scheduler at ``address`` inside the block; yields the number of threads.
+def dask_workers(address: str) -> Iterator[int]:
+    """Let joblib use the workers of the Dask scheduler at ``address`` within the block.
+
+    Yields:
+        The number of their threads.
 
     Raises:
         DataError: Dask is not installed, nothing answers at the address, there is no worker, or workers keep dying.

@@ -10,9 +10,14 @@ from fewshot_audio.files import write_text
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
-    """Read the rows of a table, separated by tabs if its header has one, else by commas.
+    """Read the rows of a table, whose columns are separated by tabs if its header contains one, else by commas.
 
-    Raises DataError if the table cannot be read or lacks one of these columns.
+    Args:
+        path: the table.
+        columns: columns that it must have.
+
+    Raises:
+        DataError: the table cannot be read or lacks one of these columns.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:

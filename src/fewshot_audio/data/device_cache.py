@@ -1,4 +1,4 @@
-"""Segments on the training device: the whole store if it fits, else the requested ones, copied beside its work."""
+"""Segments on the training device: the whole store if it fits, else the requested segments, copied while it works."""
 
 import logging
 
@@ -16,20 +16,20 @@ CHUNK = 256 * 2**20  # bytes copied at a time while a whole store is copied
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes free on a GPU; 0 on the CPU, for which nothing is nearer than the memory map."""
+    """Return the free bytes of a GPU; 0 for the CPU, where a copy of the memory map has no use."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
 
 
 class DeviceCache:
-    """A store's segments as a device reads them.
+    """Gives a device the segments of a store.
 
-    All of them are copied to the device, as they are stored, if they take at most half of its free memory (the rest is
-    for training); otherwise, and on the CPU, every ``fetch`` copies the requested ones.
+    The whole store is copied to the device, in the store's precision, if it takes at most half of the free memory (the
+    rest is for training); otherwise, and on the CPU, every ``fetch`` copies the requested segments.
 
     Args:
-        store: where the segments lie.
-        device: where they are needed.
-        free: bytes that are free on the device; by default what the device reports.
+        store: the segments.
+        device: the device that trains.
+        free: free bytes of the device; by default what it reports.
     """
 
     def __init__(self, store: SegmentStore, device: torch.device, free: int | None = None) -> None:
@@ -44,7 +44,11 @@ class DeviceCache:
             logger.info("store of %.1f GB in %s (%.1f GB free)", size / 1e9, place, free / 1e9)
 
     def fetch(self, indices: Indices) -> Tensor:
-        """Segments on the device, for its default stream. Shape: indices (n,) -> (n, *segment), float32."""
+        """Return segments on the device, for use on its default stream.
+
+        Shape:
+            indices (n,) -> (n, *segment), float32.
+        """
         if self._copy is not None:
             return self._copy[send(torch.from_numpy(indices), self._device)].float()
         if self._stream is None:
@@ -59,7 +63,7 @@ class DeviceCache:
 
 
 def _copy(store: SegmentStore, device: torch.device) -> Tensor:
-    """Copy all segments, a chunk at a time: they may be more than fits into the host's memory."""
+    """Copy all segments, a chunk at a time, because the host's memory may be smaller than the store."""
     segments = store.segments
     rows = max(1, CHUNK // segments[0].nbytes)
     copy = torch.empty(segments.shape, dtype=torch.from_numpy(segments[:0].copy()).dtype, device=device)

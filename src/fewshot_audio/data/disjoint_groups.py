@@ -1,19 +1,19 @@
-"""Support and query of an episode from different source recordings (groups of clips)."""
+"""Draw support and query of an episode from different source recordings (groups of clips)."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from fewshot_audio.data.clip_index import Indices
-from fewshot_audio.errors import DataError
+from fewshot_audio.errors import DataError, format_names
 
-TRIES = 50  # random draws of clips before whole groups are dealt out
+TRIES = 50  # random draws of clips before whole groups are assigned
 
 
 class DisjointDraw:
-    """Draws the classes of ONE episode so that no group is in both its support and its query.
+    """Draws the clips of ONE episode, class by class, so that no group is in both its support and its query.
 
-    A group may span classes, so the groups of the classes drawn before count.
+    A group may span classes, so the groups of previously drawn classes are taken into account.
 
     Args:
         groups: the group of every clip. Shape: (clips,).
@@ -28,7 +28,8 @@ class DisjointDraw:
     def draw_class(self, random: np.random.Generator, clips: Indices) -> Indices | None:
         """Draw support and query clips of a class; None if no choice keeps their groups apart.
 
-        Shape: returns (n_shot + n_query,).
+        Shape:
+            clips (clips of the class,) -> (n_shot + n_query,).
         """
         for _ in range(TRIES):
             order = random.permutation(clips)
@@ -38,10 +39,10 @@ class DisjointDraw:
             query = order[~np.isin(groups, blocked)][: self._n_query]
             if len(support) == self._n_shot and len(query) == self._n_query:
                 return self._add(support, query)
-        return self._deal_groups(random, clips)
+        return self._assign_groups(random, clips)
 
-    def _deal_groups(self, random: np.random.Generator, clips: Indices) -> Indices | None:
-        """Deal whole groups to support or query; this finds a choice if there is one."""
+    def _assign_groups(self, random: np.random.Generator, clips: Indices) -> Indices | None:
+        """Assign whole groups to support or query; this finds a choice if there is one."""
         order = random.permutation(clips)
         groups = self._groups[order]
         in_support, in_query = np.isin(groups, self._support_groups), np.isin(groups, self._query_groups)
@@ -60,9 +61,12 @@ class DisjointDraw:
 
 
 def smallest_subset(sizes: Sequence[int], needed: int) -> list[int] | None:
-    """Indices of the ``sizes`` with the smallest sum of at least ``needed``; None if all of them have less.
+    """Return the indices of those ``sizes`` whose sum is the smallest that is at least ``needed``.
 
     Subset sums are the bits of integers: bit s of ``sums[i]`` says that some of the first i sizes add up to s.
+
+    Returns:
+        The indices; None if the sum of all sizes is below ``needed``.
     """
     sums = [1]
     for size in sizes:
@@ -80,9 +84,17 @@ def smallest_subset(sizes: Sequence[int], needed: int) -> list[int] | None:
 
 
 def check_groups(groups: Indices, by_class: Mapping[str, Indices], n_shot: int, n_query: int, phase: str) -> None:
-    """Check that every class can keep ``n_shot`` and ``n_query`` clips in different groups.
+    """Check that every class has ``n_shot`` and ``n_query`` clips in different groups.
 
-    Raises DataError naming the classes that cannot, with their numbers of clips and groups.
+    Args:
+        groups: the group of every clip. Shape: (clips,).
+        by_class: the clips of each class.
+        n_shot: support clips of each class.
+        n_query: query clips of each class.
+        phase: the split of these classes, for the message.
+
+    Raises:
+        DataError: names the classes that lack them, with their numbers of clips and groups.
     """
     short = []
     for name, clips in by_class.items():
@@ -91,9 +103,8 @@ def check_groups(groups: Indices, by_class: Mapping[str, Indices], n_shot: int, 
         if support is None or len(clips) - sizes[support].sum() < n_query:
             short.append(f"{name!r} ({len(clips)} clips of {len(sizes)} recordings)")
     if short:
-        more = f" and {len(short) - 5} more" if len(short) > 5 else ""
         raise DataError(
             f"disjoint_groups: {len(short)} classes of the {phase} split cannot offer {n_shot} support and {n_query} "
-            f"query clips from different source recordings: {', '.join(short[:5])}{more}; ask for fewer, or set "
+            f"query clips from different source recordings: {format_names(short)}; ask for fewer, or set "
             "disjoint_groups=false"
         )

@@ -32,8 +32,8 @@ class Episode:
 class EpisodeSampler:
     """Draws the episodes of one phase from the classes of its split.
 
-    Support and query of an episode never share a clip; every item is one random segment of its clip. The caller has
-    checked that there are enough classes and clips (``config.check_classes``) and source recordings
+    Support and query of an episode never share a clip; every item is one random segment of its clip. The caller must
+    have checked that there are enough classes and clips (``config.check_classes``) and source recordings
     (``disjoint_groups.check_groups``).
 
     Args:
@@ -42,10 +42,10 @@ class EpisodeSampler:
         n_way: classes of an episode.
         n_shot: support clips of each class.
         n_query: query clips of each class.
-        seed: with the phase, the epoch and the number of the task it decides what an episode holds.
+        seed: determines an episode together with the phase, the epoch and the number of the task.
         phase: train, validation or test.
-        disjoint_groups: whether support and query share no source recording either, as far as the index knows them.
-        joint_sampling: if several datasets are joined: "within" draws the classes of an episode from one of them,
+        disjoint_groups: whether support and query share no source recording either, if the index has them.
+        joint_sampling: if several datasets are joined, "within" draws the classes of an episode from one of them,
             each dataset being equally likely; "free" draws them from all (within-dataset and free-dataset sampling of
             Heggan et al. 2022).
     """
@@ -95,7 +95,8 @@ class EpisodeSampler:
     def _disjoint_clips(self, random: np.random.Generator, classes: Indices, groups: Indices) -> Indices:
         """Draw clips (n_way, n_shot + n_query) whose support and query share no group.
 
-        Raises DataError if recordings that span classes leave no choice.
+        Raises:
+            DataError: recordings that span classes leave no choice.
         """
         draw = DisjointDraw(groups, self._n_shot, self._n_query)
         rows = []

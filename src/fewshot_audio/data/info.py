@@ -1,4 +1,4 @@
-"""What is in a dataset folder: counts, lengths, splits, and the largest episodes that they allow."""
+"""The contents of a dataset folder: counts, lengths, splits, and the largest episodes that they allow."""
 
 import statistics
 from collections import Counter
@@ -23,8 +23,8 @@ AXES = SEGMENT_AXES["features"]
 
 
 @dataclass(frozen=True)
-class ClipInfo:
-    """One clip; ``seconds`` is known if this program prepared the folder, ``group`` if the source names it."""
+class ClipRecord:
+    """One clip; only folders prepared by this program have ``seconds``, only sources that name it have ``group``."""
 
     class_name: str
     segments: int
@@ -34,10 +34,10 @@ class ClipInfo:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """A dataset folder in numbers; what a folder made by other tools lacks is None."""
+    """A dataset folder in numbers; parts that a folder made by other tools lacks are None."""
 
     folder: DatasetFolder
-    clips: tuple[ClipInfo, ...]
+    clips: tuple[ClipRecord, ...]
     segment_shape: tuple[int, ...]
     splits: Splits | None
     norm: tuple[float, float] | None
@@ -56,7 +56,7 @@ class DatasetInfo:
         return seconds if len(seconds) == len(self.clips) else None
 
     def as_json(self) -> dict[str, Any]:
-        """Everything as one JSON object."""
+        """Return everything as one JSON object."""
         by_class = self.by_class
         classes_of_splits = set(self.splits.classes) if self.splits else set()
         return {
@@ -80,7 +80,7 @@ class DatasetInfo:
 
 
 def inspect_dataset(folder: DatasetFolder) -> DatasetInfo:
-    """Read what a dataset folder says about itself, and count the rest.
+    """Read the tables of a dataset folder, and count what they do not contain.
 
     Raises:
         DataError: there are no features, or a file in the folder is damaged; names it.
@@ -128,17 +128,17 @@ def plot_lengths(info: DatasetInfo, path: Path) -> None:
     write_atomic(path, lambda stream: figure.savefig(stream, format=kind))
 
 
-def _read_clips(path: Path) -> Iterable[ClipInfo]:
+def _read_clips(path: Path) -> Iterable[ClipRecord]:
     for line, row in enumerate(read_rows(path, ("class", "segments", "seconds", "group")), 2):
         try:
-            yield ClipInfo(row["class"], int(row["segments"]), float(row["seconds"]), row["group"])
+            yield ClipRecord(row["class"], int(row["segments"]), float(row["seconds"]), row["group"])
         except (TypeError, ValueError) as error:
             raise DataError(f"{path}, line {line}: {error}") from error
 
 
-def _count_segments(features: Path) -> Iterable[ClipInfo]:
+def _count_segments(features: Path) -> Iterable[ClipRecord]:
     for clip in list_clips(features):
-        yield ClipInfo(clip.class_name, read_shape(clip.path, AXES)[0])
+        yield ClipRecord(clip.class_name, read_shape(clip.path, AXES)[0])
 
 
 def _spread(seconds: Sequence[float]) -> dict[str, float]:
@@ -162,8 +162,8 @@ def _split(classes: Sequence[str], by_class: Mapping[str, int]) -> dict[str, Any
         "smallest_class": min(counts, key=lambda name: (counts[name], name)) if counts else None,
         "largest": {
             "way": len(classes),
-            "shot": max(least - 1, 0),  # beside one query
-            "query": max(least - 1, 0),  # beside one shot
+            "shot": max(least - 1, 0),  # and one query
+            "query": max(least - 1, 0),  # and one shot
             f"query_at_{SHOTS}_shots": max(least - SHOTS, 0),
         },
     }

@@ -10,13 +10,13 @@ import numpy as np
 from fewshot_audio.data.store import Segments, SegmentStore
 
 
-def class_name(dataset: str, name: str) -> str:
-    """Name of a class of a joined dataset; neither part holds a slash, both being folders' names."""
+def joined_class_name(dataset: str, name: str) -> str:
+    """Name of a class of a joined dataset; both parts are names of folders, so that neither contains a slash."""
     return f"{dataset}/{name}"
 
 
 class JoinedRows:
-    """The rows of several stores, one store after the other; rows are copied when they are read."""
+    """The rows of several stores, one store after the other; reading rows copies them."""
 
     def __init__(self, stores: Sequence[SegmentStore]) -> None:
         self._stores = stores
@@ -39,7 +39,11 @@ class JoinedRows:
         return len(self._numbers)
 
     def __getitem__(self, indices: Any) -> Segments:
-        """Copy rows, each store's in one go. Raises IndexError for an index that is not below ``shape[0]``."""
+        """Copy rows, all those of a store at once.
+
+        Raises:
+            IndexError: an index is not below ``shape[0]``.
+        """
         numbers = np.asarray(self._numbers[indices])
         rows = np.empty((*numbers.shape, *self._stores[0].shape), self._dtype)
         for store, start, end in zip(self._stores, self._starts, self._starts[1:], strict=False):
@@ -52,27 +56,31 @@ class JoinedRows:
 
 
 def join_stores(names: Sequence[str], stores: Sequence[SegmentStore]) -> SegmentStore:
-    """One store of the clips of several datasets, in their order, still memory-mapped.
+    """Join the stores of several datasets, in their order; the segments stay memory-mapped.
 
-    The index names the dataset of each class, and keeps the source recordings if all stores know theirs.
+    The index names the dataset of each class, and the source recordings if all stores have them.
 
     Args:
         names: of the datasets.
         stores: of the datasets, in the same order; their segments have one shape.
     """
+    datasets = {
+        joined_class_name(dataset, name): dataset
+        for dataset, store in zip(names, stores, strict=True)
+        for name in store.classes
+    }
     clips = [0, *accumulate(len(store.clips) for store in stores)]
     classes = [0, *accumulate(len(store.classes) for store in stores)]
     segments = [0, *accumulate(len(store.segments) for store in stores)]
     joined = SegmentStore(
         JoinedRows(stores),
-        [class_name(name, of) for name, store in zip(names, stores, strict=True) for of in store.classes],
+        list(datasets),
         [clip for store in stores for clip in store.clips],
         np.concatenate([store.class_of + first for store, first in zip(stores, classes, strict=False)]),
         np.concatenate([[0], *(s.index.offsets[1:] + first for s, first in zip(stores, segments, strict=False))]),
     )
-    datasets = {class_name(n, of): n for n, store in zip(names, stores, strict=True) for of in store.classes}
     joined.index = replace(joined.index, datasets=datasets)
     groups = [store.index.groups for store in stores if store.index.groups is not None]
     if len(groups) == len(stores):  # a group's number is below its store's number of clips
-        joined.set_groups(np.concatenate([of + first for of, first in zip(groups, clips, strict=False)]))
+        joined.set_groups(np.concatenate([numbers + first for numbers, first in zip(groups, clips, strict=False)]))
     return joined

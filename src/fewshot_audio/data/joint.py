@@ -1,6 +1,7 @@
 """Several dataset folders as one: the union of their splits over the union of their segments."""
 
 import logging
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -9,7 +10,7 @@ from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.wave_stats import WaveStats, read_wave_stats
 from fewshot_audio.config import PHASES
 from fewshot_audio.data.clip_files import list_clips
-from fewshot_audio.data.joined_store import class_name, join_stores
+from fewshot_audio.data.joined_store import join_stores, joined_class_name
 from fewshot_audio.data.layout import DatasetFolder, find_dataset
 from fewshot_audio.data.norm import Moments, read_norm
 from fewshot_audio.data.splits import Splits, read_splits
@@ -26,8 +27,8 @@ SEPARATOR = "+"  # between the names of datasets
 class DatasetFolders:
     """The dataset folders that a ``dataset_name`` stands for: one, or several ("A+B") that are used as one.
 
-    If they are several, classes are called ``dataset/class``, so that equal names are different classes, and each
-    dataset counts the same in the statistics that they share.
+    If there are several, classes are called ``dataset/class``, so that equal names stay different classes, and every
+    dataset has the same weight in the shared statistics.
     """
 
     members: tuple[DatasetFolder, ...]
@@ -36,12 +37,14 @@ class DatasetFolders:
     def find(cls, root: Path, name: str) -> "DatasetFolders":
         """Find ``ROOT/A`` and ``ROOT/B`` of "A+B", or one folder, as ``find_dataset`` does.
 
-        A folder that is itself called "A+B" is one dataset. Raises DataError for a name that has no folder, and for a
-        dataset that is named twice.
+        A folder that is itself called "A+B" is one dataset.
+
+        Raises:
+            DataError: a name has no folder, or a dataset is named twice.
         """
         names = [name] if SEPARATOR not in name or (root / name).is_dir() else name.split(SEPARATOR)
         if not all(part.strip() for part in names):
-            raise DataError(f"dataset {name!r}: a name is missing beside a {SEPARATOR!r}")
+            raise DataError(f"dataset {name!r}: a name is missing before or after a {SEPARATOR!r}")
         members = tuple(find_dataset(root, part.strip()) for part in names)
         if len(set(members)) < len(members):
             raise DataError(f"dataset {name!r} names a folder twice: {', '.join(str(m.path) for m in members)}")
@@ -69,7 +72,7 @@ class DatasetFolders:
         *,
         groups: bool = False,
     ) -> SegmentStore:
-        """Open the store of all folders' segments, packed first if needed (``SegmentStore.open``).
+        """Open the store of all folders' segments; it is packed first if necessary (``SegmentStore.open``).
 
         Args:
             kind: which of the folders' arrays.
@@ -85,7 +88,7 @@ class DatasetFolders:
             for store, member in zip(stores, self.members, strict=True):
                 if not store.read_groups(member.clips):
                     logger.warning(
-                        "disjoint_groups is true, but %s knows no source recordings: it has no effect", member.clips
+                        "disjoint_groups is true, but %s names no source recordings: it has no effect", member.clips
                     )
         if len(stores) == 1:
             return stores[0]
@@ -98,49 +101,53 @@ class DatasetFolders:
         return join_stores([member.name for member in self.members], stores)
 
     def read_splits(self) -> Splits:
-        """Read the splits' union."""
-        every = [(member.name, read_splits(member.splits)) for member in self.members]
-        if len(every) == 1:
-            return every[0][1]
-        return Splits(*(tuple(class_name(name, c) for name, each in every for c in each[phase]) for phase in PHASES))
+        """Read the union of the splits."""
+        splits = [(member, read_splits(member.splits)) for member in self.members]
+        return Splits(*(self._class_names((m, split[phase]) for m, split in splits) for phase in PHASES))
 
     def list_classes(self) -> tuple[str, ...]:
-        """Every class that has features, whether a split names it or not; each dataset's in alphabetical order."""
-        classes = [(m.name, sorted({clip.class_name for clip in list_clips(m.features)})) for m in self.members]
-        joined = len(classes) > 1
-        return tuple(class_name(dataset, name) if joined else name for dataset, names in classes for name in names)
+        """List every class that has features, in a split or not; those of a dataset are in alphabetical order."""
+        classes = ((m, sorted({clip.class_name for clip in list_clips(m.features)})) for m in self.members)
+        return self._class_names(classes)
+
+    def _class_names(self, classes: Iterable[tuple[DatasetFolder, Sequence[str]]]) -> tuple[str, ...]:
+        joined = len(self.members) > 1
+        return tuple(joined_class_name(m.name, name) if joined else name for m, names in classes for name in names)
 
     def read_norm(self) -> tuple[float, float]:
-        """Read mean and standard deviation of all training classes, each dataset counting the same."""
-        every = [read_norm(member.norm_stats) for member in self.members]
-        if len(every) == 1:
-            return every[0]
-        pooled = Moments.total(Moments(1, mean, std**2) for mean, std in every)
+        """Read mean and standard deviation of all training classes; every dataset has the same weight."""
+        norms = [read_norm(member.norm_stats) for member in self.members]
+        if len(norms) == 1:
+            return norms[0]
+        pooled = Moments.total(Moments(1, mean, std**2) for mean, std in norms)
         return pooled.mean, pooled.std
 
     def read_preprocessing(self) -> Preprocessing | None:
-        """Read how the features were made; None if a folder does not say. Raises DataError if the folders disagree."""
+        """Read how the features were made; None if a folder does not say.
+
+        Raises:
+            DataError: the folders disagree.
+        """
         files = [member.preprocessing for member in self.members if member.preprocessing.is_file()]
-        every = [Preprocessing.from_json(file.read_text(encoding="utf-8"), str(file)) for file in files]
-        for file, preprocessing in zip(files, every, strict=True):
-            if preprocessing != every[0]:
+        settings = [Preprocessing.from_json(file.read_text(encoding="utf-8"), str(file)) for file in files]
+        for file, preprocessing in zip(files, settings, strict=True):
+            if preprocessing != settings[0]:
                 raise DataError(
-                    f"{file} differs from {files[0]}: {preprocessing} instead of {every[0]}; datasets that are joined "
-                    "need one preprocessing"
+                    f"{file} differs from {files[0]}: {preprocessing} instead of {settings[0]}; datasets that are "
+                    "joined need one preprocessing"
                 )
-        return every[0] if len(every) == len(self.members) else None
+        return settings[0] if len(settings) == len(self.members) else None
 
     def read_wave_stats(self) -> WaveStats | None:
         """Read the spectral statistics, averaged over the datasets; None if a folder has none."""
         files = [member.wave_stats for member in self.members]
         if not all(file.is_file() for file in files):
             return None
-        every = [read_wave_stats(file) for file in files]
-        return WaveStats.mean(every) if len(every) > 1 else every[0]
+        return WaveStats.mean(read_wave_stats(file) for file in files)
 
 
 def folder_name(root: Path, name: str) -> str:
-    """The name of a dataset's folders, whatever alias or case ``name`` is in; ``name`` itself if there are none."""
+    """Return the name of a dataset's folders for any alias or case of it; ``name`` itself if there are none."""
     try:
         return DatasetFolders.find(root, name).name
     except DataError:

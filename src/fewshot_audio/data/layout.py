@@ -1,4 +1,4 @@
-"""Where the parts of a dataset folder lie, and which folder a dataset's name means."""
+"""The paths in a dataset folder, and the folder that belongs to a dataset's name."""
 
 import difflib
 from dataclasses import dataclass
@@ -64,7 +64,8 @@ class DatasetFolder:
 def find_dataset(root: Path, name: str) -> DatasetFolder:
     """Find ``ROOT/NAME``, ignoring case and accepting the usual aliases of the benchmark's names.
 
-    Raises DataError, naming what lies in ``root``, if there is no such folder or several.
+    Raises:
+        DataError: there is no such folder, or several; lists the folders in ``root``.
     """
     if not root.is_dir():
         raise DataError(f"data root {str(root)!r} is not a folder (dataset {name!r} was looked for there)")

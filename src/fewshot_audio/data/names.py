@@ -6,12 +6,12 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
-MAX_BYTES = 160  # file systems allow 255; temporary names and extensions need room too
+MAX_BYTES = 160  # file systems allow 255; temporary names and extensions take some of them
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f\ud800-\udfff/\\:*?"<>|]')
 
 
 def safe_name(name: str) -> str:
-    """A name that stays inside its folder, is visible, and is valid wherever it is copied to."""
+    """Return a name that stays inside its folder, is not hidden, and is valid on every file system."""
     text = _UNSAFE.sub("_", unicodedata.normalize("NFC", name)).strip().rstrip(". ")
     if text.startswith("."):
         text = "_" + text[1:]
@@ -21,7 +21,7 @@ def safe_name(name: str) -> str:
 
 
 def unique_names(pairs: Sequence[tuple[str, str]]) -> list[str]:
-    """Safe names for (name, identity) pairs, in order; those that would be equal get a digest of their identity."""
+    """Return safe names for (name, identity) pairs, in order; equal names get a digest of their identity."""
     names = [safe_name(name) for name, _ in pairs]
     counts = Counter(names)
     return [

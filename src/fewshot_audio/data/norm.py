@@ -30,7 +30,7 @@ class Moments:
 
     @classmethod
     def total(cls, parts: Iterable["Moments"]) -> "Moments":
-        """Moments of the union; sums are exactly rounded, so that the order of the parts does not matter."""
+        """Return the moments of the union; the exactly rounded sums do not depend on the order of the parts."""
         parts = list(parts)
         count = sum(part.count for part in parts)
         if not count:
@@ -52,7 +52,11 @@ def write_norm(path: Path, mean: float, std: float) -> None:
 
 
 def read_norm(path: Path) -> tuple[float, float]:
-    """Read mean and standard deviation; raises DataError unless they are two finite numbers, the second positive."""
+    """Read mean and standard deviation.
+
+    Raises:
+        DataError: the file cannot be read, or does not contain two finite numbers, the second positive.
+    """
     try:
         numbers = np.load(path, allow_pickle=False)
     except (OSError, *NPY_ERRORS) as error:

@@ -25,7 +25,7 @@ class Count:
 
 @dataclass(frozen=True)
 class PartCounts:
-    """What one part of a source has, what of it can be used, and what is prepared, without the small classes."""
+    """Counts of one part of a source: all its recordings, the usable ones, and those of classes that are not small."""
 
     part: str
     source: Count
@@ -36,13 +36,13 @@ class PartCounts:
 def count_parts(
     recordings: Mapping[str, int], usable: Mapping[str, int], splits: Splits, least_clips: int
 ) -> tuple[PartCounts, ...]:
-    """Count all classes, those of each split, and those of none ("unused"), if there are such.
+    """Count the recordings of all classes, of each split, and of the classes in no split ("unused"), if any.
 
     Args:
         recordings: recordings of each class in the source.
-        usable: usable clips of every class, also of those that have none.
+        usable: usable clips of every class, including classes without any.
         splits: the splits, before small classes are left out.
-        least_clips: classes with fewer usable clips are left out; if 0, there is nothing to count.
+        least_clips: classes with fewer usable clips are left out; if 0, the result is empty.
     """
     if not least_clips:
         return ()

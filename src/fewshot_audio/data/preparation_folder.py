@@ -1,4 +1,4 @@
-"""The dataset folder while it is prepared: locked, cleared of what does not belong to it, its errors explained."""
+"""The dataset folder during preparation: locked, cleared of what does not belong to it, with clear errors."""
 
 import os
 import shutil
@@ -16,8 +16,12 @@ LOCK = ".prepare.lock"
 
 
 @contextmanager
-def preparing(folder: DatasetFolder) -> Iterator[None]:
-    """One preparation of a folder at a time. Raises DataError if another process prepares it."""
+def preparation_lock(folder: DatasetFolder) -> Iterator[None]:
+    """Hold the lock that allows one preparation of a folder at a time.
+
+    Raises:
+        DataError: another process prepares the folder, or it cannot be written.
+    """
     with ExitStack() as stack:
         try:
             in_use = DataError(f"{folder.path} is being prepared by another process")
@@ -29,8 +33,8 @@ def preparing(folder: DatasetFolder) -> Iterator[None]:
 
 @contextmanager
 def explained_errors(folder: DatasetFolder) -> Iterator[None]:
-    """Raise DataError instead of what stops the work, saying that nothing is lost."""
-    again = "what is done is kept: run the same command again to go on"
+    """Turn errors of the disk and of worker processes into DataError, whose message says that no work is lost."""
+    again = "finished clips are kept: run the same command again to continue"
     try:
         yield
     except OSError as error:
@@ -40,7 +44,11 @@ def explained_errors(folder: DatasetFolder) -> Iterator[None]:
 
 
 def clear(folder: DatasetFolder) -> None:
-    """Remove an earlier preparation of another kind. Raises DataError for features that other tools made."""
+    """Remove an earlier preparation with other settings.
+
+    Raises:
+        DataError: the folder has features that other tools made.
+    """
     if not (folder.path / JOURNAL).is_file() and folder.features.is_dir() and any(folder.features.iterdir()):
         raise DataError(f"{folder.features} holds features that this program did not prepare: choose another name")
     for path in (folder.splits, folder.norm_stats, folder.wave_stats, folder.clips, folder.skipped):
@@ -57,17 +65,17 @@ def prune(folder: DatasetFolder, keys: set[tuple[str, str]], *, waveforms: bool)
         for class_entry in os.scandir(root) if root.is_dir() else ():
             if not class_entry.is_dir(follow_symlinks=False):
                 continue
-            left = 0
+            remaining = 0
             for entry in os.scandir(class_entry):
                 name, extension = os.path.splitext(entry.name)  # noqa: PTH122 - strings, 300,000 times
                 if in_use and extension == ".npy" and (class_entry.name, name) in keys:
-                    left += 1
+                    remaining += 1
                 elif extension in (".npy", ".tmp"):
                     Path(entry.path).unlink()
                     removed += extension == ".npy" and root == folder.features
                 else:
-                    left += 1
-            if not left:
+                    remaining += 1
+            if not remaining:
                 Path(class_entry.path).rmdir()
         if root.is_dir() and not any(root.iterdir()):
             root.rmdir()

@@ -1,4 +1,4 @@
-"""The journal that a preparation resumes from: which clips are done."""
+"""The journal that a preparation resumes from: the clips that are prepared."""
 
 import dataclasses
 import json
@@ -52,24 +52,24 @@ _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class PreparationJournal:
-    """Which clips are done: a header line that says how, then one line per clip, appended as they are done.
+    """The prepared clips: a header line with the settings, then one line per clip, appended when it is prepared.
 
     A line is written after its clip's files, which are then on disk unless its class was left out as too small. A line
-    that was cut off by a kill is ignored, with whatever follows.
+    that was cut off when the process was killed is ignored, and so is everything after it.
 
     Args:
         folder: the dataset folder.
         header: how clips are prepared. The lines of a journal with another header are ignored.
 
     Attributes:
-        done: the clips by class and name.
+        clips: the prepared clips by class and name.
         fresh: whether there was no earlier preparation with the same header.
     """
 
     def __init__(self, folder: DatasetFolder, header: dict[str, Any]) -> None:
         self.path = folder.path / JOURNAL
         self.header = header
-        self.done: dict[tuple[str, str], PreparedClip] = {}
+        self.clips: dict[tuple[str, str], PreparedClip] = {}
         self.fresh = True
         if self.path.is_file():
             self._read()
@@ -82,14 +82,14 @@ class PreparationJournal:
             self.fresh = False
             for line in lines:
                 clip = _from_json(json.loads(line))
-                self.done[clip.key] = clip
+                self.clips[clip.key] = clip
         except OSError as error:
             raise DataError(f"{self.path} cannot be read: {error.strerror}") from error
         except (ValueError, TypeError, KeyError):
-            return  # cut off here
+            return  # the file was cut off here
 
     def __enter__(self) -> Self:
-        """Rewrite what was read, so that new lines follow complete ones, and open it for more."""
+        """Rewrite the journal, so that new lines follow complete ones, and open it to append."""
         self.compact()
         self._stream = self.path.open("a", encoding="utf-8")
         return self
@@ -100,19 +100,19 @@ class PreparationJournal:
     def add(self, clips: Iterable[PreparedClip]) -> None:
         """Record clips whose files are on disk."""
         for clip in clips:
-            self.done[clip.key] = clip
+            self.clips[clip.key] = clip
             self._stream.write(_line(clip))
         self._stream.flush()
 
     def keep(self, keys: Iterable[tuple[str, str]], *, wave_stats: bool) -> None:
-        """Forget every clip but these, and the statistics of their waveforms unless ``wave_stats``."""
-        clips = {key: self.done[key] for key in keys}
-        self.done = {k: c if wave_stats else dataclasses.replace(c, wave_stats=None) for k, c in clips.items()}
+        """Drop all clips but those in ``keys``, and their waveform statistics unless ``wave_stats``."""
+        clips = {key: self.clips[key] for key in keys}
+        self.clips = {k: c if wave_stats else dataclasses.replace(c, wave_stats=None) for k, c in clips.items()}
 
     def compact(self) -> None:
-        """Write the journal anew, in an order that does not depend on how the work went."""
+        """Rewrite the journal with its clips in sorted order."""
         lines = [json.dumps(self.header, ensure_ascii=False) + "\n"]
-        write_text(self.path, "".join(lines + [_line(self.done[key]) for key in sorted(self.done)]))
+        write_text(self.path, "".join(lines + [_line(self.clips[key]) for key in sorted(self.clips)]))
 
 
 def _line(clip: PreparedClip) -> str:

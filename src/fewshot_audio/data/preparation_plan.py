@@ -7,37 +7,41 @@ from dataclasses import dataclass, replace
 from fewshot_audio.audio.rejection import Rejected
 from fewshot_audio.data.names import unique_names
 from fewshot_audio.data.preparation_journal import PreparedClip
-from fewshot_audio.data.sources.base import Recording, Skipped, Source
+from fewshot_audio.data.sources.base import Recording, SkippedInput, Source
 from fewshot_audio.data.workers import PlannedClip
 from fewshot_audio.errors import DataError
 
 
 @dataclass(frozen=True)
 class PreparationPlan:
-    """What is made of the inputs of a source.
+    """The clips to prepare from the inputs of a source, and the inputs that are skipped.
 
     Attributes:
         inputs: number of inputs, usable or not.
         names: the name on disk of every class that an input belongs to, by its name in the source.
         recordings: inputs of each class, by its name on disk.
         clips: the recordings to prepare.
-        skipped: the inputs that are none.
+        skipped: the inputs that are not usable recordings.
     """
 
     inputs: int
     names: dict[str, str]
     recordings: dict[str, int]
     clips: list[PlannedClip]
-    skipped: list[Skipped]
+    skipped: list[SkippedInput]
 
     @classmethod
     def of(cls, source: Source) -> "PreparationPlan":
-        """List the inputs of a source. Raises DataError if there is nothing to prepare."""
+        """List the inputs of a source.
+
+        Raises:
+            DataError: there is nothing to prepare.
+        """
         inputs = list(source.recordings())
         classes = sorted({item.class_name for item in inputs if item.class_name})
         names = dict(zip(classes, unique_names([(name, name) for name in classes]), strict=True))
         by_class: dict[str, list[Recording]] = {}
-        skipped: list[Skipped] = []
+        skipped: list[SkippedInput] = []
         for item in inputs:
             if isinstance(item, Recording):
                 by_class.setdefault(item.class_name, []).append(item)
@@ -50,7 +54,7 @@ class PreparationPlan:
                 try:
                     clips.append(PlannedClip(recording, names[name], clip, recording.sound.fingerprint()))
                 except Rejected as error:
-                    skipped.append(Skipped(recording.source, names[name], error.reason, error.detail))
+                    skipped.append(SkippedInput(recording.source, names[name], error.reason, error.detail))
         if not clips:
             reasons = count_reasons(skipped)
             raise DataError(f"{source.name}: nothing to prepare among {len(inputs)} inputs {reasons or ''}")
@@ -58,16 +62,16 @@ class PreparationPlan:
         return cls(len(inputs), names, by_name, clips, skipped)
 
     def count_clips(self, clips: Sequence[PlannedClip] | Sequence[PreparedClip]) -> dict[str, int]:
-        """Number of clips of every class, also of those that have none."""
+        """Count the clips of every class, including classes without any."""
         counts = Counter(clip.class_name for clip in clips)
         return {name: counts[name] for name in sorted(self.names.values())}
 
     @property
     def renamed_classes(self) -> list[str]:
-        """A sentence about each class that has another name on disk."""
+        """A sentence for each class that has another name on disk."""
         return [f"class {old!r} is stored as {new!r}" for old, new in self.names.items() if old != new]
 
 
-def count_reasons(skipped: Sequence[Skipped]) -> dict[str, int]:
-    """Number of skipped inputs by reason code."""
+def count_reasons(skipped: Sequence[SkippedInput]) -> dict[str, int]:
+    """Count skipped inputs by reason code."""
     return dict(sorted(Counter(item.reason.value for item in skipped).items()))

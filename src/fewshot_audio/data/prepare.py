@@ -12,24 +12,24 @@ from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.names import safe_name
 from fewshot_audio.data.norm import Moments, write_norm
 from fewshot_audio.data.part_counts import PartCounts, count_parts
-from fewshot_audio.data.preparation_folder import clear, explained_errors, preparing, prune
+from fewshot_audio.data.preparation_folder import clear, explained_errors, preparation_lock, prune
 from fewshot_audio.data.preparation_journal import PreparationJournal
 from fewshot_audio.data.preparation_plan import PreparationPlan, count_reasons
 from fewshot_audio.data.resume import bring_up_to_date
 from fewshot_audio.data.source_limits import SourceLimits
-from fewshot_audio.data.sources.base import Skipped, Source
+from fewshot_audio.data.sources.base import SkippedInput, Source
 from fewshot_audio.data.splits import Splits, choose_splits, read_splits, write_splits
 from fewshot_audio.data.workers import PreparationJob
 from fewshot_audio.errors import DataError
 from fewshot_audio.files import write_text
 from fewshot_audio.progress import Progress, silent
 
-FORMAT = 3  # to be raised whenever the same recording gives other bits
+FORMAT = 3  # raise it whenever the same recording gives other bits
 
 
 @dataclass(frozen=True)
 class PrepareReport:
-    """What became of every input: ``inputs == prepared + sum(skipped.values())``.
+    """The outcome of a preparation; every input counts: ``inputs == prepared + sum(skipped.values())``.
 
     Attributes:
         folder: the dataset folder.
@@ -41,7 +41,7 @@ class PrepareReport:
         clips: prepared clips of every class of the source.
         splits: the splits that were written.
         parts: counts before and after small classes are left out; empty if the source keeps them.
-        notes: what a person should know (classes dropped, small, renamed), a sentence each.
+        notes: sentences for the user about classes that were left out, are small, or were renamed.
         mean: mean of the features of the training classes.
         std: their standard deviation.
     """
@@ -77,15 +77,14 @@ def prepare(
     """Prepare every recording of ``source`` into ``folder``, or account for it in ``skipped.csv``.
 
     Clips that an earlier run prepared from the same input with the same preprocessing are kept; clips that the source
-    no longer has are removed. What is written does not depend on the number of workers, nor on how often the work was
-    stopped and started again.
+    no longer has are removed. The files do not depend on the number of workers, or on interruptions of the work.
 
     Args:
         source: the recordings.
         folder: the dataset folder to write.
         preprocessing: how features are made.
-        limits: clips and classes outside of them are left out, and tried again by the next run.
-        splits_file: a ``splits.npy`` to use, reduced to the classes that are there; by default splits are made.
+        limits: clips and classes outside of them are left out; the next run tries them again.
+        splits_file: a ``splits.npy`` to use, reduced to the usable classes; by default splits are made.
         seed: of the splits that are made.
         way: the least number of classes in each of them.
         waveforms: whether to keep the waveforms of the segments, and to measure the spectral statistics that waveform
@@ -101,25 +100,25 @@ def prepare(
     template = read_splits(splits_file).map(safe_name) if splits_file else None
     plan = PreparationPlan.of(source)
     least = limits.least_clips
-    # What cannot succeed fails before the work.
+    # If the splits cannot be made, fail before the work.
     choose_splits(plan.count_clips(plan.clips), template, seed, way, least)
-    with preparing(folder), explained_errors(folder):
+    with preparation_lock(folder), explained_errors(folder):
         journal = PreparationJournal(folder, {"format": FORMAT, "source": source.name, **preprocessing.model_dump()})
         if journal.fresh:
             clear(folder)
         write_text(folder.preprocessing, preprocessing.to_json())
         job = PreparationJob(folder, preprocessing, waveforms, limits)
         earlier, rejected = bring_up_to_date(plan.clips, journal, job, workers, cluster, progress)
-        usable = plan.count_clips(list(journal.done.values()))
+        usable = plan.count_clips(list(journal.clips.values()))
         small = limits.small_classes(usable)
-        dropped = [clip for clip in journal.done.values() if clip.class_name in small]
-        clips = sorted((clip for clip in journal.done.values() if clip.class_name not in small), key=lambda c: c.key)
+        excluded = [clip for clip in journal.clips.values() if clip.class_name in small]
+        clips = sorted((clip for clip in journal.clips.values() if clip.class_name not in small), key=lambda c: c.key)
         keys = {clip.key for clip in clips}
-        removed = prune(folder, keys, waveforms=waveforms) - sum(clip.key not in earlier for clip in dropped)
+        removed = prune(folder, keys, waveforms=waveforms) - sum(clip.key not in earlier for clip in excluded)
         journal.compact()
 
         skipped = [*plan.skipped, *rejected]
-        skipped += [Skipped(c.source, c.class_name, Reason.SMALL_CLASS, small[c.class_name]) for c in dropped]
+        skipped += [SkippedInput(c.source, c.class_name, Reason.SMALL_CLASS, small[c.class_name]) for c in excluded]
         groups = {clip.key: clip.recording.group for clip in plan.clips}
         write_clips(folder, clips, groups, preprocessing.sample_rate)
         write_skipped(folder, sorted(skipped, key=lambda item: (item.source, item.class_name)))

@@ -1,4 +1,4 @@
-"""What earlier runs of a preparation have done, and the work that is left."""
+"""Resume a preparation: find the clips that earlier runs prepared, and prepare the others."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from fewshot_audio.data.preparation_journal import PreparationJournal, PreparedClip
-from fewshot_audio.data.sources.base import Skipped
+from fewshot_audio.data.sources.base import SkippedInput
 from fewshot_audio.data.workers import PlannedClip, PreparationJob, prepare_clips
 from fewshot_audio.progress import Progress
 
@@ -20,10 +20,10 @@ def bring_up_to_date(
     workers: int | None,
     cluster: str | None,
     progress: Progress,
-) -> tuple[set[Key], list[Skipped]]:
-    """Bring journal and folder up to date by preparing the clips that are not.
+) -> tuple[set[Key], list[SkippedInput]]:
+    """Prepare the clips that are not up to date in the journal and the folder.
 
-    Clips of classes that are too small are only in the journal: their files are made once the class is large enough.
+    Clips of classes that are too small are in the journal only; their files are made once the class is large enough.
 
     Args:
         clips: all clips that the source offers.
@@ -34,13 +34,13 @@ def bring_up_to_date(
         progress: called as clips are done.
 
     Returns:
-        The clips that an earlier run had done, and the ones that were rejected.
+        The clips that an earlier run prepared, and the inputs that were rejected now.
     """
     current = {clip.key for clip in clips if _is_current(clip, journal, job)}
     journal.keep(current, wave_stats=job.waveforms)
     new = [clip for clip in clips if clip.key not in current]
     lost = [clip for clip in clips if clip.key in current and not _is_on_disk(clip, journal, job)]
-    done, rejected = len(clips) - len(new) - len(lost), list[Skipped]()
+    done, rejected = len(clips) - len(new) - len(lost), list[SkippedInput]()
 
     def report() -> None:
         progress("preparing", done, len(clips), f"{len(rejected)} skipped" if rejected else "")
@@ -49,17 +49,17 @@ def bring_up_to_date(
         nonlocal done
         for outcomes in prepare_clips(pending, job, workers, cluster):
             journal.add(outcome for outcome in outcomes if isinstance(outcome, PreparedClip))
-            rejected.extend(outcome for outcome in outcomes if isinstance(outcome, Skipped))
+            rejected.extend(outcome for outcome in outcomes if isinstance(outcome, SkippedInput))
             done += len(outcomes)
             report()
 
     report()
     with journal:
         work(new)
-        small = job.limits.small_classes(Counter(clip.class_name for clip in journal.done.values()))
+        small = job.limits.small_classes(Counter(clip.class_name for clip in journal.clips.values()))
         again = [clip for clip in lost if clip.class_name not in small]
         earlier = current - {clip.key for clip in again}
-        journal.keep(set(journal.done) - (current - earlier), wave_stats=job.waveforms)
+        journal.keep(set(journal.clips) - (current - earlier), wave_stats=job.waveforms)
         done += len(lost) - len(again)
         report()
         work(again)
@@ -67,18 +67,17 @@ def bring_up_to_date(
 
 
 def _is_current(clip: PlannedClip, journal: PreparationJournal, job: PreparationJob) -> bool:
-    """Whether an earlier run prepared this very input, and the limits still let it pass."""
-    done = journal.done.get(clip.key)
-    if done is None or (done.source, done.fingerprint) != (clip.recording.source, clip.fingerprint):
+    """Whether an earlier run prepared this very input, and the limits still allow it."""
+    prepared = journal.clips.get(clip.key)
+    if prepared is None or (prepared.source, prepared.fingerprint) != (clip.recording.source, clip.fingerprint):
         return False
-    return job.limits.allow(done.samples, job.preprocessing.sample_rate) and (
-        done.wave_stats is not None or not job.waveforms
-    )
+    has_stats = prepared.wave_stats is not None or not job.waveforms
+    return has_stats and job.limits.allow(prepared.samples, job.preprocessing.sample_rate)
 
 
 def _is_on_disk(clip: PlannedClip, journal: PreparationJournal, job: PreparationJob) -> bool:
-    """Whether the files of a clip in the journal are there in full."""
-    segments, preprocessing = journal.done[clip.key].segments, job.preprocessing
+    """Whether the files of a clip in the journal exist and are complete."""
+    segments, preprocessing = journal.clips[clip.key].segments, job.preprocessing
     if not _is_complete(clip.path(job.folder.features), segments * preprocessing.n_mels * preprocessing.frames):
         return False
     waveform = clip.path(job.folder.waveforms)

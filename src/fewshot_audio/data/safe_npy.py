@@ -1,4 +1,4 @@
-"""Arrays of strings from npy files of strangers: nothing in them is executed, and no size in them is trusted."""
+"""Read arrays of strings from untrusted npy files: nothing in them is executed, and no size in them is trusted."""
 
 import io
 import pickle
@@ -11,7 +11,7 @@ import numpy as np
 
 from fewshot_audio.errors import DataError
 
-# What numpy raises for a file that is no npy file, or a damaged one: its header is parsed as Python source.
+# What numpy raises for damaged npy files and for other files: it parses the header as Python source.
 NPY_ERRORS = (ValueError, TypeError, EOFError, SyntaxError, tokenize.TokenError)
 MAX_DECODED = 64 << 20  # bytes; a pickle can name one block of data a thousand times
 
@@ -23,7 +23,7 @@ def load_strings(data: bytes) -> list[Any]:
     anything else that it names is refused before it runs.
 
     Raises:
-        DataError: not an npy file of strings, damaged, or asking for anything that strings do not need.
+        DataError: the file is damaged, is not an npy file of strings, or names anything that strings do not need.
     """
     stream = io.BytesIO(data)
     try:
@@ -45,7 +45,7 @@ def load_strings(data: bytes) -> list[Any]:
 
 
 def _strings(dtype: str, data: object) -> list[str]:
-    """The strings of fixed width that numpy keeps in ``data``."""
+    """Decode strings of fixed width from the bytes of an array."""
     match = re.fullmatch(r"([<>|=]?)([US])([1-9]\d{0,5})", dtype)
     if not match or not isinstance(data, bytes):
         raise DataError(f"data of type {dtype}, expected class names")
@@ -55,7 +55,7 @@ def _strings(dtype: str, data: object) -> list[str]:
 
 
 def _rows(items: list[Any], shape: tuple[int, ...], fortran: bool = False) -> list[Any]:
-    """Items as numpy arranges them: a list of rows if there are two dimensions and the shape fits the items."""
+    """Arrange items as numpy does: a list of rows if there are two dimensions and the shape fits the items."""
     if len(shape) != 2 or shape[1] < 1 or shape[0] * shape[1] != len(items):
         return items
     rows, columns = shape
@@ -72,7 +72,7 @@ def _unpickle(data: bytes) -> Any:
         return _Unpickler(io.BytesIO(data)).load()
     except DataError:
         raise
-    # What a broken pickle raises depends on the byte where it breaks; every one of these means the same to the user.
+    # A broken pickle raises any of these, depending on the byte at which it breaks.
     except (
         pickle.UnpicklingError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, MemoryError,
         OverflowError, ImportError,
@@ -81,14 +81,14 @@ def _unpickle(data: bytes) -> Any:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Resolves stand-ins only, made anew for each file so that no file can tamper with those of the next."""
+    """Resolves stand-ins only; each file has its own, so that no file can tamper with those of the next."""
 
     def __init__(self, stream: io.BytesIO) -> None:
         super().__init__(stream)
         self._allowed = _stand_ins()
 
     def find_class(self, module: str, name: str) -> Any:
-        """The stand-in for a global that pickled arrays of strings need; everything else is refused."""
+        """Return the stand-in for a global that pickled arrays of strings need; refuse every other global."""
         short = module.replace("numpy._core", "numpy.core")
         if (short, name) not in self._allowed:
             raise DataError(

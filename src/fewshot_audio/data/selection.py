@@ -1,4 +1,4 @@
-"""A store of some of a store's classes: what is left out has no index."""
+"""A store of some of a store's classes; the segments of the others have no index in it."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -11,7 +11,7 @@ from fewshot_audio.data.store import SegmentRows, Segments, SegmentStore
 
 
 class SelectedRows:
-    """Some rows of an array, renumbered from 0; an index reaches no other rows."""
+    """Some rows of an array, renumbered from 0; no index leads to other rows."""
 
     def __init__(self, array: SegmentRows, rows: Indices) -> None:
         self._array = array
@@ -32,14 +32,18 @@ class SelectedRows:
         return len(self._rows)
 
     def __getitem__(self, indices: Any) -> Segments:
-        """Copy rows. Raises IndexError for an index that is not below ``shape[0]``."""
+        """Copy rows.
+
+        Raises:
+            IndexError: an index is not below ``shape[0]``.
+        """
         return np.asarray(self._array[self._rows[indices]])
 
 
 def select_classes(store: SegmentStore, classes: Iterable[str]) -> SegmentStore:
-    """The clips of some classes as a store of their own, still memory-mapped.
+    """Make a store of the clips of some classes; the segments stay memory-mapped.
 
-    No index of it reaches a clip or segment of another class. Clips keep their order, source recordings and datasets.
+    No index of it leads to a clip or segment of another class. Clips keep their order, source recordings and datasets.
     """
     names = set(classes)
     codes = [code for code, name in enumerate(store.classes) if name in names]

@@ -11,11 +11,11 @@ LENGTH_TOLERANCE = 0.01  # of the length: copies in lossy formats are some milli
 
 @dataclass(frozen=True)
 class SourceLimits:
-    """What a clip and a class must fulfill; the default lets everything pass.
+    """The limits on clips and classes; the default has none.
 
     Attributes:
-        exact_seconds: the one length of a set of fixed length. With ``pad``, shorter clips are tiled and longer ones
-            cut into segments; otherwise they are left out.
+        exact_seconds: the length of all clips of the dataset. Clips of other lengths are left out, unless ``pad`` is
+            set: then shorter ones are tiled and longer ones are cut into segments.
         longest_seconds: longer clips are left out.
         least_clips: classes with fewer usable clips are left out.
         pad: whether clips of other lengths than ``exact_seconds`` are used too.
@@ -34,7 +34,11 @@ class SourceLimits:
             raise DataError(f"classes of at least {self.least_clips} clips: expected a number of at least 0")
 
     def check(self, samples: int, sample_rate: int) -> None:
-        """Raise Rejected for a clip of ``samples`` that is too long or of another length than the set's."""
+        """Check the length of a clip.
+
+        Raises:
+            Rejected: it is too long, or differs from the length of the dataset's clips.
+        """
         seconds = samples / sample_rate
         if self.longest_seconds is not None and seconds > self.longest_seconds:
             raise Rejected(Reason.TOO_LONG, f"{seconds:.2f} s, expected at most {self.longest_seconds:g} s")
@@ -43,7 +47,7 @@ class SourceLimits:
             raise Rejected(Reason.OTHER_LENGTH, f"{seconds:.4g} s, expected {exact:g} s (to take it: --pad)")
 
     def allow(self, samples: int, sample_rate: int) -> bool:
-        """Whether ``check`` lets a clip pass."""
+        """Whether ``check`` accepts a clip."""
         try:
             self.check(samples, sample_rate)
         except Rejected:
@@ -51,7 +55,7 @@ class SourceLimits:
         return True
 
     def small_classes(self, clips: Mapping[str, int]) -> dict[str, str]:
-        """Why each class that is too small is left out; ``clips`` counts the clips of every class."""
+        """Return the reason for each class that is too small; ``clips`` counts the clips of every class."""
         return {
             name: f"{count} clips in the class, expected at least {self.least_clips}"
             for name, count in clips.items()

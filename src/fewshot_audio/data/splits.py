@@ -1,7 +1,7 @@
-"""The class-wise split of a dataset: ``splits.npy``, read without trusting it, written, and made by seed."""
+"""The class-wise split of a dataset: made from a seed, written to and safely read from ``splits.npy``."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,12 @@ import numpy as np
 
 from fewshot_audio.config import PHASES
 from fewshot_audio.data.safe_npy import load_strings
-from fewshot_audio.errors import DataError
+from fewshot_audio.errors import DataError, format_names
 from fewshot_audio.files import write_atomic
 
 MAX_BYTES = 16 << 20  # the published files have at most 33 kB
 MAX_NAME = 1000
-MIN_CLIPS = 2  # one to support and one to query: a class with fewer can be in no episode
+MIN_CLIPS = 2  # one support and one query clip: a class with fewer fits no episode
 EPISODE_CLIPS = 10  # 5 shots and 5 queries
 
 
@@ -53,11 +53,11 @@ class Splits:
         return self.train + self.validation + self.test
 
     def map(self, rename: Callable[[str], str]) -> "Splits":
-        """The same splits with other names."""
+        """Return the same splits with other class names."""
         return Splits(*(tuple(rename(name) for name in self[phase]) for phase in PHASES))
 
     def keep(self, classes: Iterable[str]) -> "Splits":
-        """The same splits without the classes that are not in ``classes``."""
+        """Return the same splits with only those of their classes that are in ``classes``."""
         names = set(classes)
         return Splits(*(tuple(name for name in self[phase] if name in names) for phase in PHASES))
 
@@ -68,7 +68,7 @@ def make_splits(classes: Iterable[str], seed: int = 0, way: int = 5) -> Splits:
     The result depends on the set of classes and the seed only. Each part is in alphabetical order.
 
     Raises:
-        DataError: fewer than ``3 * way`` classes; says which smaller way they would allow.
+        DataError: there are fewer than ``3 * way`` classes; the message names the largest possible way.
     """
     names = sorted(set(classes))
     if len(names) < 3 * way:
@@ -92,7 +92,7 @@ def make_splits(classes: Iterable[str], seed: int = 0, way: int = 5) -> Splits:
 def choose_splits(
     clips: Mapping[str, int], template: Splits | None = None, seed: int = 0, way: int = 5, least_clips: int = MIN_CLIPS
 ) -> tuple[Splits, list[str]]:
-    """Splits of the classes that can be in an episode: ``template`` reduced to them, or made by ``seed``.
+    """Split the classes that have enough clips for an episode, as in ``template``, or at random.
 
     Args:
         clips: number of usable clips of every class.
@@ -102,8 +102,7 @@ def choose_splits(
         least_clips: classes with fewer clips are left out.
 
     Returns:
-        The splits, and what a person should know, a sentence each: every class that was left out, and why, and the
-        classes that are small.
+        The splits, and sentences for the user: the classes that were left out, and why, and the small classes.
 
     Raises:
         DataError: too few classes are left.
@@ -125,8 +124,8 @@ def choose_splits(
         for phase in PHASES:
             if not splits[phase]:
                 raise DataError(
-                    f"no class of the {phase} split can be used: it names {describe(template[phase])}; "
-                    f"found {describe(sorted(clips)) or 'none'}"
+                    f"no class of the {phase} split can be used: it names {format_names(template[phase], 8)}; "
+                    f"found {format_names(sorted(clips), 8) or 'none'}"
                 )
         if absent:
             notes.append(f"{len(absent)} classes of the given splits were not found: {', '.join(absent)}")
@@ -136,7 +135,7 @@ def choose_splits(
             )
     small = sorted((clips[name], name) for name in splits.classes if clips[name] < EPISODE_CLIPS)
     if small:
-        listed = describe([f"{name} ({count})" for count, name in small], 20)
+        listed = format_names([f"{name} ({count})" for count, name in small], 20)
         notes.append(
             f"{len(small)} classes have fewer than the {EPISODE_CLIPS} clips of a 5-shot, 5-query episode: {listed}"
         )
@@ -146,7 +145,7 @@ def choose_splits(
 def write_splits(path: Path, splits: Splits) -> None:
     """Write ``splits.npy`` as published datasets have it: an object array of three lists of class names."""
     array = np.empty(len(PHASES), dtype=object)
-    for i, phase in enumerate(PHASES):  # one by one: numpy would make a table of three lists of equal length
+    for i, phase in enumerate(PHASES):  # one by one: numpy would turn three lists of equal length into a table
         array[i] = list(splits[phase])
     write_atomic(path, lambda stream: np.lib.format.write_array(stream, array, allow_pickle=True))
 
@@ -154,10 +153,10 @@ def write_splits(path: Path, splits: Splits) -> None:
 def read_splits(path: Path) -> Splits:
     """Read ``splits.npy``: three lists (or arrays) of class names; surrounding blanks are removed.
 
-    The file may be a stranger's: a pickle that asks for more than arrays of strings is refused before it runs.
+    The file is not trusted: a pickle that names anything but arrays of strings is refused before it runs.
 
     Raises:
-        DataError: the file is missing, too large, asks for anything but arrays of strings, or is no valid split.
+        DataError: the file is missing or too large, names anything but arrays of strings, or is not a valid split.
     """
     try:
         with path.open("rb") as stream:
@@ -178,17 +177,11 @@ def read_splits(path: Path) -> Splits:
 def _names(part: Any) -> tuple[str, ...]:
     """Class names of one split."""
     if not isinstance(part, list | tuple):
-        raise DataError(f"a {type(part).__name__} where a list of class names is expected")
+        raise DataError(f"found a {type(part).__name__}, expected a list of class names")
     names = [name.decode("utf-8", "replace") if isinstance(name, bytes) else name for name in part]
     for name in names:
         if not isinstance(name, str):
-            raise DataError(f"a {type(name).__name__} where a class name is expected")
+            raise DataError(f"found a {type(name).__name__}, expected a class name")
         if len(name) > MAX_NAME:
             raise DataError(f"a class name of {len(name)} characters: {name[:40]!r}...")
     return tuple(str(name).strip() for name in names)
-
-
-def describe(names: Sequence[str], limit: int = 8) -> str:
-    """A list of names for a message: all of them, or the first few and how many more."""
-    more = len(names) - limit
-    return ", ".join(names[:limit]) + (f" and {more} more" if more > 0 else "")

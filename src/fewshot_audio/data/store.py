@@ -15,7 +15,7 @@ from fewshot_audio.data.clip_files import SEGMENT_AXES, list_clips
 from fewshot_audio.data.clip_index import ClipIndex, Indices
 from fewshot_audio.data.csv_files import read_rows
 from fewshot_audio.data.layout import DatasetFolder
-from fewshot_audio.data.store_packing import CLIPS, INDEX, SEGMENTS, STORE, fingerprint, pack, stores_folder
+from fewshot_audio.data.store_packing import CLIPS, INDEX, SEGMENTS, STORE, clips_fingerprint, pack, stores_folder
 from fewshot_audio.errors import DataError
 from fewshot_audio.progress import Progress, silent
 
@@ -25,7 +25,7 @@ READ_AHEAD = 128 * 1024  # bytes that every kernel reads ahead when asked
 
 
 class SegmentRows(Protocol):
-    """What a store needs of its segments: a memory map, or some of its rows."""
+    """The segments of a store: a memory map, or rows selected from others."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -33,7 +33,7 @@ class SegmentRows(Protocol):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all of them."""
+        """Bytes of all segments."""
 
     def __len__(self) -> int:
         """Number of segments."""
@@ -43,14 +43,14 @@ class SegmentRows(Protocol):
 
 
 class SegmentStore:
-    """All segments of a dataset folder, read by index; ``index`` tells the clips and classes they belong to.
+    """All segments of a dataset folder, read by index; ``index`` has the clips and classes that they belong to.
 
     Args:
         segments: the segments, read-only, usually memory-mapped. Shape: (segments, ...).
         classes: names of the classes.
         clips: names of the clips.
         class_of: the class of each clip, as a position in ``classes``. Shape: (clips,).
-        offsets: where the segments of each clip begin, and where the last clip's end. Shape: (clips + 1,).
+        offsets: clip ``c`` owns segments ``offsets[c]`` to ``offsets[c + 1]`` (exclusive). Shape: (clips + 1,).
     """
 
     def __init__(
@@ -71,7 +71,11 @@ class SegmentStore:
         return self.segments.shape[1:]
 
     def read(self, indices: Indices, out: Segments | None = None) -> Segments:
-        """Copy segments, into ``out`` if it is given. Shape: indices (...) -> (..., *shape), float32."""
+        """Copy segments, into ``out`` if it is given.
+
+        Shape:
+            indices (...) -> (..., *shape), float32.
+        """
         self.read_ahead(indices)
         if out is None:
             return np.asarray(self.segments[indices], dtype=np.float32)
@@ -79,7 +83,7 @@ class SegmentStore:
         return out
 
     def read_ahead(self, indices: Indices) -> None:
-        """Have the kernel read what is not in memory yet, all at once and in the order of the disk."""
+        """Ask the kernel to read segments into memory, all at once and in the order of the disk."""
         memory: Any = getattr(self.segments, "base", None)
         if not hasattr(memory, "madvise"):
             return
@@ -90,19 +94,23 @@ class SegmentStore:
                 memory.madvise(mmap.MADV_WILLNEED, piece, min(READ_AHEAD, end - piece))
 
     def read_groups(self, path: Path) -> int:
-        """Number the clips' source recordings in ``index.groups``, as the ``clips.csv`` at ``path`` names them.
+        """Number the clips' source recordings in ``index.groups``; a clip without one gets a number of its own.
 
-        A clip without one is a group itself. Returns how many clips have one; 0 if there is no such file. Raises
-        DataError for a file that cannot be read.
+        Args:
+            path: the ``clips.csv`` that names them; it may be missing.
+
+        Returns:
+            The number of clips that have a source recording.
+
+        Raises:
+            DataError: the file cannot be read.
         """
         group_of: dict[tuple[str, str], str] = {}
         if path.is_file():
             rows = read_rows(path, ("class", "clip", "group"))
             group_of = {(row["class"], row["clip"]): row["group"] for row in rows if row["group"]}
-        names: list[tuple[str, ...]] = []
-        for clip, code in zip(self.clips, self.class_of.tolist(), strict=True):
-            key = (self.classes[code], clip)
-            names.append((group_of[key],) if key in group_of else key)
+        keys = [(self.classes[code], clip) for clip, code in zip(self.clips, self.class_of.tolist(), strict=True)]
+        names: list[tuple[str, ...]] = [(group_of[key],) if key in group_of else key for key in keys]
         numbers: dict[tuple[str, ...], int] = {}
         self.set_groups(np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64))
         return sum(len(name) == 1 for name in names)
@@ -121,7 +129,7 @@ class SegmentStore:
     ) -> "SegmentStore":
         """Open the store of a dataset folder; pack it first if it is missing or the folder has changed.
 
-        The packed files lie in the dataset folder's ``.store``, or in the user's cache if they are missing there and
+        The packed files are in the dataset folder's ``.store``, or in the user's cache if they are missing there and
         the folder cannot be written. If two processes start at once, one packs and the other waits.
 
         Args:
@@ -135,11 +143,11 @@ class SegmentStore:
         """
         root = folder.features if kind == "features" else folder.waveforms
         if not root.is_dir():
-            how = "`prepare` makes it" if kind == "features" else "`prepare --waveforms` makes it"
-            raise DataError(f"{root}: no such folder; a dataset folder keeps its {kind} there ({how})")
-        name = Path(kind if precision == "float32" else f"{kind}-{precision}") / fingerprint(root)[:20]
+            how = "`prepare`" if kind == "features" else "`prepare --waveforms`"
+            raise DataError(f"{root}: no such folder; a dataset folder keeps its {kind} there ({how} makes it)")
+        name = Path(kind if precision == "float32" else f"{kind}-{precision}") / clips_fingerprint(root)[:20]
         packed = folder.path / STORE / name
-        if packed.is_dir():  # whether the dataset can be written or not
+        if packed.is_dir():  # even if the folder cannot be written
             return cls.open_packed(packed)
         packed = stores_folder(folder.path) / name
         packed.parent.mkdir(exist_ok=True)
@@ -156,6 +164,6 @@ class SegmentStore:
             index = json.load(file)
         segments = np.load(packed / SEGMENTS, mmap_mode="r")
         if hasattr(segments.base, "madvise"):
-            segments.base.madvise(mmap.MADV_RANDOM)  # ``read_ahead`` asks for what is needed, and nothing beside it
+            segments.base.madvise(mmap.MADV_RANDOM)  # ``read_ahead`` asks for exactly what is needed
         class_of, counts = np.load(packed / CLIPS)
         return cls(segments, index["classes"], index["clips"], class_of, np.concatenate([[0], np.cumsum(counts)]))

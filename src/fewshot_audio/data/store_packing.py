@@ -1,4 +1,4 @@
-"""Packing a dataset folder's clips into the one array of a store, and telling whether that is up to date."""
+"""Pack a dataset folder's clips into one array, the store, and detect when the folder has changed since."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ SCAN_THREADS = 4
 
 
 def stores_folder(folder: Path) -> Path:
-    """Where the packed stores of a dataset folder lie: in the folder, or in the user's cache if it is read-only."""
+    """Return the folder of packed stores: in the dataset folder, or in the user's cache if that is read-only."""
     inside = folder / STORE
     try:
         inside.mkdir(exist_ok=True)
@@ -38,11 +38,13 @@ def stores_folder(folder: Path) -> Path:
     return cache
 
 
-def fingerprint(root: Path) -> str:
-    """Digest of the names, sizes and times of all clips, which changes when any file does.
+def clips_fingerprint(root: Path) -> str:
+    """Return a digest of the names, sizes and times of all clips, which changes when any file does.
 
-    A few threads look at the files, of which there may be hundreds of thousands: on a network drive each look is a
-    wait. Raises DataError for a folder without clips.
+    A few threads read them in parallel, because a network drive may take long for each of many files.
+
+    Raises:
+        DataError: the folder has no clips, or cannot be read.
     """
 
     def scan(name: str) -> str:
@@ -71,9 +73,9 @@ def fingerprint(root: Path) -> str:
 def pack(
     clips: Sequence[ClipFile], packed: Path, axes: tuple[str, ...], dtype: np.dtype[Any], progress: Progress
 ) -> None:
-    """Pack clips into the folder ``packed``, which then takes the place of stores of an earlier state.
+    """Pack clips into the folder ``packed``, and remove the stores of earlier states.
 
-    The store is written beside ``packed`` and renamed in the end. The caller holds the lock of the parent folder.
+    The store is written next to ``packed`` and renamed in the end. The caller holds the lock of the parent folder.
 
     Args:
         clips: the clips in order.
@@ -85,7 +87,7 @@ def pack(
     Raises:
         DataError: clips do not fit together, hold values that are not finite in ``dtype``, or the disk is full.
     """
-    for leftover in packed.parent.glob("*.partial"):  # of a process that was killed: nobody else holds the lock
+    for leftover in packed.parent.glob("*.partial"):  # of a killed process: the caller holds the lock
         shutil.rmtree(leftover)
     partial = packed.with_suffix(".partial")
     partial.mkdir()
@@ -115,7 +117,7 @@ def _write(
     shape = (int(counts.sum()), *shapes[0][1:])
     dtype = dtype.newbyteorder("<")
     header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
-    with (partial / SEGMENTS).open("wb") as stream:  # no memory map: on a full disk that ends the process
+    with (partial / SEGMENTS).open("wb") as stream:  # a memory map would kill the process if the disk is full
         np.lib.format.write_array_header_1_0(stream, header)
         for done, (clip, count) in enumerate(zip(clips, counts.tolist(), strict=True), start=1):
             with np.errstate(over="ignore", invalid="ignore"):  # values that the store cannot hold are refused below
@@ -129,4 +131,4 @@ def _write(
     code = {name: number for number, name in enumerate(classes)}
     np.save(partial / CLIPS, np.stack([np.array([code[clip.class_name] for clip in clips]), counts]))
     index = {"classes": classes, "clips": [clip.name for clip in clips]}
-    write_text(partial / INDEX, json.dumps(index))  # escaped, because file names may be any bytes
+    write_text(partial / INDEX, json.dumps(index))  # ASCII with escapes, because file names may be any bytes

@@ -1,4 +1,4 @@
-"""Preparing many clips: what one worker does with a clip, and how several share the work."""
+"""Prepare many clips: the work of one worker on a clip, and its distribution to several workers."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -13,17 +13,17 @@ from fewshot_audio.audio.decode import Samples
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.rejection import Rejected
 from fewshot_audio.audio.wave_stats import WaveStats
-from fewshot_audio.data.cluster import connected
+from fewshot_audio.data.cluster import dask_workers
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.norm import Moments
 from fewshot_audio.data.preparation_journal import PreparedClip
 from fewshot_audio.data.source_limits import SourceLimits
-from fewshot_audio.data.sources.base import Recording, Skipped
+from fewshot_audio.data.sources.base import Recording, SkippedInput
 from fewshot_audio.files import write_atomic
 from fewshot_audio.runtime.allocator import keep_pages
 
-CHUNK = 16  # clips a worker takes at once: small, so that little is lost when the work is stopped
-IDLE_SECONDS = 10  # after which a worker without work ends, also if its owner was killed
+CHUNK = 16  # clips that a worker takes at once; few, so that an interruption loses little
+IDLE_SECONDS = 10  # after which an idle worker ends, even if the process that started it was killed
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +41,13 @@ class PlannedClip:
         return self.class_name, self.clip
 
     def path(self, root: Path) -> Path:
-        """Where the clip's array lies below ``features/`` or ``waveforms_npy/``."""
+        """Return the path of the clip's array below ``features/`` or ``waveforms_npy/``."""
         return root / self.class_name / f"{self.clip}.npy"
 
 
 @dataclass(frozen=True)
 class PreparationJob:
-    """How every recording is prepared, and where to."""
+    """The settings of a preparation, and its destination."""
 
     folder: DatasetFolder
     preprocessing: Preprocessing
@@ -57,13 +57,20 @@ class PreparationJob:
 
 def prepare_clips(
     clips: Sequence[PlannedClip], job: PreparationJob, workers: int | None, cluster: str | None = None
-) -> Iterator[list[PreparedClip | Skipped]]:
-    """Prepare all clips on ``workers`` processes (default: one per core); yields the outcomes of each finished chunk.
+) -> Iterator[list[PreparedClip | SkippedInput]]:
+    """Prepare clips in parallel.
 
-    With ``cluster``, the address of a Dask scheduler, the processes are its workers, who see the same folders.
+    Args:
+        clips: the clips.
+        job: how they are prepared.
+        workers: number of processes; by default one per core.
+        cluster: address of a Dask scheduler whose workers do the work instead; they must see the same folders.
+
+    Yields:
+        The outcomes of each finished chunk of clips.
     """
     if cluster:
-        with connected(cluster) as count:
+        with dask_workers(cluster) as count:
             yield from _run(clips, job, workers or count, owner=None)
     else:
         count = workers or joblib.cpu_count()
@@ -73,7 +80,7 @@ def prepare_clips(
 
 def _run(
     clips: Sequence[PlannedClip], job: PreparationJob, workers: int, owner: int | None, **options: int
-) -> Iterator[list[PreparedClip | Skipped]]:
+) -> Iterator[list[PreparedClip | SkippedInput]]:
     size = max(1, min(CHUNK, len(clips) // (4 * workers)))
     chunks = (clips[start : start + size] for start in range(0, len(clips), size))
     parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1, **options)
@@ -83,23 +90,23 @@ def _run(
 
 def _prepare_chunk(
     clips: Sequence[PlannedClip], job: PreparationJob, owner: int | None
-) -> list[PreparedClip | Skipped]:
+) -> list[PreparedClip | SkippedInput]:
     keep_pages()
     outcomes = []
     for clip in clips:
         if owner is not None and owner not in (os.getpid(), os.getppid()):
-            os._exit(1)  # the owner was killed: nobody waits for this, and somebody may have started again
+            os._exit(1)  # the owner was killed, and another process may already do this work
         outcomes.append(_prepare_clip(clip, job))
     return outcomes
 
 
-def _prepare_clip(clip: PlannedClip, job: PreparationJob) -> PreparedClip | Skipped:
+def _prepare_clip(clip: PlannedClip, job: PreparationJob) -> PreparedClip | SkippedInput:
     preprocessing, rate = job.preprocessing, job.preprocessing.sample_rate
     try:
         waveform = preprocessing.normalize(clip.recording.sound.read(rate))
         job.limits.check(len(waveform), rate)
     except Rejected as error:
-        return Skipped(clip.recording.source, clip.class_name, error.reason, error.detail)
+        return SkippedInput(clip.recording.source, clip.class_name, error.reason, error.detail)
     segments = preprocessing.segments(waveform)
     features = preprocessing.features(segments)
     if job.waveforms:
@@ -118,7 +125,7 @@ def _prepare_clip(clip: PlannedClip, job: PreparationJob) -> PreparedClip | Skip
 
 
 def _save(path: Path, array: Samples) -> None:
-    """Write an npy file as ``np.save`` does, which on a full disk would not say more than how much it wrote."""
+    """Write an npy file as ``np.save`` does, but with the reason in the error if the disk is full."""
 
     def write(stream: IO[bytes]) -> None:
         np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from fewshot_audio.config.losses import LossConfig
 from fewshot_audio.functional.seeding import Purpose, fork_rng, torch_seed
 
-HEAD = 1  # the task number that keys its initialization; the network's is 0
+HEAD = 1  # task number of the random stream of its initialization; the network's is 0
 
 
 def build_head(loss: LossConfig, width: int, classes: int, seed: int) -> nn.Linear | None:
-    """The classifier that ``loss`` asks for, if any. It serves training alone and is no part of the network."""
+    """Build the classifier if ``loss`` uses one. It is needed in training only and is no part of the network."""
     if not loss.classification_weight and not loss.pretraining_epochs:
         return None
     with fork_rng(torch_seed(seed, "train", 0, HEAD, Purpose.INIT), torch.device("cpu")):
@@ -24,7 +24,7 @@ def build_head(loss: LossConfig, width: int, classes: int, seed: int) -> nn.Line
 class JointClassification:
     """Classification of an episode's embeddings among all training classes.
 
-    Joint training as in Oreshkin et al. 2018 (TADAM), with ``alone`` pre-training as in Chen et al. 2021
+    Joint training as in Oreshkin et al. 2018 (TADAM), or with ``alone`` pre-training as in Chen et al. 2021
     (Meta-Baseline), on the segments of episodes.
 
     Attributes:
@@ -43,11 +43,11 @@ class JointClassification:
 
     @classmethod
     def of(cls, head: nn.Linear, loss: LossConfig, classes: Tensor, epoch: int) -> "JointClassification":
-        """What ``loss`` asks for in an epoch (from 0)."""
+        """The classification of an episode in an epoch (from 0), with the settings of ``loss``."""
         return cls(head, classes, loss.classification_weight, epoch < loss.pretraining_epochs, loss.label_smoothing)
 
     def blend(self, episode_loss: Tensor, support: Tensor, query: Tensor) -> Tensor:
-        """Add the classification loss of all rows, or with ``alone`` put it in the place of the episode's.
+        """Add the classification loss of all rows to the episode's loss, or with ``alone`` replace that loss.
 
         Shape: support and query (segments, rows, width), segments ordered by class.
         """
@@ -55,5 +55,5 @@ class JointClassification:
         rows = torch.cat([part.reshape(way, -1, width) for part in (support, query)], dim=1)
         labels = self.classes.repeat_interleave(rows.shape[1])
         loss = F.cross_entropy(self.head(rows.flatten(0, 1)), labels, label_smoothing=self.smoothing)
-        # A weight of 0 rather than nothing: every parameter keeps a gradient, which data-parallel training waits for.
+        # With a weight of 0 every parameter still gets a gradient, which data-parallel training waits for.
         return 0 * episode_loss + loss if self.alone else episode_loss + self.weight * loss

@@ -1,4 +1,4 @@
-"""Baselines beside a trained network, on the same tasks: no learning at all, simple classifiers on its embeddings."""
+"""Baselines for a trained network, on the same tasks: without any learning, or simple classifiers on its embeddings."""
 
 from dataclasses import dataclass, replace
 
@@ -17,9 +17,14 @@ PROBE_STEPS = 500
 
 @dataclass(frozen=True)
 class Baseline:
-    """A system beside the network ``tested``; ``training`` are the training classes' segments."""
+    """A system to compare a network with.
 
-    tested: NetworkSystem
+    Attributes:
+        network_system: the network, and how it is tested.
+        training: segments of the training classes, sorted.
+    """
+
+    network_system: NetworkSystem
     training: Indices
 
     @property
@@ -33,7 +38,7 @@ class Baseline:
 
 
 class LogMelCentroid(Baseline):
-    """The nearest centroid of log-mel statistics: no network."""
+    """The nearest centroid of log-mel statistics, without a network."""
 
     def embed(self, segments: Indices, progress: Progress) -> Embeddings:
         """Mean and deviation over time of each mel bin, on the scale of the training classes."""
@@ -43,7 +48,7 @@ class LogMelCentroid(Baseline):
         return Embeddings(segments, rows[:, None, None])
 
     def _statistics(self, segments: Indices, progress: Progress) -> Tensor:
-        network, data = self.tested.network, self.tested.data
+        network, data = self.network_system.network, self.network_system.data
         parts = []
         for start in range(0, len(segments), ENCODE_BATCH):
             raw = data.fetch(segments[start : start + ENCODE_BATCH], network.norm_mean.device)
@@ -57,8 +62,8 @@ class SimpleShot(Baseline):
 
     def embed(self, segments: Indices, progress: Progress) -> Embeddings:
         """Subtract the mean embedding of the training classes, then normalize."""
-        center = self.tested.embed(self.training).rows.mean((0, 1, 2))
-        embeddings = self.tested.embed(segments, progress)
+        center = self.network_system.embed(self.training).rows.mean((0, 1, 2))
+        embeddings = self.network_system.embed(segments, progress)
         return replace(embeddings, rows=F.normalize(embeddings.rows - center, dim=-1))
 
 
@@ -67,7 +72,7 @@ class LinearProbe(Baseline):
 
     def embed(self, segments: Indices, progress: Progress) -> Embeddings:
         """The network's embeddings."""
-        return self.tested.embed(segments, progress)
+        return self.network_system.embed(segments, progress)
 
     def scores(self, support: Tensor, queries: Tensor) -> Tensor:
         """Log-probabilities."""
@@ -89,8 +94,8 @@ def log_mel_statistics(features: Tensor) -> Tensor:
 def linear_probe_scores(support: Tensor, queries: Tensor) -> Tensor:
     """Log-probabilities of a logistic regression fitted to each task's support rows (Tian et al. 2020).
 
-    Rows are L2-normalized; the weights are penalized by |w|^2 / 2 against the summed cross-entropy, as scikit-learn's
-    LogisticRegression with C = 1, the intercept not. All tasks are solved at once by accelerated gradient steps.
+    Rows are L2-normalized. The loss is the summed cross-entropy plus |w|^2 / 2 of the weights without the intercept, as
+    in scikit-learn's LogisticRegression with C = 1. All tasks are solved at once by accelerated gradient steps.
 
     Shape: support (tasks, way, rows, width), queries (tasks, queries, width) -> (tasks, queries, way).
     """

@@ -1,4 +1,4 @@
-"""Batch norm's running statistics where a training step has several episodes."""
+"""Running statistics of batch norm if a training step has several episodes."""
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +10,8 @@ from fewshot_audio.runtime.distributed import Ranks
 class RunningStatistics:
     """The running statistics of a network's batch norms, averaged over the episodes of a step, then over the ranks.
 
-    Each episode updates them from where the step began, so that the order of a step's episodes does not matter. The
-    update is linear: averaging over ranks once, before they are used, is the same as averaging after every step.
+    Each episode updates the statistics that the step began with, so that the order of a step's episodes does not
+    matter. The update is linear: averaging over ranks once, before they are used, equals averaging after every step.
     """
 
     def __init__(self, network: nn.Module, episodes: int, ranks: Ranks) -> None:

@@ -1,4 +1,4 @@
-"""What training reports while it runs, and what it writes after every epoch."""
+"""The callback of training: reports progress, and writes weights, metrics and state after every epoch."""
 
 import logging
 import time
@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 
-from fewshot_audio.engine.history import METRICS_FILE, STATE_FILE, AfterEpoch, kept_epoch, metrics_csv
-from fewshot_audio.files import write_text
+from fewshot_audio.engine.history import METRICS_FILE, STATE_FILE, WEIGHTS_FILE, AfterEpoch, kept_epoch, write_metrics
 from fewshot_audio.progress import Progress
-from fewshot_audio.runtime.tensors import MODEL_FILE, save_tensors
+from fewshot_audio.runtime.tensors import save_tensors
 
 if TYPE_CHECKING:
     from fewshot_audio.engine.module import EpisodicTraining
@@ -22,9 +21,9 @@ REPORT_SECONDS = 0.25
 
 
 class EpochCheckpoint(Callback):
-    """After each epoch: weights to keep, metrics and the training state, each written atomically, in this order.
+    """Writes the weights (if they are to be kept), the metrics and the training state after each epoch, in this order.
 
-    The state comes last: a run killed in between repeats the epoch and writes the same weights again.
+    Each write is atomic. A run that is killed before the last one repeats the epoch and writes the same files again.
     """
 
     def __init__(
@@ -61,13 +60,13 @@ class EpochCheckpoint(Callback):
         )
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the epoch down; stop when training is over."""
+        """Write the epoch's files; stop if training is finished."""
         module, history = self.module, self.module.history
         history[-1]["seconds"] = round(time.perf_counter() - self._epoch_began, 3)
         if module.ranks.is_rank_zero:
             if kept_epoch(history, module.experiment.optimization.keep) == len(history):
-                save_tensors(self.folder / MODEL_FILE, module.epoch_weights)
-            write_text(self.folder / METRICS_FILE, metrics_csv(history))
+                save_tensors(self.folder / WEIGHTS_FILE, module.epoch_weights)
+            write_metrics(self.folder / METRICS_FILE, history)
             save_tensors(self.folder / STATE_FILE, module.state())
         validation = f", validation {history[-1]['val_accuracy']:.4f}" if "val_accuracy" in history[-1] else ""
         logger.info("epoch %d: loss %.4f%s", len(history), history[-1]["train_loss"], validation)

@@ -31,9 +31,9 @@ class Objective:
 
     Attributes:
         loss: weights and settings of the losses.
-        contrastive: the contrastive loss, which needs a network with a projection head; None leaves it out.
-        project_prototypes: prototypes pass the projection head too.
-        normalize_prototypes: L2-normalize prototypes that do not pass it.
+        contrastive: the contrastive loss, which needs a network with a projection head; None for no such loss.
+        project_prototypes: prototypes go through the projection head too.
+        normalize_prototypes: L2-normalize prototypes that do not.
     """
 
     loss: LossConfig
@@ -59,15 +59,15 @@ def episode_loss(
 ) -> EpisodeResult:
     """Compute the loss of one episode.
 
-    Support, query and all their views go through the encoder in one batch. Without attention views are more rows.
+    Support, query and all their views go through the encoder in one batch. Without attention every view is a row.
 
     Args:
         network: in training mode.
-        objective: what is minimized.
+        objective: the losses to minimize.
         support: normalized views of the support segments.
         query: normalized views of the query segments; the number of views may differ without attention.
         generator: on the CPU; draws negatives and the order of views.
-        joint: classifies the same embeddings among all training classes.
+        joint: classification of the same embeddings among all training classes, if it is used.
 
     Shape: support (way, shot, views, mels, frames), query (way, n_query, views, mels, frames).
     """

@@ -17,9 +17,16 @@ from fewshot_audio.progress import Progress, silent
 
 
 class Answers(NamedTuple):
-    """Every query's answer, each (tasks, way, n_query): ``truth`` and ``answer`` are classes of the split.
+    """The answer to every query.
 
-    ``probability`` is the answer's: the mean over the clip's rows of the softmax of their scores.
+    Attributes:
+        clip: index of the query's clip.
+        truth: number of its class in the split.
+        answer: number of the class that was answered.
+        probability: of that class: the mean over the clip's rows of the softmax of their scores.
+
+    Shape:
+        Each (tasks, way, n_query).
     """
 
     clip: Indices
@@ -44,9 +51,9 @@ def evaluate_network(
     Args:
         system: the network, its data, and how it is tested.
         protocol: the tasks; their classes are those of the phase's split.
-        fresh_views: give every item of every task views of its own, which are embedded for it, instead of taking one
-            at random from a pool of draws per segment, each embedded once. The same in expectation, and much slower.
-        progress: told of every batch.
+        fresh_views: draw new views for every item of every task and embed them, instead of taking one draw at random
+            from a pool per segment that is embedded once. The same in expectation, and much slower.
+        progress: called after every batch.
     """
     planned = plan_tasks(system.data.store.index, system.data.splits[protocol.phase], protocol)
     batches = fresh_batches if fresh_views and system.n_views > 1 else pooled_batches
@@ -62,8 +69,8 @@ def evaluate_system(system: System, planned: PlannedTasks, *, progress: Progress
 def score_tasks(system: System, planned: PlannedTasks, batches: Iterable[TaskBatch]) -> TaskScores:
     """Score all tasks, batch by batch.
 
-    In testing a clip's answer is the vote over its rows (segments, with ``whole_clips``, and views); in validation
-    every row counts by itself, and a clip's first row is its answer.
+    In testing a clip's answer is the vote over its rows: those of its views and, with ``whole_clips``, of all its
+    segments. In validation every row counts by itself, and a clip's first row is its answer.
     """
     with torch.no_grad():
         parts = [_score(system, planned.protocol, batch) for batch in batches]
@@ -80,7 +87,7 @@ def score_tasks(system: System, planned: PlannedTasks, batches: Iterable[TaskBat
 
 
 class _Scores(NamedTuple):
-    """Of each task (tasks,) its accuracy and loss; of each query (tasks, way, n_query) its label and probability."""
+    """Accuracy and loss of each task, (tasks,); label and probability of each query, (tasks, way, n_query)."""
 
     accuracy: NDArray[np.float64]
     loss: NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""Training of a run in its folder: Lightning's loop over episodes, on one device or several, resumed from its state."""
+"""Training of a run in its folder by Lightning, on one device or several, resumed from the state in the folder."""
 
 from pathlib import Path
 
@@ -6,44 +6,31 @@ import lightning.pytorch as pl
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 
-from fewshot_audio.config import ExperimentConfig
 from fewshot_audio.engine.checkpoint import EpochCheckpoint
-from fewshot_audio.engine.history import STATE_FILE, AfterEpoch, Row
-from fewshot_audio.engine.loader import TrainingData
+from fewshot_audio.engine.history import STATE_FILE, WEIGHTS_FILE, AfterEpoch, Row
 from fewshot_audio.engine.module import EpisodicTraining
 from fewshot_audio.errors import Interrupted
 from fewshot_audio.models.huggingface import PretrainedEncoder
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, silent
-from fewshot_audio.runtime.distributed import SINGLE_PROCESS, TIMEOUT, Ranks, local_devices
+from fewshot_audio.runtime.distributed import TIMEOUT, local_devices
 from fewshot_audio.runtime.silence import quiet_libraries
-from fewshot_audio.runtime.tensors import MODEL_FILE, load_tensors
+from fewshot_audio.runtime.tensors import load_tensors
 
 
 def train_run(
-    network: FewShotNetwork,
-    experiment: ExperimentConfig,
-    data: TrainingData,
-    seed: int,
-    folder: Path,
-    progress: Progress = silent,
-    ranks: Ranks = SINGLE_PROCESS,
-    *,
-    after_epoch: AfterEpoch | None = None,
+    module: EpisodicTraining, folder: Path, progress: Progress = silent, *, after_epoch: AfterEpoch | None = None
 ) -> list[Row]:
-    """Train a run, going on from its last finished epoch.
+    """Train a run, or continue it after its last finished epoch.
 
-    On return the network of rank zero holds the weights of the best validation accuracy, which also lie in
-    ``model.pt``; those of the last epoch if ``optimization.keep`` says so or the splits have no validation classes.
+    On return the network is on its device again. On rank zero it holds the weights of the best validation accuracy,
+    which are also in ``model.pt``; those of the last epoch if ``optimization.keep`` is "last" or the splits have no
+    validation classes.
 
     Args:
-        network: with the weights that the run starts from, normalized to the dataset, on its device.
-        experiment: episodes, losses, optimization.
-        data: what it is trained and validated on.
-        seed: decides everything random.
-        folder: where weights, metrics and state are written after every epoch; only rank zero reads and writes it.
-        progress: told of the episodes, a few times a second.
-        ranks: the processes that train the network together.
+        module: a new training.
+        folder: weights, metrics and state are written here after every epoch; only rank zero reads and writes it.
+        progress: called a few times a second.
         after_epoch: called after every epoch.
 
     Returns:
@@ -53,14 +40,15 @@ def train_run(
         Interrupted: the user pressed Ctrl-C.
         Diverged: a loss is not finite.
     """
-    module = EpisodicTraining(network, experiment, data, seed, ranks)
+    ranks, device = module.ranks, module.network.norm_mean.device
     state = ranks.on_rank_zero(lambda: load_tensors(folder / STATE_FILE) if (folder / STATE_FILE).exists() else None)
     if state is not None:
         module.restore(state)
     if not module.is_finished:
         _fit(module, folder, progress, after_epoch)
+    module.network.to(device)  # Lightning leaves it on the CPU
     if ranks.is_rank_zero:
-        network.load_state_dict(load_tensors(folder / MODEL_FILE))
+        module.network.load_state_dict(load_tensors(folder / WEIGHTS_FILE))
     return module.history
 
 
@@ -95,7 +83,7 @@ def _fit(module: EpisodicTraining, folder: Path, progress: Progress, after_epoch
 
 
 def _data_parallel(network: FewShotNetwork) -> DDPStrategy:
-    """Buffers stay each rank's own until they are averaged; a fine-tuned encoder may leave layers out of an episode."""
+    """Data-parallel training. Each rank has its own buffers; a fine-tuned encoder may skip layers in an episode."""
     return DDPStrategy(
         broadcast_buffers=False,
         timeout=TIMEOUT,

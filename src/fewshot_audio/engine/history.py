@@ -1,18 +1,19 @@
-"""The epochs of a run so far: one row of metrics each, and what follows from them."""
+"""The history of a run: a row of metrics for each epoch so far, the best epoch, and whether training is over."""
 
 import csv
-import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from fewshot_audio.data.csv_files import write_rows
 from fewshot_audio.errors import DataError
 
-STATE_FILE, METRICS_FILE = "state.pt", "metrics.csv"  # in a run's folder, written after every epoch
+# In a run's folder, written after every epoch.
+WEIGHTS_FILE, STATE_FILE, METRICS_FILE = "model.pt", "state.pt", "metrics.csv"
 
 Row: TypeAlias = dict[str, float]
 AfterEpoch: TypeAlias = Callable[[Sequence[Row]], object]
-"""Called after an epoch with the rows of all epochs so far; what it raises ends training."""
+"""Called after an epoch with the rows of all epochs so far; an error that it raises ends training."""
 
 
 def best_epoch(history: Sequence[Row]) -> int:
@@ -23,7 +24,7 @@ def best_epoch(history: Sequence[Row]) -> int:
 
 
 def kept_epoch(history: Sequence[Row], keep: Literal["best", "last"]) -> int:
-    """Epoch (from 1) whose weights a run that ended here would be left with: the best one, or just the last."""
+    """Epoch (from 1) whose weights are kept if the run ends now: the best one, or the last."""
     return len(history) if keep == "last" else best_epoch(history)
 
 
@@ -32,17 +33,14 @@ def is_finished(history: Sequence[Row], *, num_epochs: int, patience: int, keep:
     return bool(history) and (len(history) >= num_epochs or len(history) - kept_epoch(history, keep) >= patience)
 
 
-def metrics_csv(history: Sequence[Row]) -> str:
-    """Return the rows as CSV."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    return text.getvalue()
+def write_metrics(path: Path, history: Sequence[Row]) -> None:
+    """Write the rows as CSV, atomically."""
+    columns = list(history[0])
+    write_rows(path, columns, [[row[column] for column in columns] for row in history])
 
 
 def read_metrics(path: Path) -> list[Row]:
-    """Read the rows back. Raises DataError for a file that is missing or not as ``metrics_csv`` writes it."""
+    """Read the rows again. Raises DataError if the file is missing or not as ``write_metrics`` writes it."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]

@@ -1,4 +1,4 @@
-"""What a run trains on: its data, and its episodes with their raw segments, fetched while the network works."""
+"""The data of a run, and its episodes with their raw segments, which are fetched while the network computes."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,7 +21,7 @@ from fewshot_audio.models.views import ViewMaker
 class TrainingData:
     """The segments of a dataset, the classes of its splits, and how views of segments are made.
 
-    ``caches`` holds the store's segments as each device reads them; data of the same store share it.
+    ``caches`` holds the store's segments for each device; objects of the same store share it.
     """
 
     store: SegmentStore
@@ -30,7 +30,7 @@ class TrainingData:
     caches: dict[torch.device, DeviceCache] = field(default_factory=dict, repr=False, compare=False)
 
     def fetch(self, indices: Indices, device: torch.device) -> Tensor:
-        """Segments on a device, where the whole store lies if it fits. Shape: indices (n,) -> (n, *segment)."""
+        """Segments on a device, which caches the whole store if it fits. Shape: indices (n,) -> (n, *segment)."""
         if device not in self.caches:
             self.caches[device] = DeviceCache(self.store, device)
         return self.caches[device].fetch(indices)
@@ -45,21 +45,24 @@ class LoadedEpisode(NamedTuple):
 
 
 class EpisodeLoader:
-    """Draws episodes and fetches their segments, one ahead, in a thread of its own: disk and bus work meanwhile.
+    """Draws episodes and fetches their segments in a thread, one episode ahead of the network.
 
-    ``draw`` gives the episode of an epoch's task.
+    Args:
+        draw: returns the episode of an epoch and a task.
+        data: the segments.
+        device: where the segments are needed.
     """
 
     def __init__(self, draw: Callable[[int, int], Episode], data: TrainingData, device: torch.device) -> None:
         self._draw, self._data, self._device = draw, data, device
         self._thread = ThreadPoolExecutor(1, "episodes")
-        self._coming: dict[tuple[int, int], Future[LoadedEpisode]] = {}
+        self._prefetched: dict[tuple[int, int], Future[LoadedEpisode]] = {}
 
     def load(self, epoch: int, task: int, following: int | None = None) -> LoadedEpisode:
         """Return a task's episode, and begin to fetch the ``following`` task of the epoch."""
-        future = self._coming.pop((epoch, task), None) or self._thread.submit(self._load, epoch, task)
+        future = self._prefetched.pop((epoch, task), None) or self._thread.submit(self._load, epoch, task)
         if following is not None:
-            self._coming = {(epoch, following): self._thread.submit(self._load, epoch, following)}
+            self._prefetched = {(epoch, following): self._thread.submit(self._load, epoch, following)}
         return future.result()
 
     def _load(self, epoch: int, task: int) -> LoadedEpisode:

@@ -35,9 +35,16 @@ from fewshot_audio.runtime.tensors import send
 class EpisodicTraining(pl.LightningModule):
     """The training of a run: a batch is the number of a task; everything else follows from (seed, epoch, task).
 
+    Args:
+        network: with the weights that the run starts from and the dataset's normalization, on its device.
+        experiment: episodes, losses and optimization.
+        data: what the network is trained and validated on.
+        seed: of the run; decides everything random.
+        ranks: the processes that train the network together.
+
     Attributes:
         history: one row of metrics per epoch.
-        last_result: the losses of the episode just trained on.
+        last_result: the losses of the last episode.
         epoch_weights: the weights that the last epoch was validated with.
     """
 
@@ -91,7 +98,7 @@ class EpisodicTraining(pl.LightningModule):
 
     @property
     def epoch(self) -> int:
-        """The epoch under way, from 0, counted over interruptions."""
+        """The current epoch, from 0, counted from the start of the run and not from the last interruption."""
         return self.first_epoch + self.current_epoch
 
     @property
@@ -116,7 +123,7 @@ class EpisodicTraining(pl.LightningModule):
         return DataLoader(once, batch_size=None)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The optimizer of what is not frozen, at the state it was left in."""
+        """The optimizer of all weights that are not frozen, in the state that ``restore`` read, if it did."""
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         optimizer = build_optimizer(trained, self.experiment.lr, self.experiment.optimization.weight_decay)
         if self._optimizer_state is not None:
@@ -181,14 +188,14 @@ class EpisodicTraining(pl.LightningModule):
         totals = self.ranks.all_gather(torch.stack(self.totals)).flatten(0, 1)
         number = self.experiment.n_training_tasks, self.experiment.episodes_per_step
         tasks = [task for rank in range(self.ranks.size) for task in replace(self.ranks, rank=rank).tasks(*number)]
-        broken = (~totals[:, 0].isfinite()).nonzero().flatten().tolist()
-        if broken:
-            first = 1 + min(tasks[position] for position in broken)
+        diverged = (~totals[:, 0].isfinite()).nonzero().flatten().tolist()
+        if diverged:
+            first = 1 + min(tasks[position] for position in diverged)
             raise Diverged(f"training diverged: the loss of epoch {self.epoch + 1}, task {first} is not finite")
         return totals
 
     def _validate(self) -> Row:
-        """Evaluate with the epoch's weights, which are the averaged ones if weights are averaged, and keep these."""
+        """Evaluate with the epoch's weights, which are the averaged ones if weights are averaged, and store them."""
         with self.average.applied() if self.average else nullcontext():
             system = NetworkSystem.validation(self.network, self.experiment, self.data, self.seed)
             center_embeddings(system)
@@ -201,7 +208,7 @@ class EpisodicTraining(pl.LightningModule):
         return {"val_loss": float(scores.loss.mean()), "val_accuracy": float(scores.accuracy.mean())}
 
     def state(self) -> dict[str, Any]:
-        """Everything that the next epoch depends on and that is not frozen; loads with ``weights_only=True``."""
+        """Everything that the next epoch depends on, without frozen weights; loads with ``weights_only=True``."""
         trained = self.network.state_dict().keys() - frozen_names(self.network)
         return {
             "network": {name: value for name, value in self.network.state_dict().items() if name in trained},
@@ -212,7 +219,7 @@ class EpisodicTraining(pl.LightningModule):
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go back to where ``state`` was taken."""
+        """Continue from a ``state()``."""
         self.network.load_state_dict(self.network.state_dict() | state["network"])
         self._optimizer_state = state["optimizer"]
         if self.classifier is not None:
@@ -225,7 +232,7 @@ class EpisodicTraining(pl.LightningModule):
     def _views(
         self, raw: Tensor, items: Indices, n_views: int, generator: torch.Generator, inputs: torch.Generator
     ) -> Tensor:
-        """Make the views of half an episode.
+        """Make the views of an episode's support or queries.
 
         Shape: raw (way * items, *segment), ``items`` (way, items) -> (way, items, views, mels, frames).
         """

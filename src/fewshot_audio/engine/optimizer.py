@@ -1,4 +1,4 @@
-"""How weights move: the optimizer, its learning rate as a function of the epoch, and their moving average."""
+"""The optimizer, its learning rate as a function of the epoch, and the moving average of the weights."""
 
 import bisect
 import math
@@ -42,7 +42,7 @@ def build_optimizer(parameters: Iterable[nn.Parameter], lr: float, weight_decay:
 
 
 def frozen_names(network: nn.Module) -> set[str]:
-    """Names of what training leaves alone: parameters without a gradient, and the statistics that go with them."""
+    """Names of parameters that are not trained, and of the buffers of modules in which no parameter is trained."""
     names: set[str] = set()
     for prefix, module in network.named_modules():
         own = dict(module.named_parameters(prefix, recurse=False))
@@ -54,7 +54,7 @@ def frozen_names(network: nn.Module) -> set[str]:
 class WeightAverage:
     """Exponential moving average of a network's trained parameters and batch statistics over steps (Polyak averaging).
 
-    The decay of step t, from 1, is min(decay, (1 + t) / (10 + t)), so that the first steps are soon forgotten.
+    The decay of step t, from 1, is min(decay, (1 + t) / (10 + t)), so that the first steps soon lose their weight.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -77,7 +77,7 @@ class WeightAverage:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Have the network hold the average inside the block, and its own weights again after."""
+        """Put the average into the network inside the block, and its own weights back afterwards."""
         own = {name: value.clone() for name, value in self._weights().items()}
         self._load(self.tensors)
         try:
@@ -90,7 +90,7 @@ class WeightAverage:
         return {"steps": self.steps, "tensors": self.tensors}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Continue from a ``state()``."""
         self.steps = state["steps"]
         weights = self._weights()
         self.tensors = {name: value.to(weights[name].device) for name, value in state["tensors"].items()}

@@ -1,4 +1,4 @@
-"""What is tested: a system embeds segments of a store and scores queries by their support. A network is one."""
+"""Systems that can be tested: they embed segments of a store and score queries by their support. A network is one."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,7 +65,7 @@ class NetworkSystem:
         data: the store, the splits and the maker of views.
         phase: decides how many draws of its views a segment gets, and the random stream.
         seed: of the draws of views.
-        n_views: views of every segment; 1 where the phase makes none.
+        n_views: views of every segment; 1 if the phase makes none.
     """
 
     network: FewShotNetwork
@@ -90,7 +90,7 @@ class NetworkSystem:
         return self.network.relation is not None
 
     def embed(self, segments: Indices, progress: Progress = silent) -> Embeddings:
-        """Embed sorted segments as the phase asks, and transform their rows."""
+        """Embed sorted segments with the views of the phase, and transform their rows."""
         return self._transformed(self.fused(segments, progress))
 
     def scores(self, support: Tensor, queries: Tensor) -> Tensor:
@@ -133,7 +133,7 @@ class NetworkSystem:
         return replace(embeddings, rows=self.network.transform(embeddings.rows))
 
     def _batches(self, segments: Indices) -> Iterator[tuple[slice, Tensor]]:
-        """The segments that are encoded at once: where they stand among all, and what the store holds of them."""
+        """Split segments into batches for the encoder: their positions among ``segments``, and the raw segments."""
         device = self.network.norm_mean.device
         batch = max(1, (ENCODE_BATCH if device.type == "cpu" else GPU_ENCODE_BATCH) // self.n_views)
         for start in range(0, len(segments), batch):
@@ -149,7 +149,7 @@ class NetworkSystem:
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients inside the block; the network's mode is restored after."""
+    """Evaluation mode without gradients inside the block; the network's mode is restored afterwards."""
     was_training = network.training
     network.eval()
     try:
@@ -160,7 +160,7 @@ def evaluating(network: nn.Module) -> Iterator[None]:
 
 
 class CachedSystem:
-    """A system that is tested several times: segments that are asked for again are not embedded again."""
+    """A system that is tested several times: it does not embed the same segments twice in a row."""
 
     def __init__(self, system: System) -> None:
         self._system = system
@@ -168,32 +168,31 @@ class CachedSystem:
 
     @property
     def relation(self) -> bool:
-        """As the system."""
+        """As of the system."""
         return self._system.relation
 
     def embed(self, segments: Indices, progress: Progress) -> Embeddings:
-        """Embed sorted segments, unless they are those of the last time."""
+        """Embed sorted segments, unless they are those of the last call."""
         if self._last is None or not np.array_equal(self._last.segments, segments):
             self._last = self._system.embed(segments, progress)
         return self._last
 
     def scores(self, support: Tensor, queries: Tensor) -> Tensor:
-        """As the system."""
+        """Score as the system does."""
         return self._system.scores(support, queries)
 
 
 def center_embeddings(system: NetworkSystem) -> None:
     """Set the center of a network that centers its embeddings: the mean over the training classes, in eval mode.
 
-    Every class weighs the same; of each at most CENTER_CLIPS clips are embedded, evenly spaced, one segment of each.
-    Views are those of the system's phase.
+    Every class has the same weight: at most CENTER_CLIPS clips of it, evenly spaced, with one segment each, are
+    embedded. Views are those of the system's phase.
     """
     network, index = system.network, system.data.store.index
     if network.center is None:
         return
     clips = [index.by_class[name] for name in system.data.splits.train]
-    some = [of_class[:: -(-len(of_class) // CENTER_CLIPS)] for of_class in clips]
-    segments = [index.offsets[of_class] for of_class in some]
+    segments = [index.offsets[of_class[:: -(-len(of_class) // CENTER_CLIPS)]] for of_class in clips]
     with evaluating(network):
         embeddings = system.fused(np.unique(np.concatenate(segments)))
         first = np.zeros((), np.int64)

@@ -1,4 +1,4 @@
-"""Tasks in batches, each with the embeddings that its items show: from a pool of views, or of fresh ones."""
+"""Tasks in batches with the embeddings of their items, of views from a pool or of views drawn for each item."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -17,7 +17,12 @@ TASK_BUDGET = 2**24  # numbers held at once while a batch of tasks is scored
 class TaskBatch(NamedTuple):
     """Some tasks and the embeddings of their items.
 
-    ``support`` and ``support_draws`` (tasks, way, shot), ``query_draws`` (tasks, way, n_query).
+    Attributes:
+        embeddings: holds every segment and draw below.
+        support: the support segments, (tasks, way, shot).
+        support_draws: the draw of views of each, (tasks, way, shot).
+        query: the segments of the query clips.
+        query_draws: the draw of views of each query clip, (tasks, way, n_query).
     """
 
     embeddings: Embeddings
@@ -28,7 +33,7 @@ class TaskBatch(NamedTuple):
 
 
 def pooled_batches(system: System, planned: PlannedTasks, progress: Progress = silent) -> Iterator[TaskBatch]:
-    """Embed every segment once in each of its draws, then give thousands of tasks at a time."""
+    """Embed every segment once in each of its draws, then yield thousands of tasks at a time."""
     embeddings = system.embed(np.union1d(planned.support, planned.queries.segments), progress)
     n_tasks, n_way = planned.support.shape[:2]
     # A relation head holds prototype and query side by side.
@@ -44,7 +49,7 @@ def pooled_batches(system: System, planned: PlannedTasks, progress: Progress = s
 
 
 def fresh_batches(system: NetworkSystem, planned: PlannedTasks, progress: Progress = silent) -> Iterator[TaskBatch]:
-    """Embed every item of every task with views of its own, task by task, so that memory is bounded by one task's."""
+    """Embed every item of every task with views of its own, task by task, so that one task's embeddings are held."""
     protocol = planned.protocol
     originals = system.originals(np.union1d(planned.support, planned.queries.segments))
     for task in range(protocol.n_tasks):
@@ -54,15 +59,15 @@ def fresh_batches(system: NetworkSystem, planned: PlannedTasks, progress: Progre
         generator = torch_generator(protocol.seed, protocol.phase, 1, task, Purpose.VIEWS)
         embeddings = system.embed_fresh(originals, items, generator)
         support = np.arange(own.size).reshape(own.shape)
-        shown = np.zeros_like(query.segments)  # padding shows any item
-        shown[query.present] = np.arange(own.size, len(items))
+        queries = np.zeros_like(query.segments)  # padding may be any item
+        queries[query.present] = np.arange(own.size, len(items))
         no_choice = np.zeros(query.segments.shape[:3], np.int64)
-        yield TaskBatch(embeddings, support, np.zeros_like(support), QuerySegments(shown, query.present), no_choice)
+        yield TaskBatch(embeddings, support, np.zeros_like(support), QuerySegments(queries, query.present), no_choice)
         progress("testing", task + 1, protocol.n_tasks)
 
 
 def _choose_draws(protocol: TaskProtocol, task: int, draws: int) -> tuple[Indices, Indices]:
-    """Which draw of its views each support item (way, shot) and query item (way, n_query) of a task shows."""
+    """Choose the draw of views of each support item (way, shot) and each query item (way, n_query) of a task."""
     support, query = (protocol.n_way, protocol.n_shot), (protocol.n_way, protocol.n_query)
     if draws == 1:
         return np.zeros(support, np.int64), np.zeros(query, np.int64)

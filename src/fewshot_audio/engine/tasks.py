@@ -1,4 +1,4 @@
-"""Which tasks a system is tested on: a pure function of the protocol, the splits and a seed."""
+"""The tasks that a system is tested on: a pure function of the protocol (with its seed) and the classes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -71,7 +71,7 @@ class TaskProtocol:
 
 @dataclass(frozen=True)
 class QuerySegments:
-    """Segments by which query clips are judged: (tasks, way, n_query, longest), with ``present`` false on padding."""
+    """The segments of query clips, (tasks, way, n_query, longest); ``present`` is false on padding."""
 
     segments: Indices
     present: NDArray[np.bool_]
@@ -94,8 +94,12 @@ class QuerySegments:
 class PlannedTasks(NamedTuple):
     """The tasks of a protocol, as indices.
 
-    ``classes`` (tasks, way) into the split, ``support`` (tasks, way, shot) segments, ``clips`` (tasks, way, n_query)
-    the queries' clips.
+    Attributes:
+        protocol: how they were drawn.
+        classes: numbers of the classes in the split, (tasks, way).
+        support: the support segments, (tasks, way, shot).
+        queries: the segments of the query clips.
+        clips: the query clips, (tasks, way, n_query).
     """
 
     protocol: TaskProtocol

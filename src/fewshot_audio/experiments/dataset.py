@@ -14,7 +14,7 @@ from fewshot_audio.data.disjoint_groups import check_groups
 from fewshot_audio.data.joint import DatasetFolders
 from fewshot_audio.data.splits import Splits
 from fewshot_audio.engine.loader import TrainingData
-from fewshot_audio.errors import DataError
+from fewshot_audio.errors import DataError, format_names
 from fewshot_audio.models.huggingface import check_segment
 from fewshot_audio.models.views import make_views
 from fewshot_audio.progress import Progress, silent
@@ -22,7 +22,15 @@ from fewshot_audio.progress import Progress, silent
 
 @dataclass(frozen=True)
 class Dataset:
-    """An opened dataset folder, or several as one."""
+    """An opened dataset folder, or several as one.
+
+    Attributes:
+        folders: the dataset folders.
+        data: segments, splits and the maker of views.
+        mean: mean of the training features, dB.
+        std: standard deviation of the training features, dB.
+        preprocessing: of the recordings; None for a folder that other software made.
+    """
 
     folders: DatasetFolders
     data: TrainingData
@@ -32,7 +40,7 @@ class Dataset:
 
     @property
     def fingerprint(self) -> str:
-        """Changes with the clips, their segments, the splits and the normalization numbers."""
+        """A hash of the clips, their numbers of segments, the splits and the normalization numbers."""
         store, splits = self.data.store, self.data.splits
         names = [splits[phase] for phase in PHASES], store.classes, store.clips, self.mean, self.std
         digest = hashlib.sha256(repr(names).encode("utf-8", "surrogateescape"))
@@ -55,13 +63,13 @@ class Dataset:
 def open_dataset(
     root: Path, experiment: ExperimentConfig, progress: Progress = silent, phases: Sequence[Phase] = PHASES
 ) -> Dataset:
-    """Open the experiment's dataset and check that it offers what the episodes of ``phases`` ask for.
+    """Open the experiment's dataset and check that it is large enough for the episodes of ``phases``.
 
     Args:
         root: folder of the dataset folders.
-        experiment: says which dataset, which input, which episodes.
-        progress: told while segments are packed.
-        phases: whose episodes are checked.
+        experiment: says which dataset, which input and which episodes.
+        progress: called while segments are packed.
+        phases: the phases whose episodes are checked.
 
     Raises:
         DataError: a file is missing or wrong, or a class lacks clips.
@@ -74,8 +82,9 @@ def open_dataset(
     store = folders.open_store(kind, progress, experiment.store_precision, groups=experiment.disjoint_groups)
     absent = [name for name in splits.classes if name not in store.index.by_class]
     if absent:
-        listed = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
-        raise DataError(f"the splits of {folders} name {len(absent)} classes that its {kind} lack: {listed}")
+        raise DataError(
+            f"the splits of {folders} name {len(absent)} classes that its {kind} lack: {format_names(absent)}"
+        )
     check_episodes(experiment, store.index, splits, phases)
     preprocessing = folders.read_preprocessing()
     views = make_views(experiment, preprocessing, folders.read_wave_stats())
@@ -83,7 +92,7 @@ def open_dataset(
 
 
 def check_episodes(experiment: ExperimentConfig, index: ClipIndex, splits: Splits, phases: Sequence[Phase]) -> None:
-    """Check that there are the classes, clips and source recordings that the episodes of ``phases`` ask for.
+    """Check that there are enough classes, clips and source recordings for the episodes of ``phases``.
 
     Raises:
         ConfigError: too few classes or clips; names split, class and numbers.

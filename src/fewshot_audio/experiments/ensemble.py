@@ -9,21 +9,32 @@ import torch
 
 from fewshot_audio.config import ExperimentConfig
 from fewshot_audio.config.model import PRETRAINED
+from fewshot_audio.engine.history import WEIGHTS_FILE
 from fewshot_audio.errors import ConfigError, DataError
 from fewshot_audio.experiments.run_folder import Run
 from fewshot_audio.experiments.same_experiment import check_same_experiment
 from fewshot_audio.models.ensemble import ensemble_members
 from fewshot_audio.models.network import FewShotNetwork
-from fewshot_audio.runtime.tensors import MODEL_FILE, save_tensors
+from fewshot_audio.runtime.tensors import save_tensors
 
 
 def join_runs(folders: Sequence[Path], output: Path) -> Run:
-    """Write a run's folder whose network is those of ``folders`` together, and return it.
+    """Join the networks of runs into one, and write it as the folder of a new run.
 
-    It is tested, enrolled with, exported and served as any run, and costs as much as they do one after the other.
-    A contrastive branch, which only training needs, is left behind. Learned scales of the scores are averaged.
-    Raises ConfigError for fewer than two runs, runs of different experiments, the same run twice, and networks whose
-    parts beside the encoder cannot stand side by side; DataError for a folder that is no run and an output that exists.
+    The new run is tested, enrolled with, exported and served as any run, and costs as much as its members together. The
+    projection head, which only training needs, is left out. Learned scales of the scores are averaged.
+
+    Args:
+        folders: the run folders.
+        output: the folder of the new run.
+
+    Returns:
+        The new run.
+
+    Raises:
+        ConfigError: fewer than two runs, runs of different experiments, the same run twice, or networks with parts
+            beside the encoder that cannot be joined.
+        DataError: a folder is no run folder, or the output exists.
     """
     runs = [Run.read(folder) for folder in folders]
     if len(runs) < 2:
@@ -45,18 +56,18 @@ def join_runs(folders: Sequence[Path], output: Path) -> Run:
     )
     network = side_by_side([run.trained_network() for run in runs], joined.untrained_network())
     output.mkdir(parents=True)
-    save_tensors(output / MODEL_FILE, network.state_dict())
+    save_tensors(output / WEIGHTS_FILE, network.state_dict())
     joined.write()
     return joined
 
 
 def side_by_side(networks: Sequence[FewShotNetwork], joined: FewShotNetwork) -> FewShotNetwork:
-    """Fill a network that has as many members as ``networks`` together with their weights, and return it."""
+    """Copy the weights of ``networks`` into ``joined``, which has as many members as they have together; return it."""
     first = networks[0]
     joined.set_normalization(float(first.norm_mean), float(first.norm_std))
     encoders = [encoder for network in networks for encoder in ensemble_members(network.encoder)]
-    for place, encoder in zip(ensemble_members(joined.encoder), encoders, strict=True):
-        place.load_state_dict(encoder.state_dict())
+    for member, encoder in zip(ensemble_members(joined.encoder), encoders, strict=True):
+        member.load_state_dict(encoder.state_dict())
     with torch.no_grad():
         if joined.center is not None:
             centers = [network.center for network in networks if network.center is not None]
@@ -73,8 +84,8 @@ def _check_can_join(experiment: ExperimentConfig) -> None:
         "relation_head": experiment.relation_head,
         "encoder_name": experiment.encoder_name.startswith(PRETRAINED),
     }
-    for key, stands_in_the_way in obstacles.items():
-        if stands_in_the_way:
+    for key, is_obstacle in obstacles.items():
+        if is_obstacle:
             raise ConfigError(
                 f"{key} is {getattr(experiment, key)!r}: only networks of an encoder and distances can be joined"
             )

@@ -1,8 +1,8 @@
-"""Testing a trained run: its network, the same untrained, or a baseline, on any tasks that the dataset offers."""
+"""Tests of a trained run: its network, the same network untrained, or a baseline, on the test tasks of any config."""
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ import torch
 from fewshot_audio.config import ExperimentConfig
 from fewshot_audio.engine.baselines import BASELINES
 from fewshot_audio.engine.evaluate import TaskScores, evaluate_network, evaluate_system
+from fewshot_audio.engine.loader import TrainingData
 from fewshot_audio.engine.system import NetworkSystem, center_embeddings
 from fewshot_audio.engine.tasks import TaskProtocol, plan_tasks
 from fewshot_audio.errors import ConfigError, DataError
@@ -25,6 +26,14 @@ logger = logging.getLogger(__name__)
 SYSTEMS = ("network", "untrained", *BASELINES)  # what evaluate_run can test
 
 
+class PreparedTest(NamedTuple):
+    """A run's network on an opened dataset, in fp32 on its device, and the test tasks."""
+
+    dataset: Dataset
+    system: NetworkSystem
+    protocol: TaskProtocol
+
+
 def evaluate_run(
     run: Run,
     data_root: Path,
@@ -34,10 +43,10 @@ def evaluate_run(
     fresh_views: bool = False,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Test a run as ``examine_run`` does, and summarize.
+    """Test a run and summarize. Arguments and errors are those of ``examine_run``.
 
     Returns:
-        What ``test`` holds in ``results.json``, and the dataset's name.
+        The section "test" of ``results.json``, and the dataset's name.
     """
     dataset, scores = examine_run(run, data_root, experiment, system=system, fresh_views=fresh_views, progress=progress)
     return {**summarize_test(scores, experiment), "dataset": dataset.folders.name}
@@ -60,7 +69,7 @@ def examine_run(
         experiment: says which test tasks: the run's own config, or one with another dataset or other episodes.
         system: "network", "untrained" (the weights that the run started from) or a baseline of ``engine.baselines``.
         fresh_views: draw a network's test-time views anew for every task instead of from a pool.
-        progress: told of every batch.
+        progress: called after every batch.
 
     Raises:
         ConfigError: there is no such system.
@@ -68,16 +77,23 @@ def examine_run(
     """
     if system not in SYSTEMS:
         raise ConfigError(f"system {system!r}: expected one of {', '.join(SYSTEMS)}")
-    dataset, network = open_test(run, data_root, experiment, untrained=system == "untrained", progress=progress)
+    test = open_test(run, data_root, experiment, untrained=system == "untrained", progress=progress)
     if system in BASELINES:
-        return dataset, _test_baseline(system, network, experiment, dataset, progress)
-    return dataset, run_test(network, experiment, dataset, progress, fresh_views=fresh_views)
+        return test.dataset, _test_baseline(system, test.system, test.protocol, progress)
+    return test.dataset, evaluate_network(test.system, test.protocol, fresh_views=fresh_views, progress=progress)
 
 
 def open_test(
     run: Run, data_root: Path, experiment: ExperimentConfig, *, untrained: bool = False, progress: Progress = silent
-) -> tuple[Dataset, FewShotNetwork]:
-    """Open the dataset of ``experiment`` and the run's network, in fp32 on its device.
+) -> PreparedTest:
+    """Open the dataset of ``experiment`` and read the run's network.
+
+    Args:
+        run: a trained run.
+        data_root: folder of the dataset folders.
+        experiment: says which dataset, which test tasks and which device.
+        untrained: take the weights that the run started from.
+        progress: called while segments are packed.
 
     Raises:
         DataError: the dataset does not fit the run.
@@ -100,34 +116,26 @@ def open_test(
     if untrained:
         network.set_normalization(dataset.mean, dataset.std)
         center_embeddings(NetworkSystem.validation(network, experiment, dataset.data, run.seed))
-    return dataset, network
+    system = NetworkSystem.test(network.eval(), experiment, dataset.data)
+    return PreparedTest(dataset, system, TaskProtocol.test(experiment))
 
 
 def run_test(
-    network: FewShotNetwork,
-    experiment: ExperimentConfig,
-    dataset: Dataset,
-    progress: Progress = silent,
-    *,
-    fresh_views: bool = False,
+    network: FewShotNetwork, experiment: ExperimentConfig, data: TrainingData, progress: Progress = silent
 ) -> TaskScores:
-    """Test a network on the experiment's test tasks, on its device, in fp32 whatever training used."""
+    """Test a network on the experiment's test tasks, on its device, in fp32 even if it was trained in bf16."""
     network.set_precision("fp32")
-    system, protocol = NetworkSystem.test(network, experiment, dataset.data), TaskProtocol.test(experiment)
-    return evaluate_network(system, protocol, fresh_views=fresh_views, progress=progress)
+    system = NetworkSystem.test(network, experiment, data)
+    return evaluate_network(system, TaskProtocol.test(experiment), progress=progress)
 
 
 def summarize_test(scores: TaskScores, experiment: ExperimentConfig) -> dict[str, Any]:
-    """What ``results.json`` says of a test."""
+    """The section "test" of ``results.json``."""
     return summarize_tasks(scores.accuracy, experiment.n_way_test, experiment.n_shot_test, experiment.n_query_test)
 
 
-def _test_baseline(
-    system: str, network: FewShotNetwork, experiment: ExperimentConfig, dataset: Dataset, progress: Progress
-) -> TaskScores:
-    data = dataset.data
-    by_class, offsets = data.store.index.by_class, data.store.index.offsets
-    training = np.sort(offsets[np.concatenate([by_class[name] for name in data.splits.train])])  # first segments
-    tested = NetworkSystem.test(network.eval(), experiment, data)
-    planned = plan_tasks(data.store.index, data.splits.test, TaskProtocol.test(experiment))
-    return evaluate_system(BASELINES[system](tested, training), planned, progress=progress)
+def _test_baseline(name: str, system: NetworkSystem, protocol: TaskProtocol, progress: Progress) -> TaskScores:
+    index, splits = system.data.store.index, system.data.splits
+    training = np.sort(index.offsets[np.concatenate([index.by_class[name] for name in splits.train])])  # first segments
+    planned = plan_tasks(index, splits.test, protocol)
+    return evaluate_system(BASELINES[name](system, training), planned, progress=progress)

@@ -1,4 +1,4 @@
-"""An experiment's folder: which of its runs are done, and which process may work on each."""
+"""An experiment's folder: which of its runs are done, and which process works on each."""
 
 import shutil
 from collections.abc import Iterator
@@ -8,12 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fewshot_audio.config import (
-    EXPERIMENT_FILE,
-    ExperimentConfig,
-    ModelConfig,
-    read_json,
-)
+from fewshot_audio.config import EXPERIMENT_FILE, ExperimentConfig, ModelConfig, read_json
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.experiments.run_folder import RUN_FILE, Run, versions
 from fewshot_audio.experiments.same_experiment import changed_settings
@@ -39,10 +34,16 @@ class ExperimentFolder:
         return (self.run(number) / RESULT_FILE).exists()
 
     def check(self, experiment: ExperimentConfig, model: ModelConfig, *, resume: bool, overwrite: bool) -> None:
-        """Check that the experiment may be run here.
+        """Check that the experiment may be run in this folder.
+
+        Args:
+            experiment: the experiment config.
+            model: the model config.
+            resume: the folder may hold runs of the same experiment.
+            overwrite: the folder may hold any experiment.
 
         Raises:
-            ConfigError: the folder holds another experiment, or this one and neither flag was given.
+            ConfigError: the folder holds something else.
         """
         if resume and overwrite:
             raise ConfigError("resume keeps former results and overwrite deletes them: choose one")
@@ -78,8 +79,8 @@ class ExperimentFolder:
             shutil.rmtree(self.path)
 
     def summarize(self, experiment: ExperimentConfig, model: ModelConfig, dataset: str) -> dict[str, Any]:
-        """Write ``results.json`` of the runs that are done, whoever did them, and return what it holds."""
-        # Else the slower of two processes could leave out the run that the other has just finished.
+        """Write ``results.json`` of the runs that are done, by any process, and return its content."""
+        # Without the lock the slower of two processes could leave out the run that the other has just finished.
         with locked(self._lock("results"), _in_use(self.path), wait=True):
             done = [self.run(number) for number in range(1, experiment.num_runs + 1) if self.done(number)]
             summary = {

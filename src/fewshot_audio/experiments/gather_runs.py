@@ -1,4 +1,4 @@
-"""The runs of one experiment, made on several machines, in one folder."""
+"""Collects the runs of one experiment, trained on several machines, in one folder."""
 
 import logging
 import shutil
@@ -19,10 +19,10 @@ def gather_runs(folders: Sequence[Path], output: Path) -> dict[str, Any]:
 
     Args:
         folders: experiment folders that hold runs of the same experiment.
-        output: the folder that they are copied to; runs that are there already stay.
+        output: the folder that they are copied to; runs that it already holds are kept.
 
     Returns:
-        What the ``results.json`` of ``output`` holds.
+        The content of the ``results.json`` of ``output``.
 
     Raises:
         ConfigError: runs of other settings or other data, or two folders with different results of the same run;
@@ -39,13 +39,13 @@ def gather_runs(folders: Sequence[Path], output: Path) -> dict[str, Any]:
     target = ExperimentFolder(output)
     for number, run in sorted(runs.items()):
         if run.folder != target.run(number):
-            with target.working_on(number) as place:
-                partial = place.with_name(f".{place.name}.partial")
+            with target.working_on(number) as copy:
+                partial = copy.with_name(f".{copy.name}.partial")
                 shutil.rmtree(partial, ignore_errors=True)
                 shutil.copytree(run.folder, partial)
-                if place.exists():  # an unfinished run
-                    shutil.rmtree(place)
-                partial.rename(place)
+                if copy.exists():  # an unfinished run
+                    shutil.rmtree(copy)
+                partial.rename(copy)
     first = runs[min(runs)]
     experiment = first.experiment.model_copy(update={"num_runs": max(*runs, first.experiment.num_runs)})
     return target.summarize(experiment, first.model, first.experiment.dataset_name)

@@ -1,10 +1,9 @@
-"""An experiment: checks before any work, then its runs, each trained and tested once, and their results."""
+"""An experiment from its configs to its results: checks before any work, then the training and test of each run."""
 
-import io
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,17 @@ import numpy as np
 
 from fewshot_audio.config import ExperimentConfig, ModelConfig, check_configs, check_steps
 from fewshot_audio.engine.history import Row, kept_epoch
+from fewshot_audio.engine.loader import TrainingData
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.experiments.dataset import Dataset, open_dataset
 from fewshot_audio.experiments.evaluate_run import run_test, summarize_test
 from fewshot_audio.experiments.folder import ACCURACIES_FILE, RESULT_FILE, ExperimentFolder
 from fewshot_audio.experiments.start_run import start_run
-from fewshot_audio.files import write_bytes, write_json
+from fewshot_audio.files import write_atomic, write_json
 from fewshot_audio.models.huggingface_files import complete_model
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, prefixed, silent
-from fewshot_audio.runtime.device import Runtime, resolve_device
+from fewshot_audio.runtime.device import resolve_device
 from fewshot_audio.runtime.distributed import SINGLE_PROCESS, Ranks
 
 logger = logging.getLogger(__name__)
@@ -40,26 +40,26 @@ def run_experiment(
     ranks: Ranks = SINGLE_PROCESS,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Train and test the runs of an experiment. Everything that can be refused is refused before any work.
+    """Train and test the runs of an experiment. All checks are made before any work.
 
     Args:
         experiment: the experiment config.
         model: the model config.
         data_root: folder of the dataset folders.
         output_root: folder of the experiment folders.
-        resume: keep finished epochs and runs and do the rest, which ends bit-equal to an experiment that was never
-            interrupted (on the CPU).
+        resume: keep finished epochs and runs and do the rest. On the CPU the results are bit-equal to those of an
+            experiment that was never interrupted.
         overwrite: delete former results.
         runs: numbers (from 1) of the runs to do; None does all.
-        ranks: the processes that train each run together; all call this function alike, and rank zero alone writes
-            and tests.
-        progress: told of every step.
+        ranks: the processes that train each run together; all call this function with the same arguments, and rank
+            zero alone writes and tests.
+        progress: called after every step of the work.
 
     Returns:
-        What ``results.json`` holds.
+        The content of ``results.json``.
 
     Raises:
-        ConfigError: the configs contradict each other, the data or the folder.
+        ConfigError: the configs contradict each other, or do not fit the data or the folder.
         DataError: the dataset folder is wrong.
     """
     folder = ExperimentFolder(output_root / experiment.experiment_folder)
@@ -70,11 +70,11 @@ def run_experiment(
         for warning in check_configs(experiment, model):
             logger.warning(warning)
         complete = complete_model(experiment.encoder_name, model)
-        check_steps(experiment, ranks.size)
+        check_steps(experiment.n_training_tasks, experiment.episodes_per_step, ranks.size)
         if not set(selection) <= set(numbers):
             raise ConfigError(f"runs are numbered from 1 to num_runs, which is {experiment.num_runs}: got {selection}")
         folder.check(experiment, complete, resume=resume, overwrite=overwrite)
-        resolve_device(experiment.device, experiment.gpu_index)  # refuses a missing GPU; each run sets itself up
+        resolve_device(experiment.device, experiment.gpu_index)  # raises if the GPU is missing
         return complete
 
     model = ranks.on_rank_zero(check)
@@ -89,23 +89,12 @@ def run_experiment(
     for number in selection:
         report = prefixed(progress, f"run {number}/{experiment.num_runs}: ")
         if not ranks.on_rank_zero(partial(folder.done, number)):
-            with _locked(folder, number, ranks):
+            with ExitStack() as lock:
+                ranks.on_rank_zero(partial(lock.enter_context, folder.working_on(number)))
                 seed = experiment.seed + number - 1
                 _do_run(folder.run(number), experiment, model, seed, dataset, ranks, report)
         summary = ranks.on_rank_zero(partial(folder.summarize, experiment, model, dataset.folders.name))
     return summary
-
-
-@contextmanager
-def _locked(folder: ExperimentFolder, number: int, ranks: Ranks) -> Iterator[None]:
-    """Have rank zero keep other processes off a run."""
-    with ExitStack() as locks:
-
-        def lock() -> None:
-            locks.enter_context(folder.working_on(number))
-
-        ranks.on_rank_zero(lock)
-        yield
 
 
 def _do_run(
@@ -117,11 +106,13 @@ def _do_run(
     ranks: Ranks,
     progress: Progress,
 ) -> None:
-    from fewshot_audio.engine.fit import train_run  # Lightning takes seconds to import: testing does without
+    # Lightning takes seconds to import, and testing does not need it.
+    from fewshot_audio.engine.fit import train_run
+    from fewshot_audio.engine.module import EpisodicTraining
 
-    network, runtime = start_run(folder, experiment, model, seed, dataset, ranks)
-    history = train_run(network, experiment, dataset.data, seed, folder, progress, ranks)
-    ranks.on_rank_zero(lambda: _finish(folder, network, experiment, seed, dataset, runtime, history, progress))
+    network = start_run(folder, experiment, model, seed, dataset, ranks).network
+    history = train_run(EpisodicTraining(network, experiment, dataset.data, seed, ranks), folder, progress)
+    ranks.on_rank_zero(lambda: _finish(folder, network, experiment, seed, dataset.data, history, progress))
 
 
 def _finish(
@@ -129,8 +120,7 @@ def _finish(
     network: FewShotNetwork,
     experiment: ExperimentConfig,
     seed: int,
-    dataset: Dataset,
-    runtime: Runtime,
+    data: TrainingData,
     history: list[Row],
     progress: Progress,
 ) -> None:
@@ -143,11 +133,8 @@ def _finish(
             len(history) * experiment.n_training_tasks,
         )
     start = time.perf_counter()
-    network.to(runtime.device)  # Lightning leaves it on the CPU
-    scores = run_test(network, experiment, dataset, progress)
-    buffer = io.BytesIO()
-    np.save(buffer, scores.accuracy)
-    write_bytes(folder / ACCURACIES_FILE, buffer.getvalue())
+    scores = run_test(network, experiment, data, progress)
+    write_atomic(folder / ACCURACIES_FILE, lambda stream: np.save(stream, scores.accuracy))
     best_epoch = kept_epoch(history, experiment.optimization.keep)
     result = {
         "seed": seed,

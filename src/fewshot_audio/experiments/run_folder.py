@@ -1,4 +1,4 @@
-"""A run's folder: what is written at its start, and how a trained network is read back from it."""
+"""A run's folder: its description, written at the start of the run, and its network."""
 
 import importlib.metadata
 import platform
@@ -18,20 +18,32 @@ from fewshot_audio.config import (
     read_json,
     validate,
 )
+from fewshot_audio.engine.history import WEIGHTS_FILE
 from fewshot_audio.errors import DataError
 from fewshot_audio.files import write_json
 from fewshot_audio.functional.seeding import Purpose, fork_rng, torch_seed
 from fewshot_audio.models.build import build_network
 from fewshot_audio.models.huggingface import PretrainedEncoder
 from fewshot_audio.models.network import FewShotNetwork
-from fewshot_audio.runtime.tensors import MODEL_FILE, load_tensors
+from fewshot_audio.runtime.tensors import load_tensors
 
 RUN_FILE = "run.json"
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run as its folder describes it; ``dataset`` is the fingerprint of what it was trained on."""
+    """A run as its folder describes it.
+
+    Attributes:
+        folder: the run's folder.
+        experiment: the experiment config.
+        model: the model config, complete.
+        seed: of this run; ``experiment.seed`` is that of the first run.
+        input_shape: mel bins and frames of a segment.
+        dataset: fingerprint of the dataset of the training.
+        preprocessing: of that dataset, if it is known.
+        runtime: device, precision, threads and processes of the training.
+    """
 
     folder: Path
     experiment: ExperimentConfig
@@ -65,7 +77,7 @@ class Run:
             raise DataError(f"{folder / RUN_FILE}: not as this program writes it ({error!r})") from error
 
     def write(self) -> None:
-        """Write the folder's configs and ``run.json``, which marks it as a run and comes last."""
+        """Write the folder's configs, and last ``run.json``, which marks it as a run folder."""
         write_json(self.folder / EXPERIMENT_FILE, self.experiment.model_dump())
         write_json(self.folder / MODEL_CONFIG_FILE, self.model.model_dump())
         values = {
@@ -78,10 +90,10 @@ class Run:
         write_json(self.folder / RUN_FILE, values)
 
     def untrained_network(self) -> FewShotNetwork:
-        """The network with the weights that the run's seed starts from, and those of a pretrained encoder.
+        """The network with the initial weights of the run's seed, and those of a pretrained encoder.
 
         Raises:
-            ConfigError: the folder of a pretrained encoder is gone.
+            ConfigError: the files of a pretrained encoder are missing.
         """
         network = self._network()
         if isinstance(network.encoder, PretrainedEncoder):
@@ -95,7 +107,7 @@ class Run:
             DataError: the file of weights is missing, or of another network.
         """
         network = self._network()
-        path = self.folder / MODEL_FILE
+        path = self.folder / WEIGHTS_FILE
         if not path.is_file():
             raise DataError(f"{path}: no such file; the run has not finished its first epoch")
         try:
@@ -110,6 +122,6 @@ class Run:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what computes the results."""
+    """Versions of the packages that compute the results, and of Python."""
     packages = {name: importlib.metadata.version(name) for name in ("torch", "lightning", "numpy")}
     return {"fewshot_audio": __version__, "python": platform.python_version(), **packages}

@@ -11,7 +11,7 @@ RESUMABLE_KEYS = keys_with(Role.RESUMABLE)
 
 
 def changed_settings(run: Run, experiment: ExperimentConfig, model: ModelConfig) -> tuple[Path, list[str]]:
-    """How other configs differ from a run's: the run's file that differs, and the changes in words, if any."""
+    """Compare other configs with a run's: the run's file that differs first, and its changed keys as text."""
     for name, before, now in ((EXPERIMENT_FILE, run.experiment, experiment), (MODEL_CONFIG_FILE, run.model, model)):
         old, new = _leaves(before.model_dump()), _leaves(now.model_dump())
         keys = [key for key in new if old.get(key) != new[key] and key not in RESUMABLE_KEYS]

@@ -1,4 +1,4 @@
-"""A run begun, or begun again: its folder, its runtime, and its network ready to train."""
+"""The start of a run, or its continuation: the folder, the runtime, and the network ready to train."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from fewshot_audio.runtime.distributed import SINGLE_PROCESS, Ranks
 
 
 class StartedRun(NamedTuple):
-    """A run's network with the weights that its seed starts from, on its device, and how it is computed."""
+    """A run's network with its initial weights, on its device, and the runtime of the training."""
 
     network: FewShotNetwork
     runtime: Runtime
@@ -30,16 +30,16 @@ def start_run(
     """Set up a run, or the same run again after an interruption.
 
     Args:
-        folder: of the run. Rank zero writes the configs there if the run is new.
-        experiment: experiment config.
-        model: model config, complete (``models.huggingface_files.complete_model``).
+        folder: the run's folder. Rank zero writes the configs there if the run is new.
+        experiment: the experiment config.
+        model: the model config, complete (``models.huggingface_files.complete_model``).
         seed: of the run.
-        dataset: what it will be trained on.
-        ranks: the processes that train together; all call this function alike.
+        dataset: the dataset to train on.
+        ranks: the processes that train together; all call this function with the same arguments.
 
     Raises:
         DataError: the dataset is not the one that the run was started with.
-        ConfigError: the run was started with another number of processes, or cannot be computed here as it was there.
+        ConfigError: the run was started with another number of processes, or on a device that is missing here.
     """
     run = ranks.on_rank_zero(lambda: _former_run(folder, dataset, ranks))
     gpu_index, former_runtime = ranks.own_gpu(experiment.gpu_index), run.runtime if run else None
@@ -66,7 +66,7 @@ def start_run(
 
 
 def _former_run(folder: Path, dataset: Dataset, ranks: Ranks) -> Run | None:
-    """The run as it was started, if it was."""
+    """The run as it was started before; None for a new run."""
     if not (folder / RUN_FILE).exists():
         return None
     run = Run.read(folder)
@@ -75,7 +75,7 @@ def _former_run(folder: Path, dataset: Dataset, ranks: Ranks) -> Run | None:
     processes = run.runtime.get("processes", 1)
     if processes != ranks.size:
         raise ConfigError(
-            f"{folder} was started with {processes} processes (devices x nodes), a step's episodes each; it cannot go "
-            f"on with {ranks.size}"
+            f"{folder} was started with {processes} processes (devices x nodes), each with a step's episodes; it "
+            f"cannot continue with {ranks.size}"
         )
     return run

@@ -1,4 +1,4 @@
-"""Principal component analysis: embeddings projected to two dimensions, to be looked at."""
+"""Principal component analysis: embeddings projected to two dimensions for a picture."""
 
 from dataclasses import dataclass
 from typing import Any, Self

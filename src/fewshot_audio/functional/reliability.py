@@ -1,4 +1,4 @@
-"""Calibration of probabilities: how often answers are right, by the probability that they were given with."""
+"""Calibration of probabilities: how often answers with a given probability are right."""
 
 from dataclasses import dataclass
 

@@ -57,7 +57,7 @@ def torch_generator(seed: int, phase: Phase, epoch: int, task: int, purpose: Pur
 
 @contextmanager
 def fork_rng(seed: int, device: torch.device) -> Iterator[None]:
-    """Within the block, seed torch's global generators, from which dropout and initialization draw; restore them after.
+    """Seed torch's global generators, which dropout and initialization use, and restore them after the block.
 
     Args:
         seed: of the CPU's generator and, if ``device`` is a GPU, of the current GPU's.

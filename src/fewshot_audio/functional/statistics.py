@@ -61,7 +61,7 @@ def summarize_runs(runs: Sequence[dict[str, Any]], accuracies: Sequence[Accuraci
 
 def t_quantile(degrees: int) -> float:
     """The 97.5 % quantile of Student's t with ``degrees`` degrees of freedom, by bisection."""
-    low, high = 0.0, 13.0  # 12.7 for one degree, and falling
+    low, high = 0.0, 13.0  # the quantile is 12.7 for one degree, and less for more
     while high - low > 1e-9:
         middle = (low + high) / 2
         low, high = (middle, high) if _central_probability(middle, degrees) < 0.95 else (low, middle)

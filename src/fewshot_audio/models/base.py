@@ -1,4 +1,4 @@
-"""What every encoder declares."""
+"""The base class of encoders."""
 
 from typing import Literal
 
@@ -6,8 +6,12 @@ from torch import nn
 
 
 class Encoder(nn.Module):
-    """A segment in, an embedding out: its input, and the arithmetic of its heavy part."""
+    """Embeds a batch of segments.
+
+    Attributes:
+        precision: arithmetic of the part that takes most of the time.
+        sample_rate: rate of the waveforms that it reads, Hz; None if it reads normalized log-mel features.
+    """
 
     precision: Literal["fp32", "bf16"] = "fp32"
     sample_rate: int | None = None
-    """Rate of the waveforms that it reads, Hz; None: it reads normalized log-mel features."""

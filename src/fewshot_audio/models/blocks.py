@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.grad import conv2d_weight
 
 KERNEL, PADDING = 3, 1
-CHUNK = 2_000_000  # values of a convolution's output that are held at once: few enough for a processor's cache
+CHUNK = 2_000_000  # values of a convolution's output that are held at once: few enough for the CPU's cache
 
 
 class ConvBlock(nn.Module):
@@ -36,7 +36,7 @@ class ConvBlock(nn.Module):
         That output is by far the largest tensor of the network. Batch norm is monotone in each channel, so it may
         follow the pooling if the statistics of the values before pooling are known; and for a convolution of data
         these follow from the moments of the data's patches: mean = w . m + b, variance = w . C w. Autograd does the
-        rest. If values tie (or a channel's batch norm weight is 0), a gradient may go to another of the tied places.
+        rest. If values tie (or a channel's batch norm weight is 0), a gradient may go to another of the tied positions.
         """
         norm, bias = self.norm, cast(Tensor, self.conv.bias)
         precision = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
@@ -92,7 +92,7 @@ def patch_moments(x: Tensor) -> PatchMoments:
 
 
 class PooledConv(torch.autograd.Function):
-    """Max pool of a 3x3 convolution of data, a few examples at a time; only the places of the maxima are kept.
+    """Max pool of a 3x3 convolution of data, a few examples at a time; only the positions of the maxima are kept.
 
     Shape: x (n, in_channels, height, width), weight (channels, in_channels, 3, 3), pool (mels, frames).
     """
@@ -103,28 +103,28 @@ class PooledConv(torch.autograd.Function):
         chunks = in_chunks(x, len(weight) * x.shape[2] * x.shape[3])
         parts = [F.max_pool2d(F.conv2d(part, weight, padding=PADDING), pool, return_indices=True) for part in chunks]
         ctx.pool, ctx.weight_shape = pool, weight.shape
-        ctx.save_for_backward(x, *(places for _, places in parts))
+        ctx.save_for_backward(x, *(positions for _, positions in parts))
         return torch.cat([largest for largest, _ in parts])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, None]:
         """Gradient of the weight, summed in float32 or better."""
-        x, *all_places = ctx.saved_tensors
+        x, *all_positions = ctx.saved_tensors
         total = torch.zeros(ctx.weight_shape, dtype=torch.promote_types(x.dtype, torch.float32))
-        n = len(all_places)
+        n = len(all_positions)
         with torch.autocast("cpu", enabled=False):
-            for part, places, gradient in zip(x.chunk(n), all_places, gradients[0].chunk(n), strict=True):
-                spread = F.max_unpool2d(gradient, places, ctx.pool, output_size=part.shape[2:])
+            for part, positions, gradient in zip(x.chunk(n), all_positions, gradients[0].chunk(n), strict=True):
+                spread = F.max_unpool2d(gradient, positions, ctx.pool, output_size=part.shape[2:])
                 total += conv2d_weight(part, ctx.weight_shape, spread, padding=PADDING)  # type: ignore[no-untyped-call]
         return None, total.to(x.dtype), None
 
 
 def in_chunks(x: Tensor, values: int) -> tuple[Tensor, ...]:
-    """Split a batch whose every example will take ``values`` values."""
+    """Split a batch into chunks of about CHUNK values, if each example takes ``values`` values."""
     return x.chunk(math.ceil(len(x) * values / CHUNK))
 
 
 def scale_channels(x: Tensor, slope: Tensor, shift: Tensor) -> Tensor:
-    """Multiply and shift each channel: batch norm that has nothing to normalize is torch's one fused kernel for it."""
+    """Multiply and shift each channel, by torch's one fused kernel for it: batch norm with mean 0 and variance 1."""
     slope, shift = (value.to(torch.promote_types(x.dtype, torch.float32)) for value in (slope, shift))
     return F.batch_norm(x, torch.zeros_like(slope), torch.ones_like(slope), slope, shift, eps=0.0)

@@ -8,11 +8,11 @@ from fewshot_audio.models.network import FewShotNetwork
 
 
 def build_network(experiment: ExperimentConfig, model: ModelConfig, mels: int, frames: int) -> FewShotNetwork:
-    """Build the network that an experiment asks for, with random weights from torch's global generator.
+    """Build the network of an experiment, with random weights from torch's global generator.
 
     Args:
-        experiment: says which encoder, fusion and heads there are, and how embeddings are compared.
-        model: the inside of each module, complete (``models.huggingface_files.complete_model``).
+        experiment: which encoder, fusion and heads there are, and how embeddings are compared.
+        model: sizes and options of each module, complete (``models.huggingface_files.complete_model``).
         mels: mel bins of a segment.
         frames: frames of a segment.
 

@@ -19,7 +19,7 @@ N_BLOCKS = 4
 
 
 class ConvEncoder(Encoder):
-    """What both encoders share: four convolution blocks over one spectrogram, computed in ``precision``."""
+    """Base of ``CNN`` and ``Hybrid``: four convolution blocks over one spectrogram, computed in ``precision``."""
 
     def __init__(self, config: CNNConfig, mels: int, frames: int) -> None:
         super().__init__()
@@ -32,12 +32,12 @@ class ConvEncoder(Encoder):
         for block in self.blocks:
             weight = cast(ConvBlock, block).conv.weight
             weight.data = weight.data.contiguous(memory_format=torch.channels_last)
-        self.remaining = (mels, frames)
+        self.map_size = (mels, frames)
         for pool in pools:
-            self.remaining = (self.remaining[0] // pool[0], self.remaining[1] // pool[1])
+            self.map_size = (self.map_size[0] // pool[0], self.map_size[1] // pool[1])
 
     def feature_map(self, x: Tensor) -> Tensor:
-        """Shape: (n, mels, frames) -> (n, channels, remaining mel bins, remaining frames)."""
+        """Shape: (n, mels, frames) -> (n, channels, *map_size)."""
         # As (n, mels, frames, 1) with its last axis moved: the strides, ambiguous with one channel, say channels_last.
         x = x.contiguous().unsqueeze(-1).movedim(-1, 1)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
@@ -54,7 +54,7 @@ class CNN(ConvEncoder):
     def __init__(self, config: CNNConfig, mels: int, frames: int) -> None:
         super().__init__(config, mels, frames)
         self.pooling = None if config.pooling == "last" else Pooling(config.pooling, config.hidden_channels)
-        flat = config.hidden_channels * self.remaining[0] * self.remaining[1]
+        flat = config.hidden_channels * self.map_size[0] * self.map_size[1]
         width = self.pooling.width if self.pooling else flat
         self.dropout = nn.Dropout(DROPOUT)
         self.norm = nn.BatchNorm1d(width)
@@ -71,7 +71,7 @@ class CNN(ConvEncoder):
 class Hybrid(ConvEncoder):
     """Four convolution blocks, a recurrent layer over time with a skip connection, last or pooled step, as ``CNN``.
 
-    A step's features are channels x remaining mel bins; bidirectional outputs are summed. With 3x3 pooling and up to
+    A step's features are channels x mel bins of the map; bidirectional outputs are summed. With 3x3 pooling and up to
     242 frames the sequence has one or two steps.
 
     Shape: (n, mels, frames) -> (n, out_dim).
@@ -79,7 +79,7 @@ class Hybrid(ConvEncoder):
 
     def __init__(self, config: HybridConfig, mels: int, frames: int) -> None:
         super().__init__(config, mels, frames)
-        width = config.hidden_channels * self.remaining[0]
+        width = config.hidden_channels * self.map_size[0]
         recurrent: type[nn.RNN] | type[nn.GRU] | type[nn.LSTM] = getattr(nn, config.seq_type)
         self.rnn = recurrent(width, width, config.seq_layers, batch_first=True, bidirectional=config.bidirectional)
         self.pooling = None if config.pooling == "last" else Pooling(config.pooling, width)
@@ -104,9 +104,9 @@ ENCODERS: dict[str, Callable[..., Encoder]] = {"CNN": CNN, "Hybrid": Hybrid, "Re
 
 
 def build_encoder(name: str, config: EncoderConfig, mels: int, frames: int, members: int = 1) -> Encoder:
-    """Build the encoder called ``name`` for segments of (mels, frames); a pretrained one without its weights.
+    """Build the encoder called ``name`` for segments of (mels, frames), without the weights of a pretrained one.
 
-    Several ``members`` are one ``EncoderEnsemble``.
+    More than one ``members`` make an ``EncoderEnsemble``.
     """
     if members > 1:
         return EncoderEnsemble([build_encoder(name, config, mels, frames) for _ in range(members)])

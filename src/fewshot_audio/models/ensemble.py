@@ -10,10 +10,11 @@ from fewshot_audio.models.base import Encoder
 
 
 class EncoderEnsemble(Encoder):
-    """Encoders of one kind that share nothing; each embeds the segment, the embeddings are concatenated.
+    """Encoders of one kind that share no weights; each embeds the segment, and the embeddings are concatenated.
 
-    An ensemble for few-shot tasks (Dvornik et al. 2019) in the space where prototypes are taken: over the square root
-    of their number, so that a squared distance is the mean of the members' and scores keep their scale.
+    An ensemble for few-shot tasks (Dvornik et al. 2019) in the space of the prototypes. Embeddings are divided by the
+    square root of the number of members, so that a squared distance is the mean of the members' and scores keep their
+    scale.
 
     Shape: (n, mels, frames) -> (n, members * out_dim).
     """
@@ -28,5 +29,5 @@ class EncoderEnsemble(Encoder):
 
 
 def ensemble_members(encoder: Encoder) -> list[Encoder]:
-    """The encoders that an encoder is made of: an ensemble's members, or itself."""
+    """The members of an ensemble, or the encoder itself."""
     return [*encoder.members] if isinstance(encoder, EncoderEnsemble) else [encoder]

@@ -1,7 +1,7 @@
-"""The inputs of pretrained audio encoders, computed by torch as their own feature extractors compute them.
+"""The inputs of pretrained audio encoders, computed in torch as the encoders' own feature extractors compute them.
 
-Each follows the numpy code of its extractor in ``transformers`` (which is the oracle in the tests) with the settings of
-the model's ``preprocessor_config.json``.
+Each follows the numpy code of its extractor in ``transformers`` (the oracle in the tests) with the settings of the
+model's ``preprocessor_config.json``.
 """
 
 import math
@@ -13,16 +13,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-MOST_WEIGHTS = 1 << 22  # of a mel filter bank
+MAX_WEIGHTS = 1 << 22  # of a mel filter bank; a larger one is a mistake or an attack
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class FrontEnd(nn.Module):
-    """A waveform at ``sample_rate`` in, an encoder's input out; ``most_samples`` is the longest that it takes."""
+    """Computes an encoder's input from waveforms at ``sample_rate`` of at most ``max_samples`` samples."""
 
     sample_rate: int
-    most_samples: float = math.inf
+    max_samples: float = math.inf
 
 
 class Waveform(FrontEnd):
@@ -87,7 +87,7 @@ class ASTFrontEnd(FrontEnd):
 
         self.sample_rate = rate = int(settings.get("sampling_rate", 16_000))
         self.frames = int(settings.get("max_length", 1024))
-        self.most_samples = 400 + (self.frames - 1) * 160
+        self.max_samples = 400 + (self.frames - 1) * 160
         normalize = settings.get("do_normalize", True)
         self.mean = float(settings.get("mean", -4.2677393)) if normalize else 0.0
         self.scale = 2 * float(settings.get("std", 4.5689974)) if normalize else 1.0
@@ -104,7 +104,7 @@ class ASTFrontEnd(FrontEnd):
 
 
 class CLAPFrontEnd(FrontEnd):
-    """CLAP's audio tower: the waveform filled up to 10 s, log-mel in decibels.
+    """CLAP's audio encoder: the waveform repeated or padded to 10 s, log-mel in decibels.
 
     Shape: (n, samples) -> (n, 1, frames, mels).
     """
@@ -114,7 +114,7 @@ class CLAPFrontEnd(FrontEnd):
         from transformers.audio_utils import window_function
 
         self.sample_rate = rate = int(settings.get("sampling_rate", 48_000))
-        self.most_samples = self.samples = int(settings.get("max_length_s", 10)) * rate
+        self.max_samples = self.samples = int(settings.get("max_length_s", 10)) * rate
         self.filling: Literal["repeat", "repeatpad", "pad"] = settings.get("padding", "repeatpad")
         if self.filling not in ("repeat", "repeatpad", "pad"):
             raise ValueError(f"padding {self.filling!r}: expected repeat, repeatpad or pad")
@@ -126,7 +126,7 @@ class CLAPFrontEnd(FrontEnd):
         self.spectrogram = MelSpectrogram(window_function(n_fft, "hann"), hop, n_fft, filters, centered=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Fill up, compute."""
+        """Repeat, pad, compute."""
         times = self.samples // x.shape[-1] if self.filling == "repeatpad" else 1
         times = -(-self.samples // x.shape[-1]) if self.filling == "repeat" else times
         filled = x.repeat(1, times)[:, : self.samples]
@@ -146,7 +146,7 @@ class WhisperFrontEnd(FrontEnd):
         from transformers.audio_utils import window_function
 
         self.sample_rate = rate = int(settings.get("sampling_rate", 16_000))
-        self.most_samples = self.samples = int(settings.get("chunk_length", 30)) * rate
+        self.max_samples = self.samples = int(settings.get("chunk_length", 30)) * rate
         n_fft, mels = int(settings.get("n_fft", 400)), int(settings.get("feature_size", 80))
         filters = _filters(n_fft // 2 + 1, mels, 0.0, 8000.0, rate, "slaney", "slaney")
         hop = int(settings.get("hop_length", 160))
@@ -166,10 +166,9 @@ def _filters(
     """Shape: (frequencies, mels)."""
     from transformers.audio_utils import mel_filter_bank
 
-    if frequencies * mels > MOST_WEIGHTS:
-        raise ValueError(f"a filter bank of {frequencies} x {mels} is no encoder's")
-
-    with warnings.catch_warnings():  # AST's own low filters are narrower than a bin: it was trained so
+    if frequencies * mels > MAX_WEIGHTS:
+        raise ValueError(f"a filter bank of {frequencies} x {mels} weights, expected at most {MAX_WEIGHTS}")
+    with warnings.catch_warnings():  # AST's own low filters are narrower than a bin; it was trained with them
         warnings.filterwarnings("ignore", message="At least one mel filter has all zero values")
         filters: Array = mel_filter_bank(frequencies, mels, low, high, rate, norm, scale, kaldi)
     return filters

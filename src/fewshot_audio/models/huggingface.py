@@ -1,7 +1,7 @@
 """Pretrained Hugging Face audio encoders: frozen or fine-tuned, with a linear layer to the embedding width.
 
-A model's folder is not trusted: its JSON files choose among the architectures below and set their sizes, no code of it
-runs, and its weights are read from safetensors files only.
+A model's folder is not trusted: its JSON files choose one of the supported architectures and set its sizes, none of its
+code is run, and its weights are read from safetensors files only.
 """
 
 import functools
@@ -21,17 +21,17 @@ from fewshot_audio.models.base import Encoder
 from fewshot_audio.models.huggingface_architectures import ARCHITECTURES, AST, CLAP, WHISPER, Architecture
 from fewshot_audio.models.huggingface_files import find_folder, import_extra
 
-LEVEL = 0.1  # clips come with standard deviation 1; recordings have about this one at full scale 1
-MOST_SECONDS = 3600  # of what an encoder of a fixed length takes; a longer one is no encoder's
-MOST_LAYERS = 200  # of any kind; a config that asks for more is no encoder's
+LEVEL = 0.1  # clips come with standard deviation 1; in recordings of full scale 1 it is about this
+MAX_SECONDS = 3600  # of an encoder of a fixed length; a longer one is a mistake or an attack
+MAX_LAYERS = 200  # of each kind; a config with more is a mistake or an attack
 UNUSED = {"masked_spec_embed"}  # a weight of masking in pretraining, which is switched off here
 
 
 class PretrainedEncoder(Encoder):
     """A pretrained audio encoder, its outputs averaged over time (or its own pooling), and a linear layer.
 
-    Reads waveforms at ``sample_rate``. With ``freeze`` its weights take no gradient and it stays in eval mode, so that
-    dropout and batch statistics are those of inference. Built with random weights: ``load_pretrained`` reads them.
+    Reads waveforms at ``sample_rate``. With ``freeze`` the pretrained weights get no gradient and that part stays in
+    eval mode: no dropout, fixed batch statistics. It is built with random weights until ``load_pretrained``.
 
     Shape: (n, samples) -> (n, out_dim).
     """
@@ -53,15 +53,15 @@ class PretrainedEncoder(Encoder):
             with _quiet():
                 self.backbone: nn.Module = _find(self.architecture.encoder)(own)
             self.sample_rate = self.front_end.sample_rate
-            most = self.front_end.most_samples
-            if most < math.inf and most > MOST_SECONDS * self.sample_rate:
-                raise ValueError(f"it takes {most} samples, expected at most {MOST_SECONDS} s")
+            longest = self.front_end.max_samples
+            if MAX_SECONDS * self.sample_rate < longest < math.inf:
+                raise ValueError(f"it takes {longest} samples, expected at most {MAX_SECONDS} s")
             self.linear = nn.Linear(own.hidden_size if hasattr(own, "hidden_size") else own.d_model, config.out_dim)
         self.backbone.requires_grad_(not self.frozen)
         self.train()
 
     def train(self, mode: bool = True) -> "PretrainedEncoder":
-        """Set training mode, of which a frozen part takes no notice."""
+        """Set training mode, except of a frozen backbone, which stays in eval mode."""
         super().train(mode)
         if self.frozen:
             self.backbone.eval()
@@ -81,14 +81,14 @@ class PretrainedEncoder(Encoder):
                 output_loading_info=True,
             )
             prefix = f"{architecture.part}." if architecture.part else ""
-            lacking = {key for key in report["missing_keys"] if key.startswith(prefix) and key not in UNUSED}
-            if lacking:
-                raise ConfigError(f"{folder}: the weights lack {len(lacking)} of this encoder, as {min(lacking)!r}")
+            missing = {key for key in report["missing_keys"] if key.startswith(prefix) and key not in UNUSED}
+            if missing:
+                raise ConfigError(f"{folder}: the weights lack {len(missing)} of this encoder, as {min(missing)!r}")
             part = model.get_submodule(architecture.part)
             self.backbone.load_state_dict(part.state_dict())
 
     def forward(self, x: Tensor) -> Tensor:
-        """Embed a batch of segments, whole clips of which have standard deviation 1."""
+        """Embed a batch of segments of clips that were scaled to standard deviation 1."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             features = self.front_end(x.float() * LEVEL)
             with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
@@ -106,8 +106,8 @@ class PretrainedEncoder(Encoder):
             pooled: Tensor = output.pooler_output
             return pooled
         states: Tensor = output.last_hidden_state
-        if self.architecture is WHISPER:  # the steps that the segment fills, without the silence behind it
-            states = states[:, : math.ceil(states.shape[1] * samples / self.front_end.most_samples)]
+        if self.architecture is WHISPER:  # only the steps that the segment fills, not the padding
+            states = states[:, : math.ceil(states.shape[1] * samples / self.front_end.max_samples)]
         return states.mean(1)
 
 
@@ -131,11 +131,11 @@ def _embed_silence(name: str, definition: str, samples: int, rate: int) -> None:
     config = PretrainedConfig(definition=json.loads(definition))
     with torch.random.fork_rng(devices=[]):
         encoder = PretrainedEncoder(name, config).eval()
-    encoder_rate, most = encoder.front_end.sample_rate, encoder.front_end.most_samples
+    encoder_rate, longest = encoder.front_end.sample_rate, encoder.front_end.max_samples
     segment = resample(torch.zeros(1, samples), rate, encoder_rate)
-    if segment.shape[-1] > most:
+    if segment.shape[-1] > longest:
         raise ConfigError(
-            f"{name} takes at most {most / encoder_rate:g} s, but a segment has {samples / rate:g} s: "
+            f"{name} takes at most {longest / encoder_rate:g} s, but a segment has {samples / rate:g} s: "
             "prepare the dataset with a shorter --segment-seconds"
         )
     with _explained(name), torch.inference_mode():
@@ -143,7 +143,7 @@ def _embed_silence(name: str, definition: str, samples: int, rate: int) -> None:
 
 
 def _settings(architecture: Architecture, config: dict[str, Any]) -> Any:
-    """The config object; masking of inputs, which would draw from a global generator, is off: views are made before."""
+    """The config object, without the masking of inputs, which would draw from a global generator."""
     _check_depth(config)
     reader = _find(architecture.checkpoint or architecture.encoder)
     return reader.config_class.from_dict({**config, "apply_spec_augment": False})
@@ -155,8 +155,8 @@ def _check_depth(config: dict[str, Any]) -> None:
             _check_depth(value)
         elif key == "depths" or "layers" in key:
             counts = value if isinstance(value, list) else [value]
-            if any(isinstance(count, int) and count > MOST_LAYERS for count in counts):
-                raise ValueError(f"{key} is {value}, expected at most {MOST_LAYERS}")
+            if any(isinstance(count, int) and count > MAX_LAYERS for count in counts):
+                raise ValueError(f"{key} is {value}, expected at most {MAX_LAYERS}")
 
 
 def _find(name: str) -> Any:
@@ -167,7 +167,7 @@ def _find(name: str) -> Any:
 
 @contextmanager
 def _explained(name: str) -> Iterator[None]:
-    """Turn what a wrong config or wrong weights provoke in ``transformers`` into a ConfigError."""
+    """Turn the errors that ``transformers`` raises for a wrong config or wrong weights into a ConfigError."""
     invalid = import_extra("huggingface_hub.errors").StrictDataclassError, import_extra("safetensors").SafetensorError
     try:
         yield

@@ -13,9 +13,9 @@ class Architecture:
 
     encoder: str
     front_end: Callable[[dict[str, Any]], FrontEnd]
-    checkpoint: str = ""  # the class whose checkpoints hold the encoder, where that is another
-    part: str = ""  # where the encoder is in it
-    section: str = ""  # and its config in the checkpoint's
+    checkpoint: str = ""  # the class of the checkpoints, if the encoder is a part of a larger model
+    part: str = ""  # name of the encoder in that model
+    section: str = ""  # name of the encoder's config in that model's
 
 
 AST = Architecture("ASTModel", ASTFrontEnd)

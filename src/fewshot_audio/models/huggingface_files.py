@@ -1,4 +1,4 @@
-"""The files of a Hugging Face audio encoder: found in a folder, the local cache or the hub, and read as data."""
+"""The files of a Hugging Face audio encoder, located in a folder, the local cache or the hub, and read as data."""
 
 import importlib
 import logging
@@ -18,15 +18,15 @@ FILES = (
     "*.safetensors",
     "*.safetensors.index.json",
 )
-# Keys of config.json that have no say in the arithmetic, or would have one in what code runs.
+# Keys of config.json that do not affect the arithmetic, or that would choose code to run.
 IGNORED = {"auto_map", "attn_implementation", "quantization_config", "id2label", "label2id", "dtype", "torch_dtype"}
 
 
 def complete_model(encoder_name: str, model: ModelConfig) -> ModelConfig:
-    """Return ``model`` with the config files of a pretrained encoder in it; for other encoders as it is.
+    """Return ``model`` with the config files of a pretrained encoder in it; with other encoders unchanged.
 
     Raises:
-        ConfigError: the files are not there.
+        ConfigError: the files are missing.
     """
     if not encoder_name.startswith(PRETRAINED):
         return model
@@ -47,8 +47,8 @@ def read_definition(name: str) -> dict[str, Any]:
     }
     kind = config.get("model_type")
     if kind not in ARCHITECTURES:
-        known = ", ".join(ARCHITECTURES)
-        raise ConfigError(f"{folder / 'config.json'}: model_type is {kind!r}; the known audio encoders are {known}")
+        names = ", ".join(ARCHITECTURES)
+        raise ConfigError(f"{folder / 'config.json'}: model_type is {kind!r}; the known audio encoders are {names}")
     preprocessor, processor = folder / "preprocessor_config.json", folder / "processor_config.json"
     if preprocessor.is_file() or not processor.is_file():
         return {"config": config, "preprocessor": read_json(preprocessor)}
@@ -59,9 +59,9 @@ def read_definition(name: str) -> dict[str, Any]:
 
 
 def find_folder(name: str) -> Path:
-    """The folder of the encoder ``name`` ("hf:..."): as given, else of that model id in the local cache, else fetched.
+    """The folder of the encoder ``name`` ("hf:..."): that path, or that model id in the local cache, or downloaded.
 
-    Raises ConfigError where there is none.
+    Raises ConfigError if there is none.
     """
     source = name.removeprefix(PRETRAINED)
     folder = Path(source).expanduser()
@@ -73,7 +73,7 @@ def find_folder(name: str) -> Path:
     try:
         return Path(hub.snapshot_download(source, allow_patterns=list(FILES), local_files_only=True))
     except (OSError, ValueError):  # not in the cache
-        logging.getLogger(__name__).info("%s is not in the local cache: fetching it", source)
+        logging.getLogger(__name__).info("%s is not in the local cache: downloading it", source)
     try:
         return Path(hub.snapshot_download(source, allow_patterns=list(FILES)))
     except (OSError, ValueError, RuntimeError) as error:

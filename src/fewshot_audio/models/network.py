@@ -77,7 +77,7 @@ class FewShotNetwork(nn.Module):
 
     @property
     def scale(self) -> float | Tensor:
-        """What distances are multiplied by to give scores."""
+        """Factor from distances or similarities to scores."""
         return self.score_scale if self.log_scale is None else self.log_scale.exp()
 
     def set_precision(self, precision: Literal["fp32", "bf16"]) -> None:
@@ -101,14 +101,14 @@ class FewShotNetwork(nn.Module):
         return embedding
 
     def fuse(self, views: Tensor) -> Tensor:
-        """Turn the embeddings of a segment's views into its rows: one fused row with attention, else all as they are.
+        """Turn the embeddings of a segment's views into its rows: with attention one fused row, else one row per view.
 
         Shape: (n, views, out_dim) -> (n, rows, width).
         """
         return self.attention(views).unsqueeze(1) if self.attention is not None else views
 
     def transform(self, rows: Tensor) -> Tensor:
-        """Transform fused rows as testing asks for, before prototypes. Shape: (..., width) -> (..., width)."""
+        """Apply ``embedding_transform`` to fused rows, before prototypes. Shape: (..., width) -> (..., width)."""
         return transform_embeddings(rows, self.embedding_transform, self.center)
 
     def embed(self, views: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ SLOPE = 0.1
 
 
 class DropBlock(nn.Module):
-    """Drop squares of a map in training (Ghiasi et al. 2018), all channels apart; what is left is scaled up.
+    """Drop squares of a map in training (Ghiasi et al. 2018), in each channel others; the rest is scaled up.
 
     Shape: (n, channels, mels, frames) -> the same.
     """
@@ -30,10 +30,10 @@ class DropBlock(nn.Module):
             return x
         height, width = x.shape[-2:]
         size = min(self.size, height, width)
-        places = (height - size + 1) * (width - size + 1)  # of a square that lies inside
-        chance = self.rate * height * width / (size**2 * places)
-        corners = (torch.rand(*x.shape[:2], height - size + 1, width - size + 1, device=x.device) < chance).float()
-        mask = 1 - F.max_pool2d(F.pad(corners, [size - 1] * 4), size, stride=1)
+        positions = (height - size + 1) * (width - size + 1)  # of a square that lies inside
+        probability = self.rate * height * width / (size**2 * positions)
+        corners = torch.rand(*x.shape[:2], height - size + 1, width - size + 1, device=x.device) < probability
+        mask = 1 - F.max_pool2d(F.pad(corners.float(), [size - 1] * 4), size, stride=1)
         return x * (mask * (mask.numel() / mask.sum().clamp(min=1))).to(x.dtype)
 
 
@@ -64,8 +64,8 @@ class ResidualBlock(nn.Module):
 class ResNet12(Encoder):
     """A strided stem, four residual blocks, pooling, dropout, linear; computed in ``precision``.
 
-    The stem keeps the first block, where a spectrogram is largest, cheap; stride 1 is the published network, whose
-    first block reads the input itself.
+    The stem shrinks the map before the first block, which would otherwise cost most. Without it (stride 1) the network
+    is the published one, whose first block reads the input itself.
 
     Shape: (n, mels, frames) -> (n, out_dim).
     """
@@ -86,13 +86,14 @@ class ResNet12(Encoder):
         self.pooling = Pooling(config.pooling, widths[-1])
         self.dropout = nn.Dropout(config.dropout)
         self.linear = nn.Linear(self.pooling.width, config.out_dim)
-        self.remaining = remaining(config, mels, frames)
+        stem_size = [(length - 1) // stride + 1 for length in (mels, frames)]
+        self.map_size = (stem_size[0] // 2**config.poolings, stem_size[1] // 2**config.poolings)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):  # for the fast kernels of the CPU and the GPU
                 module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
 
     def feature_map(self, x: Tensor) -> Tensor:
-        """Shape: (n, mels, frames) -> (n, channels, remaining mel bins, remaining frames)."""
+        """Shape: (n, mels, frames) -> (n, channels, *map_size)."""
         x = x.contiguous().unsqueeze(-1).movedim(-1, 1)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             y = self.stem(x)
@@ -106,9 +107,3 @@ class ResNet12(Encoder):
         vector = self.pooling(self.feature_map(x).flatten(2).transpose(1, 2))
         embedding: Tensor = self.linear(self.dropout(vector))
         return embedding
-
-
-def remaining(config: ResNet12Config, mels: int, frames: int) -> tuple[int, int]:
-    """Mel bins and frames of the last map."""
-    size = [(length - 1) // config.stem_stride + 1 for length in (mels, frames)]
-    return size[0] // 2**config.poolings, size[1] // 2**config.poolings

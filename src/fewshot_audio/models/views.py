@@ -19,8 +19,8 @@ class ViewMaker(Protocol):
     """Makes views of segments of one input type.
 
     Parameters are drawn first and applied later, so that they do not depend on how segments are batched. ``change``
-    augments normalized spectrograms (n, mels, frames) in place of the originals; all views of a segment share it. An
-    encoder that reads waveforms gets (samples,) in place of (mels, frames), without a change.
+    augments normalized spectrograms (n, mels, frames) before views are made of them, so that all views of a segment
+    share it. For an encoder that reads waveforms (mels, frames) is (samples,), and there is no ``change``.
     """
 
     def input_shape(self, segment: tuple[int, ...]) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What validation classes teach a recognizer: a temperature, a scatter, and a threshold for unknown sounds."""
+"""Calibration of a recognizer on validation classes: temperature, scatter, and the threshold for unknown sounds."""
 
 import math
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from fewshot_audio.config.experiment import TieStrategy
 from fewshot_audio.functional.reliability import reliability
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, silent
-from fewshot_audio.recognition.open_set import Pool, TaskResult, auroc, run_tasks
+from fewshot_audio.recognition.open_set import Pool, TaskResult, mean_auroc, run_tasks
 from fewshot_audio.recognition.scoring import Counts, Floats, probabilities
 
 TASKS = 200
 LEAST_CLASSES = 3  # two to tell apart, and one that is unknown
-COLDEST, HOTTEST = 1e-3, 1e3  # temperatures
+LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 1e-3, 1e3
 LEAST_PROBABILITY = 1e-12
 
 Positive = Annotated[float, Field(gt=0)]
@@ -64,7 +64,7 @@ def calibrate(
     random: np.random.Generator,
     progress: Progress = silent,
 ) -> Calibration:
-    """Fit on tasks of validation classes, of which all but one are enrolled and that one is unknown.
+    """Fit on tasks of validation classes: a task enrolls all its classes but one, and that one is unknown.
 
     Args:
         pool: embedded clips of the validation classes.
@@ -98,7 +98,7 @@ def calibrate(
         false_alarm=false_alarm,
         ece_before=task_calibration_error(results, 1.0),
         ece_after=task_calibration_error(results, temperature),
-        auroc=float(np.mean([auroc(task.query_unknown, task.other_unknown) for task in results])),
+        auroc=mean_auroc(results),
         unknown_found=float((np.concatenate([task.other_unknown for task in results]) > threshold).mean()),
         enrolled_classes=way - 1,
         shot=shot,
@@ -110,7 +110,7 @@ def fit_temperature(results: Sequence[TaskResult]) -> float:
 
     A golden-section search on its logarithm.
     """
-    low, high = math.log(COLDEST), math.log(HOTTEST)
+    low, high = math.log(LOWEST_TEMPERATURE), math.log(HIGHEST_TEMPERATURE)
     golden = (math.sqrt(5) - 1) / 2
     while high - low > 1e-3:
         left, right = high - golden * (high - low), low + golden * (high - low)

@@ -22,7 +22,7 @@ class LoadedClip:
     """A recording that is ready for the network: normalized and cut into segments, once.
 
     Args:
-        name: what people call it; a clip without one is called "clip N" by its place among the clips it comes with.
+        name: its name; if empty, ``load_clips`` calls it "clip N" by its position among the clips.
         segments: (S, segment_samples), S >= 1.
         silence: share of the recording that is silent, 0 to 1.
         seconds: duration of the recording.
@@ -76,13 +76,11 @@ def load_clips(clips: Clips, preprocessing: Preprocessing) -> Iterator[LoadedCli
         if isinstance(clip, LoadedClip):
             yield replace(clip, name=clip.name or f"clip {number}")
             continue
-        is_file = isinstance(clip, str | Path)
         name = Path(clip).name if isinstance(clip, str | Path) else f"clip {number}"
         try:
-            loaded = LoadedClip.of(_samples(clip, preprocessing.sample_rate), preprocessing, name)
+            yield LoadedClip.of(_samples(clip, preprocessing.sample_rate), preprocessing, name)
         except Rejected as error:
-            raise DataError(f"{clip if is_file else name}: {error}") from error
-        yield loaded
+            raise DataError(f"{clip if isinstance(clip, str | Path) else name}: {error}") from error
 
 
 def silence(samples: Samples, rate: int) -> float:

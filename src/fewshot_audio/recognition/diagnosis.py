@@ -12,9 +12,9 @@ from fewshot_audio.recognition.scoring import unknown_scores
 
 Judge: TypeAlias = Callable[[Enrolled, Tensor, int], Classification]
 
-MOSTLY = 0.5  # share of silence from which a clip is "mostly silent"
+MOSTLY_SILENT = 0.5  # share of silence above which a clip is "mostly silent"
 COLLISION = 0.2  # share of the clips of two classes that are confused, from which the classes collide
-OUTLIER = 2.0  # expected distances from the others of its class; a calibration has a threshold of its own
+OUTLIER = 2.0  # distance, in expected distances, above which a clip is an outlier if there is no calibration
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class ClipDiagnosis:
     @property
     def mostly_silent(self) -> bool:
         """Whether more than half of the clip is silent."""
-        return self.silence > MOSTLY
+        return self.silence > MOSTLY_SILENT
 
 
 @dataclass(frozen=True)

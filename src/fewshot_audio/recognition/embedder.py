@@ -1,4 +1,4 @@
-"""From segments to the rows that are compared: a segment gives the same bits, whichever others it comes with."""
+"""Embedding of segments: a segment's rows are the same bits, whichever other segments are embedded with it."""
 
 from collections.abc import Iterator, Sequence
 from typing import Literal
@@ -16,7 +16,7 @@ from fewshot_audio.models.views import ViewMaker
 from fewshot_audio.recognition.clips import Clips, LoadedClip, load_clips
 
 BLOCK = 8
-"""Segments that pass the network together, always: matrix products round differently for another number of rows."""
+"""Segments in every batch, padded if need be: matrix products round differently for another number of rows."""
 
 GROUP = 64  # segments whose features are in memory at once, unless one clip has more
 
@@ -30,7 +30,7 @@ class Embedder:
         network: the network, which is moved to ``device`` and computes in float32 from now on.
         preprocessing: how recordings became segments and features in training.
         input_type: "spec" if views are made of spectrograms, "wav" if of waveforms.
-        view_maker: makes what the encoder reads of segments.
+        view_maker: makes the encoder's input from segments.
         views: the parameters of one segment's augmented views, which are used for every segment; None if the network
             is tested without views.
         device: where the network computes.
@@ -49,20 +49,14 @@ class Embedder:
         self.network.set_precision("fp32")
         self.preprocessing = preprocessing
         self.input_type = input_type
+        self.segment_shape = segment_shape(preprocessing, input_type)
         self.view_maker = view_maker
         self.views = views
         self.device = device
         self._block_views = repeat_views(views, BLOCK) if views is not None else None
 
-    @property
-    def segment_shape(self) -> tuple[int, ...]:
-        """Shape of what the network reads of a segment: (mels, frames), or (samples,)."""
-        if self.input_type == "wav":
-            return (self.preprocessing.segment_samples,)
-        return self.preprocessing.n_mels, self.preprocessing.frames
-
     def features(self, segments: Samples) -> Samples:
-        """What a dataset folder keeps of a clip's segments. Shape: (S, samples) -> (S, *segment_shape)."""
+        """Compute what a dataset folder stores of a clip's segments. Shape: (S, samples) -> (S, *segment_shape)."""
         return segments if self.input_type == "wav" else self.preprocessing.features(segments)
 
     def rows(self, features: Samples) -> Tensor:
@@ -110,6 +104,13 @@ class Embedder:
         if self._block_views is None:
             return self.network.embed(self.view_maker.plain(self.network, raw))
         return self.network.embed(self.view_maker.views(self.network, raw, self._block_views))
+
+
+def segment_shape(preprocessing: Preprocessing, input_type: Literal["spec", "wav"]) -> tuple[int, ...]:
+    """Shape of a segment as a dataset folder stores it: (mels, frames), or (samples,) for waveform input."""
+    if input_type == "wav":
+        return (preprocessing.segment_samples,)
+    return preprocessing.n_mels, preprocessing.frames
 
 
 def repeat_views(views: Views, segments: int) -> Views:

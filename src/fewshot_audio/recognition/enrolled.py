@@ -11,7 +11,7 @@ from fewshot_audio.errors import DataError
 from fewshot_audio.recognition.scoring import Floats, clip_means, expected_distances
 
 UNKNOWN = "unknown"
-"""The answer for a sound that is none of the enrolled classes; no class can be called so."""
+"""The answer for a sound that is none of the enrolled classes; no class can have this name."""
 
 LONGEST_NAME = 200
 
@@ -45,8 +45,8 @@ class Enrollment:
     total: int
 
 
-class ClipInfo(NamedTuple):
-    """An enrolled clip: its name and number of segments."""
+class ClipSummary(NamedTuple):
+    """An enrolled clip as ``Recognizer.clips`` lists it: its name and number of segments."""
 
     name: str
     segments: int
@@ -116,7 +116,7 @@ def check_name(name: str) -> None:
 
 
 def add_clips(clips: tuple[EnrolledClip, ...], new: Iterable[EnrolledClip]) -> tuple[EnrolledClip, ...]:
-    """Clips with new ones behind them; of those with the same name, the later ones are called "name (2)" and so on."""
+    """Append new clips; one whose name another clip has already is called "name (2)" and so on."""
     names = {clip.name for clip in clips}
     for clip in new:
         name, number = clip.name, 1

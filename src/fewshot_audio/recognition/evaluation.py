@@ -12,7 +12,7 @@ from fewshot_audio.functional.statistics import ci95
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.recognition.calibration import task_calibration_error
 from fewshot_audio.recognition.from_run import open_pool, open_run
-from fewshot_audio.recognition.open_set import TaskResult, auroc, run_tasks
+from fewshot_audio.recognition.open_set import TaskResult, mean_auroc, run_tasks
 
 
 def evaluate_recognition(
@@ -63,7 +63,7 @@ def evaluate_recognition(
     if enrolled < 2:
         raise ConfigError(f"{folders}: {len(names)} classes are too few to enroll two of them")
     results = run_tasks(
-        open_pool(embedder, experiment, folders, "test", progress, names),
+        open_pool(embedder, experiment, folders, "test", names, progress),
         embedder.network,
         experiment.tie_strategy,
         calibration.scatter,
@@ -91,15 +91,11 @@ def evaluate_recognition(
 def _figures(results: list[TaskResult], threshold: float) -> dict[str, Any]:
     accuracies = np.array([float((task.votes == task.labels).mean()) for task in results])
     others = np.concatenate([task.other_unknown for task in results])
-    figures: dict[str, Any] = {
+    return {
         "accuracy": float(accuracies.mean()),
         "ci95": ci95(accuracies),
         "std": float(accuracies.std()),
         "false_alarm": float((np.concatenate([task.query_unknown for task in results]) > threshold).mean()),
-        "unknown_found": None,
-        "auroc": None,
+        "unknown_found": float((others > threshold).mean()) if len(others) else None,
+        "auroc": mean_auroc(results) if len(others) else None,
     }
-    if len(others):
-        figures["unknown_found"] = float((others > threshold).mean())
-        figures["auroc"] = float(np.mean([auroc(task.query_unknown, task.other_unknown) for task in results]))
-    return figures

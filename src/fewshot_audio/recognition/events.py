@@ -37,8 +37,8 @@ def decide(answer: Classification, threshold: float) -> str:
     return answer.label if answer.probabilities[answer.best] >= threshold else UNKNOWN
 
 
-def event(start: float, end: float, label: str, answers: list[Classification]) -> Event:
-    """One event from the answers for its windows."""
+def make_event(start: float, end: float, label: str, answers: list[Classification]) -> Event:
+    """Make an event from the answers for its windows."""
     classes = list(answers[0].probabilities)
     table = np.array([[answer.probabilities[name] for name in classes] for answer in answers])
     score = float(table.max() if label == UNKNOWN else table[:, classes.index(label)].max())
@@ -62,7 +62,7 @@ def merge(windows: Iterable[Window], rate: int, threshold: float) -> Iterator[Ev
     for window in windows:
         label = UNKNOWN if window.answer is None else decide(window.answer, threshold)
         if group and (label != group_label or window.start > end):
-            yield event(start / rate, end / rate, group_label, group)
+            yield make_event(start / rate, end / rate, group_label, group)
             group = []
         if label != UNKNOWN and window.answer is not None:
             if not group:
@@ -70,4 +70,4 @@ def merge(windows: Iterable[Window], rate: int, threshold: float) -> Iterator[Ev
             group.append(window.answer)
             end = window.end
     if group:
-        yield event(start / rate, end / rate, group_label, group)
+        yield make_event(start / rate, end / rate, group_label, group)

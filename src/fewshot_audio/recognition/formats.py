@@ -62,10 +62,8 @@ def as_csv(results: Iterable[FileResult], top: int) -> str:
 
 def as_json(results: Iterable[FileResult], top: int) -> str:
     """One object: the version, and the files with their events."""
-    return (
-        json.dumps({"version": VERSION, "files": [_object(r, top) for r in results]}, indent=2, ensure_ascii=False)
-        + "\n"
-    )
+    document = {"version": VERSION, "files": [_object(result, top) for result in results]}
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def as_jsonl(results: Iterable[FileResult], top: int) -> str:

@@ -1,4 +1,4 @@
-"""A trained run as the start of a recognizer."""
+"""Recognizers from trained runs: the network, its frozen views and its calibration."""
 
 import logging
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from fewshot_audio.functional.seeding import Purpose, numpy_generator, torch_gen
 from fewshot_audio.models.views import make_views
 from fewshot_audio.progress import Progress
 from fewshot_audio.recognition.calibration import LEAST_CLASSES, Calibration, calibrate
-from fewshot_audio.recognition.embedder import Embedder, Views
+from fewshot_audio.recognition.embedder import Embedder, Views, segment_shape
 from fewshot_audio.recognition.open_set import Pool
 from fewshot_audio.runtime.device import resolve_device
 
@@ -75,18 +75,18 @@ def open_pool(
     experiment: ExperimentConfig,
     dataset: DatasetFolders,
     phase: Phase,
+    classes: Sequence[str],
     progress: Progress,
-    classes: Sequence[str] = (),
 ) -> Pool:
-    """Embed the clips of a split of a dataset folder, or of ``classes``.
+    """Embed the clips of some classes of a dataset folder.
 
     Args:
         embedder: embeds the clips.
         experiment: the run's config, whose seed draws a share of each class if there are too many clips.
         dataset: the dataset folder, prepared as the run's.
-        phase: the split.
+        phase: the phase that the classes are used in; it seeds the draw too.
+        classes: names of the classes.
         progress: reports the clips embedded.
-        classes: classes to take instead of those of the split.
 
     Raises:
         DataError: the folder was prepared otherwise, or lacks clips of a class.
@@ -101,28 +101,27 @@ def open_pool(
     store = dataset.open_store(kind, progress, groups=experiment.disjoint_groups)
     if store.shape != embedder.segment_shape:
         raise DataError(f"{dataset} has segments of {store.shape}, but the run was trained on {embedder.segment_shape}")
-    names = classes or dataset.read_splits()[phase]
-    absent = [name for name in names if name not in store.index.by_class]
+    absent = [name for name in classes if name not in store.index.by_class]
     if absent:
         raise DataError(f"{dataset} lacks clips of {len(absent)} classes: {', '.join(absent[:5])}")
     random = numpy_generator(experiment.test_seed, phase, 0, 0, Purpose.DRAW)
-    return Pool.embed(embedder, store, names, random, progress)
+    return Pool.embed(embedder, store, classes, random, progress)
 
 
 def _calibrate(
     experiment: ExperimentConfig, embedder: Embedder, dataset: DatasetFolders, false_alarm: float, progress: Progress
 ) -> Calibration | None:
-    classes = len(dataset.read_splits().validation)
-    if classes < LEAST_CLASSES:
+    classes = dataset.read_splits().validation
+    if len(classes) < LEAST_CLASSES:
         logger.warning(
-            "%s: %d validation classes are too few to calibrate (%d needed)", dataset, classes, LEAST_CLASSES
+            "%s: %d validation classes are too few to calibrate (%d needed)", dataset, len(classes), LEAST_CLASSES
         )
         return None
     return calibrate(
-        open_pool(embedder, experiment, dataset, "validation", progress),
+        open_pool(embedder, experiment, dataset, "validation", classes, progress),
         embedder.network,
         experiment.tie_strategy,
-        way=min(classes, max(LEAST_CLASSES, experiment.n_way_validation)),
+        way=min(len(classes), max(LEAST_CLASSES, experiment.n_way_validation)),
         shot=experiment.n_shot_validation,
         false_alarm=false_alarm,
         random=numpy_generator(experiment.test_seed, "validation", 0, 0, Purpose.EPISODE),
@@ -148,8 +147,6 @@ def _freeze_views(
         return None
     stats = dataset.read_wave_stats() if dataset else None
     maker = make_views(experiment, preprocessing, stats)
-    shape: tuple[int, ...] = (preprocessing.n_mels, preprocessing.frames)
-    if experiment.input_type == "wav":
-        shape = (preprocessing.segment_samples,)
+    shape = segment_shape(preprocessing, experiment.input_type)
     draw: Views = maker.draw(1, shape, torch_generator(experiment.test_seed, "test", 0, 0, Purpose.VIEWS))
     return draw

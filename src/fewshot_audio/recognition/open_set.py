@@ -25,7 +25,7 @@ from fewshot_audio.recognition.scoring import (
     votes,
 )
 
-LARGEST_POOL = 2000  # clips that are embedded; of more, a part of each class is drawn
+LARGEST_POOL = 2000  # clips; if there are more, an equal share of each class is drawn and embedded
 CHUNK = 64  # clips whose segments are in memory at once
 
 
@@ -54,18 +54,18 @@ class Pool:
         random: np.random.Generator,
         progress: Progress = silent,
     ) -> "Pool":
-        """Embed the clips of ``classes``; of more than ``LARGEST_POOL``, an equal share of each class is drawn."""
+        """Embed the clips of ``classes``; if they are more than ``LARGEST_POOL``, an equal share of each class."""
         share = max(1, LARGEST_POOL // len(classes))
-        by_class = [store.index.by_class[name] for name in classes]
-        drawn = [c if len(c) <= share else np.sort(random.choice(c, share, replace=False)) for c in by_class]
-        clips = np.concatenate(drawn)
+        all_clips = [store.index.by_class[name] for name in classes]
+        by_class = [c if len(c) <= share else np.sort(random.choice(c, share, replace=False)) for c in all_clips]
+        clips = np.concatenate(by_class)
         rows: list[Tensor] = []
         for start in range(0, len(clips), CHUNK):
             segments = [np.array(store.index.segments(clip)) for clip in clips[start : start + CHUNK]]
             rows += embedder.clip_rows([store.read(numbers) for numbers in segments])
             progress("embedding", len(rows), len(clips))
         groups = clips if store.index.groups is None else store.index.groups[clips]
-        return cls(rows, clip_means(rows), np.repeat(np.arange(len(drawn)), [len(c) for c in drawn]), groups)
+        return cls(rows, clip_means(rows), np.repeat(np.arange(len(by_class)), [len(c) for c in by_class]), groups)
 
     @property
     def scatter(self) -> float:
@@ -76,7 +76,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class TaskResult:
-    """What came out of one task, for the query clips of its enrolled classes and the clips of its other classes.
+    """The result of one task, for the query clips of its enrolled classes and the clips of its unknown classes.
 
     Args:
         scores: of the query clips' rows, (rows, way).
@@ -141,7 +141,7 @@ def run_tasks(
             shots, rest = clips[:shot], clips[shot:]
             rest = rest[~np.isin(pool.groups[rest], pool.groups[shots])]
             if len(shots) < shot or not len(rest):
-                raise ConfigError(f"{len(clips)} clips in a class are too few for {shot} shots and one more to judge")
+                raise ConfigError(f"{len(clips)} clips in a class are too few for {shot} shots and one query")
             support.append(pool.means[torch.from_numpy(shots)])
             queries.append(rest)
             labels.append(np.full(len(rest), label))
@@ -162,6 +162,11 @@ def run_tasks(
         )
         progress("open-set tasks", task + 1, tasks)
     return results
+
+
+def mean_auroc(results: Sequence[TaskResult]) -> float:
+    """Area under the ROC curve of the unknown scores, averaged over tasks with clips of classes not enrolled."""
+    return float(np.mean([auroc(task.query_unknown, task.other_unknown) for task in results]))
 
 
 def auroc(enrolled: Floats, unknown: Floats) -> float:

@@ -1,5 +1,6 @@
 """The recognizer: a trained network, and the classes that a person enrolled with a few clips each."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -19,7 +20,7 @@ from fewshot_audio.recognition.embedder import Embedder
 from fewshot_audio.recognition.enrolled import (
     UNKNOWN,
     Classification,
-    ClipInfo,
+    ClipSummary,
     Enrolled,
     EnrolledClass,
     EnrolledClip,
@@ -31,7 +32,7 @@ from fewshot_audio.recognition.scoring import Floats, clip_means, probabilities,
 
 
 class Recognizer:
-    """Recognizes enrolled sounds, and says "unknown" of others, with a network trained on other classes.
+    """Recognizes enrolled sounds, and answers "unknown" for others, with a network trained on other classes.
 
     A clip is a path, a mono array at ``sample_rate``, a pair (array, rate), or a ``LoadedClip``. Methods that take
     ``clips`` take one of them or a sequence, and raise DataError for a clip that cannot be used: it names the file, or
@@ -43,6 +44,7 @@ class Recognizer:
         experiment: the config that the network was built and trained by.
         model: its model config.
         calibration: numbers of the validation classes; without it nothing is "unknown".
+        classes: the enrolled classes by name; none if left out.
 
     Example:
         >>> recognizer = Recognizer.shipped()  # doctest: +SKIP
@@ -57,12 +59,13 @@ class Recognizer:
         experiment: ExperimentConfig,
         model: ModelConfig,
         calibration: Calibration | None = None,
+        classes: Mapping[str, EnrolledClass] | None = None,
     ) -> None:
         self.embedder = embedder
         self.experiment = experiment
         self.model = model
         self.calibration = calibration
-        self._classes: dict[str, EnrolledClass] = {}  # replaced, never changed: other threads see all or nothing
+        self._classes = dict(classes or {})  # replaced, never changed: other threads see all or nothing
 
     @classmethod
     def from_run(
@@ -103,10 +106,7 @@ class Recognizer:
         """
         from fewshot_audio.recognition.bundle.read import load_bundle
 
-        embedder, experiment, model, calibration, classes = load_bundle(Path(folder), device)
-        recognizer = cls(embedder, experiment, model, calibration)
-        recognizer._classes = classes
-        return recognizer
+        return cls(*load_bundle(Path(folder), device))
 
     @classmethod
     def shipped(cls, name: str | None = None, device: str = "cpu") -> Self:
@@ -233,9 +233,9 @@ class Recognizer:
             raise DataError(f"class {new!r} is enrolled already: remove it first")
         self._classes = {new if name == old else name: value for name, value in self._classes.items()}
 
-    def clips(self, name: str) -> list[ClipInfo]:
+    def clips(self, name: str) -> list[ClipSummary]:
         """The enrolled clips of a class, each with its number of segments."""
-        return [ClipInfo(clip.name, clip.segments) for clip in self._class(name).clips]
+        return [ClipSummary(clip.name, clip.segments) for clip in self._class(name).clips]
 
     def support_embeddings(self, name: str) -> NDArray[np.float32]:
         """Embeddings of a class's enrolled clips, (clips, width); the prototype is their mean."""

@@ -1,4 +1,4 @@
-"""What one recording gave."""
+"""The result of a scan for one recording, and its status in words."""
 
 import os
 from dataclasses import dataclass

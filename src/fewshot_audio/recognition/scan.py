@@ -1,6 +1,7 @@
-"""Many recordings, one after another: a bad one never stops the others, and an interrupted scan can go on."""
+"""Many recordings, one after another: a bad one never stops the others, and an interrupted scan can continue."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from fewshot_audio.audio.rejection import Reason, Rejected
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.recognition.clips import LoadedClip
 from fewshot_audio.recognition.enrolled import UNKNOWN
-from fewshot_audio.recognition.events import decide, event, merge
+from fewshot_audio.recognition.events import decide, make_event, merge
 from fewshot_audio.recognition.options import ScanOptions
 from fewshot_audio.recognition.recognizer import Recognizer
 from fewshot_audio.recognition.results import FileResult, display
@@ -39,11 +40,8 @@ def scan(
     for number, path in enumerate(files):
         key = recording_key(path)
         result = journal.results.get(key) if journal else None
-        progress("classifying", number, len(files), path.name)
-
-        def report(details: str, number: int = number) -> None:
-            progress("classifying", number, len(files), details)
-
+        report = partial(progress, "classifying", number, len(files))
+        report(path.name)
         if result is None:
             result = answer_file(recognizer, path, options, report)
             if journal:
@@ -82,7 +80,7 @@ def _answer_clip(recognizer: Recognizer, path: Path, threshold: float) -> FileRe
         return FileResult(display(path), seconds, windows=1, silent=1)
     answers = recognizer.classify(clip)
     label = decide(answers[0], threshold)
-    events = (event(0.0, seconds, label, answers),)
+    events = (make_event(0.0, seconds, label, answers),)
     return FileResult(display(path), seconds, windows=1, unknown=int(label == UNKNOWN), events=events)
 
 

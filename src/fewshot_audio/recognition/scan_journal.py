@@ -1,4 +1,4 @@
-"""The results of an interrupted scan, so that the same command goes on where it was."""
+"""The results of an interrupted scan, so that the same command continues where it stopped."""
 
 import hashlib
 import json
@@ -50,7 +50,7 @@ class ScanJournal:
         self.path.unlink(missing_ok=True)
 
 
-def fingerprint(bundle: Path, options: ScanOptions) -> str:
+def scan_fingerprint(bundle: Path, options: ScanOptions) -> str:
     """A digest of all that decides the answers: the bundle (its JSON file has hashes of its tensors), the options."""
     digest = hashlib.sha256((bundle / BUNDLE_FILE).read_bytes())
     digest.update(json.dumps(asdict(options), sort_keys=True).encode())

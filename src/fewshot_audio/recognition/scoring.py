@@ -16,7 +16,7 @@ Floats: TypeAlias = NDArray[np.float64]
 Counts: TypeAlias = NDArray[np.int64]
 
 PRIOR_CLIPS = 5.0
-"""How many clips of a class the scatter of the validation classes counts for."""
+"""Weight of the validation classes' scatter beside a class's own, in clips."""
 
 
 def clip_means(clips: Sequence[Tensor]) -> Tensor:

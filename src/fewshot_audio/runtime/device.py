@@ -41,12 +41,12 @@ def start_runtime(
     precision: Literal["auto", "fp32", "bf16"],
     recorded: dict[str, Any] | None = None,
 ) -> Runtime:
-    """Set this process up for training or testing: torch's threads and the allocator.
+    """Set up this process for training or testing: torch's threads and the allocator.
 
     Args:
         device: "cpu", "cuda" or "auto" (a GPU if there is one).
         gpu_index: which GPU.
-        precision: arithmetic of training; "auto" as ``resolve_precision`` has it.
+        precision: arithmetic of training; "auto" as in ``resolve_precision``.
         recorded: ``Runtime.as_json`` of the run that is resumed. Its threads and precision are restored, so that the
             run ends bit-equal on the CPU.
 

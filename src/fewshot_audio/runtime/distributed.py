@@ -123,9 +123,9 @@ def _attempt(work: Callable[[], Any]) -> list[Any]:
 def launch_ranks(device: str, gpu_index: int, devices: int = 1, nodes: int = 1) -> Iterator[Ranks]:
     """Join ``devices`` processes on each of ``nodes`` machines, with one GPU each or on the CPU.
 
-    Under torchrun and SLURM the processes exist already. Otherwise the other processes of this machine are started by
-    running this command again; for several machines the environment variables ``MASTER_ADDR``, ``MASTER_PORT`` and
-    ``NODE_RANK`` say where they meet.
+    Under torchrun and SLURM the processes already exist. Otherwise this command is run again for each other process of
+    this machine; several machines find each other by the environment variables ``MASTER_ADDR``, ``MASTER_PORT`` and
+    ``NODE_RANK``.
 
     Args:
         device: "cpu", "cuda" or "auto", as in the config.
@@ -175,7 +175,7 @@ def launch_ranks(device: str, gpu_index: int, devices: int = 1, nodes: int = 1) 
         for child in children:
             child.wait()
         if children:
-            del os.environ["LOCAL_RANK"]  # by which Lightning takes it that the processes run already
+            del os.environ["LOCAL_RANK"]  # otherwise Lightning concludes that the processes are already running
 
 
 def local_devices(device: torch.device, gpu_index: int, devices: int) -> list[int] | int:

@@ -1,4 +1,4 @@
-"""Put a new folder in the place of an old one, so that a reader finds one of them, whole."""
+"""Replace a folder so that a reader finds either the old one or the new one, complete."""
 
 import ctypes
 import os
@@ -18,9 +18,9 @@ def exchange(first: Path, second: Path) -> bool:
 
 
 def replace_folder(new: Path, target: Path) -> None:
-    """Move a folder to ``target``; after an exchange the former one is left at ``new``, for the caller to remove.
+    """Move a folder to ``target``; after an exchange, the former one is at ``new`` and the caller removes it.
 
-    If the system cannot exchange folders, the former one is moved aside, and back if that fails.
+    If the system cannot exchange folders, the former one is moved aside, and moved back if the replacement fails.
     """
     if not target.exists() or is_empty_folder(target):
         new.replace(target)

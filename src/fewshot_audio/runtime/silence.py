@@ -9,10 +9,10 @@ LOGGERS = ("lightning.pytorch", "lightning.fabric")
 MESSAGES = (
     ".*does not have many workers",  # the data loader yields task numbers only
     ".*GPU available but not used",  # the config names the device
-    ".*in eval mode at the start of training",  # frozen encoders are
+    ".*in eval mode at the start of training",  # true of frozen encoders
     ".*isinstance\\(treespec, LeafSpec\\)",
-    ".*`broadcast_buffers` is deprecated",  # Lightning's advice is to keep using it for buffers of each rank's own
-    ".*Grad strides do not match bucket view strides",  # of the first convolution: one channel has no order
+    ".*`broadcast_buffers` is deprecated",  # Lightning still advises it for buffers that differ between ranks
+    ".*Grad strides do not match bucket view strides",  # one input channel has an arbitrary stride
 )
 
 

@@ -1,4 +1,4 @@
-"""Tensor transfer to a device without waiting for it, and tensor files read without trusting them."""
+"""Asynchronous transfer of tensors to a device, and reading tensor files without trusting them."""
 
 from pathlib import Path
 from typing import Any
@@ -8,8 +8,6 @@ from torch import Tensor
 
 from fewshot_audio.errors import DataError
 from fewshot_audio.files import write_atomic
-
-MODEL_FILE = "model.pt"
 
 
 def save_tensors(path: Path, value: Any) -> None:

@@ -17,7 +17,7 @@ from fewshot_audio.serve.api_errors import ApiError
 from fewshot_audio.serve.limits import ServerLimits
 from fewshot_audio.serve.metrics import Metrics
 
-PUBLIC_PATHS = ("/", "/docs", "/openapi.json", "/health", "/assets/")  # they reveal nothing of the bundle
+PUBLIC_PATHS = ("/", "/docs", "/openapi.json", "/health")  # they reveal nothing of the bundle
 METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS", "PUT")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 DRAIN_SECONDS = 2.0

@@ -9,6 +9,7 @@ from typing import Any
 from fewshot_audio.config import ExperimentConfig, ModelConfig, Role, keys_with
 from fewshot_audio.engine.fit import train_run
 from fewshot_audio.engine.history import AfterEpoch, Row
+from fewshot_audio.engine.module import EpisodicTraining
 from fewshot_audio.experiments.dataset import Dataset
 from fewshot_audio.experiments.start_run import start_run
 from fewshot_audio.files import locked
@@ -86,9 +87,10 @@ def run_trial(
         experiment: the experiment config; its ``seed`` is the trial's.
         model: the complete model config, as ``check_training`` returns it.
         dataset: the classes to train on and to validate on.
-        progress: told of every training task.
+        progress: called a few times a second.
         after_epoch: called after every epoch with the history; what it raises ends the training.
     """
     network, runtime = start_run(folder, experiment, model, experiment.seed, dataset)
-    history = train_run(network, experiment, dataset.data, experiment.seed, folder, progress, after_epoch=after_epoch)
+    module = EpisodicTraining(network, experiment, dataset.data, experiment.seed)
+    history = train_run(module, folder, progress, after_epoch=after_epoch)
     return TrialResult(network, history, runtime.as_json())

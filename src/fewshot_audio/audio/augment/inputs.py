@@ -134,7 +134,7 @@ def filter_curve(inner: Tensor, heights: Tensor, mels: int) -> Tensor:
 
 
 def change_inputs(x: Tensor, draw: InputDraw, std: Tensor) -> Tensor:
-    """Mix, move in time, filter, then mask with 0, the dataset's mean. Changes that would do nothing are skipped.
+    """Mix, move in time, filter, then mask with 0, the dataset's mean; skip the changes that have no effect.
 
     Args:
         x: normalized segments; not changed.

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 import torch
 from torch import Tensor
 
@@ -14,9 +13,10 @@ from fewshot_audio.audio.augment.spectrogram import draw_specaugment, specaugmen
 from fewshot_audio.audio.augment.waveform import draw_waveform_views, waveform_views
 from fewshot_audio.audio.features import LogMel
 from fewshot_audio.audio.preprocessing import Preprocessing
+from fewshot_audio.audio.wav import write_wav
 from fewshot_audio.audio.wave_stats import WaveStats
 from fewshot_audio.config import SpecAugParams, WaveAugParams
-from fewshot_audio.errors import DataError, FewShotError
+from fewshot_audio.errors import ConfigError, DataError, FewShotError
 from fewshot_audio.files import write_atomic
 
 SPEC_NAMES = ("original", "time-warp", "time-mask", "frequency-mask")
@@ -60,6 +60,9 @@ def preview_views(
         wave: parameters of the waveform views.
         stats: spectral statistics of the dataset; None takes those of the segment.
         seed: of all random parameters.
+
+    Raises:
+        ConfigError: the segment is too short for the time warp of ``spec``.
     """
     log_mel = preprocessing.log_mel(torch.float64)
     generator = torch.Generator().manual_seed(seed)
@@ -73,6 +76,9 @@ def preview_views(
     features = views[0].features
     mean, std = features.mean(), features.std()
     mels, frames = features.shape
+    if frames <= 2 * spec.W:
+        limit = f"must be less than half of the {frames} frames of a segment"
+        raise ConfigError(f"specaug_params.W is {spec.W}, but {limit}")
     spec_draw = draw_specaugment(1, mels, frames, spec, generator)
     normalized = ((features - mean) / std).unsqueeze(0)
     spectrograms = specaugment_views(normalized, spec_draw, spec.mask_value)[0] * std + mean
@@ -103,24 +109,22 @@ def write_views(views: Sequence[View], folder: Path, stem: str, preprocessing: P
     try:
         for view in views:
             path = folder / f"{stem}_{view.name}.wav"
-            samples = (view.waveform * (PEAK / peak)).numpy()
-            write_atomic(
-                path,
-                lambda stream, samples=samples: soundfile.write(  # type: ignore[misc]
-                    stream, samples, preprocessing.sample_rate, "PCM_16", format="WAV"
-                ),
-            )
+            write_wav(path, (view.waveform * (PEAK / peak)).numpy(), preprocessing.sample_rate)
             paths.append(path)
         picture = folder / f"{stem}_views.png"
-        figure = draw_views(views, preprocessing)
+        figure = plot_views(views, preprocessing)
         write_atomic(picture, lambda stream: figure.savefig(stream, format="png", dpi=100))
     except OSError as error:
         raise DataError(f"{folder}: cannot be written ({error.strerror})") from error
     return [*paths, picture]
 
 
-def draw_views(views: Sequence[View], preprocessing: Preprocessing) -> Any:
-    """Return a matplotlib figure of the spectrograms of all views, one row per kind, on one color scale."""
+def plot_views(views: Sequence[View], preprocessing: Preprocessing) -> Any:
+    """Return a matplotlib figure of the spectrograms of all views, one row per kind, on one color scale.
+
+    Raises:
+        FewShotError: matplotlib is not installed.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""A dataset of the catalog into a folder: space checked, archives fetched side by side, verified, unpacked."""
+"""Bring a dataset of the catalog into a folder: check space, fetch archives in parallel, verify and unpack them."""
 
 import hashlib
 import shutil
@@ -8,25 +8,30 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 from fewshot_audio.data.download.archive import UnpackLimits, extract, unpacked_so_far
-from fewshot_audio.data.download.catalog import Archive, Dataset
+from fewshot_audio.data.download.catalog import Archive, CatalogEntry
 from fewshot_audio.data.download.fetch import RetryPolicy, Stopped, fetch
-from fewshot_audio.data.download.partial_file import part_of
+from fewshot_audio.data.download.partial_file import part_path
 from fewshot_audio.errors import DataError
 from fewshot_audio.files import locked
 from fewshot_audio.progress import Progress, silent
 
 ARCHIVES = "archives"
 LOCK = ".download.lock"
-SLACK = 64 << 20  # sizes in the catalog may be estimates: twice as much, and this, is still accepted
+SLACK = 64 << 20  # sizes in the catalog may be estimates: twice the size plus this many bytes is accepted
 
 
 def acquire(
-    dataset: Dataset, folder: Path, *, at_once: int = 3, retry: RetryPolicy = RetryPolicy(), progress: Progress = silent
+    dataset: CatalogEntry,
+    folder: Path,
+    *,
+    at_once: int = 3,
+    retry: RetryPolicy = RetryPolicy(),
+    progress: Progress = silent,
 ) -> Path:
     """Bring ``dataset`` into ``folder`` in its published layout.
 
-    Archives are kept in ``folder/archives`` (one put there by hand is verified and used). What an earlier call has
-    fetched or unpacked, even half, is not fetched or unpacked again.
+    Archives are kept in ``folder/archives``; one that was put there by hand is verified and used. A call continues
+    the work of an interrupted one, and fetches or unpacks nothing twice.
 
     Args:
         dataset: from the catalog.
@@ -39,8 +44,8 @@ def acquire(
         The folder that ``prepare`` takes.
 
     Raises:
-        DataError: a person has to fetch the dataset, the disk has no space for it, a transfer fails (see ``fetch``), a
-            checksum differs, an archive is refused (see ``extract``) or has another layout than published.
+        DataError: the dataset can only be fetched by a person, the disk has no space for it, a transfer fails (see
+            ``fetch``), a checksum differs, an archive is refused (see ``extract``) or has an unexpected layout.
     """
     if not dataset.archives:
         raise DataError(f"{dataset.title} cannot be fetched by a program; see {dataset.page}")
@@ -65,7 +70,7 @@ def _check_space(archives: list[Archive], folder: Path) -> None:
     needed = 0
     for archive in archives:
         file = _file(archive, folder)
-        part = part_of(file)
+        part = part_path(file)
         received = part.stat().st_size if part.is_file() else 0
         to_fetch = 0 if file.is_file() else max(0, archive.size - received)
         needed += to_fetch + max(0, archive.unpacked - unpacked_so_far(folder / archive.folder))
@@ -77,7 +82,7 @@ def _check_space(archives: list[Archive], folder: Path) -> None:
 
 
 def _fetch_all(archives: list[Archive], folder: Path, at_once: int, retry: RetryPolicy, progress: Progress) -> None:
-    """Fetch and verify side by side; the first failure stops the others, which keep what they have."""
+    """Fetch and verify in parallel; the first failure stops the other transfers, which keep the received bytes."""
     stop = threading.Event()
     lock = threading.Lock()
     received = dict.fromkeys((archive.file for archive in archives), 0)
@@ -109,15 +114,15 @@ def _fetch_all(archives: list[Archive], folder: Path, at_once: int, retry: Retry
         jobs = [pool.submit(fetch_one, archive) for archive in archives]
         try:
             wait(jobs)
-        finally:  # the user interrupts: the rest keeps what it has, too
+        finally:  # also if the user interrupts: the transfers keep the received bytes
             stop.set()
     failures = [error for job in jobs if (error := job.exception()) is not None]
     if failures:
-        raise min(failures, key=lambda error: isinstance(error, Stopped))  # the cause, not those it stopped
+        raise min(failures, key=lambda error: isinstance(error, Stopped))  # the cause comes first
 
 
 def _verify(archive: Archive, file: Path, stop: threading.Event) -> None:
-    """Raise DataError, setting the file aside, if its checksum is not the published one."""
+    """Raise DataError and set the file aside if its checksum is not the published one."""
     if archive.checksum is None:
         return
     digest = hashlib.new(archive.checksum.algorithm, usedforsecurity=False)
@@ -130,9 +135,9 @@ def _verify(archive: Archive, file: Path, stop: threading.Event) -> None:
         aside = file.with_name(file.name + ".bad")
         file.replace(aside)
         raise DataError(
-            f"{archive.url}: the {archive.checksum.algorithm} of what arrived is {digest.hexdigest()}, expected "
+            f"{archive.url}: the {archive.checksum.algorithm} of the received file is {digest.hexdigest()}, expected "
             f"{archive.checksum.value} (published by {archive.checksum.publisher}); the file is set aside as {aside}, "
-            "run the same command again to fetch it anew"
+            "run the same command again to fetch it again"
         )
 
 

@@ -1,4 +1,4 @@
-"""Archives of strangers into folders: nothing outside the folder, no links, no bombs, all or nothing."""
+"""Extract untrusted archives: nothing outside the folder, no links, no archive bombs, all or nothing."""
 
 import gzip
 import hashlib
@@ -7,7 +7,6 @@ import re
 import shutil
 import struct
 import tarfile
-import threading
 import unicodedata
 import zipfile
 import zlib
@@ -17,12 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fewshot_audio.data.download.archive_members import CHUNK, SMALL, Member, open_archive
-from fewshot_audio.data.download.fetch import Stopped
 from fewshot_audio.errors import DataError
 
-FILES = "files"  # in the folder of an extraction: what is unpacked
-PART = "part"  # ... and the file that is being written
-DAMAGE = (  # what zipfile, tarfile, gzip and zlib raise on bytes that are no archive, or no longer
+FILES = "files"  # folder of the unpacked files during an extraction
+PART = "part"  # the file that is being written, beside it
+DAMAGE = (  # what zipfile, tarfile, gzip and zlib raise for damaged archives and for files that are not archives
     zipfile.BadZipFile,
     tarfile.TarError,
     gzip.BadGzipFile,
@@ -52,31 +50,24 @@ class UnpackLimits:
 
 
 def extract(
-    archive: Path,
-    target: Path,
-    limits: UnpackLimits,
-    *,
-    on_bytes: Callable[[int], None] = lambda _: None,
-    stop: threading.Event | None = None,
+    archive: Path, target: Path, limits: UnpackLimits, *, on_bytes: Callable[[int], None] = lambda _: None
 ) -> None:
     """Unpack a zip or tar.gz archive into the folder ``target``, which must not exist yet.
 
     If the archive holds one folder named like ``target``, that folder becomes ``target``; otherwise everything in it
-    does. Files are written beside ``target`` and moved there in the end, so that ``target`` is whole or absent; after
-    a kill, another call keeps the files that are whole. Modes and owners are not taken over.
+    does. Files are written beside ``target`` and moved there in the end, so that ``target`` is complete or absent; if
+    the process is killed, the next call keeps the complete files. Modes and owners are not restored.
 
     Args:
         archive: the file.
         target: the folder to make.
         limits: how much the archive may unpack to.
         on_bytes: called with the number of bytes unpacked so far.
-        stop: ends the extraction when it is set.
 
     Raises:
         DataError: the archive is damaged or encrypted, unpacks to more than ``limits``, or has a member that is
-            absolute, leads outside, is a link or a device, or would overwrite another one (on any disk, so also if two
-            names differ by case only). Nothing of a refused archive stays.
-        Stopped: after ``stop``.
+            absolute, leads outside, is a link or a device, or would overwrite another one (also on disks that ignore
+            case). Nothing of a refused archive remains.
     """
     partial = _partial(archive, target)
     for stale in _partials(target):
@@ -84,13 +75,11 @@ def extract(
             shutil.rmtree(stale)
     if target.exists():
         raise DataError(f"{target} exists already; expected to create it from {archive}")
-    allowed = min(limits.unpacked, max(SMALL, limits.ratio * archive.stat().st_size))
+    max_bytes = min(limits.unpacked, max(SMALL, limits.ratio * archive.stat().st_size))
     with _explained_errors(archive, partial):
         (partial / FILES).mkdir(parents=True, exist_ok=True)
-        with open_archive(archive, allowed) as members:
-            for member, path, total in _check_members(members, archive, partial / FILES, allowed, limits.members):
-                if stop and stop.is_set():
-                    raise Stopped
+        with open_archive(archive, max_bytes) as members:
+            for member, path, total in _check_members(members, archive, partial / FILES, max_bytes, limits.members):
                 if not (path.is_file() and path.stat().st_size == member.size):
                     _write(member, path, partial / PART)
                 on_bytes(total)
@@ -101,7 +90,7 @@ def extract(
 
 
 def unpacked_so_far(target: Path) -> int:
-    """Bytes on disk of an extraction into ``target`` that was interrupted."""
+    """Return the bytes on disk of an interrupted extraction into ``target``."""
     return sum(
         (Path(folder) / file).stat().st_size
         for partial in _partials(target)
@@ -111,7 +100,7 @@ def unpacked_so_far(target: Path) -> int:
 
 
 def _partial(archive: Path, target: Path) -> Path:
-    """The folder of an extraction; another archive, or another version of this one, has another folder."""
+    """Return the folder of an extraction; every archive, and every version of it, has its own."""
     status = archive.stat()
     identity = hashlib.sha256(f"{archive.name} {status.st_size} {status.st_mtime_ns}".encode()).hexdigest()[:12]
     return target.with_name(f".{target.name}.{identity}.partial")
@@ -126,7 +115,7 @@ def _partials(target: Path) -> list[Path]:
 
 @contextmanager
 def _explained_errors(archive: Path, partial: Path) -> Iterator[None]:
-    """Turn what is wrong with an archive into a DataError, and leave nothing of it."""
+    """Raise DataError for whatever is wrong with an archive, and remove what was extracted of it."""
     try:
         yield
     except DataError:
@@ -135,27 +124,27 @@ def _explained_errors(archive: Path, partial: Path) -> Iterator[None]:
     except DAMAGE as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise DataError(
-            f"{archive} is damaged, or no zip or tar.gz archive ({error or type(error).__name__}); remove it to "
+            f"{archive} is damaged, or not a zip or tar.gz archive ({error or type(error).__name__}); remove it to "
             "download it again"
         ) from error
     except OSError as error:
         raise DataError(
-            f"{archive} cannot be extracted to {partial}: {error.strerror or error}; run the same command again to go "
-            "on"
+            f"{archive} cannot be extracted to {partial}: {error.strerror or error}; run the same command again to "
+            "continue"
         ) from error
 
 
 def _check_members(
-    members: Iterator[Member], archive: Path, files: Path, allowed: int, most_members: int
+    members: Iterator[Member], archive: Path, files: Path, max_bytes: int, max_members: int
 ) -> Iterator[tuple[Member, Path, int]]:
-    """Refuse what may not be unpacked and make the folders; yields each file, its path, and the bytes up to its end."""
+    """Refuse unsafe members and create the folders; yields each file, its path, and the bytes up to its end."""
     identities: set[str] = set()
     total = 0
     for number, member in enumerate(members, 1):
-        if number > most_members:
-            raise DataError(f"{archive}: has more than {most_members:,} members, refused")
+        if number > max_members:
+            raise DataError(f"{archive}: has more than {max_members:,} members, refused")
         parts = _parts(archive, member.name)
-        if not parts or parts[0] == "__MACOSX":  # the macOS Finder's notes about the files, no files
+        if not parts or parts[0] == "__MACOSX":  # metadata that macOS adds
             continue
         path = files.joinpath(*parts)
         if member.is_folder:
@@ -166,13 +155,13 @@ def _check_members(
             raise DataError(f"{archive}: {member.name!r} is there twice (or in upper and lower case), refused")
         identities.add(identity)
         total += member.size
-        if total > allowed:
-            raise DataError(f"{archive}: unpacks to more than {allowed:,} bytes, refused")
+        if total > max_bytes:
+            raise DataError(f"{archive}: unpacks to more than {max_bytes:,} bytes, refused")
         yield member, path, total
 
 
 def _parts(archive: Path, name: str) -> list[str]:
-    """The folders and the file of a member's name. Raises DataError if it would lie elsewhere."""
+    """Split a member's name into folders and file. Raises DataError if it leads outside the archive's folder."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if name.startswith("/") or re.match(r"[A-Za-z]:", name) or "\\" in name or ".." in parts:
         raise DataError(f"{archive}: member {name!r} leads outside the archive's folder, refused")
@@ -187,5 +176,5 @@ def _write(member: Member, path: Path, part: Path) -> None:
         shutil.copyfileobj(source, stream, CHUNK)
         written = stream.tell()
     if written != member.size:
-        raise EOFError(f"{member.name!r} has {written:,} bytes, announced were {member.size:,}")
-    part.replace(path)  # a file under its own name is whole
+        raise EOFError(f"{member.name!r} has {written:,} bytes, but its header says {member.size:,}")
+    part.replace(path)  # a file under its own name is complete

@@ -1,4 +1,4 @@
-"""The members of zip and tar.gz archives of strangers, one format like the other: no links, no bombs."""
+"""The members of untrusted zip and tar.gz archives behind one interface: no links, no archive bombs."""
 
 import gzip
 import io
@@ -30,61 +30,62 @@ class Member:
 
 
 @contextmanager
-def open_archive(archive: Path, allowed: int) -> Iterator[Iterator[Member]]:
-    """Open an archive that may unpack to ``allowed`` bytes; yields its members.
+def open_archive(archive: Path, max_bytes: int) -> Iterator[Iterator[Member]]:
+    """Open an archive whose content has at most ``max_bytes`` bytes; yields its members.
 
-    Raises DataError for members that are links, devices or encrypted and for archives that unpack to more; the
-    standard library's errors for damaged ones.
+    Raises:
+        DataError: a member is a link, a device or encrypted, or the archive unpacks to more. Damaged archives raise the
+            errors of the standard library.
     """
     if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as opened:
-            infos = opened.infolist()
-            if sum(info.file_size for info in infos) > allowed:  # refused before anything is written
-                raise DataError(f"{archive}: unpacks to more than {allowed:,} bytes, refused")
-            yield _zip_members(archive, opened, infos)
+        with zipfile.ZipFile(archive) as file:
+            infos = file.infolist()
+            if sum(info.file_size for info in infos) > max_bytes:  # refused before anything is written
+                raise DataError(f"{archive}: unpacks to more than {max_bytes:,} bytes, refused")
+            yield _zip_members(archive, file, infos)
     else:
-        with gzip.open(archive) as stream:
-            unpacked = _BoundedStream(stream, archive, allowed)
-            with tarfile.open(fileobj=unpacked, mode="r:") as opened:
-                yield _tar_members(archive, opened, unpacked)
+        with gzip.open(archive) as unbounded:
+            stream = _BoundedStream(unbounded, archive, max_bytes)
+            with tarfile.open(fileobj=stream, mode="r:") as file:
+                yield _tar_members(archive, file, stream)
 
 
-def _zip_members(archive: Path, opened: zipfile.ZipFile, infos: list[zipfile.ZipInfo]) -> Iterator[Member]:
+def _zip_members(archive: Path, file: zipfile.ZipFile, infos: list[zipfile.ZipInfo]) -> Iterator[Member]:
     for info in infos:
         kind = stat.S_IFMT(info.external_attr >> 16) if info.create_system == 3 else 0  # 3: made on Unix
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise DataError(f"{archive}: member {info.filename!r} is a link or a device, refused")
         if info.flag_bits & 1:
             raise DataError(f"{archive}: member {info.filename!r} is encrypted, refused")
-        yield Member(info.filename, info.file_size, info.is_dir(), lambda info=info: opened.open(info))  # type: ignore[misc]
+        yield Member(info.filename, info.file_size, info.is_dir(), lambda info=info: file.open(info))  # type: ignore[misc]
 
 
-def _tar_members(archive: Path, opened: tarfile.TarFile, unpacked: "_BoundedStream") -> Iterator[Member]:
-    while (info := opened.next()) is not None:
-        opened.members.clear()  # type: ignore[attr-defined]  # kept by tarfile: 300,000 of them are 300 MB
+def _tar_members(archive: Path, file: tarfile.TarFile, stream: "_BoundedStream") -> Iterator[Member]:
+    while (info := file.next()) is not None:
+        file.members.clear()  # type: ignore[attr-defined]  # tarfile keeps them: 300,000 take 300 MB
         if not (info.isfile() or info.isdir()) or info.issparse():
             raise DataError(f"{archive}: member {info.name!r} is a link, a device or a sparse file, refused")
 
         def read(info: tarfile.TarInfo = info) -> IO[bytes]:
-            stream = opened.extractfile(info)
-            assert stream is not None  # it is a file
-            return stream
+            content = file.extractfile(info)
+            assert content is not None  # it is a file
+            return content
 
         yield Member(info.name, info.size, info.isdir(), read)
-    if unpacked.last != bytes(tarfile.BLOCKSIZE):  # tarfile takes a damaged header for the end
+    if stream.last != bytes(tarfile.BLOCKSIZE):  # tarfile stops at a damaged header as at the end
         raise EOFError("it ends without the end mark")
-    while unpacked.read(CHUNK):  # to the end, where gzip's check stands
+    while stream.read(CHUNK):  # to the end, where gzip has its checksum
         pass
 
 
 class _BoundedStream(io.BufferedIOBase):
-    """What tarfile reads: an unpacked stream, forwards only, of bounded length and in bounded pieces."""
+    """The unpacked stream that tarfile reads: forwards only, of bounded length, in bounded pieces."""
 
-    def __init__(self, stream: gzip.GzipFile, archive: Path, allowed: int) -> None:
+    def __init__(self, stream: gzip.GzipFile, archive: Path, max_bytes: int) -> None:
         self._stream = stream
         self._archive = archive
-        # headers, names and padding come on top of the contents: at most about as much again, for tiny files
-        self._allowed = 2 * allowed + SMALL
+        # headers, names and padding are added to the contents: at most about as many bytes again, for tiny files
+        self._max_bytes = 2 * max_bytes + SMALL
         self._position = 0
         self.last = b""
 
@@ -96,8 +97,8 @@ class _BoundedStream(io.BufferedIOBase):
             raise DataError(f"{self._archive}: has a header of {size} bytes, refused")
         self.last = self._stream.read(size)
         self._position += len(self.last)
-        if self._position > self._allowed:
-            raise DataError(f"{self._archive}: unpacks to more than {self._allowed:,} bytes, refused")
+        if self._position > self._max_bytes:
+            raise DataError(f"{self._archive}: unpacks to more than {self._max_bytes:,} bytes, refused")
         return self.last
 
     def seek(self, position: int, whence: int = os.SEEK_SET) -> int:

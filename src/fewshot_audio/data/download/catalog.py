@@ -1,7 +1,7 @@
-"""The datasets that ``download`` knows, as ``catalog.toml`` lists them: where each is published and under which terms.
+"""The datasets that ``download`` can fetch, from ``catalog.toml``: where they are published and under which terms.
 
-An archive has a checksum only if one is published; ``Checksum.publisher`` says by whom. Without one, damage shows when
-the archive is opened (zip and gzip carry checks of their own), but another version of the data would not.
+An archive has a checksum only if one is published; ``Checksum.publisher`` says by whom. Without one, damage is detected
+when the archive is opened (zip and gzip contain checksums), but another version of the data is not.
 """
 
 import tomllib
@@ -21,9 +21,9 @@ class Checksum:
 
 @dataclass(frozen=True)
 class Archive:
-    """One file to fetch, and the folder it becomes.
+    """One file to fetch, and the folder that it is unpacked to.
 
-    ``size`` and ``unpacked`` are bytes; they are estimates for progress, disk space and limits, and never checked.
+    ``size`` and ``unpacked`` are bytes: estimates for progress, disk space and limits that need not be exact.
     """
 
     url: str
@@ -35,17 +35,17 @@ class Archive:
 
 
 @dataclass(frozen=True)
-class Dataset:
-    """A dataset: archives that anybody may fetch, or the steps that a person has to take instead.
+class CatalogEntry:
+    """A dataset: archives to fetch, or the steps that a person has to take instead.
 
     Attributes:
-        name: as ``prepare`` and ``download`` call it.
+        name: its name in the commands ``prepare`` and ``download``.
         title: its full name, with authors and year.
         page: where it is published.
         license: its terms, in a few words.
-        layout: how its files lie on disk, for messages.
+        layout: its files and folders, for messages.
         archives: the files to fetch.
-        expects: files and folders that must be in the download folder in the end.
+        expects: files and folders that must be in the download folder after extraction.
         source: the folder inside the download folder that ``prepare`` takes.
         steps: what a person has to do if there are no archives.
     """
@@ -61,16 +61,16 @@ class Dataset:
     steps: tuple[str, ...] = ()
 
 
-def _dataset(entry: dict[str, Any]) -> Dataset:
+def _dataset(entry: dict[str, Any]) -> CatalogEntry:
     archives = tuple(
         Archive(**{**archive, "checksum": Checksum(**archive["checksum"]) if "checksum" in archive else None})
         for archive in entry.pop("archives", ())
     )
     lists = {key: tuple(value) for key, value in entry.items() if isinstance(value, list)}
-    return Dataset(**{**entry, **lists}, archives=archives)
+    return CatalogEntry(**{**entry, **lists}, archives=archives)
 
 
-def _read() -> dict[str, Dataset]:
+def _read() -> dict[str, CatalogEntry]:
     entries = tomllib.loads(resources.files(__package__).joinpath("catalog.toml").read_text("utf-8"))["dataset"]
     return {entry["name"]: _dataset(entry) for entry in entries}
 

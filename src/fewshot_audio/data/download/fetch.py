@@ -1,4 +1,4 @@
-"""One file over HTTP: resumable, bounded in attempts and in size, and only ever from http and https addresses."""
+"""Fetch one file over http or https: resumable, with a limited number of attempts and a limited size."""
 
 import re
 import ssl
@@ -15,19 +15,19 @@ from fewshot_audio.data.download.partial_file import PartialFile, disk_errors
 from fewshot_audio.errors import DataError
 
 CHUNK = 1 << 18
-TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504})  # answers that may be different in a moment
+TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504})  # answers that may change soon
 HEADERS = {"User-Agent": f"fewshot-audio/{__version__}", "Accept-Encoding": "identity"}
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """When a transfer is given up.
+    """How often a transfer is attempted, and how long it may stall.
 
     Attributes:
-        tries: attempts in a row without progress after which it is given up.
-        step: bytes that count as progress.
-        stall_seconds: an attempt ends if nothing arrives for so long.
-        first_delay: seconds of the first pause between attempts; each following one is twice as long.
+        tries: number of consecutive attempts without progress after which the transfer fails.
+        step: number of bytes that count as progress.
+        stall_seconds: an attempt fails if nothing arrives for this long.
+        first_delay: seconds of the first pause between attempts; each following pause is twice as long.
     """
 
     tries: int = 6
@@ -37,16 +37,16 @@ class RetryPolicy:
 
 
 class Stopped(Exception):
-    """The caller asked for the end of a transfer; what has arrived is kept."""
+    """The caller stopped a transfer; the received bytes are kept."""
 
 
 class _TemporaryError(Exception):
-    """An attempt failed in a way that another one may not."""
+    """An attempt failed, but another one may succeed."""
 
 
 @dataclass(frozen=True)
 class _Transfer:
-    """What all attempts to fetch a file share; see ``fetch``."""
+    """The state that all attempts to fetch a file share; see ``fetch``."""
 
     part: PartialFile
     limit: int
@@ -64,21 +64,21 @@ def fetch(
     on_bytes: Callable[[int], None] = lambda _: None,
     stop: threading.Event | None = None,
 ) -> None:
-    """Fetch ``url`` to ``target``, going on from what an earlier call left in ``target.part``.
+    """Fetch ``url`` to ``target``, continuing from the bytes that an earlier call left in ``target.part``.
 
-    A later call asks for the rest of the same version only (If-Range): if the file has changed, or the server sends no
-    ranges, it begins again. What has arrived stays in ``target.part``.
+    A call asks for the rest of the same version only (If-Range): if the file has changed, or the server does not send
+    ranges, it starts again. If it fails, the received bytes stay in ``target.part``.
 
     Args:
         url: an http or https address.
         target: the file to write.
-        limit: most bytes to accept.
+        limit: largest number of bytes to accept.
         retry: when to give up.
         on_bytes: called with the number of bytes received so far.
         stop: ends the transfer when it is set.
 
     Raises:
-        DataError: the server refuses, sends more than ``limit`` bytes or fails too often, or the disk does.
+        DataError: the server refuses, sends more than ``limit`` bytes or fails too often, or the disk fails.
         Stopped: after ``stop``.
     """
     stop = stop or threading.Event()
@@ -98,14 +98,14 @@ def fetch(
             if failures >= retry.tries:
                 raise DataError(
                     f"{url}: gave up after {failures} attempts without progress, with {part.size:,} bytes received "
-                    f"(the last time: {error}). They are kept in {part.path}; run the same command again to go on"
+                    f"(the last time: {error}). They are kept in {part.path}; run the same command again to continue"
                 ) from error
         if stop.wait(retry.first_delay * 2 ** (failures - 1)):
             raise Stopped
 
 
 def _attempt(transfer: _Transfer) -> None:
-    """Receive until the file is whole. Raises _TemporaryError."""
+    """Receive the rest of the file. Raises _TemporaryError."""
     part, stall_seconds = transfer.part, transfer.retry.stall_seconds
     received, version = part.size, part.version
     resume = received > 0 and version != ""
@@ -125,7 +125,7 @@ def _attempt(transfer: _Transfer) -> None:
         with error:
             if error.code == 416 and resume:
                 if error.headers.get("Content-Range") == f"bytes */{received}":
-                    return  # all of it had arrived
+                    return  # the file is complete
                 part.drop()
                 raise _TemporaryError("the server has no bytes after those received; starting again") from error
             if error.code in TEMPORARY:
@@ -144,7 +144,7 @@ def _attempt(transfer: _Transfer) -> None:
 
 
 def _check_range(part: PartialFile, response: HTTPResponse, received: int, version: str) -> int:
-    """Check that a 206 answer goes on where the part ends; return the size of the whole file."""
+    """Check that a 206 answer continues the received part; return the size of the whole file."""
     answer = response.headers.get("Content-Range", "")
     match = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", answer)
     if match is None or int(match[1]) != received or version_of(response) not in ("", version):
@@ -156,7 +156,7 @@ def _check_range(part: PartialFile, response: HTTPResponse, received: int, versi
 
 
 def _receive(transfer: _Transfer, response: HTTPResponse, received: int, total: int | None) -> None:
-    """Append what the server sends after the ``received`` bytes of a file of ``total`` bytes, if that is known."""
+    """Append the server's bytes to the ``received`` ones; ``total`` is the size of the file, or None if unknown."""
     url, limit = transfer.part.url, transfer.limit
     if max(received, total or 0) > limit:
         raise DataError(f"{url}: the file has {total or received:,} bytes, expected at most {limit:,}")

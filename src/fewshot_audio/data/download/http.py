@@ -1,4 +1,4 @@
-"""HTTP requests for files: redirects only to addresses that are as safe, and no other schemes."""
+"""HTTP requests for files: no other schemes, and redirects only to addresses that are as safe."""
 
 import string
 import urllib.request
@@ -14,7 +14,17 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 def open_url(url: str, headers: Mapping[str, str], timeout: float) -> HTTPResponse:
-    """Ask for ``url``, following redirects. Requests carry no credentials, so none can be forwarded."""
+    """Open ``url``, following redirects; requests have no credentials that could be forwarded.
+
+    Args:
+        url: an http or https address.
+        headers: of the request.
+        timeout: seconds to wait for an answer.
+
+    Raises:
+        HTTPError: the server answers with an error.
+        DataError: there are too many redirects, or one is not safe.
+    """
     opener = urllib.request.OpenerDirector()  # not build_opener, which would also open file: and ftp: addresses
     for handler in (
         urllib.request.ProxyHandler(),
@@ -39,7 +49,11 @@ def open_url(url: str, headers: Mapping[str, str], timeout: float) -> HTTPRespon
 
 
 def follow(address: str, location: str) -> str:
-    """The address that a redirect leads to. Raises DataError unless it is as safe as the one before."""
+    """Return the address that a redirect leads to.
+
+    Raises:
+        DataError: the address is less safe than the one before.
+    """
     target = urljoin(address, quote(location, safe=string.punctuation))
     before, after = urlsplit(address), urlsplit(target)
     if not location or after.scheme not in ("http", "https") or not after.hostname:
@@ -52,6 +66,6 @@ def follow(address: str, location: str) -> str:
 
 
 def version_of(response: HTTPResponse) -> str:
-    """What If-Range may ask for: a strong ETag, else the time of last change."""
+    """Return the version of a file for If-Range: a strong ETag, else the time of the last change."""
     etag = response.headers.get("ETag", "")
     return etag if etag.startswith('"') else response.headers.get("Last-Modified", "")

@@ -1,4 +1,4 @@
-"""A file that is being fetched: the bytes received so far, and the version of the file that they belong to."""
+"""A partly received file: the bytes so far, and the version of the file that they belong to."""
 
 import json
 import os
@@ -10,8 +10,8 @@ from fewshot_audio.errors import DataError
 from fewshot_audio.files import write_json
 
 
-def part_of(target: Path) -> Path:
-    """Where the received bytes are kept until the file is whole."""
+def part_path(target: Path) -> Path:
+    """Return the file that has the received bytes until all have arrived."""
     return target.with_name(target.name + ".part")
 
 
@@ -20,7 +20,7 @@ class PartialFile:
 
     def __init__(self, url: str, target: Path) -> None:
         self.url = url
-        self.path = part_of(target)
+        self.path = part_path(target)
         self._note = target.with_name(target.name + ".part.json")
 
     @property
@@ -30,7 +30,7 @@ class PartialFile:
 
     @property
     def version(self) -> str:
-        """The server's name for the version; "" if a later request could not ask for the same one."""
+        """The server's name for the version; "" if there is none, so that no later request can ask for it."""
         try:
             note = json.loads(self._note.read_text())
         except (OSError, ValueError):
@@ -40,19 +40,19 @@ class PartialFile:
 
     def begin(self, version: str) -> None:
         """Start from the first byte of a version."""
-        self.drop()  # in this order: bytes never stand beside the name of another version
+        self.drop()  # first, so that bytes are never stored with the name of another version
         with disk_errors(self.path):
             write_json(self._note, {"url": self.url, "version": version})
             self.path.touch()
 
     def drop(self) -> None:
-        """Forget what was received."""
+        """Delete the received bytes."""
         with disk_errors(self.path):
             self.path.unlink(missing_ok=True)
             self._note.unlink(missing_ok=True)
 
     def finish(self, target: Path) -> None:
-        """Move the whole file to its place."""
+        """Move the complete file to ``target``."""
         with disk_errors(self.path):
             with self.path.open("rb") as stream:
                 os.fsync(stream.fileno())
@@ -61,7 +61,7 @@ class PartialFile:
 
     @contextmanager
     def appending(self) -> Iterator[Callable[[bytes], None]]:
-        """Give a function that adds bytes at the end; unbuffered, so that a kill loses none of them."""
+        """Yield a function that appends bytes, without a buffer that would be lost if the process is killed."""
         with disk_errors(self.path):
             stream = self.path.open("ab", buffering=0)
 
@@ -77,7 +77,7 @@ class PartialFile:
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Tell errors of the disk, which end a transfer, from those of the network, which do not."""
+    """Turn errors of the disk, which end a transfer, into DataError; those of the network only end an attempt."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What a source of recordings offers to preparation: its recordings, and the inputs that are none."""
+"""The interface of a source of recordings: its recordings, and the inputs that are not usable."""
 
 import os
 from collections.abc import Iterator
@@ -12,13 +12,13 @@ from fewshot_audio.data.source_limits import SourceLimits
 
 
 class Sound(Protocol):
-    """Where a recording's samples come from; small and picklable, because it travels to worker processes."""
+    """Reads a recording's samples; small and picklable, because it is sent to worker processes."""
 
     def read(self, sample_rate: int) -> Samples:
-        """Mono samples (samples,) float32 at ``sample_rate``; raises Rejected."""
+        """Return mono samples (samples,) float32 at ``sample_rate``; raises Rejected."""
 
     def fingerprint(self) -> str:
-        """Changes when the samples change, without reading them; raises Rejected."""
+        """Return a text that changes when the samples change, without reading them; raises Rejected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class AudioFile:
         return decode(self.path, sample_rate, self.span)
 
     def fingerprint(self) -> str:
-        """Size and time of last change, and the span."""
+        """Return size and time of the last change, and the span."""
         try:
             status = self.path.stat()
         except OSError as error:
@@ -49,7 +49,7 @@ class Recording:
     Attributes:
         source: its name in reports (its path within the source).
         class_name: its class.
-        clip: its name within the class as the source has it (any text, not necessarily unique).
+        clip: its name within the class in the source (any text, not necessarily unique).
         sound: its samples.
         group: the original recording that several clips were cut from; "" if that is unknown.
     """
@@ -62,8 +62,8 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True)
-class Skipped:
-    """One input that is no usable recording, and why."""
+class SkippedInput:
+    """One input that is not a usable recording, and the reason."""
 
     source: str
     class_name: str
@@ -76,13 +76,17 @@ class Source(Protocol):
 
     name: ClassVar[str]
     segment_seconds: ClassVar[float]  # the usual length of a segment of this source
-    limits: ClassVar[SourceLimits]  # what the benchmark takes of it
+    limits: ClassVar[SourceLimits]  # the clips and classes that the benchmark uses
 
-    def recordings(self) -> Iterator[Recording | Skipped]:
-        """Every input, in an order that depends on the inputs only; raises DataError for a folder of another layout."""
+    def recordings(self) -> Iterator[Recording | SkippedInput]:
+        """Yield every input, in an order that depends on the inputs only.
+
+        Raises:
+            DataError: the folder has another layout.
+        """
 
 
 def printable(path: str | Path) -> str:
-    """A path within a source as valid Unicode with forward slashes, whatever bytes the file system holds."""
+    """Return a path within a source as valid Unicode with forward slashes, even if its bytes are not Unicode."""
     text = path if isinstance(path, str) else path.as_posix()
     return os.fsencode(text).decode("utf-8", "backslashreplace")

@@ -3,13 +3,14 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 from fewshot_audio.audio.decode import AUDIO_EXTENSIONS
 from fewshot_audio.audio.rejection import Reason, Rejected
 from fewshot_audio.data.source_limits import SourceLimits
-from fewshot_audio.data.sources.base import AudioFile, Recording, Skipped, printable
+from fewshot_audio.data.sources.base import AudioFile, Recording, SkippedInput, printable
 from fewshot_audio.errors import DataError
 
 
@@ -17,8 +18,8 @@ from fewshot_audio.errors import DataError
 class ClassFolders:
     """Each folder in ``root`` is a class; every sound file below it, however deep, is one of its clips.
 
-    Links are followed, each folder being visited once a class. Hidden files and folders (names that begin with a dot)
-    are not inputs; everything else that is no sound file is listed as skipped.
+    Links are followed, but each folder is visited only once per class. Hidden files and folders (names that begin with
+    a dot) are not inputs; every other file that is not a sound file is listed as skipped.
     """
 
     root: Path
@@ -26,55 +27,52 @@ class ClassFolders:
     segment_seconds: ClassVar[float] = 5.0
     limits: ClassVar[SourceLimits] = SourceLimits()
 
-    def recordings(self) -> Iterator[Recording | Skipped]:
-        """Every file, in the order of the paths."""
+    def recordings(self) -> Iterator[Recording | SkippedInput]:
+        """Yield every file, in the order of the paths."""
         if not self.root.is_dir():
             raise DataError(f"{self.root} is not a folder; expected a folder of class folders with recordings")
         for entry in _entries(self.root):
             if _is_dir(entry):
                 yield from self._walk(entry)
             elif _is_audio(entry.name):
-                yield Skipped(printable(entry.name), "", Reason.NO_CLASS, "lies in no class folder")
+                yield SkippedInput(printable(entry.name), "", Reason.NO_CLASS, "lies in no class folder")
             else:
-                yield Skipped(printable(entry.name), "", *_not_audio(entry.name))
+                yield SkippedInput(printable(entry.name), "", *_not_audio(entry.name))
 
     def group(self, path: Path) -> str:
-        """The original recording that a clip was cut from; unknown here, read from file names by subclasses."""
+        """Return the original recording that a clip was cut from; subclasses read it from the file's name."""
         return ""
 
-    def _walk(self, top: os.DirEntry[str]) -> Iterator[Recording | Skipped]:
-        class_name, pending = top.name, [(top, "")]
+    def _walk(self, top: os.DirEntry[str]) -> Iterator[Recording | SkippedInput]:
+        class_name, pending = top.name, [(top, top.name)]
         visited: set[tuple[int, int]] = set()
         while pending:
-            entry, inside = pending.pop()  # its path within the class, with a slash at the end if it is a folder
-            source = printable(f"{class_name}/{inside}".removesuffix("/"))
+            entry, source = pending.pop()
+            skip = partial(SkippedInput, printable(source), class_name)
             if _is_dir(entry):
                 try:
                     status = entry.stat()
                     if (status.st_dev, status.st_ino) in visited:
-                        detail = "a link to a folder that was visited already"
-                        yield Skipped(source, class_name, Reason.LINK_LOOP, detail)
+                        yield skip(Reason.LINK_LOOP, "a link to a folder that was already visited")
                         continue
                     visited.add((status.st_dev, status.st_ino))
-                    for below in reversed(_entries(entry.path)):
-                        pending.append((below, f"{inside}{below.name}{'/' if _is_dir(below) else ''}"))
+                    pending += [(below, f"{source}/{below.name}") for below in reversed(_entries(entry.path))]
                 except OSError as error:
-                    yield Skipped(source, class_name, Rejected.from_os_error(error).reason, f"folder: {error.strerror}")
+                    yield skip(Rejected.from_os_error(error).reason, f"folder: {error.strerror}")
             elif not _is_audio(entry.name):
-                yield Skipped(source, class_name, *_not_audio(entry.name))
-            elif not _is_file(entry):
-                if entry.is_symlink():
-                    yield Skipped(source, class_name, Reason.MISSING, "a broken link")
-                else:
-                    yield Skipped(source, class_name, Reason.UNREADABLE, "not a regular file")
-            else:
+                yield skip(*_not_audio(entry.name))
+            elif _is_file(entry):
                 path = Path(entry.path)
-                clip = inside.removesuffix(path.suffix)
-                yield Recording(source, class_name, clip, AudioFile(path), self.group(path))
+                clip = source.removeprefix(f"{class_name}/").removesuffix(path.suffix)
+                yield Recording(printable(source), class_name, clip, AudioFile(path), self.group(path))
+            elif entry.is_symlink():
+                yield skip(Reason.MISSING, "a broken link")
+            else:
+                yield skip(Reason.UNREADABLE, "not a regular file")
 
 
 def _entries(folder: str | Path) -> list[os.DirEntry[str]]:
-    """What is in a folder, without hidden entries, by name; directory entries know their kind without another look."""
+    """List a folder by name, without hidden entries; directory entries have their kind without another system call."""
     with os.scandir(folder) as entries:
         return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from fewshot_audio.data.source_limits import SourceLimits
-from fewshot_audio.data.sources.base import Recording, Skipped
+from fewshot_audio.data.sources.base import Recording, SkippedInput
 from fewshot_audio.data.sources.table import Entry, match_files, read_table
 from fewshot_audio.errors import DataError
 
@@ -25,8 +25,8 @@ class FsdKaggle2018:
     segment_seconds: ClassVar[float] = 5.0
     limits: ClassVar[SourceLimits] = SourceLimits()
 
-    def recordings(self) -> Iterator[Recording | Skipped]:
-        """Every row of both tables, each followed by every other file in its folder."""
+    def recordings(self) -> Iterator[Recording | SkippedInput]:
+        """Yield every row of both tables, each table followed by every other file in its folder."""
         for part, table in PARTS.items():
             if not (self.root / part).is_dir() or not (self.root / table).is_file():
                 raise DataError(

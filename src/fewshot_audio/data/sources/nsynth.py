@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from fewshot_audio.data.source_limits import SourceLimits
-from fewshot_audio.data.sources.base import Recording, Skipped
+from fewshot_audio.data.sources.base import Recording, SkippedInput
 from fewshot_audio.data.sources.table import Entry, match_files
 from fewshot_audio.errors import DataError
 
@@ -24,8 +24,8 @@ class NSynth:
     segment_seconds: ClassVar[float] = 4.0
     limits: ClassVar[SourceLimits] = SourceLimits(exact_seconds=4.0)
 
-    def recordings(self) -> Iterator[Recording | Skipped]:
-        """Every note of every part that is there, then every other file in its ``audio/``."""
+    def recordings(self) -> Iterator[Recording | SkippedInput]:
+        """Yield the notes of every part that exists, each part followed by every other file in its ``audio/``."""
         parts = [part for part in PARTS if (self.root / part).is_dir()]
         if not parts:
             raise DataError(f"{self.root} is not NSynth in its published layout: expected {', '.join(PARTS)}")
@@ -42,7 +42,7 @@ def _entries(table: Path) -> list[Entry]:
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{table} cannot be read: {error}") from error
     if not isinstance(notes, dict):
-        raise DataError(f"{table}: found a {type(notes).__name__}, expected an object with one entry a note")
+        raise DataError(f"{table}: found a {type(notes).__name__}, expected an object with one entry per note")
     entries = []
     for name, note in sorted(notes.items()):
         instrument = note.get("instrument_str") if isinstance(note, dict) else None

@@ -115,7 +115,7 @@ def _timbre(timbre: str, rng: np.random.Generator, pitch: Wave, sample_rate: int
 
 
 def _partials(phase: Wave, pitch: Wave, weights: dict[float, float] | dict[int, float], sample_rate: int) -> Wave:
-    """A sum of partials, by ratio to the fundamental; those above the Nyquist frequency are left out."""
+    """Sum partials, given by their ratio to the fundamental, without those above the Nyquist frequency."""
     total = np.zeros_like(phase)
     for ratio, weight in weights.items():
         if weight > 1e-3:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from fewshot_audio.audio.rejection import Reason
-from fewshot_audio.data.sources.base import Recording, Skipped
+from fewshot_audio.data.sources.base import Recording, SkippedInput
 from fewshot_audio.data.sources.folder import ClassFolders
 
 NOISE = "_background_noise_"
@@ -18,15 +18,15 @@ class SpeechCommands(ClassFolders):
 
     name: ClassVar[str] = "speechcommands"
 
-    def recordings(self) -> Iterator[Recording | Skipped]:
-        """Every file; the background noise is no word."""
+    def recordings(self) -> Iterator[Recording | SkippedInput]:
+        """Yield every file; the background noise is not a word, and is skipped."""
         for item in super().recordings():
             if isinstance(item, Recording) and item.class_name == NOISE:
-                yield Skipped(item.source, "", Reason.NO_CLASS, "background noise is no word")
+                yield SkippedInput(item.source, "", Reason.NO_CLASS, "background noise is not a word")
             else:
                 yield item
 
     def group(self, path: Path) -> str:
-        """The speaker, whose recordings of a word are numbered: ``<speaker>_nohash_<number>``."""
+        """Return the speaker, whose recordings of a word are numbered: ``<speaker>_nohash_<number>``."""
         speaker, mark, _ = path.stem.partition("_nohash_")
         return speaker if mark else ""

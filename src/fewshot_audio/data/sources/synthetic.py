@@ -1,22 +1,20 @@
 """Procedural sounds: a labeled data set that needs no download."""
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import soundfile
 
 from fewshot_audio.audio.decode import Samples
+from fewshot_audio.audio.wav import write_wav
 from fewshot_audio.data.source_limits import SourceLimits
-from fewshot_audio.data.sources.base import Recording, Skipped
+from fewshot_audio.data.sources.base import Recording, SkippedInput
 from fewshot_audio.data.sources.sounds import RECIPES, synthesize
 from fewshot_audio.errors import DataError
-from fewshot_audio.files import write_bytes
 
-VERSION = 1  # to be raised whenever the sounds change
+VERSION = 1  # raise it whenever the sounds change
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +27,12 @@ class ProceduralSound:
     seconds: float
 
     def read(self, sample_rate: int) -> Samples:
-        """Synthesize the sound: always the same one, in whatever order sounds are read."""
+        """Synthesize the sound, which does not depend on the order in which sounds are read."""
         rng = np.random.default_rng([self.seed, self.recipe, self.clip])
         return synthesize(RECIPES[self.recipe], rng, self.seconds, sample_rate)
 
     def fingerprint(self) -> str:
-        """Everything the sound depends on."""
+        """Return everything that the sound depends on."""
         return f"{VERSION}-{self.seed}-{self.recipe}-{self.clip}-{self.seconds!r}"
 
 
@@ -60,8 +58,8 @@ class Synthetic:
                 "of 0.1 to 600 s and a seed of at least 0"
             )
 
-    def recordings(self) -> Iterator[Recording | Skipped]:
-        """Every sound, class by class; the seed decides which kinds there are."""
+    def recordings(self) -> Iterator[Recording | SkippedInput]:
+        """Yield every sound, class by class; the seed selects the classes."""
         recipes = np.random.default_rng(self.seed).permutation(len(RECIPES))[: self.classes]
         for recipe in sorted(recipes.tolist()):
             name = RECIPES[recipe].name
@@ -71,13 +69,11 @@ class Synthetic:
 
 
 def write_wavs(source: Synthetic, root: Path, sample_rate: int = 16_000) -> list[Path]:
-    """Write the sounds as ``root/<class>/<clip>.wav`` (16 bit), to be heard or enrolled; returns the paths."""
+    """Write the sounds as ``root/<class>/<clip>.wav`` (16 bit) and return the paths."""
     paths = []
     for item in source.recordings():
         if isinstance(item, Recording):
-            wav = io.BytesIO()
-            soundfile.write(wav, item.sound.read(sample_rate), sample_rate, "PCM_16", format="WAV")
             path = root / item.class_name / f"{item.clip}.wav"
-            write_bytes(path, wav.getvalue())
+            write_wav(path, item.sound.read(sample_rate), sample_rate)
             paths.append(path)
     return paths

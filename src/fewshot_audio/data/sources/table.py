@@ -1,4 +1,4 @@
-"""Sources with a table of their recordings: reading the table, and matching it with the files that are there."""
+"""Sources with a table of their recordings: read the table, and match it with the files."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,7 +8,7 @@ from pathlib import Path
 from fewshot_audio.audio.decode import is_audio
 from fewshot_audio.audio.rejection import Reason
 from fewshot_audio.data.csv_files import read_rows
-from fewshot_audio.data.sources.base import AudioFile, Recording, Skipped, printable
+from fewshot_audio.data.sources.base import AudioFile, Recording, SkippedInput, printable
 from fewshot_audio.errors import DataError
 
 
@@ -22,15 +22,15 @@ class Entry:
 
 
 def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> list[dict[str, str]]:
-    """Read columns of a table, as ``read_rows`` does, without blanks around cells.
+    """Read columns of a table, as ``read_rows`` does, and strip blanks around cells.
 
     Args:
         path: the table.
-        columns: columns that must be there, without empty cells.
-        optional: columns that read as "" if they are missing.
+        columns: columns that the table must have, without empty cells.
+        optional: columns that are read as "" if they are missing.
 
     Raises:
-        DataError: the table cannot be read, lacks a column, or has an empty cell; says which.
+        DataError: the table cannot be read, lacks a column, or has an empty cell; names it.
     """
     names = (*columns, *optional)
     rows = [{name: (row.get(name) or "").strip() for name in names} for row in read_rows(path, columns)]
@@ -41,11 +41,10 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
     return rows
 
 
-def match_files(root: Path, folder: str, entries: Iterable[Entry], table: str) -> Iterator[Recording | Skipped]:
-    """Every entry of a table with its file, then every other file of the folder as skipped.
+def match_files(root: Path, folder: str, entries: Iterable[Entry], table: str) -> Iterator[Recording | SkippedInput]:
+    """Yield every entry of a table with its file, then every other file of the folder as skipped.
 
-    A recording may have another audio format than the table says (a lossless copy, for instance): files are matched
-    by stem.
+    Files are matched by stem, because a recording may have another format than in the table, such as a lossless copy.
 
     Args:
         root: the folder of the source.
@@ -58,21 +57,21 @@ def match_files(root: Path, folder: str, entries: Iterable[Entry], table: str) -
         if not name.startswith("."):
             file = root / folder / name
             files.setdefault(file.stem if is_audio(file) else name, []).append(file)
-    used: set[str] = set()
+    used_names: set[str] = set()
     for entry in entries:
         candidates = files.get(Path(entry.filename).stem, [])
         matches = [file for file in candidates if file.name == entry.filename] or candidates
         source = f"{folder}/{entry.filename}"
         if not matches:
-            yield Skipped(source, entry.class_name, Reason.MISSING, f"named in {table}, not in {folder}/")
-        elif matches[0].name in used:
-            yield Skipped(source, entry.class_name, Reason.DUPLICATE, f"named twice in {table}")
+            yield SkippedInput(source, entry.class_name, Reason.MISSING, f"named in {table}, not in {folder}/")
+        elif matches[0].name in used_names:
+            yield SkippedInput(source, entry.class_name, Reason.DUPLICATE, f"named twice in {table}")
         else:
             file = matches[0]
-            used.add(file.name)
+            used_names.add(file.name)
             source = printable(f"{folder}/{file.name}")
             yield Recording(source, entry.class_name, file.stem, AudioFile(file), entry.group)
     for file in (file for same_stem in files.values() for file in same_stem):
-        if file.name not in used:
+        if file.name not in used_names:
             reason = Reason.NOT_LISTED if is_audio(file) else Reason.NOT_AUDIO
-            yield Skipped(printable(f"{folder}/{file.name}"), "", reason, f"not named in {table}")
+            yield SkippedInput(printable(f"{folder}/{file.name}"), "", reason, f"not named in {table}")

@@ -3,14 +3,14 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 from fewshot_audio.audio.decode import is_audio
 from fewshot_audio.audio.rejection import Reason
 from fewshot_audio.data.source_limits import SourceLimits
-from fewshot_audio.data.sources.base import AudioFile, Recording, Skipped, printable
+from fewshot_audio.data.sources.base import AudioFile, Recording, SkippedInput, printable
 from fewshot_audio.data.sources.folder import ClassFolders
 from fewshot_audio.data.sources.table import read_table
 from fewshot_audio.errors import DataError
@@ -23,8 +23,8 @@ _IN_BRACKETS = re.compile(r"\[([\w-]{11})\]$")  # how yt-dlp ends a file name by
 class VoxCeleb1:
     """Speech of 1251 speakers; the class is the speaker, ``group`` the video that a segment was cut from.
 
-    Either ``wav/<speaker>/<video>/<n>.wav``; or, if there is no ``wav`` folder, ``voxceleb1.csv`` with the columns
-    uri, start, end (in seconds) and speaker, and whole recordings anywhere below, named by their video
+    The root has ``wav/<speaker>/<video>/<n>.wav``; or, if there is no ``wav`` folder, ``voxceleb1.csv`` with the
+    columns uri, start, end (in seconds) and speaker, and whole recordings at any depth, named by their video
     (``<video>.wav``, or ``... [<video>].wav``). Speakers' names become ids if ``vox1_meta.csv`` lists them.
     Speakers with fewer than 20 recordings are left out.
     """
@@ -34,8 +34,8 @@ class VoxCeleb1:
     segment_seconds: ClassVar[float] = 5.0
     limits: ClassVar[SourceLimits] = SourceLimits(least_clips=20)
 
-    def recordings(self) -> Iterator[Recording | Skipped]:
-        """Every file of the tree; or every row of the table, then every recording that no row names."""
+    def recordings(self) -> Iterator[Recording | SkippedInput]:
+        """Yield every file of the tree; or every row of the table, then every recording that no row names."""
         if (self.root / "wav").is_dir():
             yield from self._tree()
         elif (self.root / SEGMENTS).is_file():
@@ -46,21 +46,18 @@ class VoxCeleb1:
                 "recordings named by their video"
             )
 
-    def _tree(self) -> Iterator[Recording | Skipped]:
+    def _tree(self) -> Iterator[Recording | SkippedInput]:
         ids = self._ids()
         for item in ClassFolders(self.root / "wav").recordings():
-            speaker = ids.get(item.class_name, item.class_name)
-            source = f"wav/{item.source}"
-            if isinstance(item, Skipped):
-                yield Skipped(source, speaker, item.reason, item.detail)
-            else:
+            if isinstance(item, Recording):
                 video, inside, _ = item.clip.partition("/")
-                yield Recording(source, speaker, item.clip, item.sound, video if inside else "")
+                item = replace(item, group=video if inside else "")
+            yield replace(item, source=f"wav/{item.source}", class_name=ids.get(item.class_name, item.class_name))
 
-    def _cuts(self) -> Iterator[Recording | Skipped]:
+    def _cuts(self) -> Iterator[Recording | SkippedInput]:
         ids, videos = self._ids(), self._videos()
         numbers: Counter[tuple[str, str]] = Counter()
-        used: set[str] = set()
+        used_videos: set[str] = set()
         for line, row in enumerate(read_table(self.root / SEGMENTS, ("uri", "start", "end", "speaker")), 2):
             try:
                 start, end = float(row["start"]), float(row["end"])
@@ -72,31 +69,31 @@ class VoxCeleb1:
             clip = f"{video}/{numbers[speaker, video]:05d}"
             source = f"{SEGMENTS}: {speaker}/{clip} ({start:g} to {end:g} s)"
             if video not in videos:
-                yield Skipped(source, speaker, Reason.MISSING, f"no recording is named by the video {video}")
+                yield SkippedInput(source, speaker, Reason.MISSING, f"no recording is named by the video {video}")
             else:
-                used.add(video)
+                used_videos.add(video)
                 yield Recording(source, speaker, clip, AudioFile(videos[video], (start, end)), video)
         for path in self._files():
             video = _video(path)
             source = printable(path.relative_to(self.root))
             if not is_audio(path):
-                yield Skipped(source, "", Reason.NOT_AUDIO, f"extension {path.suffix!r}")
-            elif video not in used:
-                yield Skipped(source, "", Reason.NOT_LISTED, f"no row of {SEGMENTS} names the video {video}")
+                yield SkippedInput(source, "", Reason.NOT_AUDIO, f"extension {path.suffix!r}")
+            elif video not in used_videos:
+                yield SkippedInput(source, "", Reason.NOT_LISTED, f"no row of {SEGMENTS} names the video {video}")
             elif path != videos[video]:
-                yield Skipped(source, "", Reason.DUPLICATE, f"the same video as {videos[video].name}")
+                yield SkippedInput(source, "", Reason.DUPLICATE, f"the same video as {videos[video].name}")
 
     def _files(self) -> list[Path]:
-        """Every file below the root but the tables and hidden ones."""
+        """List every file below the root except the tables and hidden files."""
         files = (path for path in self.root.rglob("*") if not path.is_dir() and path.name not in (SEGMENTS, SPEAKERS))
         return sorted(path for path in files if not path.name.startswith("."))
 
     def _videos(self) -> dict[str, Path]:
-        """Whole recordings by video; if a video is there in several formats, the first path counts."""
+        """Map videos to whole recordings; if a video exists in several formats, the first path counts."""
         return {_video(path): path for path in reversed(self._files()) if is_audio(path)}
 
     def _ids(self) -> dict[str, str]:
-        """Speakers' ids by name."""
+        """Map speakers' names to ids."""
         table = self.root / SPEAKERS
         if not table.is_file():
             return {}
@@ -105,6 +102,6 @@ class VoxCeleb1:
 
 
 def _video(path: Path) -> str:
-    """The video that a whole recording is named by."""
+    """Return the video in the name of a whole recording."""
     match = _IN_BRACKETS.search(path.stem)
     return match[1] if match else path.stem

@@ -19,6 +19,6 @@ class Watkins(ClassFolders):
     limits: ClassVar[SourceLimits] = SourceLimits(longest_seconds=180.0)
 
     def group(self, path: Path) -> str:
-        """The tape, if the file is named by its record number."""
+        """Return the tape, if the file is named by its record number."""
         match = _RECORD.fullmatch(path.stem)
         return match[1] if match else ""

@@ -37,7 +37,7 @@ def load_bundle(
         The embedder on ``device``, the two configs, the calibration if there is one, and the enrolled classes.
 
     Raises:
-        DataError: it is no bundle, damaged, of a later version, or holds what recognizing does not write.
+        DataError: it is no bundle, damaged, of a later version, or holds what ``save_bundle`` does not write.
         ConfigError: the device is not usable.
     """
     torch_device = resolve_device(device, 0)
@@ -100,7 +100,7 @@ def _read_tensors(folder: Path, name: str, description: BundleDescription) -> di
 
 
 def _build_network(folder: Path, description: BundleDescription, tensors: dict[str, Tensor]) -> FewShotNetwork:
-    """Build the network, after the file has shown that it holds what the config asks for."""
+    """Build the network, if the tensors have the names, shapes and types that the config implies."""
     path, experiment, model = folder / MODEL_FILE, description.experiment, description.model
     state = {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}
     state = current_names(state)
@@ -126,12 +126,12 @@ def _build_network(folder: Path, description: BundleDescription, tensors: dict[s
 
 
 def _join_views(folder: Path, description: BundleDescription, tensors: dict[str, Tensor]) -> Views | None:
-    """Join the frozen views' tensors and numbers again, refusing what their maker would not have drawn."""
+    """Join the frozen views' tensors and numbers again; refuse what drawing views cannot give."""
     experiment, section, path = description.experiment, description.views, folder / MODEL_FILE
     parts: dict[str, Any] = {k.removeprefix("views."): v for k, v in tensors.items() if k.startswith("views.")}
-    if section is None or experiment.query_views("test") == 1:
-        if parts or section is not None or experiment.query_views("test") != 1:
-            raise DataError(f"{path}: frozen views and the config do not agree")
+    if (section is not None) != (experiment.query_views("test") > 1) or (parts and section is None):
+        raise DataError(f"{path}: frozen views and the config do not agree")
+    if section is None:
         return None
     if section.kind != experiment.input_type:
         raise DataError(f"{folder / BUNDLE_FILE}: views of kind {section.kind!r}, expected {experiment.input_type!r}")
@@ -152,7 +152,7 @@ def _read_classes(folder: Path, description: BundleDescription) -> dict[str, Enr
     tensors = _read_tensors(folder, SUPPORT_FILE, description)
     path, experiment = folder / SUPPORT_FILE, description.experiment
     width = experiment.embedding_width(description.model.out_dim(experiment.encoder_name))
-    rows_per_segment = 1 if experiment.use_attention else experiment.query_views("test")
+    rows_per_segment = experiment.query_rows("test")
     expected_names = {
         f"{number}.{part}" for number in range(len(description.classes)) for part in ("rows", "prototype")
     }
@@ -175,7 +175,7 @@ def _read_classes(folder: Path, description: BundleDescription) -> dict[str, Enr
 def _read_class(
     path: Path, section: ClassSection, rows: Tensor, prototype: Tensor, rows_per_segment: int, width: int
 ) -> EnrolledClass:
-    """One class of its description and tensors; ``path`` is for messages."""
+    """Build a class from its description and tensors; ``path`` is for messages."""
     counts = [clip.segments * rows_per_segment for clip in section.clips]
     for value, shape in ((rows, (sum(counts), width)), (prototype, (width,))):
         if value.shape != shape or value.dtype != torch.float32:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_audio.functional.statistics import t_quantile
-from fewshot_audio.studies.crossval.halving import fold_accuracies, survivors, trainings
+from fewshot_audio.studies.crossval.halving import fold_accuracies, started_rungs, trainings
 from fewshot_audio.studies.crossval.plan import BASE, Candidate, Plan, Rung
 from fewshot_audio.studies.tables import markdown_table
 
@@ -23,15 +23,11 @@ def compare(plan: Plan) -> dict[str, Any]:
     classes, which makes the interval somewhat too narrow, as in every cross-validation.
 
     Returns:
-        What ``crossval.json`` holds.
+        The content of ``crossval.json``.
     """
     rows: dict[str, dict[str, Any]] = {}
-    candidates = plan.candidates
-    for rung in plan.rungs:
+    for rung, candidates, _ in started_rungs(plan):
         rows |= {row["name"]: row for row in _rows(plan, candidates, rung)}
-        if not all(job.file.exists() for job in trainings(plan, candidates, rung)):
-            break
-        candidates = survivors(plan, candidates, rung)
     base = plan.candidates[0]
     ranking = sorted(
         rows.values(), key=lambda row: (-row["epochs"], -row["folds"], -(row["shots"][0]["accuracy"] or 0))
@@ -122,7 +118,7 @@ def block_interval(accuracies: NDArray[np.float64]) -> float | None:
 
 
 def markdown(summary: dict[str, Any]) -> str:
-    """Return what ``compare`` returned as a table, in percent, with a line that says how it was computed."""
+    """Return the result of ``compare`` as a table, in percent, with a line that says how it was computed."""
     shots = summary["candidates"][0]["shots"] if summary["candidates"] else []
     header = [column for test in shots for column in (f"{test['n_shot']}-shot", "difference")]
     rows = []

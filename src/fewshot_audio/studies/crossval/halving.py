@@ -1,6 +1,7 @@
 """Successive halving: the trainings of a rung and the candidates that go on, computed from finished trainings."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 
 from fewshot_audio.studies.crossval.plan import Candidate, Plan, Rung
 from fewshot_audio.studies.crossval.training import Training
@@ -39,16 +40,20 @@ def survivors(plan: Plan, candidates: Sequence[Candidate], rung: Rung) -> tuple[
     """The base, which the others are compared with, and the best of the others, in their former order."""
     base, *others = candidates
     ranking = sorted(others, key=lambda candidate: -mean_accuracy(plan, candidate, rung))
-    names = {candidate.name for candidate in ranking[: plan.survivors(len(others))]}
+    n_survivors = max(1, math.ceil(plan.protocol.keep * len(others) - 1e-9))
+    names = {candidate.name for candidate in ranking[:n_survivors]}
     return (base, *(candidate for candidate in others if candidate.name in names))
 
 
-def current_rung(plan: Plan) -> tuple[int, list[Training]]:
-    """The number of the first unfinished rung, or of the last one if all are finished, and all its trainings."""
+def started_rungs(plan: Plan) -> Iterator[tuple[Rung, tuple[Candidate, ...], list[Training]]]:
+    """Yield each rung with its candidates and their trainings, up to the first rung that is not finished.
+
+    A caller may finish the trainings of a rung before it takes the next one.
+    """
     candidates = plan.candidates
-    for number, rung in enumerate(plan.rungs):
+    for rung in plan.rungs:
         jobs = trainings(plan, candidates, rung)
-        if number + 1 == len(plan.rungs) or not all(job.file.exists() for job in jobs):
+        yield rung, candidates, jobs
+        if not all(job.file.exists() for job in jobs):
             break
         candidates = survivors(plan, candidates, rung)
-    return number, jobs

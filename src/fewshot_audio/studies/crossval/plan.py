@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -95,10 +94,6 @@ class Plan:
     protocol: CrossvalProtocol
     fingerprint: str
 
-    def survivors(self, candidates: int) -> int:
-        """How many of a rung's ``candidates`` go on to the next; the base is not counted."""
-        return max(1, math.ceil(self.protocol.keep * candidates - 1e-9))
-
 
 def read_candidates(path: Path, experiment: ExperimentConfig, model: ModelConfig) -> tuple[Candidate, ...]:
     """Read a JSON list of ``{"name": ..., "set": {"dotted.key": value}}``: changes of the base pair.
@@ -173,7 +168,7 @@ def make_plan(
         candidates: what ``read_candidates`` returns.
         rungs: the steps of successive halving.
         protocol: how candidates are trained and tested.
-        progress: told of the opening of datasets.
+        progress: called while datasets are opened.
 
     Raises:
         ConfigError: a candidate or a rung does not fit; names it.

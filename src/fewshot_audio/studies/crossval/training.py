@@ -9,12 +9,10 @@ from typing import Any
 
 from fewshot_audio.config import ExperimentConfig, read_json
 from fewshot_audio.errors import DataError, Diverged
-from fewshot_audio.experiments.dataset import Dataset
 from fewshot_audio.experiments.evaluate_run import run_test
 from fewshot_audio.experiments.run_folder import versions
 from fewshot_audio.files import write_json
 from fewshot_audio.functional.statistics import ci95
-from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.studies.crossval.plan import Candidate, Plan, with_test_tasks, with_training
 from fewshot_audio.studies.holdout import hold_out, open_development
@@ -102,18 +100,17 @@ def _train_and_test(training: Training, folder: Path, progress: Progress) -> dic
         trial = run_trial(folder, experiment, training.candidate.model, dataset, progress)
     except Diverged as error:
         return {"diverged": str(error)}
-    network, shots = trial.network, plan.protocol.shots
+    tests = {
+        str(shot): run_test(trial.network, with_test_tasks(experiment, plan.protocol, shot), dataset.data).accuracy
+        for shot in plan.protocol.shots
+    }
     return {
         "shots": {
-            str(shot): _test(network, with_test_tasks(experiment, plan.protocol, shot), dataset) for shot in shots
+            shot: {"accuracy": float(accuracy.mean()), "ci95": ci95(accuracy), "tasks": len(accuracy)}
+            for shot, accuracy in tests.items()
         },
         **{key: trial.history[-1][key] for key in ("train_loss", "train_accuracy")},  # shows memorization
         "seconds_per_episode": trial.seconds / experiment.n_training_tasks,
-        "parameters": sum(weights.numel() for weights in network.parameters()),
+        "parameters": sum(weights.numel() for weights in trial.network.parameters()),
         "runtime": trial.runtime,
     }
-
-
-def _test(network: FewShotNetwork, experiment: ExperimentConfig, dataset: Dataset) -> dict[str, Any]:
-    accuracy = run_test(network, experiment, dataset).accuracy
-    return {"accuracy": float(accuracy.mean()), "ci95": ci95(accuracy), "tasks": len(accuracy)}

@@ -18,11 +18,11 @@ from fewshot_audio.errors import FewShotError, Interrupted
 from fewshot_audio.files import write_json, write_text
 from fewshot_audio.progress import Progress, prefixed, silent
 from fewshot_audio.studies.crossval.compare import compare, markdown
-from fewshot_audio.studies.crossval.halving import current_rung, mean_accuracy, survivors, trainings
-from fewshot_audio.studies.crossval.plan import Candidate, Plan
+from fewshot_audio.studies.crossval.halving import mean_accuracy, started_rungs, survivors
+from fewshot_audio.studies.crossval.plan import Candidate, Plan, Rung
 from fewshot_audio.studies.crossval.training import Training
 
-DECISIONS_FILE, RESULTS_FILE, TABLE_FILE = "journal.jsonl", "crossval.json", "table.md"
+DECISIONS_FILE, SUMMARY_FILE, TABLE_FILE = "journal.jsonl", "crossval.json", "table.md"
 WAIT_SECONDS = 1.0
 
 
@@ -36,10 +36,10 @@ def cross_validate(plan: Plan, workers: int = 1, progress: Progress = silent) ->
     Args:
         plan: the cross-validation.
         workers: if more than one, start as many processes here, which share the cores.
-        progress: told of every training.
+        progress: called during every training.
 
     Returns:
-        What ``crossval.json`` holds at the end.
+        The content of ``crossval.json`` at the end.
 
     Raises:
         Interrupted: Ctrl-C. No finished training is lost, and an unfinished one continues after its last epoch.
@@ -55,19 +55,16 @@ def cross_validate(plan: Plan, workers: int = 1, progress: Progress = silent) ->
 def summarize(plan: Plan) -> dict[str, Any]:
     """Write ``crossval.json`` and ``table.md`` from the finished trainings, and return the content of the former."""
     summary = compare(plan)
-    write_json(plan.folder / RESULTS_FILE, summary)
+    write_json(plan.folder / SUMMARY_FILE, summary)
     write_text(plan.folder / TABLE_FILE, markdown(summary))
     return summary
 
 
 def _work(plan: Plan, progress: Progress) -> None:
-    candidates = plan.candidates
-    for number, rung in enumerate(plan.rungs):
-        _finish(plan, trainings(plan, candidates, rung), f"rung {number + 1}/{len(plan.rungs)}", progress)
-        if number + 1 < len(plan.rungs):
-            remaining = survivors(plan, candidates, rung)
-            _record_decision(plan, number, candidates, remaining)
-            candidates = remaining
+    for number, (rung, candidates, jobs) in enumerate(started_rungs(plan), start=1):
+        _finish(plan, jobs, f"rung {number}/{len(plan.rungs)}", progress)
+        if number < len(plan.rungs):
+            _record_decision(plan, rung, candidates, survivors(plan, candidates, rung))
 
 
 def _finish(plan: Plan, jobs: Sequence[Training], rung: str, progress: Progress) -> None:
@@ -82,9 +79,8 @@ def _finish(plan: Plan, jobs: Sequence[Training], rung: str, progress: Progress)
             time.sleep(WAIT_SECONDS)
 
 
-def _record_decision(plan: Plan, number: int, candidates: Sequence[Candidate], remaining: Sequence[Candidate]) -> None:
+def _record_decision(plan: Plan, rung: Rung, candidates: Sequence[Candidate], remaining: Sequence[Candidate]) -> None:
     """Append a decision to the file of decisions, unless another process has done so."""
-    rung = plan.rungs[number]
     decision = {
         "rung": str(rung),
         "shot": plan.protocol.shots[0],
@@ -114,9 +110,9 @@ def _run_workers(plan: Plan, workers: int, progress: Progress) -> None:
         for _, sender in pipes:
             sender.close()  # so that a worker's death is seen as the end of its pipe
         while any(process.is_alive() for process in processes):
-            number, jobs = current_rung(plan)
+            *_, (number, (rung, _, jobs)) = enumerate(started_rungs(plan), start=1)
             done = sum(job.file.exists() for job in jobs)
-            progress(f"rung {number + 1}/{len(plan.rungs)} ({plan.rungs[number]}): trainings", done, len(jobs))
+            progress(f"rung {number}/{len(plan.rungs)} ({rung}): trainings", done, len(jobs))
             for process in processes:
                 process.join(WAIT_SECONDS / workers)
                 if process.exitcode:

@@ -13,7 +13,7 @@ from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.config import ExperimentConfig, read_json
 from fewshot_audio.engine.evaluate import Answers, TaskScores, evaluate_system
 from fewshot_audio.engine.history import METRICS_FILE, Row, read_metrics
-from fewshot_audio.engine.system import CachedSystem, NetworkSystem, System
+from fewshot_audio.engine.system import CachedSystem, System
 from fewshot_audio.engine.tasks import TaskProtocol, plan_tasks
 from fewshot_audio.errors import DataError
 from fewshot_audio.experiments.dataset import Dataset
@@ -86,7 +86,7 @@ def collect_evidence(folder: Path, data_root: Path, progress: Progress = silent)
     Args:
         folder: the folder of a finished experiment.
         data_root: the folder of the dataset folders.
-        progress: told of the test.
+        progress: called during the test.
 
     Raises:
         DataError: a file is missing or damaged, or the dataset does not fit the run.
@@ -100,14 +100,11 @@ def collect_evidence(folder: Path, data_root: Path, progress: Progress = silent)
     if not numbers:
         raise DataError(f"{folder}: no folder of a finished run in it")
     run = Run.read(runs.run(numbers[0]))
-    experiment = run.experiment
-    dataset, network = open_test(run, data_root, experiment, progress=progress)
-    data, protocol = dataset.data, TaskProtocol.test(experiment)
-    system = CachedSystem(NetworkSystem.test(network.eval(), experiment, data))
-    classes = data.splits.test
+    dataset, network_system, protocol = open_test(run, data_root, run.experiment, progress=progress)
+    system, classes = CachedSystem(network_system), dataset.data.splits.test
 
     def test(protocol: TaskProtocol) -> TaskScores:
-        return evaluate_system(system, plan_tasks(data.store.index, classes, protocol), progress=progress)
+        return evaluate_system(system, plan_tasks(dataset.data.store.index, classes, protocol), progress=progress)
 
     answers = test(protocol).answers
     query_counts, confusion_counts = _count_confusions(answers, len(classes))

@@ -1,5 +1,6 @@
 """Queries of an experiment's test with their input, to look at and to listen to."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +47,7 @@ def pick_examples(answers: Answers, dataset: Dataset) -> list[Example]:
             if pair in pairs:
                 continue
             pairs.add(pair)
-            examples.append(_example(answers, index, dataset, features, waveforms))
+            examples.append(_example(answers, index, dataset.data.splits.test, features, waveforms))
             if len(pairs) == EXAMPLES:
                 break
     return examples
@@ -55,15 +56,14 @@ def pick_examples(answers: Answers, dataset: Dataset) -> list[Example]:
 def _example(
     answers: Answers,
     index: tuple[Any, ...],
-    dataset: Dataset,
+    names: Sequence[str],
     features: SegmentStore,
     waveforms: SegmentStore | None,
 ) -> Example:
-    names, clip = dataset.data.splits.test, int(answers.clip[index])
-    truth = names[int(answers.truth[index])]
+    clip = int(answers.clip[index])
     return Example(
         clip=features.clips[clip],
-        truth=truth,
+        truth=names[int(answers.truth[index])],
         answer=names[int(answers.answer[index])],
         probability=float(answers.probability[index]),
         features=_first_segment(features, clip).astype(np.float64),

@@ -15,7 +15,7 @@ import soundfile
 
 from fewshot_audio.errors import FewShotError
 from fewshot_audio.files import write_text
-from fewshot_audio.functional.reliability import Reliability, reliability
+from fewshot_audio.functional.reliability import reliability
 from fewshot_audio.progress import Progress, prefixed, silent
 from fewshot_audio.studies.report import plots
 from fewshot_audio.studies.report.evidence import Evidence, collect_evidence
@@ -39,7 +39,7 @@ def write_report(
         data_root: the folder of the dataset folders.
         path: the HTML file to write.
         plot_folder: if given, each plot is written there as PNG and SVG too.
-        progress: told of the tests that the report repeats.
+        progress: called during the tests that the report repeats.
 
     Raises:
         FewShotError: matplotlib or jinja2 is not installed.
@@ -66,12 +66,12 @@ def write_report(
 
 
 def _section(evidence: Evidence, plot_folder: Path | None) -> dict[str, Any]:
-    """What the template needs of one experiment."""
+    """The values that the template shows of one experiment."""
     with np.errstate(invalid="ignore", divide="ignore"):
         share = evidence.confusion_counts / np.where(evidence.query_counts > 0, evidence.query_counts, np.nan)
     accuracy = share.diagonal()
     interval = 1.96 * np.sqrt(accuracy * (1 - accuracy) / evidence.query_counts.diagonal())
-    calibration: Reliability = reliability(evidence.probability, evidence.correct)
+    calibration = reliability(evidence.probability, evidence.correct)
     numbers, mean, ci95 = (np.array(column) for column in zip(*evidence.shots, strict=True))
     way = evidence.results["runs"][0]["test"]["n_way"]
     figures = {
@@ -80,7 +80,7 @@ def _section(evidence: Evidence, plot_folder: Path | None) -> dict[str, Any]:
         "confusion": plots.confusion(evidence.classes, share),
         "shots": plots.shots(numbers.astype(int).tolist(), {evidence.name: (mean, ci95)}, way),
         "map": plots.embedding_map(evidence.classes, evidence.points, evidence.labels, evidence.explained_variance),
-        "reliability": plots.reliability(calibration),
+        "reliability": plots.reliability_diagram(calibration),
     }
     if plot_folder:
         plots.save({f"{evidence.name}_{name}": figure for name, figure in figures.items()}, plot_folder)

@@ -119,14 +119,14 @@ def embedding_map(names: Sequence[str], points: Floats, labels: NDArray[np.int64
     return figure
 
 
-def reliability(bins: Reliability) -> "Figure":
+def reliability_diagram(bins: Reliability) -> "Figure":
     """Share of correct answers over the probability of the answer."""
     figure = _figure(4.6, 4.2)
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="gray", linewidth=1, linestyle="--")
     filled = bins.counts > 0
     axes.bar(bins.confidence[filled], bins.accuracy[filled], width=0.9 / len(filled), color="#4c78a8", alpha=0.85)
-    axes.set(xlabel="probability of the answer", ylabel="share of right answers", xlim=(0, 1), ylim=(0, 1))
+    axes.set(xlabel="probability of the answer", ylabel="share of correct answers", xlim=(0, 1), ylim=(0, 1))
     axes.grid(alpha=0.25)
     return figure
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fewshot_audio.config import ExperimentConfig, ModelConfig, check_input, read_json
+from fewshot_audio.config import ExperimentConfig, ModelConfig, read_json
 from fewshot_audio.data.joint import DatasetFolders
 from fewshot_audio.errors import ConfigError, DataError, Diverged
 from fewshot_audio.experiments.dataset import open_dataset
@@ -88,7 +88,7 @@ def reproduce(plan: MatrixPlan, progress: Progress = silent) -> Iterator[MatrixR
 def _dataset_problem(root: Path, experiment: ExperimentConfig, model: ModelConfig, progress: Progress) -> str:
     """Why the dataset cannot be trained on (missing, too small, segments of a wrong shape); empty if it can."""
     try:
-        check_input(experiment, model, *open_dataset(root, experiment, progress).input_shape)
+        open_dataset(root, experiment, progress).check_input(experiment, model)
     except (DataError, ConfigError) as error:
         return str(error)
     return ""

@@ -7,7 +7,7 @@ import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
-from fewshot_audio.config import EXPERIMENT_FILE, MODEL_CONFIG_FILE, ExperimentConfig, ModelConfig
+from fewshot_audio.config import EXPERIMENT_FILE, MODEL_CONFIG_FILE, ExperimentConfig
 from fewshot_audio.config.load import change_configs
 from fewshot_audio.errors import FewShotError
 from fewshot_audio.files import write_json, write_text
@@ -42,9 +42,7 @@ def write_outcome(search: Search, study: optuna.Study, experiment: ExperimentCon
         return None
     folder = search.folder / "best"
     folder_name = {"experiment_folder": f"{experiment.experiment_folder}_tuned"}
-    pair: tuple[ExperimentConfig, ModelConfig] = change_configs(
-        experiment, search.model, {**ranking[0].params, **folder_name}, "best trial"
-    )
+    pair = change_configs(experiment, search.model, {**ranking[0].params, **folder_name}, "best trial")
     for name, config in zip((EXPERIMENT_FILE, MODEL_CONFIG_FILE), pair, strict=True):
         write_json(folder / name, config.model_dump())
     return folder
@@ -121,13 +119,11 @@ def _table(search: Search, study: optuna.Study) -> str:
     keys = list(search.space.dimensions)
     rows = []
     for trial in study.get_trials(deepcopy=False):
-        accuracies = trial.intermediate_values
+        accuracies, complete = trial.intermediate_values, trial.state == TrialState.COMPLETE
         row = {
             "trial": trial.number,
             "state": trial.state.name.lower(),
-            "validation_accuracy": trial.value
-            if trial.state == TrialState.COMPLETE
-            else max(accuracies.values(), default=None),
+            "validation_accuracy": trial.value if complete else max(accuracies.values(), default=None),
             "epochs": len(accuracies),
             "retry_of": trial.user_attrs.get(RETRY_OF),
             "reason": trial.user_attrs.get(REASON),

@@ -22,7 +22,7 @@ from fewshot_audio.experiments.dataset import Dataset
 from fewshot_audio.progress import Progress, prefixed, silent
 from fewshot_audio.studies.holdout import check_training, open_development
 from fewshot_audio.studies.trial import describe_configs, run_trial, working_on
-from fewshot_audio.studies.tune.space import Space, check_space, describe
+from fewshot_audio.studies.tune.space import Space, check_space, values_as_text
 from fewshot_audio.studies.tune.study import (
     REASON,
     STOPPED,
@@ -72,7 +72,7 @@ class Search:
             storage: a database URL or a journal file, as ``open_storage`` takes it.
             name: name of the study in its storage.
             source: the space's file, for messages.
-            progress: told of the opening of the dataset.
+            progress: called while the dataset is opened.
 
         Raises:
             ConfigError: the space does not fit, the storage cannot be used, or the study is of another search.
@@ -112,7 +112,7 @@ def run_search(
         dataset: the dataset that ``search.open`` returned.
         trials: number of finished trials of the study, pruned ones included, at which to stop.
         timeout: seconds after which to stop; None for no limit.
-        progress: told of every trial.
+        progress: called during every trial.
 
     Raises:
         Interrupted: Ctrl-C.
@@ -143,7 +143,6 @@ def _do_trial(
     search: Search, study: optuna.Study, dataset: Dataset, trial: optuna.Trial, deadline: float, progress: Progress
 ) -> None:
     """Train a trial, report every epoch, and tell the study the result."""
-
     reported: set[int] = set()
 
     def after_epoch(history: Sequence[Row]) -> None:
@@ -178,7 +177,7 @@ def _do_trial(
     except Diverged as error:
         reason = str(error)
     except ConfigError as error:  # single values were checked before, combinations are not
-        reason = f"{describe(values)}: {error}"
+        reason = f"{values_as_text(values)}: {error}"
     except (KeyboardInterrupt, Interrupted, TimeUp, DataError):
         fail_and_requeue(study, trial, STOPPED)
         raise

@@ -70,8 +70,7 @@ class Choices(Section):
 
     def suggest(self, trial: optuna.Trial, key: str) -> Value:
         """Let the sampler draw a value."""
-        value: Value = trial.suggest_categorical(key, self.choice)
-        return value
+        return trial.suggest_categorical(key, self.choice)
 
     def ends(self) -> list[Value]:
         """All values."""
@@ -144,7 +143,7 @@ def default_space(experiment: ExperimentConfig) -> Space:
         if experiment.project_prototypes:  # else its width is that of the prototypes
             entries["Projection.output_dim"] = widths
     if experiment.contrastive == "cpl":
-        rows = experiment.n_query_train * (1 if experiment.use_attention else experiment.query_views("train"))
+        rows = experiment.n_query_train * experiment.query_rows("train")
         entries["loss.cpl.m_param"] = {"int": [1, min(5, rows)]}
         entries["loss.cpl.t_param"] = {"float": [1.0, 10.0], "log": True}
     if experiment.contrastive == "angular":
@@ -198,9 +197,7 @@ def _value_at(values: Mapping[str, Any], key: str) -> Any:
     return values
 
 
-def describe(values: Mapping[str, Value]) -> str:
+def values_as_text(values: Mapping[str, Value]) -> str:
     """Values as text, such as "lr = 0.01, distance = squared"."""
-    words = [
-        f"{key} = {value:.4g}" if isinstance(value, float) else f"{key} = {value}" for key, value in values.items()
-    ]
-    return ", ".join(words)
+    texts = {key: f"{value:.4g}" if isinstance(value, float) else str(value) for key, value in values.items()}
+    return ", ".join(f"{key} = {text}" for key, text in texts.items())

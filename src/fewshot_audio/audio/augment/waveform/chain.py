@@ -1,6 +1,6 @@
-"""The eleven transforms, applied in a fixed order to segments as a draw says."""
+"""Apply the eleven transforms to segments, in a fixed order, with the parameters of a draw."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ MAX_AMPLITUDE = 1e6
 """Samples are clamped to this (z-normalized audio stays below 1000), so that no power overflows float32."""
 
 CHUNK_SAMPLES = {"cpu": 1 << 20, "cuda": 1 << 24}
-"""Samples that are processed at once: on a CPU what its cache holds, on a GPU what fits in memory beside a model."""
+"""Samples that are processed at once: on a CPU what fits in its cache, on a GPU what fits in memory next to a model."""
 
 Transform = Callable[[Tensor, WaveformDraw, Tensor], Tensor]
 """(selected examples (m, samples), draw, their rows in the draw (m,)) -> (m, samples)."""
@@ -38,30 +38,10 @@ CHAIN: dict[str, Transform] = {
 """The transforms in their order of application, by the names of their ``*_on`` flags."""
 
 
-def apply(waveforms: Tensor, draw: WaveformDraw) -> Tensor:
-    """Transform each example as its row of the draw says.
-
-    Samples that are not finite count as 0. An example without any flag on comes out bit for bit if it is finite.
-
-    Args:
-        waveforms: the examples; not changed.
-        draw: parameters of n examples.
-
-    Shape:
-        (n, samples) -> (n, samples) float32.
-
-    Raises:
-        ValueError: the draw is for another shape.
-    """
-    _check(waveforms, draw, len(draw))
-    out = torch.empty(waveforms.shape, dtype=torch.float32, device=waveforms.device)
-    for rows in _chunks(draw, waveforms.device):
-        out[rows] = _transformed(waveforms[rows], draw[rows])
-    return out
-
-
 def waveform_views(waveforms: Tensor, draw: WaveformDraw) -> Tensor:
-    """Return each segment followed by its augmented copies.
+    """Return each segment followed by its augmented copies, each transformed as its row of the draw says.
+
+    Samples that are not finite count as 0 in the copies. A copy with no flag on has the bits of a finite segment.
 
     Args:
         waveforms: the segments; not changed.
@@ -75,17 +55,22 @@ def waveform_views(waveforms: Tensor, draw: WaveformDraw) -> Tensor:
     """
     n, samples = waveforms.shape
     copies = len(draw) // max(n, 1)
-    _check(waveforms, draw, n * copies)
+    if samples != draw.n_samples or len(draw) != n * copies:
+        raise ValueError(
+            f"a draw of {len(draw)} rows of {draw.n_samples} samples does not fit waveforms {tuple(waveforms.shape)}"
+        )
     views = torch.empty((n, copies + 1, samples), dtype=torch.float32, device=waveforms.device)
     views[:, 0] = waveforms
-    for rows in _chunks(draw, waveforms.device):
+    step = max(CHUNK_SAMPLES.get(waveforms.device.type, CHUNK_SAMPLES["cpu"]) // draw.n_samples, 1)
+    for start in range(0, len(draw), step):
+        rows = slice(start, start + step)
         row = torch.arange(len(draw), device=waveforms.device)[rows]
         segment = row // copies
-        views[segment, 1 + row % copies] = _transformed(waveforms.index_select(0, segment), draw[rows])
+        views[segment, 1 + row % copies] = _transform(waveforms.index_select(0, segment), draw[rows])
     return views
 
 
-def _transformed(x: Tensor, draw: WaveformDraw) -> Tensor:
+def _transform(x: Tensor, draw: WaveformDraw) -> Tensor:
     x = torch.nan_to_num(x.float(), nan=0.0, posinf=0.0, neginf=0.0).clamp_(-MAX_AMPLITUDE, MAX_AMPLITUDE)
     for name, transform in CHAIN.items():
         rows = getattr(draw, f"{name}_on").nonzero().squeeze(1)
@@ -95,16 +80,3 @@ def _transformed(x: Tensor, draw: WaveformDraw) -> Tensor:
             index = rows.to(x.device)
             x.index_copy_(0, index, transform(x.index_select(0, index), draw, rows))
     return x
-
-
-def _chunks(draw: WaveformDraw, device: torch.device) -> Iterator[slice]:
-    step = max(CHUNK_SAMPLES.get(device.type, CHUNK_SAMPLES["cpu"]) // draw.n_samples, 1)
-    for start in range(0, len(draw), step):
-        yield slice(start, start + step)
-
-
-def _check(waveforms: Tensor, draw: WaveformDraw, rows: int) -> None:
-    if waveforms.ndim != 2 or waveforms.shape[1] != draw.n_samples or len(draw) != rows:
-        raise ValueError(
-            f"a draw of {len(draw)} rows of {draw.n_samples} samples does not fit waveforms {tuple(waveforms.shape)}"
-        )

@@ -37,7 +37,7 @@ def draw_waveform_views(
         sample_rate: of the examples, in Hz.
 
     Returns:
-        The draw, on the CPU.
+        The draw, with its tensors on the CPU.
 
     Raises:
         ConfigError: a transform that adapts has a probability above 0, but ``stats`` is None.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fewshot_audio.audio.augment.spectrogram import SpecAugmentDraw, draw_specaugment, specaugment_views
 from fewshot_audio.config.augmentation import SpecAugParams
-from tests.core.helpers import generator, global_generator_untouched, normal
+from tests.numerics import generator, global_generator_untouched, normal
 from tests.oracles import spectrogram as oracle
 
 NAMES = ("warp_source", "warp_shift", "time_start", "time_width", "freq_start", "freq_width")

@@ -14,7 +14,7 @@ from torch.nn.functional import normalize
 
 from fewshot_audio.functional.losses import angular_loss, cpl_loss, draw_negatives, prototypical_loss, relation_loss
 from fewshot_audio.functional.prototypes import prototypical_scores
-from tests.core.helpers import generator, global_generator_untouched, gradients, normal, query_labels
+from tests.numerics import generator, global_generator_untouched, gradients, normal, query_labels
 from tests.oracles import losses as oracle
 
 Reduction = Literal["reference", "mean"]
@@ -107,9 +107,9 @@ def test_negatives_are_uniform() -> None:
     rng = generator(7)
     together = torch.zeros(rows, rows, rows, dtype=torch.float64)  # query, negative, negative
     for _ in range(draws):
-        drawn = torch.zeros(rows, rows, dtype=torch.float64)
-        drawn.scatter_(1, draw_negatives(labels, way, m, rng), 1)
-        together += drawn[:, :, None] * drawn[:, None, :]
+        negatives = torch.zeros(rows, rows, dtype=torch.float64)
+        negatives.scatter_(1, draw_negatives(labels, way, m, rng), 1)
+        together += negatives[:, :, None] * negatives[:, None, :]
     for i in range(rows):
         for j in range(rows):
             for k in range(j + 1):

@@ -34,7 +34,7 @@ from fewshot_audio.studies.tune.outcome import complete_trials, importances, wri
 from fewshot_audio.studies.tune.search import Search, run_search
 from fewshot_audio.studies.tune.space import Space, read_space
 from fewshot_audio.studies.tune.study import open_storage, requeue_lost_trials
-from tests.search import postgres
+from tests.studies.search import postgres
 from tests.tiny import tiny_configs, write_tiny_dataset
 
 LR: dict[str, Any] = {"lr": {"float": [1e-4, 0.5], "log": True}}
@@ -131,7 +131,7 @@ def test_no_test_class_is_read_and_a_trial_is_worth_its_best_validation(
         validated.append((lr, classes, protocol.phase, scores.accuracy.mean()))
         return scores
 
-    monkeypatch.setattr("fewshot_audio.engine.fit.EpisodicTraining", Training)
+    monkeypatch.setattr("fewshot_audio.studies.trial.EpisodicTraining", Training)
     monkeypatch.setattr("fewshot_audio.engine.module.evaluate_network", spy)
     study = go(a_search(tiny_dataset, tmp_path), 2)
     assert classes_read() <= set(splits.train + splits.validation)

@@ -10,7 +10,7 @@ from torch.nn.functional import conv2d, linear, max_pool2d
 
 from fewshot_audio.config.model import CNNConfig, HybridConfig
 from fewshot_audio.models.encoders import build_encoder
-from tests.core.helpers import generator, normal, seeded_layers
+from tests.numerics import generator, normal, seeded_layers
 
 SeqType = Literal["RNN", "GRU", "LSTM"]
 SEQ_TYPES: tuple[SeqType, ...] = ("RNN", "GRU", "LSTM")
@@ -272,7 +272,7 @@ def test_the_last_time_step_decides() -> None:
 
 def test_the_unpooled_last_block_leaves_a_map_of_4_by_5() -> None:
     encoder = build_encoder("CNN", pooled(cnn_config(64, (3, 3), 64), "mean_max", False), 128, 157)
-    assert encoder.remaining == (4, 5)
+    assert encoder.map_size == (4, 5)
     assert encoder.feature_map(torch.zeros(1, 128, 157)).shape == (1, 64, 4, 5)
 
 

@@ -16,6 +16,7 @@ import scipy.stats
 
 from fewshot_audio.config.recipes import recipe_configs
 from fewshot_audio.data.splits import Splits
+from fewshot_audio.engine.module import EpisodicTraining
 from fewshot_audio.engine.system import NetworkSystem
 from fewshot_audio.engine.tasks import TaskProtocol
 from fewshot_audio.errors import ConfigError, DataError, FewShotError, Interrupted
@@ -101,11 +102,11 @@ def test_training_sees_every_class_but_the_fold_and_tests_the_last_epoch(
     last: list[Any] = []
     original_train, original_test = trial_module.train_run, evaluate_module.evaluate_network
 
-    def spy_train(network: Any, experiment: Any, data: Any, seed: int, folder: Path, *rest: Any, **named: Any) -> Any:
-        history = original_train(network, experiment, data, seed, folder, *rest, **named)
+    def spy_train(module: EpisodicTraining, folder: Path, *rest: Any, **named: Any) -> Any:
+        history = original_train(module, folder, *rest, **named)
         state = load_tensors(folder / "state.pt")["network"]
-        assert all((value == state[name]).all() for name, value in network.state_dict().items())
-        seen.append((data.splits, [set(row) for row in history], seed, experiment.num_epochs))
+        assert all((value == state[name]).all() for name, value in module.network.state_dict().items())
+        seen.append((module.data.splits, [set(row) for row in history], module.seed, module.experiment.num_epochs))
         last.append(history[-1])
         return history
 

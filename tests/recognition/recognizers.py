@@ -72,11 +72,11 @@ def recognizer(
     if network.relation is not None:  # a random one says nearly the same of everything that is not far apart
         network.get_parameter("encoder.linear.weight").data.mul_(50)
     embedder = Embedder(network, PREPROCESSING, experiment.input_type, maker, views, torch.device("cpu"))
-    made = Recognizer(embedder, experiment, model, calibration)
+    result = Recognizer(embedder, experiment, model, calibration)
     if enrolled:
         for kind, name in enumerate(CLASSES):
-            made.enroll(name, [sound(kind, seed) for seed in range(3 + kind)])
-    return made
+            result.enroll(name, [sound(kind, seed) for seed in range(3 + kind)])
+    return result
 
 
 def _warm_up(network: FewShotNetwork) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from fewshot_audio.models.fusion import ViewAttention
 from fewshot_audio.models.heads import ProjectionHead, RelationHead
-from tests.core.helpers import generator, gradients, normal, seeded_layers
+from tests.numerics import generator, gradients, normal, seeded_layers
 from tests.oracles import networks as oracle
 
 

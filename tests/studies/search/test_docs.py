@@ -10,7 +10,7 @@ from fewshot_audio.studies.holdout import open_development
 from fewshot_audio.studies.tune.space import check_space, read_space
 from tests.tiny import tiny_configs
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 
 
 def json_block(page: str) -> str:

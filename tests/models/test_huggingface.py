@@ -215,8 +215,8 @@ def test_damaged_weights_are_refused(folders: Path, tmp_path: Path) -> None:
 
 
 def segment_check(folder: Path, seconds: float, rate: int = 16_000) -> None:
-    configs = tiny_configs({"encoder_name": f"hf:{folder}", "input_type": "wav", "Pretrained.out_dim": 8})
-    check_segment(configs[0], complete_model(configs[0].encoder_name, configs[1]), round(seconds * rate), rate)
+    name = f"hf:{folder}"
+    check_segment(name, read_definition(name), round(seconds * rate), rate)
 
 
 @pytest.mark.parametrize(("kind", "most"), [("ast", 1.055), ("clap", 2.0), ("whisper", 2.0)])

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fewshot_audio.functional.prototypes import prototypes, prototypical_scores, transform_embeddings
-from tests.core.helpers import gradients, normal
+from tests.numerics import gradients, normal
 from tests.oracles import prototypes as oracle
 
 Distance = Literal["euclidean", "squared"]

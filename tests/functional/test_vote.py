@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fewshot_audio.functional.vote import vote
-from tests.core.helpers import generator, normal
+from tests.numerics import generator, normal
 from tests.oracles import vote as oracle
 
 Tie = Literal["", "min_label", "max_posterior"]

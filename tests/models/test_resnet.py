@@ -12,8 +12,8 @@ from fewshot_audio.config.model import ResNet12Config
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.models.encoders import build_encoder
 from fewshot_audio.models.resnet import DropBlock
-from tests.core.helpers import normal, seeded_layers
-from tests.core.test_encoders import batch_norm
+from tests.models.test_encoders import batch_norm
+from tests.numerics import normal, seeded_layers
 from tests.tiny import tiny_configs
 
 
@@ -63,7 +63,7 @@ def test_values_and_gradients(stride: int, pooling: str, pool_last: bool, traini
     inputs = [x, *encoder.parameters()]
     expected = reference(config, encoder, x, training)
     expected_gradients = torch.autograd.grad((expected * weights).sum(), inputs)
-    assert encoder.remaining == tuple(encoder.feature_map(x).shape[2:])
+    assert encoder.map_size == tuple(encoder.feature_map(x).shape[2:])
     encoder.train(training)
     actual = encoder(x)
     torch.testing.assert_close(actual, expected)
@@ -76,7 +76,7 @@ def test_values_and_gradients(stride: int, pooling: str, pool_last: bool, traini
 def test_the_default_has_less_than_a_million_parameters() -> None:
     encoder = build_encoder("ResNet12", ResNet12Config(), 128, 157)
     assert 850_000 < sum(p.numel() for p in encoder.parameters()) < 1_000_000
-    assert encoder.remaining == (4, 4)
+    assert encoder.map_size == (4, 4)
 
 
 def test_the_published_widths_have_the_published_size() -> None:

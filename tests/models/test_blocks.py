@@ -10,7 +10,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from fewshot_audio.models import blocks
 from fewshot_audio.models.blocks import ConvBlock, patch_moments
-from tests.core.helpers import normal, seeded_layers
+from tests.numerics import normal, seeded_layers
 
 CASES = [
     pytest.param((5, 1, 12, 15), (3, 3), id="no remainder"),

@@ -11,6 +11,7 @@ from torch.testing import assert_close
 from fewshot_audio.audio.augment.preview import preview_views, write_views
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.config.presets import scenario_configs
+from fewshot_audio.errors import ConfigError
 
 CONFIG = scenario_configs("any", 2)[0]
 PREPROCESSING = Preprocessing()
@@ -43,6 +44,11 @@ def test_views_of_both_kinds(segment: torch.Tensor) -> None:
     other = preview_views(segment, PREPROCESSING, CONFIG.specaug_params, CONFIG.waveaug_params, seed=1)
     assert_close(views[1].waveform, again[1].waveform)
     assert not torch.equal(views[1].waveform, other[1].waveform)
+
+
+def test_a_segment_too_short_for_the_time_warp_is_refused(segment: torch.Tensor) -> None:
+    with pytest.raises(ConfigError, match=r"specaug_params\.W is 20, but must be less than half of the 32 frames"):
+        preview_views(segment[:16_000], PREPROCESSING, CONFIG.specaug_params, CONFIG.waveaug_params)
 
 
 def test_files(segment: torch.Tensor, tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ from fewshot_audio.errors import ConfigError, DataError, FewShotError
 from fewshot_audio.recognition.onnx import SegmentClassifier, export_onnx
 from fewshot_audio.recognition.recognizer import Recognizer
 from tests.cli.conftest import Shell, _logging, shell
-from tests.export.recognizers import CLASSES, PREPROCESSING, SAMPLES, Sound, recognizer, sound
 from tests.models.tiny_pretrained import write_pretrained
+from tests.recognition.recognizers import CLASSES, PREPROCESSING, SAMPLES, Sound, recognizer, sound
 
 __all__ = ["_logging", "shell"]
 
@@ -79,14 +79,14 @@ def session(path: Path) -> Any:
     return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
 
-def assert_parity(made: Recognizer, path: Path, clips: dict[str, Sound]) -> None:
+def assert_parity(original: Recognizer, path: Path, clips: dict[str, Sound]) -> None:
     """The graph answers as the recognizer does of clips of one segment."""
     probabilities, unknown = session(path).run(None, {"waveform": np.stack(list(clips.values()))})
-    answers = made.classify(list(clips.values()))
+    answers = original.classify(list(clips.values()))
     expected = np.array([list(answer.probabilities.values()) for answer in answers])
     assert expected.std(axis=0).max() > 1e-3
-    for name, found, wanted in zip(clips, probabilities, expected, strict=True):
-        np.testing.assert_allclose(found, wanted, atol=1e-3, err_msg=name)
+    for name, actual, desired in zip(clips, probabilities, expected, strict=True):
+        np.testing.assert_allclose(actual, desired, atol=1e-3, err_msg=name)
     np.testing.assert_allclose(unknown, [answer.unknown_score for answer in answers], rtol=1e-3)
 
 
@@ -108,20 +108,20 @@ def real_clips() -> dict[str, Sound]:
 @pytest.mark.parametrize("case", CASES)
 def test_answers_as_the_recognizer_does(tmp_path: Path, case: str) -> None:
     """Of sounds of every kind, and of real recordings (FEWSHOT_AUDIO_TEST_DATA); all else about the same file."""
-    made, path = CASES[case](), tmp_path / "sounds.onnx"
-    before, state = made.predict_proba(sound(0, 9)), torch.get_rng_state()
-    assert export_onnx(made, path).size == path.stat().st_size
+    original, path = CASES[case](), tmp_path / "sounds.onnx"
+    before, state = original.predict_proba(sound(0, 9)), torch.get_rng_state()
+    assert export_onnx(original, path).size == path.stat().st_size
     # Exporting leaves the recognizer and torch as they were.
-    np.testing.assert_array_equal(made.predict_proba(sound(0, 9)), before)
+    np.testing.assert_array_equal(original.predict_proba(sound(0, 9)), before)
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.backends.mha.get_fastpath_enabled()
     onnx.checker.check_model(onnx.load(path), full_check=True)
     clips = {**sounds(), **real_clips()}
-    assert_parity(made, path, clips)
+    assert_parity(original, path, clips)
     graph = session(path)
     assert_any_number_of_segments(graph, np.stack(list(clips.values())))
     assert_silence_is_unknown(graph)
-    assert_describes_itself(made, graph)
+    assert_describes_itself(original, graph)
 
 
 def assert_any_number_of_segments(graph: Any, clips: Sound) -> None:
@@ -142,9 +142,9 @@ def assert_silence_is_unknown(graph: Any) -> None:
     assert np.isposinf(unknown).all()
 
 
-def assert_describes_itself(made: Recognizer, graph: Any) -> None:
+def assert_describes_itself(original: Recognizer, graph: Any) -> None:
     """The file tells how it is used."""
-    calibrated = made.calibration is not None
+    calibrated = original.calibration is not None
     assert graph.get_modelmeta().custom_metadata_map == {
         "classes": json.dumps(list(CLASSES), ensure_ascii=False),
         "sample_rate": "16000",
@@ -164,16 +164,16 @@ def assert_describes_itself(made: Recognizer, graph: Any) -> None:
 
 def test_the_graph_of_a_pretrained_encoder(tmp_path: Path) -> None:
     folder = write_pretrained(tmp_path / "ast", "ast")
-    made = recognizer({**WAVE, "encoder_name": f"hf:{folder}", "Pretrained.out_dim": 8})
-    export_onnx(made, tmp_path / "ast.onnx")
-    assert_parity(made, tmp_path / "ast.onnx", sounds())
+    original = recognizer({**WAVE, "encoder_name": f"hf:{folder}", "Pretrained.out_dim": 8})
+    export_onnx(original, tmp_path / "ast.onnx")
+    assert_parity(original, tmp_path / "ast.onnx", sounds())
 
 
 def test_waveform_views_are_refused(tmp_path: Path) -> None:
     off = {f"waveaug_params.{name}_p": 0 for name in ("lowpass", "highpass", "bandstop", "noise")}
-    made = recognizer({**WAVE, **off, "waveaug_params.use": True}, scenario=3)
+    original = recognizer({**WAVE, **off, "waveaug_params.use": True}, scenario=3)
     with pytest.raises(ConfigError, match="views by waveform augmentation cannot be exported"):
-        export_onnx(made, tmp_path / "a.onnx")
+        export_onnx(original, tmp_path / "a.onnx")
     assert not (tmp_path / "a.onnx").exists()
 
 
@@ -210,8 +210,8 @@ def test_the_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_the_classifier_agrees_with_a_hand_computed_case() -> None:
     """The wiring around the network, in float64 by hand: z-norm, softmax over a temperature, expected distances."""
-    made = recognizer()
-    classifier = SegmentClassifier(made).eval()
+    original = recognizer()
+    classifier = SegmentClassifier(original).eval()
     clip = sound(1, 11)
     with torch.no_grad():
         probabilities, unknown = classifier(torch.from_numpy(clip)[None])
@@ -219,21 +219,21 @@ def test_the_classifier_agrees_with_a_hand_computed_case() -> None:
     normalized = ((exact - exact.mean()) / exact.std()).astype(np.float32)
     features = torch.from_numpy(PREPROCESSING.features(normalized[None]))
     with torch.no_grad():
-        embedding = made.network.encode(made.network.normalize(features)).double().numpy()[0]
-    distances = np.linalg.norm(made.prototypes.double().numpy() - embedding, axis=1)
+        embedding = original.network.encode(original.network.normalize(features)).double().numpy()[0]
+    distances = np.linalg.norm(original.prototypes.double().numpy() - embedding, axis=1)
     exponentials = np.exp(-distances / 0.4)
     np.testing.assert_allclose(probabilities[0], exponentials / exponentials.sum(), atol=1e-4)
-    np.testing.assert_allclose(unknown[0], (distances / made.expected_distances).min(), rtol=1e-4)
+    np.testing.assert_allclose(unknown[0], (distances / original.expected_distances).min(), rtol=1e-4)
 
 
 def test_the_command_and_the_example_without_torch(tmp_path: Path, shell: Shell) -> None:
-    made = recognizer()
-    made.save(tmp_path / "bundle")
+    original = recognizer()
+    original.save(tmp_path / "bundle")
     done = shell("export", tmp_path / "bundle", "--onnx", tmp_path / "sounds.onnx")
     assert done.code == 0, done.err
     assert "3 classes, segments of 0.5 s at 16000 Hz" in done.out
     assert "Checked in onnxruntime" in done.out
-    assert_parity(made, tmp_path / "sounds.onnx", sounds())
+    assert_parity(original, tmp_path / "sounds.onnx", sounds())
     recording = np.concatenate([sound(0, 20), sound(2, 20), sound(1, 20)[: SAMPLES // 2]])
     soundfile.write(tmp_path / "recording.wav", recording, 16_000)
     soundfile.write(tmp_path / "stereo.wav", np.stack([sound(1, 21)] * 2, axis=1), 16_000)
@@ -254,7 +254,7 @@ def test_the_command_and_the_example_without_torch(tmp_path: Path, shell: Shell)
         ("stereo.wav", "0 s"),
         ("quiet.wav", "0 s"),
     ]
-    answers = made.classify([sound(0, 20), sound(2, 20)])
+    answers = original.classify([sound(0, 20), sound(2, 20)])
     for line, answer in zip(lines, answers, strict=False):
         assert line[2] == answer.label
         assert float(line[3]) == pytest.approx(max(answer.probabilities.values()), abs=2e-3)

@@ -1,1 +1,0 @@
-"""Choosing without looking at a test class: cross-validation and search."""
