@@ -179,10 +179,11 @@ def test_a_loaded_clip_is_the_clip_and_takes_its_name_or_its_number(recognizer: 
 
 
 def test_answers_by_a_snapshot_do_not_see_later_changes(recognizer: Recognizer) -> None:
-    before, snapshot = recognizer.classify_with_embeddings(sound(0, 3)), recognizer.snapshot()
+    before, snapshot = recognizer.classify(sound(0, 3)), recognizer.snapshot()
     recognizer.remove("class 0")
     assert list(recognizer.classify(sound(0, 3))[0].probabilities) == ["class 4", "class 8"]
-    assert recognizer.classify_with_embeddings(sound(0, 3), snapshot)[0][0] == before[0][0]
+    ((clip, rows),) = recognizer.embedder.embed_clips(sound(0, 3))
+    assert recognizer.judge(snapshot, rows, len(clip.segments)) == before[0]
 
 
 def test_features_are_those_of_preparation_bit_for_bit(

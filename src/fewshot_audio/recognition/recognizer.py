@@ -250,14 +250,9 @@ class Recognizer:
         """Answer for each clip: label, probabilities of the enrolled classes, and unknown score."""
         return [answer for answer, _ in self.classify_with_embeddings(clips)]
 
-    def classify_with_embeddings(
-        self, clips: Clips, enrolled: Enrolled | None = None
-    ) -> list[tuple[Classification, NDArray[np.float32]]]:
-        """Answer for each clip as ``classify`` does, with its embedding (width,) as ``embed`` gives it.
-
-        ``enrolled`` is a ``snapshot`` to answer by; default the classes as they are now.
-        """
-        enrolled = enrolled or self.snapshot()
+    def classify_with_embeddings(self, clips: Clips) -> list[tuple[Classification, NDArray[np.float32]]]:
+        """Answer for each clip as ``classify`` does, with its embedding (width,) as ``embed`` gives it."""
+        enrolled = self.snapshot()
         return [
             (self.judge(enrolled, rows, len(clip.segments)), clip_means([rows])[0].numpy())
             for clip, rows in self.embedder.embed_clips(clips)

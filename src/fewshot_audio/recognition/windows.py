@@ -9,7 +9,6 @@ import numpy as np
 from fewshot_audio.audio.decode import Samples, decode_blocks
 from fewshot_audio.audio.rejection import Reason, Rejected
 from fewshot_audio.errors import ConfigError
-from fewshot_audio.recognition.clips import LoadedClip
 from fewshot_audio.recognition.embedder import GROUP
 from fewshot_audio.recognition.enrolled import Classification
 from fewshot_audio.recognition.recognizer import Recognizer
@@ -60,24 +59,27 @@ def scan_recording(recognizer: Recognizer, path: Path, hop_seconds: float) -> It
     length, hop = preprocessing.segment_samples, round(hop_seconds * preprocessing.sample_rate)
     if not 0 < hop <= length:
         raise ConfigError(f"hop of {hop_seconds:g} s: expected above 0 and at most {preprocessing.segment_seconds:g} s")
-    group: list[tuple[int, int, LoadedClip | None]] = []
+    group: list[tuple[int, int, Samples | None]] = []
+    embedder = recognizer.embedder
 
     def answer_group() -> Iterator[Window]:
-        answers = iter(recognizer.classify_with_embeddings([clip for _, _, clip in group if clip], enrolled))
-        for start, end, clip in group:
-            yield Window(start, end, next(answers)[0] if clip else None)
+        rows = embedder.clip_rows([features for _, _, features in group if features is not None])
+        for start, end, features in group:
+            answer = None if features is None else recognizer.judge(enrolled, next(rows), len(features))
+            yield Window(start, end, answer)
         group.clear()
 
     for start, samples in slide(decode_blocks(path, preprocessing.sample_rate), length, hop):
         try:
-            clip = LoadedClip.of(samples, preprocessing)
+            # Only the features of a group are held: its waveforms would take four times the memory.
+            features = embedder.features(preprocessing.segments(preprocessing.normalize(samples)))
         except Rejected as error:
             if error.reason == Reason.TOO_SHORT and start:
                 continue
             if error.reason != Reason.SILENT:
                 raise
-            clip = None
-        group.append((start, start + len(samples), clip))
+            features = None
+        group.append((start, start + len(samples), features))
         if len(group) == GROUP:
             yield from answer_group()
     yield from answer_group()
