@@ -1,55 +1,14 @@
 """Running commands in this process, as a shell would."""
 
 import json
-import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fewshot_audio.cli import main
 from fewshot_audio.files import write_json
+from tests.shell import _logging, shell  # noqa: F401 - fixtures
 from tests.tiny import tiny_configs
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a shell sees of a command."""
-
-    code: Any
-    out: str
-    err: str
-
-
-Shell = Callable[..., Outcome]
-
-
-@pytest.fixture(autouse=True)
-def _logging() -> Iterator[None]:
-    """Give back the logging that a command sets up."""
-    loggers = [logging.getLogger(name) for name in (None, "fewshot_audio")]
-    levels = [logger.level for logger in loggers]
-    handlers = logging.root.handlers[:]
-    yield
-    logging.root.handlers[:] = handlers
-    for logger, level in zip(loggers, levels, strict=True):
-        logger.setLevel(level)
-
-
-@pytest.fixture
-def shell(capsys: pytest.CaptureFixture[str]) -> Shell:
-    """Run ``fewshot-audio`` with arguments."""
-
-    def run(*arguments: object) -> Outcome:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return Outcome(stop.value.code or 0, captured.out, captured.err)
-
-    return run
 
 
 @pytest.fixture

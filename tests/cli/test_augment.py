@@ -9,7 +9,7 @@ import soundfile
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.wave_stats import WaveStats, write_wave_stats
 from fewshot_audio.data.layout import DatasetFolder
-from tests.cli.conftest import Shell
+from tests.shell import Shell
 
 RATE = 16_000
 

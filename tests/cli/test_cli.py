@@ -8,7 +8,7 @@ import pytest
 
 import fewshot_audio
 from fewshot_audio.cli import app
-from tests.cli.conftest import Shell
+from tests.shell import Shell
 
 COMMANDS = ["train", "evaluate", "configs", "prepare", "demo"]
 COMMAND_LINE = "from fewshot_audio.cli import main; main()"

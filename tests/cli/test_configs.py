@@ -8,7 +8,7 @@ import pytest
 
 from fewshot_audio.config import PHASES, check_configs, check_input, read_configs
 from fewshot_audio.config.recipes import recipe_configs
-from tests.cli.conftest import Shell
+from tests.shell import Shell
 from tests.tiny import tiny_configs
 
 DATASETS = ["ESC-50-master", "nsynth", "FSD2018", "BirdClef", "VoxCeleb", "my sounds"]

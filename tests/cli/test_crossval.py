@@ -6,7 +6,8 @@ import pytest
 
 import fewshot_audio.studies.crossval.work
 from fewshot_audio.errors import Interrupted
-from tests.cli.conftest import Shell, read
+from tests.cli.conftest import read
+from tests.shell import Shell
 
 
 @pytest.fixture

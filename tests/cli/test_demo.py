@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from fewshot_audio.cli import demo
-from tests.cli.conftest import Shell, read
+from tests.cli.conftest import read
+from tests.shell import Shell
 from tests.tiny import write_tiny_dataset
 
 TINY = (

@@ -9,7 +9,8 @@ import pytest
 
 from fewshot_audio.cli import main
 from fewshot_audio.files import write_json
-from tests.cli.conftest import Shell, read, write_pair
+from tests.cli.conftest import read, write_pair
+from tests.shell import Shell
 from tests.tiny import write_tiny_dataset
 
 

@@ -10,7 +10,8 @@ import pytest
 
 import fewshot_audio.cli.train
 import fewshot_audio.experiments.run_experiment
-from tests.cli.conftest import Shell, read, timeless
+from tests.cli.conftest import read, timeless
+from tests.shell import Shell
 
 SCRIPT = Path(__file__).parents[2] / "src" / "train_test.py"
 

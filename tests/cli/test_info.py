@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from tests.cli.conftest import Shell, read
+from tests.cli.conftest import read
 from tests.data.recordings import class_folders
 from tests.data.test_info import foreign
+from tests.shell import Shell
 
 
 def test_info_of_what_was_prepared(tmp_path: Path, shell: Shell) -> None:

@@ -8,7 +8,8 @@ import soundfile
 
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.splits import Splits, write_splits
-from tests.cli.conftest import Shell, read
+from tests.cli.conftest import read
+from tests.shell import Shell
 
 CLASSES, CLIPS, RATE = 6, 5, 16_000
 

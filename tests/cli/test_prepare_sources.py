@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from tests.cli.conftest import Shell, read
+from tests.cli.conftest import read
 from tests.data import layouts
+from tests.shell import Shell
 
 
 def test_limits_and_filling_by_option(tmp_path: Path, shell: Shell) -> None:

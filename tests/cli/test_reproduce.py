@@ -10,7 +10,7 @@ from fewshot_audio.errors import Interrupted
 from fewshot_audio.studies.reproduce.matrix_tables import MatrixRow
 from fewshot_audio.studies.reproduce.protocols import METAAUDIO, TaskChanges
 from fewshot_audio.studies.reproduce.run import MatrixPlan
-from tests.cli.conftest import Shell
+from tests.shell import Shell
 from tests.tiny import NAME
 
 DONE = MatrixRow(NAME, NAME, "1 plain", "Hybrid", 5, 5, 5, 20, 1, 0.5, 0.01)

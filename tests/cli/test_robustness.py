@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Shell
+from tests.shell import Shell
 from tests.tiny import write_tiny_dataset
 
 

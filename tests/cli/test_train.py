@@ -16,7 +16,8 @@ import fewshot_audio.cli.train
 import fewshot_audio.experiments.run_experiment
 from fewshot_audio import __version__
 from fewshot_audio.config import check_configs, read_configs
-from tests.cli.conftest import Shell, read, timeless, write_pair
+from tests.cli.conftest import read, timeless, write_pair
+from tests.shell import Shell
 from tests.tiny import tiny_configs, write_tiny_dataset
 
 SCRIPT = Path(__file__).parents[2] / "src" / "train_test.py"

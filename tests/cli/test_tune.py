@@ -7,7 +7,8 @@ import pytest
 
 import fewshot_audio.studies.tune.search
 from fewshot_audio.errors import Interrupted
-from tests.cli.conftest import Shell, read
+from tests.cli.conftest import read
+from tests.shell import Shell
 
 
 @pytest.fixture

@@ -1,56 +1,15 @@
 """The fixtures of version 0.1, copied where they may be written to, and the command line as a shell calls it."""
 
 import json
-import logging
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fewshot_audio.cli import main
+from tests.shell import _logging, shell  # noqa: F401 - fixtures
 
 V0_1 = Path(__file__).parents[1] / "fixtures" / "v0.1"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a shell sees of a command."""
-
-    code: Any
-    out: str
-    err: str
-
-
-Shell = Callable[..., Outcome]
-
-
-@pytest.fixture(autouse=True)
-def _logging() -> Iterator[None]:
-    """Give back the logging that a command sets up."""
-    loggers = [logging.getLogger(name) for name in (None, "fewshot_audio")]
-    levels = [logger.level for logger in loggers]
-    handlers = logging.root.handlers[:]
-    yield
-    logging.root.handlers[:] = handlers
-    for logger, level in zip(loggers, levels, strict=True):
-        logger.setLevel(level)
-
-
-@pytest.fixture
-def shell(capsys: pytest.CaptureFixture[str]) -> Shell:
-    """Run ``fewshot-audio`` with arguments."""
-
-    def run(*arguments: object) -> Outcome:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return Outcome(stop.value.code or 0, captured.out, captured.err)
-
-    return run
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ import pytest
 
 from fewshot_audio import Recognizer
 from fewshot_audio.config import check_configs, read_configs
-from tests.compatibility.conftest import V0_1, Shell, american, assert_holds, leaves, read
+from tests.compatibility.conftest import V0_1, american, assert_holds, leaves, read
 from tests.compatibility.observe import (
     BUNDLES,
     EVALUATIONS,
@@ -27,6 +27,7 @@ from tests.compatibility.observe import (
     recognizer_answers,
 )
 from tests.compatibility.sounds import KINDS, questions, write_recordings, write_support, write_wav
+from tests.shell import Shell
 
 PROBABILITY = 1e-4
 """By how much probabilities and distances of a bundle may differ: nothing but an embedding is computed."""

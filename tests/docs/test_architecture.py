@@ -80,3 +80,10 @@ def test_a_walk_passes_each_package_once(title: str) -> None:
     packages = [name.partition("/")[0] for name in walks()[title]]
     runs = [package for at, package in enumerate(packages) if at == 0 or packages[at - 1] != package]
     assert len(runs) == len(set(runs)), runs
+
+
+def test_modules_stay_short() -> None:
+    """As CONTRIBUTING.md promises: under 300 lines each."""
+    lengths = {str(path.relative_to(PACKAGE)): len(path.read_bytes().splitlines()) for path in PACKAGE.rglob("*.py")}
+    assert len(lengths) > 200
+    assert {name: length for name, length in lengths.items() if length >= 300} == {}

@@ -27,9 +27,9 @@ from fewshot_audio.models.huggingface_files import complete_model
 from fewshot_audio.progress import silent
 from fewshot_audio.studies.holdout import check_training, open_development
 from fewshot_audio.studies.trial import run_trial
-from tests.cli.conftest import Shell, _logging, shell
 from tests.models.tiny_pretrained import write_pretrained
 from tests.recognition.recognizers import recognizer, sound
+from tests.shell import Shell, _logging, shell
 from tests.tiny import NAME, tiny_configs, write_tiny_dataset, write_tiny_waveforms
 
 __all__ = ["_logging", "shell"]

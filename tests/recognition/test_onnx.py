@@ -21,9 +21,9 @@ from fewshot_audio.audio.decode import decode
 from fewshot_audio.errors import ConfigError, DataError, FewShotError
 from fewshot_audio.recognition.onnx import SegmentClassifier, export_onnx
 from fewshot_audio.recognition.recognizer import Recognizer
-from tests.cli.conftest import Shell, _logging, shell
 from tests.models.tiny_pretrained import write_pretrained
 from tests.recognition.recognizers import CLASSES, PREPROCESSING, SAMPLES, Sound, recognizer, sound
+from tests.shell import Shell, _logging, shell
 
 __all__ = ["_logging", "shell"]
 

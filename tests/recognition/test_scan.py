@@ -20,8 +20,9 @@ from fewshot_audio.recognition import formats, options, scan, scan_journal
 from fewshot_audio.recognition.enrolled import UNKNOWN, Classification
 from fewshot_audio.recognition.events import merge
 from fewshot_audio.recognition.windows import Window, scan_recording, slide
-from tests.cli.conftest import Shell, read, shell
+from tests.cli.conftest import read
 from tests.recognition.sounds import NAME, RATE, SEGMENT, sound, write_wav
+from tests.shell import Shell, shell
 
 __all__ = ["shell"]
 HOP = SEGMENT / RATE
