@@ -118,7 +118,7 @@ class NetworkSystem:
     def originals(self, segments: Indices) -> Embeddings:
         """Encode sorted segments without views and without fusion: rows are (segments, 1, 1, out_dim)."""
         plain = (self.data.views.plain(self.network, raw) for _, raw in self._batches(segments))
-        parts = [self.network.encode(segments.flatten(0, 1)) for segments in plain]
+        parts = [self.network.encode(views.flatten(0, 1)) for views in plain]
         return Embeddings(segments, torch.cat(parts)[:, None, None])
 
     def embed_fresh(self, originals: Embeddings, items: Indices, generator: torch.Generator) -> Embeddings:

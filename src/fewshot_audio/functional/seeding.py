@@ -33,7 +33,7 @@ def seed_sequence(seed: int, phase: Phase, epoch: int, task: int, purpose: Purpo
     Args:
         seed: the run's seed.
         phase: training, validation or test.
-        epoch: number of the epoch, from 0; 0 outside of training.
+        epoch: number of the epoch, from 0; outside of training 0, or 1 for the fresh views of a task.
         task: number of the task in its epoch, from 0.
         purpose: the use.
     """

@@ -24,7 +24,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Calibration(BaseModel):
-    """Numbers fitted on tasks of validation classes, none of which is enrolled.
+    """Numbers fitted on tasks of validation classes; the classes that a person enrolls play no part.
 
     Args:
         temperature: scores are divided by it before the softmax.
