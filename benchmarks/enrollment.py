@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.common import report
 from fewshot_audio.data.joint import DatasetFolders
 from fewshot_audio.experiments.run_folder import Run
-from fewshot_audio.recognition.evaluation import evaluate_recognition
+from fewshot_audio.recognition.evaluate_open_set import evaluate_recognition
 from fewshot_audio.runtime.allocator import keep_pages
 
 OPEN_SET_TASKS = 200

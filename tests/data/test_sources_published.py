@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from fewshot_audio.audio.rejection import Reason, Rejected
-from fewshot_audio.data import resume
+from fewshot_audio.data import preparation_resume as resume
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.part_counts import Count, PartCounts
 from fewshot_audio.data.source_limits import SourceLimits

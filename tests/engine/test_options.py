@@ -11,7 +11,7 @@ import torch
 from fewshot_audio.config import ExperimentConfig, ModelConfig, check_classes, check_configs
 from fewshot_audio.data.episodes import EpisodeSampler
 from fewshot_audio.engine import checkpoint
-from fewshot_audio.engine.auxiliary_classifier import JointClassification, build_head
+from fewshot_audio.engine.auxiliary_classifier import AuxiliaryClassification, build_head
 from fewshot_audio.engine.evaluate import TaskScores, evaluate_network
 from fewshot_audio.engine.system import NetworkSystem, center_embeddings
 from fewshot_audio.errors import ConfigError, Interrupted
@@ -173,7 +173,7 @@ def test_joint_classification_by_loops(alone: bool) -> None:
     support = torch.randn(6, 2, 4, generator=generator, dtype=torch.float64)  # 3 classes, 2 segments, 2 rows each
     query = torch.randn(3, 1, 4, generator=generator, dtype=torch.float64)
     classes = [5, 0, 3]
-    joint = JointClassification(head, torch.tensor(classes), 0.7, alone, 0.0)
+    joint = AuxiliaryClassification(head, torch.tensor(classes), 0.7, alone, 0.0)
     costs = []
     for part, items in ((support, 2), (query, 1)):
         for segment, rows in enumerate(part):

@@ -19,9 +19,9 @@ from fewshot_audio.progress import silent
 from fewshot_audio.recognition import open_set
 from fewshot_audio.recognition.calibration import TASKS, calibrate, fit_temperature, task_calibration_error
 from fewshot_audio.recognition.embedder import Embedder
-from fewshot_audio.recognition.evaluation import evaluate_recognition
+from fewshot_audio.recognition.evaluate_open_set import evaluate_recognition
 from fewshot_audio.recognition.from_run import open_pool, open_run
-from fewshot_audio.recognition.open_set import Pool, TaskResult, auroc, run_tasks
+from fewshot_audio.recognition.open_set_tasks import Pool, TaskResult, auroc, run_tasks
 from fewshot_audio.recognition.scoring import (
     expected_distance,
     expected_distances,

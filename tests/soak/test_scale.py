@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from fewshot_audio.data import resume
+from fewshot_audio.data import preparation_resume as resume
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.norm import Moments
 from fewshot_audio.data.preparation_journal import PreparedClip

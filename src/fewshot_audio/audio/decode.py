@@ -1,4 +1,7 @@
-"""Decode any sound file to mono float32 samples at one rate, block by block, so that memory is bounded."""
+"""Decode any sound file to mono float32 samples at one rate, block by block, so that memory is bounded.
+
+If a change gives other bits for the same recording, raise ``FORMAT`` in ``data/prepare.py``.
+"""
 
 import os
 import re

@@ -1,4 +1,7 @@
-"""Slaney's mel filters, and the exact log-mel spectrogram of preparation."""
+"""Slaney's mel filters, and the exact log-mel spectrogram of preparation.
+
+If a change gives other bits for the same recording, raise ``FORMAT`` in ``data/prepare.py``.
+"""
 
 import math
 

@@ -1,4 +1,7 @@
-"""Preprocessing: from a recording to the network's input; saved with every dataset and every model."""
+"""Preprocessing: from a recording to the network's input; saved with every dataset and every model.
+
+If a change gives other bits for the same recording, raise ``FORMAT`` in ``data/prepare.py``.
+"""
 
 import functools
 import json

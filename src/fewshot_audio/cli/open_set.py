@@ -17,7 +17,7 @@ def evaluate_open_set(
 ) -> None:
     """Print accuracy, calibration error, area under the ROC curve, and how many clips are called unknown."""
     from fewshot_audio.files import write_json
-    from fewshot_audio.recognition.evaluation import evaluate_recognition
+    from fewshot_audio.recognition.evaluate_open_set import evaluate_recognition
     from fewshot_audio.runtime.allocator import keep_pages
 
     keep_pages()

@@ -15,7 +15,7 @@ from fewshot_audio.data.part_counts import PartCounts, count_parts
 from fewshot_audio.data.preparation_folder import clear, explained_errors, preparation_lock, prune
 from fewshot_audio.data.preparation_journal import PreparationJournal
 from fewshot_audio.data.preparation_plan import PreparationPlan, count_reasons
-from fewshot_audio.data.resume import bring_up_to_date
+from fewshot_audio.data.preparation_resume import bring_up_to_date
 from fewshot_audio.data.source_limits import SourceLimits
 from fewshot_audio.data.sources.base import SkippedInput, Source
 from fewshot_audio.data.splits import Splits, choose_splits, read_splits, write_splits
@@ -114,7 +114,8 @@ def prepare(
         excluded = [clip for clip in journal.clips.values() if clip.class_name in small]
         clips = sorted((clip for clip in journal.clips.values() if clip.class_name not in small), key=lambda c: c.key)
         keys = {clip.key for clip in clips}
-        removed = prune(folder, keys, waveforms=waveforms) - sum(clip.key not in earlier for clip in excluded)
+        excluded_now = sum(clip.key not in earlier for clip in excluded)  # prepared by this run, and pruned again
+        removed = prune(folder, keys, waveforms=waveforms) - excluded_now
         journal.compact()
 
         skipped = [*plan.skipped, *rejected]

@@ -21,7 +21,7 @@ def build_head(loss: LossConfig, width: int, classes: int, seed: int) -> nn.Line
 
 
 @dataclass(frozen=True)
-class JointClassification:
+class AuxiliaryClassification:
     """Classification of an episode's embeddings among all training classes.
 
     Joint training as in Oreshkin et al. 2018 (TADAM), or with ``alone`` pre-training as in Chen et al. 2021
@@ -42,7 +42,7 @@ class JointClassification:
     smoothing: float
 
     @classmethod
-    def of(cls, head: nn.Linear, loss: LossConfig, classes: Tensor, epoch: int) -> "JointClassification":
+    def of(cls, head: nn.Linear, loss: LossConfig, classes: Tensor, epoch: int) -> "AuxiliaryClassification":
         """The classification of an episode in an epoch (from 0), with the settings of ``loss``."""
         return cls(head, classes, loss.classification_weight, epoch < loss.pretraining_epochs, loss.label_smoothing)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fewshot_audio.config import ExperimentConfig
 from fewshot_audio.config.losses import Contrastive, LossConfig
-from fewshot_audio.engine.auxiliary_classifier import JointClassification
+from fewshot_audio.engine.auxiliary_classifier import AuxiliaryClassification
 from fewshot_audio.functional import losses
 from fewshot_audio.functional.prototypes import prototypes
 from fewshot_audio.models.network import FewShotNetwork
@@ -55,7 +55,7 @@ def episode_loss(
     support: Tensor,
     query: Tensor,
     generator: torch.Generator,
-    joint: JointClassification | None = None,
+    auxiliary: AuxiliaryClassification | None = None,
 ) -> EpisodeResult:
     """Compute the loss of one episode.
 
@@ -67,7 +67,7 @@ def episode_loss(
         support: normalized views of the support segments.
         query: normalized views of the query segments; the number of views may differ without attention.
         generator: on the CPU; draws negatives and the order of views.
-        joint: classification of the same embeddings among all training classes, if it is used.
+        auxiliary: classification of the same embeddings among all training classes, if it is used.
 
     Shape: support (way, shot, views, mels, frames), query (way, n_query, views, mels, frames).
     """
@@ -91,8 +91,8 @@ def episode_loss(
         classification = losses.relation_loss(scores, labels)
     else:
         classification = losses.prototypical_loss(scores, labels, objective.loss.label_smoothing)
-    if joint is not None:
-        classification = joint.blend(classification, support_rows, query_rows)
+    if auxiliary is not None:
+        classification = auxiliary.blend(classification, support_rows, query_rows)
     accuracy = (scores.argmax(-1) == labels).float().mean()
     zero = torch.zeros((), device=rows.device)
     if network.projection is None:

@@ -106,14 +106,14 @@ def _score(system: System, protocol: TaskProtocol, batch: TaskBatch) -> _Scores:
     labels = torch.arange(way, device=scores.device).view(1, way, 1)
     if protocol.phase == "test":
         answer = vote(scores, valid, protocol.tie_strategy)
-        right = answer == labels
+        correct = answer == labels
     else:
-        ballots = scores.argmax(-1)
-        answer, right = ballots[..., 0], ballots == labels.unsqueeze(-1)
+        row_answers = scores.argmax(-1)
+        answer, correct = row_answers[..., 0], row_answers == labels.unsqueeze(-1)
     weight = valid / valid.sum(-1, keepdim=True)
     posterior = (scores.softmax(-1) * weight.unsqueeze(-1)).sum(-2)
     probability = posterior.gather(-1, answer.unsqueeze(-1)).squeeze(-1)
-    accuracy = right.double().flatten(1).mean(1)
+    accuracy = correct.double().flatten(1).mean(1)
     loss = _row_losses(scores, labels.unsqueeze(-1), relation=system.relation)
     loss = (loss * valid).double().flatten(1).sum(1) / valid.flatten(1).sum(1)
     return _Scores(*(value.cpu().numpy() for value in (accuracy, loss, answer, probability)))

@@ -16,7 +16,7 @@ from fewshot_audio.audio.augment.inputs import draw_change
 from fewshot_audio.config import ExperimentConfig
 from fewshot_audio.data.clip_index import Indices
 from fewshot_audio.data.episodes import EpisodeSampler
-from fewshot_audio.engine.auxiliary_classifier import JointClassification, build_head
+from fewshot_audio.engine.auxiliary_classifier import AuxiliaryClassification, build_head
 from fewshot_audio.engine.batch_norm import RunningStatistics
 from fewshot_audio.engine.episode_loss import EpisodeResult, Objective, episode_loss
 from fewshot_audio.engine.evaluate import evaluate_network
@@ -64,7 +64,7 @@ class EpisodicTraining(pl.LightningModule):
         self.ranks = ranks
         self.history: list[Row] = []
         self.first_epoch = 0
-        self.totals: list[Tensor] = []
+        self.episode_values: list[Tensor] = []
         self.last_result: EpisodeResult | None = None
         self._optimizer_state: dict[str, Any] | None = None
         self.objective = Objective.of(experiment)
@@ -134,7 +134,7 @@ class EpisodicTraining(pl.LightningModule):
         """Set the epoch's learning rate."""
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = learning_rate(self.experiment, self.epoch)
-        self.totals = []
+        self.episode_values = []
 
     def on_train_batch_start(self, batch: int, batch_idx: int) -> None:
         """Prepare the running statistics for an episode."""
@@ -149,26 +149,32 @@ class EpisodicTraining(pl.LightningModule):
     def training_step(self, task: int) -> Tensor:
         """Draw an episode, make its views, compute its loss."""
         episode, support, query = self._loader.load(self.epoch, task, self._next_task.get(task))
-        views = torch_generator(self.seed, "train", self.epoch, task, Purpose.VIEWS)
-        inputs = torch_generator(self.seed, "train", self.epoch, task, Purpose.INPUT)
-        support_views = self._views(support, episode.support, self.experiment.support_views("train"), views, inputs)
-        query_views = self._views(query, episode.query, self.experiment.query_views("train"), views, inputs)
-        contrast = torch_generator(self.seed, "train", self.epoch, task, Purpose.CONTRAST)
-        joint = None
+        view_generator = torch_generator(self.seed, "train", self.epoch, task, Purpose.VIEWS)
+        input_generator = torch_generator(self.seed, "train", self.epoch, task, Purpose.INPUT)
+        support_views = self._views(
+            support, episode.support, self.experiment.support_views("train"), view_generator, input_generator
+        )
+        query_views = self._views(
+            query, episode.query, self.experiment.query_views("train"), view_generator, input_generator
+        )
+        contrast_generator = torch_generator(self.seed, "train", self.epoch, task, Purpose.CONTRAST)
+        auxiliary = None
         if self.classifier is not None:
             classes = send(torch.from_numpy(episode.classes), self.device)
-            joint = JointClassification.of(self.classifier, self.objective.loss, classes, self.epoch)
+            auxiliary = AuxiliaryClassification.of(self.classifier, self.objective.loss, classes, self.epoch)
         with fork_rng(torch_seed(self.seed, "train", self.epoch, task, Purpose.LAYERS), self.device):
-            self.last_result = episode_loss(self.network, self.objective, support_views, query_views, contrast, joint)
-        self.totals.append(torch.stack([value.detach() for value in self.last_result]))
+            self.last_result = episode_loss(
+                self.network, self.objective, support_views, query_views, contrast_generator, auxiliary
+            )
+        self.episode_values.append(torch.stack([value.detach() for value in self.last_result]))
         return self.last_result.loss
 
     def validation_step(self, _: int) -> None:
         """Add the epoch's row to the history, with rank zero's validation scores if there are validation classes."""
-        totals = self._episode_totals()
+        values = self._gather_episode_values()
         self._statistics.average_ranks()
         validation = self.ranks.on_rank_zero(self._validate)
-        loss, accuracy, contrastive, pairs = totals.double().mean(0).tolist()
+        loss, accuracy, contrastive, pairs = values.double().mean(0).tolist()
         row = {
             "epoch": self.epoch + 1,
             "lr": learning_rate(self.experiment, self.epoch),
@@ -176,23 +182,25 @@ class EpisodicTraining(pl.LightningModule):
             "train_accuracy": accuracy,
             "contrastive_loss": contrastive,
             "mined_pairs": pairs,
-            "episodes_without_pairs": int((totals[:, 3] == 0).sum()) if self.experiment.contrastive == "angular" else 0,
+            "episodes_without_pairs": int((values[:, 3] == 0).sum()) if self.experiment.contrastive == "angular" else 0,
             **validation,
         }
         self.history.append(row)
         if isinstance(self.logger, TensorBoardLogger):
             self.logger.log_metrics({key: value for key, value in row.items() if key != "epoch"}, self.epoch + 1)
 
-    def _episode_totals(self) -> Tensor:
+    def _gather_episode_values(self) -> Tensor:
         """Loss, accuracy, contrastive loss and pairs of the epoch's episodes of all ranks. Shape: (tasks, 4)."""
-        totals = self.ranks.all_gather(torch.stack(self.totals)).flatten(0, 1)
-        number = self.experiment.n_training_tasks, self.experiment.episodes_per_step
-        tasks = [task for rank in range(self.ranks.size) for task in replace(self.ranks, rank=rank).tasks(*number)]
-        diverged = (~totals[:, 0].isfinite()).nonzero().flatten().tolist()
+        values = self.ranks.all_gather(torch.stack(self.episode_values)).flatten(0, 1)
+        n_tasks, per_step = self.experiment.n_training_tasks, self.experiment.episodes_per_step
+        tasks = [
+            task for rank in range(self.ranks.size) for task in replace(self.ranks, rank=rank).tasks(n_tasks, per_step)
+        ]
+        diverged = (~values[:, 0].isfinite()).nonzero().flatten().tolist()
         if diverged:
             first = 1 + min(tasks[position] for position in diverged)
             raise Diverged(f"training diverged: the loss of epoch {self.epoch + 1}, task {first} is not finite")
-        return totals
+        return values
 
     def _validate(self) -> Row:
         """Evaluate with the epoch's weights, which are the averaged ones if weights are averaged, and store them."""
@@ -230,17 +238,24 @@ class EpisodicTraining(pl.LightningModule):
         self.first_epoch = len(self.history)
 
     def _views(
-        self, raw: Tensor, items: Indices, n_views: int, generator: torch.Generator, inputs: torch.Generator
+        self,
+        raw: Tensor,
+        items: Indices,
+        n_views: int,
+        view_generator: torch.Generator,
+        input_generator: torch.Generator,
     ) -> Tensor:
         """Make the views of an episode's support or queries.
 
         Shape: raw (way * items, *segment), ``items`` (way, items) -> (way, items, views, mels, frames).
         """
         size = self.data.views.input_shape(self.data.store.shape)
-        change = draw_change(self.experiment.input_augmentation, items.shape, size, self.network.norm_std, inputs)
+        change = draw_change(
+            self.experiment.input_augmentation, items.shape, size, self.network.norm_std, input_generator
+        )
         if n_views == 1:
             views = self.data.views.plain(self.network, raw, change)
         else:
-            draw = self.data.views.draw(len(raw), self.data.store.shape, generator)
+            draw = self.data.views.draw(len(raw), self.data.store.shape, view_generator)
             views = self.data.views.views(self.network, raw, draw, change)
         return views.view(*items.shape, *views.shape[1:])

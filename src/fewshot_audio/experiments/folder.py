@@ -15,7 +15,7 @@ from fewshot_audio.experiments.same_experiment import changed_settings
 from fewshot_audio.files import locked, remove_temporary_files, write_json
 from fewshot_audio.functional.statistics import summarize_runs
 
-RESULT_FILE, ACCURACIES_FILE, RESULTS_FILE = "result.json", "test_accuracies.npy", "results.json"
+RUN_RESULT_FILE, ACCURACIES_FILE, RESULTS_FILE = "result.json", "test_accuracies.npy", "results.json"
 LOCKS = ".locks"
 
 
@@ -31,7 +31,7 @@ class ExperimentFolder:
 
     def done(self, number: int) -> bool:
         """Whether a run is trained and tested."""
-        return (self.run(number) / RESULT_FILE).exists()
+        return (self.run(number) / RUN_RESULT_FILE).exists()
 
     def check(self, experiment: ExperimentConfig, model: ModelConfig, *, resume: bool, overwrite: bool) -> None:
         """Check that the experiment may be run in this folder.
@@ -85,7 +85,7 @@ class ExperimentFolder:
             done = [self.run(number) for number in range(1, experiment.num_runs + 1) if self.done(number)]
             summary = {
                 **summarize_runs(
-                    [read_json(run / RESULT_FILE) for run in done],
+                    [read_json(run / RUN_RESULT_FILE) for run in done],
                     [np.load(run / ACCURACIES_FILE, allow_pickle=False) for run in done],
                 ),
                 "dataset": dataset,

@@ -16,7 +16,7 @@ from fewshot_audio.engine.loader import TrainingData
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.experiments.dataset import Dataset, open_dataset
 from fewshot_audio.experiments.evaluate_run import run_test, summarize_test
-from fewshot_audio.experiments.folder import ACCURACIES_FILE, RESULT_FILE, ExperimentFolder
+from fewshot_audio.experiments.folder import ACCURACIES_FILE, RUN_RESULT_FILE, ExperimentFolder
 from fewshot_audio.experiments.start_run import start_run
 from fewshot_audio.files import write_atomic, write_json
 from fewshot_audio.models.huggingface_files import complete_model
@@ -144,4 +144,4 @@ def _finish(
         "test": summarize_test(scores, experiment),
         "seconds": round(sum(row["seconds"] for row in history) + time.perf_counter() - start, 1),
     }
-    write_json(folder / RESULT_FILE, result)  # comes last: it marks the run as done
+    write_json(folder / RUN_RESULT_FILE, result)  # comes last: it marks the run as done

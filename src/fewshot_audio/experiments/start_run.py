@@ -42,10 +42,9 @@ def start_run(
         ConfigError: the run was started with another number of processes, or on a device that is missing here.
     """
     run = ranks.on_rank_zero(lambda: _former_run(folder, dataset, ranks))
-    gpu_index, former_runtime = ranks.own_gpu(experiment.gpu_index), run.runtime if run else None
-    runtime = ranks.on_all_ranks(
-        lambda: start_runtime(experiment.device, gpu_index, experiment.precision, former_runtime)
-    )
+    gpu_index = ranks.own_gpu(experiment.gpu_index)
+    recorded = run.runtime if run else None
+    runtime = ranks.on_all_ranks(lambda: start_runtime(experiment.device, gpu_index, experiment.precision, recorded))
     if run is None:
         run = Run(
             folder=folder,
@@ -66,7 +65,7 @@ def start_run(
 
 
 def _former_run(folder: Path, dataset: Dataset, ranks: Ranks) -> Run | None:
-    """The run as it was started before; None for a new run."""
+    """The run that the folder holds; None if it holds none."""
     if not (folder / RUN_FILE).exists():
         return None
     run = Run.read(folder)

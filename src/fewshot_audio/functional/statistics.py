@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Accuracies = NDArray[np.float64]
+Z95 = 1.96  # 97.5 % quantile of the normal distribution, as the field rounds it
 
 
 def ci95(values: Accuracies) -> float:
-    """Half width of the 95 % interval of the mean: 1.96 * standard deviation / sqrt(number of values)."""
-    return float(1.96 * values.std() / math.sqrt(len(values)))
+    """Half width of the 95 % interval of the mean: Z95 * standard deviation / sqrt(number of values)."""
+    return float(Z95 * values.std() / math.sqrt(len(values)))
 
 
 def summarize_tasks(accuracies: Accuracies, n_way: int, n_shot: int, n_query: int) -> dict[str, Any]:

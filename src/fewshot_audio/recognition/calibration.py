@@ -11,7 +11,7 @@ from fewshot_audio.config.experiment import TieStrategy
 from fewshot_audio.functional.reliability import reliability
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, silent
-from fewshot_audio.recognition.open_set import Pool, TaskResult, mean_auroc, run_tasks
+from fewshot_audio.recognition.open_set_tasks import Pool, TaskResult, mean_auroc, run_tasks
 from fewshot_audio.recognition.scoring import Counts, Floats, probabilities
 
 TASKS = 200

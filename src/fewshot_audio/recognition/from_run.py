@@ -15,7 +15,7 @@ from fewshot_audio.models.views import make_views
 from fewshot_audio.progress import Progress
 from fewshot_audio.recognition.calibration import LEAST_CLASSES, Calibration, calibrate
 from fewshot_audio.recognition.embedder import Embedder, Views, segment_shape
-from fewshot_audio.recognition.open_set import Pool
+from fewshot_audio.recognition.open_set_tasks import Pool
 from fewshot_audio.runtime.device import resolve_device
 
 logger = logging.getLogger(__name__)

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 class ServerLimits:
     """Bounds on what clients may send and the server holds.
 
+    ``guard`` enforces those of bodies and requests, ``uploads``, ``decoder`` and ``decode_worker`` those of recordings,
+    ``routes`` and ``service`` those of classes and clips.
+
     Attributes:
         upload_bytes: body of one request.
         upload_seconds: time in which a body must have arrived.

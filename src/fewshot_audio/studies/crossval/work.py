@@ -110,9 +110,10 @@ def _run_workers(plan: Plan, workers: int, progress: Progress) -> None:
         for _, sender in pipes:
             sender.close()  # so that a worker's death is seen as the end of its pipe
         while any(process.is_alive() for process in processes):
-            *_, (number, (rung, _, jobs)) = enumerate(started_rungs(plan), start=1)
+            rungs = list(started_rungs(plan))
+            rung, _, jobs = rungs[-1]
             done = sum(job.file.exists() for job in jobs)
-            progress(f"rung {number}/{len(plan.rungs)} ({rung}): trainings", done, len(jobs))
+            progress(f"rung {len(rungs)}/{len(plan.rungs)} ({rung}): trainings", done, len(jobs))
             for process in processes:
                 process.join(WAIT_SECONDS / workers)
                 if process.exitcode:

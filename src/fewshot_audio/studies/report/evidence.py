@@ -18,7 +18,7 @@ from fewshot_audio.engine.tasks import TaskProtocol, plan_tasks
 from fewshot_audio.errors import DataError
 from fewshot_audio.experiments.dataset import Dataset
 from fewshot_audio.experiments.evaluate_run import open_test
-from fewshot_audio.experiments.folder import ACCURACIES_FILE, RESULT_FILE, RESULTS_FILE, ExperimentFolder
+from fewshot_audio.experiments.folder import ACCURACIES_FILE, RESULTS_FILE, RUN_RESULT_FILE, ExperimentFolder
 from fewshot_audio.experiments.run_folder import Run
 from fewshot_audio.functional.pca import PrincipalComponents
 from fewshot_audio.functional.statistics import ci95
@@ -114,7 +114,9 @@ def collect_evidence(folder: Path, data_root: Path, progress: Progress = silent)
         name=folder.name,
         results=results,
         metrics={f"run {number}": read_metrics(runs.run(number) / METRICS_FILE) for number in numbers},
-        best_epochs={f"run {number}": read_json(runs.run(number) / RESULT_FILE)["best_epoch"] for number in numbers},
+        best_epochs={
+            f"run {number}": read_json(runs.run(number) / RUN_RESULT_FILE)["best_epoch"] for number in numbers
+        },
         accuracies=np.stack([np.load(runs.run(n) / ACCURACIES_FILE, allow_pickle=False) for n in numbers]),
         classes=classes,
         query_counts=query_counts,

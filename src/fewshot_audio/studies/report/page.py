@@ -16,6 +16,7 @@ import soundfile
 from fewshot_audio.errors import FewShotError
 from fewshot_audio.files import write_text
 from fewshot_audio.functional.reliability import reliability
+from fewshot_audio.functional.statistics import Z95
 from fewshot_audio.progress import Progress, prefixed, silent
 from fewshot_audio.studies.report import plots
 from fewshot_audio.studies.report.evidence import Evidence, collect_evidence
@@ -70,7 +71,7 @@ def _section(evidence: Evidence, plot_folder: Path | None) -> dict[str, Any]:
     with np.errstate(invalid="ignore", divide="ignore"):
         share = evidence.confusion_counts / np.where(evidence.query_counts > 0, evidence.query_counts, np.nan)
     accuracy = share.diagonal()
-    interval = 1.96 * np.sqrt(accuracy * (1 - accuracy) / evidence.query_counts.diagonal())
+    interval = Z95 * np.sqrt(accuracy * (1 - accuracy) / evidence.query_counts.diagonal())
     calibration = reliability(evidence.probability, evidence.correct)
     numbers, mean, ci95 = (np.array(column) for column in zip(*evidence.shots, strict=True))
     way = evidence.results["runs"][0]["test"]["n_way"]

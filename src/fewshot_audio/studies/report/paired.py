@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_audio.errors import DataError
+from fewshot_audio.functional.statistics import Z95
 
 
 @dataclass(frozen=True)
@@ -53,4 +54,4 @@ def paired_difference(first: NDArray[np.float64], second: NDArray[np.float64]) -
     mean, tasks = float(differences.mean()), len(differences)
     error = float(differences.std(ddof=1)) / math.sqrt(tasks)
     p_value = math.erfc(abs(mean) / error / math.sqrt(2)) if error > 0 else float(mean == 0)
-    return PairedDifference(mean, 1.96 * error, p_value, tasks, (len(first), len(second)))
+    return PairedDifference(mean, Z95 * error, p_value, tasks, (len(first), len(second)))

@@ -14,6 +14,7 @@ from fewshot_audio.experiments.evaluate_run import evaluate_run
 from fewshot_audio.experiments.run_experiment import run_experiment
 from fewshot_audio.experiments.run_folder import Run
 from fewshot_audio.files import write_json
+from fewshot_audio.functional.statistics import Z95
 from fewshot_audio.progress import Progress, prefixed, silent
 from fewshot_audio.studies.reproduce.matrix import Cell
 from fewshot_audio.studies.reproduce.matrix_tables import MatrixRow
@@ -152,7 +153,7 @@ def pool_runs(tests: Sequence[dict[str, Any]]) -> dict[str, Any]:
     variance = sum(test["std"] ** 2 + (test["accuracy"] - mean) ** 2 for test in tests) / len(tests)
     spread = math.sqrt(sum((value - mean) ** 2 for value in means) / (len(means) - 1)) if len(means) > 1 else None
     tasks = sum(test["tasks"] for test in tests)
-    return {"accuracy": mean, "ci95": 1.96 * math.sqrt(variance / tasks), "std_over_runs": spread}
+    return {"accuracy": mean, "ci95": Z95 * math.sqrt(variance / tasks), "std_over_runs": spread}
 
 
 def _row_without_result(cell: Cell, tasks: Tasks, note: str) -> MatrixRow:

@@ -12,7 +12,7 @@ from fewshot_audio.functional.statistics import ci95
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.recognition.calibration import task_calibration_error
 from fewshot_audio.recognition.from_run import open_pool, open_run
-from fewshot_audio.recognition.open_set import TaskResult, mean_auroc, run_tasks
+from fewshot_audio.recognition.open_set_tasks import TaskResult, mean_auroc, run_tasks
 
 
 def evaluate_recognition(

@@ -58,12 +58,12 @@ def bring_up_to_date(
         work(new)
         small = job.limits.small_classes(Counter(clip.class_name for clip in journal.clips.values()))
         again = [clip for clip in lost if clip.class_name not in small]
-        earlier = current - {clip.key for clip in again}
-        journal.keep(set(journal.clips) - (current - earlier), wave_stats=job.waveforms)
+        again_keys = {clip.key for clip in again}
+        journal.keep(set(journal.clips) - again_keys, wave_stats=job.waveforms)
         done += len(lost) - len(again)
         report()
         work(again)
-    return earlier, rejected
+    return current - again_keys, rejected
 
 
 def _is_current(clip: PlannedClip, journal: PreparationJournal, job: PreparationJob) -> bool:
