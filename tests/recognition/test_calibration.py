@@ -16,7 +16,7 @@ from fewshot_audio.errors import ConfigError, DataError
 from fewshot_audio.experiments.run_folder import Run
 from fewshot_audio.functional.reliability import reliability
 from fewshot_audio.progress import silent
-from fewshot_audio.recognition import open_set
+from fewshot_audio.recognition import open_set_tasks
 from fewshot_audio.recognition.calibration import TASKS, calibrate, fit_temperature, task_calibration_error
 from fewshot_audio.recognition.embedder import Embedder
 from fewshot_audio.recognition.evaluate_open_set import evaluate_recognition
@@ -179,7 +179,7 @@ def test_clips_of_an_enrolled_recording_are_not_judged(pool: Pool, embedder: Emb
 def test_a_large_pool_takes_a_share_of_each_class(
     embedder: Embedder, data_root: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(open_set, "LARGEST_POOL", 15)
+    monkeypatch.setattr(open_set_tasks, "LARGEST_POOL", 15)
     store = SegmentStore.open(DatasetFolder(data_root / NAME))
     names = [f"pitch-{number:02}" for number in range(2, 7)]
     small = Pool.embed(embedder, store, names, np.random.default_rng(0))
