@@ -25,8 +25,10 @@ CPU_FLAGS = ("avx2", "avx512_f", "avx512_bf16", "amx_tile", "amx_bf16", "sve", "
 GFLOP_PER_SEGMENT = 0.61  # forward and backward of the four blocks on 128 x 157, 64 channels
 
 
-def random_dataset(root: Path, name: str = "random", classes: int = 45, clips: int = 20) -> DatasetFolder:
-    """Write a dataset folder of one-segment clips (128, 157) of noise; returns it."""
+def random_dataset(
+    root: Path, name: str = "random", classes: int = 45, clips: int = 20, *, test_only: bool = False
+) -> DatasetFolder:
+    """Write a dataset folder of one-segment clips (128, 157) of noise; ``test_only``: all classes are test classes."""
     folder = DatasetFolder(root / name)
     random = np.random.default_rng(0)
     names = [f"class{number:02d}" for number in range(classes)]
@@ -35,7 +37,9 @@ def random_dataset(root: Path, name: str = "random", classes: int = 45, clips: i
         for clip in range(clips):
             segment = random.normal(-30, 15, (1, 128, 157)).astype(np.float32)
             np.save(folder.features / class_name / f"{clip:03d}.npy", segment)
-    write_splits(folder.splits, Splits(tuple(names[:-10]), tuple(names[-10:-5]), tuple(names[-5:])))
+    bounds = (0, 0) if test_only else (len(names) - 10, len(names) - 5)
+    parts = (names[: bounds[0]], names[bounds[0] : bounds[1]], names[bounds[1] :])
+    write_splits(folder.splits, Splits(*map(tuple, parts)))
     write_norm(folder.norm_stats, -30, 15)
     return folder
 

@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.common import report
 from fewshot_audio.data.joint import DatasetFolders
 from fewshot_audio.experiments.run_folder import Run
-from fewshot_audio.recognition.evaluate_open_set import evaluate_recognition
+from fewshot_audio.recognition.evaluate_open_set import evaluate_open_set
 from fewshot_audio.runtime.allocator import keep_pages
 
 OPEN_SET_TASKS = 200
@@ -23,9 +23,9 @@ def measure(run: Path, data_root: Path, dataset: str | None, shot: int, draws: i
     # The classes of another dataset are all new to the network.
     names = folders.list_classes() if dataset else folders.read_splits().test
     common: dict[str, Any] = {"dataset": dataset, "classes": "all" if dataset else "test", "shot": shot}
-    closed = evaluate_recognition(run, data_root, enrolled=len(names), unknown=0, tasks=draws, **common)
+    closed = evaluate_open_set(run, data_root, enrolled=len(names), unknown=0, tasks=draws, **common)
     half = len(names) // 2
-    open_set = evaluate_recognition(run, data_root, enrolled=half, unknown=half, tasks=OPEN_SET_TASKS, **common)
+    open_set = evaluate_open_set(run, data_root, enrolled=half, unknown=half, tasks=OPEN_SET_TASKS, **common)
     return {"run": str(run), "closed": closed, "open": open_set}
 
 

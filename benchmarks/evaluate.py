@@ -24,7 +24,7 @@ from benchmarks.train_step import build
 from fewshot_audio.config import ExperimentConfig
 from fewshot_audio.data.episodes import EpisodeSampler
 from fewshot_audio.data.layout import DatasetFolder
-from fewshot_audio.data.splits import Splits, read_splits, write_splits
+from fewshot_audio.data.splits import read_splits
 from fewshot_audio.data.store import SegmentStore
 from fewshot_audio.engine.evaluate import evaluate_network
 from fewshot_audio.engine.loader import TrainingData
@@ -38,13 +38,6 @@ SCENARIOS = ("plain", "attention")
 CLASSES, CLIPS = 10, 40
 LIMITS = {"plain": 5.0, "attention": 90.0}
 PARTS = ("ours", "fresh", "naive")
-
-
-def write_dataset(root: Path) -> DatasetFolder:
-    """Write ten test classes of 40 one-segment clips of noise."""
-    folder = random_dataset(root, "test", CLASSES, CLIPS)
-    write_splits(folder.splits, Splits((), (), tuple(sorted(path.name for path in folder.features.iterdir()))))
-    return folder
 
 
 def time_ours(network: FewShotNetwork, experiment: ExperimentConfig, root: Path, tasks: int, *, fresh: bool) -> float:
@@ -112,7 +105,7 @@ def main() -> None:
         return
     rows, values = [], {}
     with tempfile.TemporaryDirectory() as root:
-        SegmentStore.open(write_dataset(Path(root)))
+        SegmentStore.open(random_dataset(Path(root), "test", CLASSES, CLIPS, test_only=True))
         for scenario in [options.scenario] if options.scenario else SCENARIOS:
             parts = {}
             for part in PARTS:

@@ -5,6 +5,7 @@ python -m benchmarks.startup [--train] [--repetitions N] [--json FILE]
 
 import argparse
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -74,6 +75,8 @@ def main() -> None:
             results[title] = statistics.median(seconds(command) for _ in range(options.repetitions))
     rows = [[title, f"{value:.2f}", str(LIMITS.get(title, "-"))] for title, value in results.items()]
     report("Start-up, seconds", ["what", "median, s", "limit, s"], rows, results, options.json)
+    slow = [title for title, value in results.items() if value > LIMITS.get(title, math.inf)]
+    sys.exit(f"over the limit: {', '.join(slow)}" if slow else 0)
 
 
 if __name__ == "__main__":

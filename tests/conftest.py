@@ -1,4 +1,4 @@
-"""Fixtures of several rooms."""
+"""Fixtures of several packages."""
 
 from collections.abc import Callable
 from pathlib import Path

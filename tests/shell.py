@@ -24,14 +24,13 @@ Shell = Callable[..., Outcome]
 
 @pytest.fixture(autouse=True)
 def _logging() -> Iterator[None]:
-    """Give back the logging that a command sets up."""
-    loggers = [logging.getLogger(name) for name in (None, "fewshot_audio")]
-    levels = [logger.level for logger in loggers]
-    handlers = logging.root.handlers[:]
+    """Undo the logging that a command sets up."""
+    loggers = [logging.getLogger(name) for name in (None, "fewshot_audio", "lightning", "lightning.pytorch")]
+    before = [(logger, logger.level, logger.handlers[:]) for logger in loggers]
     yield
-    logging.root.handlers[:] = handlers
-    for logger, level in zip(loggers, levels, strict=True):
+    for logger, level, handlers in before:
         logger.setLevel(level)
+        logger.handlers[:] = handlers
 
 
 @pytest.fixture

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from filelock import FileLock, Timeout
-
 
 def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Write a file atomically; missing parent folders are made.
@@ -47,18 +45,20 @@ def write_json(path: Path, value: Any) -> None:
 
 
 @contextmanager
-def locked(path: Path, in_use: Exception, *, wait: bool = False) -> Iterator[None]:
+def locked(path: Path, in_use: Exception | None = None) -> Iterator[None]:
     """Hold a lock file, which the system releases if the process is killed.
 
     Args:
         path: the lock file; missing parent folders are made.
-        in_use: what to raise if another process holds it.
-        wait: wait for that process instead.
+        in_use: what to raise if another process holds it; None waits for that process.
     """
+    from filelock import FileLock, Timeout  # here, because whatever writes a file imports this module
+
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        lock = FileLock(path).acquire(blocking=wait)
+        lock = FileLock(path).acquire(blocking=in_use is None)
     except Timeout as error:
+        assert in_use is not None
         raise in_use from error
     with lock:
         yield

@@ -46,14 +46,14 @@ def leaves(value: Any, prefix: str = "") -> dict[str, Any]:
     return {name: leaf for key, entry in value.items() for name, leaf in leaves(entry, f"{prefix}{key}.").items()}
 
 
-def assert_holds(found: Any, expected: Any, rel: float = 1e-6, abs: float = 1e-6) -> None:
+def assert_holds(actual: Any, expected: Any, rel: float = 1e-6, abs: float = 1e-6) -> None:
     """Check that everything expected is found; what is found beside it, a later version added. Numbers are close."""
-    found, expected = leaves(american(found)), leaves(american(expected))
-    assert not expected.keys() - found.keys()
+    actual, expected = leaves(american(actual)), leaves(american(expected))
+    assert not expected.keys() - actual.keys()
     wrong = {
-        key: (found[key], value)
+        key: (actual[key], value)
         for key, value in expected.items()
-        if not (found[key] == pytest.approx(value, rel=rel, abs=abs) if _numbers(value) else found[key] == value)
+        if not (actual[key] == pytest.approx(value, rel=rel, abs=abs) if _numbers(value) else actual[key] == value)
     }
     assert not wrong, f"found, expected: {wrong}"
 

@@ -51,7 +51,7 @@ def bundle_answers(recognizer: Recognizer, name: str) -> dict[str, Any]:
     seconds = SEGMENTS[BUNDLES[name]]
     asked = questions(seconds)
     diagnosis = recognizer.diagnose()
-    found = {
+    actual = {
         "sample_rate": recognizer.sample_rate,
         "segment_seconds": recognizer.segment_seconds,
         "classes": recognizer.classes,
@@ -63,7 +63,7 @@ def bundle_answers(recognizer: Recognizer, name: str) -> dict[str, Any]:
         "answers": recognizer_answers(recognizer, asked),
     }
     recognizer.enroll("chirp", [sound(2, take, seconds) for take in (100, 101)])
-    return {**found, "answers_with_another_class": recognizer_answers(recognizer, asked)}
+    return {**actual, "answers_with_another_class": recognizer_answers(recognizer, asked)}
 
 
 def named_keys(warning: str) -> set[str]:

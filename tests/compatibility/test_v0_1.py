@@ -90,18 +90,18 @@ def without(value: Any, *keys: str) -> Any:
     return [without(entry, *keys) for entry in value] if isinstance(value, list) else value
 
 
-def assert_same_rows(found: list[dict[str, float]], expected: list[dict[str, float]], loss: float = LOSS) -> None:
-    assert len(found) == len(expected)
-    for ours, theirs in zip(found, expected, strict=True):
+def assert_same_rows(actual: list[dict[str, float]], expected: list[dict[str, float]], loss: float = LOSS) -> None:
+    assert len(actual) == len(expected)
+    for ours, theirs in zip(actual, expected, strict=True):
         for key, value in theirs.items():
             rel, atol = (0.0, FLIPPED) if key.endswith("accuracy") else (VALIDATED if key == "val_loss" else loss, 1e-6)
             assert ours[key] == pytest.approx(value, rel=rel, abs=atol), key
 
 
-def assert_same_answers(found: list[dict[str, Any]], expected: list[dict[str, Any]], atol: float) -> None:
+def assert_same_answers(actual: list[dict[str, Any]], expected: list[dict[str, Any]], atol: float) -> None:
     """Labels are equal, numbers close."""
-    assert len(found) == len(expected)
-    for ours, theirs in zip(found, expected, strict=True):
+    assert len(actual) == len(expected)
+    for ours, theirs in zip(actual, expected, strict=True):
         assert_holds(ours, theirs, rel=atol, abs=atol)
         assert list(ours["probabilities"]) == list(theirs["probabilities"])
 
@@ -118,13 +118,13 @@ def bundle(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def assert_answers_as_ever(recognizer: Recognizer, name: str) -> None:
     expected = read(V0_1 / "bundles" / "expected.json")[name]
-    found = bundle_answers(recognizer, name)
+    actual = bundle_answers(recognizer, name)
     for key in ("answers", "answers_with_another_class"):
-        assert_same_answers(found[key], expected[key], PROBABILITY)
+        assert_same_answers(actual[key], expected[key], PROBABILITY)
     for key in ("classes", "clips", "sample_rate"):
-        assert found[key] == expected[key]
+        assert actual[key] == expected[key]
     for key in ("segment_seconds", "temperature", "unknown_threshold", "accuracy", "distances"):
-        assert found[key] == pytest.approx(expected[key], rel=PROBABILITY, abs=PROBABILITY)
+        assert actual[key] == pytest.approx(expected[key], rel=PROBABILITY, abs=PROBABILITY)
 
 
 def test_a_bundle_answers_as_ever_and_is_saved_again(bundle: Path) -> None:
@@ -144,9 +144,9 @@ def test_files_are_classified_as_ever(shell: Shell, tmp_path: Path) -> None:
     for expected in read(V0_1 / "bundles" / "expected.json")["plain"]["commands"]:
         line = ["classify", bundle, tmp_path / "asked", *expected["options"], "-o", tmp_path / "answers"]
         assert shell(*line, "--format", "json").code == 0
-        found = read(tmp_path / "answers")
-        assert found["version"] == expected["json"]["version"]
-        for ours, theirs in zip(found["files"], expected["json"]["files"], strict=True):
+        actual = read(tmp_path / "answers")
+        assert actual["version"] == expected["json"]["version"]
+        for ours, theirs in zip(actual["files"], expected["json"]["files"], strict=True):
             assert Path(ours.pop("file")).name == theirs.pop("file")
             events = ours.pop("events"), theirs.pop("events")
             assert_holds(ours, theirs)
@@ -259,8 +259,8 @@ def test_a_trained_run_that_was_not_tested_is_tested(
     results, old = resume(folder), V0_1 / "runs" / name
     expected = read(old / "results.json")
     assert_holds(without(results, "versions", "seconds"), without(expected, "versions", "seconds"))
-    found, expected = (np.load(path / "run-1" / "test_accuracies.npy") for path in (folder, old))
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    actual, expected = (np.load(path / "run-1" / "test_accuracies.npy") for path in (folder, old))
+    np.testing.assert_allclose(actual, expected, atol=1e-6)
 
 
 def test_an_unfinished_run_goes_on_to_the_same_end(
@@ -291,8 +291,8 @@ def test_an_unfinished_run_goes_on_to_the_same_end(
 
 def assert_same_embeddings(ours: Path, theirs: Path, atol: float) -> None:
     asked = questions(SEGMENTS["Sounds"])
-    found, expected = (Recognizer.from_run(run).embed(asked) for run in (ours, theirs))
-    np.testing.assert_allclose(found, expected, atol=atol)
+    actual, expected = (Recognizer.from_run(run).embed(asked) for run in (ours, theirs))
+    np.testing.assert_allclose(actual, expected, atol=atol)
 
 
 # Datasets
@@ -387,8 +387,8 @@ def test_a_finished_cross_validation_trains_nothing(base: list[object], shell: S
     outcome = shell(*line, "--tasks", 20, "--shots", "2,1", "-o", folder / "crossval")
     assert outcome.code == 0, outcome.err
     assert {path.name: path.read_bytes() for path in (folder / "crossval" / "trainings").iterdir()} == files
-    found, expected = (read(path / "crossval" / "crossval.json") for path in (folder, V0_1 / "searches"))
-    assert_holds(without(found, "versions"), without(expected, "versions"))
+    actual, expected = (read(path / "crossval" / "crossval.json") for path in (folder, V0_1 / "searches"))
+    assert_holds(without(actual, "versions"), without(expected, "versions"))
 
 
 def test_a_finished_search_is_recognized(base: list[object], shell: Shell, tmp_path: Path) -> None:
@@ -398,11 +398,11 @@ def test_a_finished_search_is_recognized(base: list[object], shell: Shell, tmp_p
     outcome = shell(*line, "--trials", 2, "-o", folder / "tune")
     assert outcome.code == 0, outcome.err
     for name in ("trials.csv", "best/experiment_config.json", "best/model_config.json"):
-        found, expected = (path / "tune" / name for path in (folder, V0_1 / "searches"))
+        actual, expected = (path / "tune" / name for path in (folder, V0_1 / "searches"))
         if name.endswith("json"):
-            assert_holds(read(found), read(expected))
+            assert_holds(read(actual), read(expected))
         else:
-            assert found.read_text() == expected.read_text()
+            assert actual.read_text() == expected.read_text()
 
 
 # The command line

@@ -152,7 +152,11 @@ class Bench:
         network = self.network(experiment, model).eval()
         with torch.no_grad():
             data = self.open(experiment).data
-            return NetworkSystem(network, data, phase, 0, experiment.query_views(phase)).fused(np.arange(6)).rows
+            return (
+                NetworkSystem(network, data, phase, 0, experiment.query_views(phase))
+                .embed_untransformed(np.arange(6))
+                .rows
+            )
 
     def scores(self, experiment: ExperimentConfig, model: ModelConfig) -> Tensor:
         """Scores of six segments against the first three. Shape: (rows, 3)."""

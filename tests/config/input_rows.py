@@ -38,11 +38,11 @@ def distance(made: Tensor, plain: Tensor) -> float:
 def furthest_shift(made: Tensor, plain: Tensor) -> int:
     """The largest of the circular shifts that explain all segments."""
     half = plain.shape[-1] // 2
-    found = []
+    actual = []
     for new, old in zip(made, plain, strict=True):
         (shift,) = (s for s in sorted(range(-half + 1, half + 1), key=abs) if torch.equal(new, old.roll(s, -1)))
-        found.append(abs(shift))
-    return max(found)
+        actual.append(abs(shift))
+    return max(actual)
 
 
 def levels(made: Tensor, plain: Tensor) -> tuple[float, bool, bool]:
@@ -63,9 +63,9 @@ def masks(axis: int) -> Callable[[Tensor, Tensor], Any]:
 
     def values(made: Tensor, plain: Tensor) -> tuple[int, int, int]:
         assert torch.equal(made[made != 0], plain[made != 0])
-        found = [bands(row) for row in (made == 0).all(axis)]
-        widths = [width for segment in found for width in segment]
-        return max(map(len, found)), min(widths, default=0), max(widths, default=0)
+        actual = [bands(row) for row in (made == 0).all(axis)]
+        widths = [width for segment in actual for width in segment]
+        return max(map(len, actual)), min(widths, default=0), max(widths, default=0)
 
     return values
 

@@ -136,8 +136,8 @@ def reported_in_fp32(bench: Bench, experiment: E, model: M) -> Weights:
 def result_files(bench: Bench, experiment: E, model: M) -> Any:
     """The folder of the results, below the output folder."""
     output = bench.run(experiment, model).output
-    (found,) = (path.relative_to(output).parent for path in output.rglob("results.json"))
-    return found.as_posix()
+    (actual,) = (path.relative_to(output).parent for path in output.rglob("results.json"))
+    return actual.as_posix()
 
 
 def run_folders(bench: Bench, experiment: E, model: M) -> Any:

@@ -24,10 +24,10 @@ class Refusal:
 
 def differ(seen: list[Any], values: tuple[Any, ...]) -> None:
     """Every value makes another difference, and none is refused."""
-    assert not [found for found in seen if isinstance(found, Refusal)], seen
-    observed = [plain(found) for found in seen]
-    for i, found in enumerate(observed):
-        assert found not in observed[:i], f"{values[i]!r} changes nothing: {found}"
+    assert not [actual for actual in seen if isinstance(actual, Refusal)], seen
+    observed = [plain(actual) for actual in seen]
+    for i, actual in enumerate(observed):
+        assert actual not in observed[:i], f"{values[i]!r} changes nothing: {actual}"
 
 
 def the_value(seen: list[Any], values: tuple[Any, ...]) -> None:
@@ -48,7 +48,7 @@ def so_that(holds: Callable[..., bool]) -> Expectation:
     """A relation between what is observed for the values."""
 
     def expectation(seen: list[Any], values: tuple[Any, ...]) -> None:
-        assert not [found for found in seen if isinstance(found, Refusal)], seen
+        assert not [actual for actual in seen if isinstance(actual, Refusal)], seen
         assert holds(*seen), seen
 
     return expectation

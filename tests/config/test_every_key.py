@@ -44,7 +44,7 @@ def shaped(*shapes: Callable[[Any], Any]) -> Expectation:
 
     def expectation(seen: list[Any], values: tuple[Any, ...]) -> None:
         differ([observed for _, observed in seen], values)
-        assert [found for found, _ in seen] == [[shape(value) for shape in shapes] for value in values]
+        assert [actual for actual, _ in seen] == [[shape(value) for shape in shapes] for value in values]
 
     return expectation
 
@@ -61,19 +61,19 @@ def ties_differ(seen: list[Any], values: tuple[Any, ...]) -> None:
     tied = (counts == counts.amax(-1, keepdim=True)).sum(-1) > 1
     assert tied.any()
     assert (~tied).any()
-    for found, strategy in zip(seen, values, strict=True):
-        assert torch.equal(found.scores, seen[0].scores)
+    for actual, strategy in zip(seen, values, strict=True):
+        assert torch.equal(actual.scores, seen[0].scores)
         for place in tied.nonzero().tolist():
             index = tuple(place)
-            ballots = found.scores[index].tolist(), found.valid[index].tolist()
-            assert found.decisions[index] == naive_vote(*ballots, strategy)
-        assert torch.equal(found.decisions[~tied], seen[0].decisions[~tied])
-    differ([found.decisions for found in seen], values)
-    differ([found.accuracy for found in seen], values)
+            ballots = actual.scores[index].tolist(), actual.valid[index].tolist()
+            assert actual.decisions[index] == naive_vote(*ballots, strategy)
+        assert torch.equal(actual.decisions[~tied], seen[0].decisions[~tied])
+    differ([actual.decisions for actual in seen], values)
+    differ([actual.accuracy for actual in seen], values)
 
 
 def seed_moves_training_not_tests(seen: list[Any], values: tuple[Any, ...]) -> None:
-    one, two = (plain(found) for found in seen)
+    one, two = (plain(actual) for actual in seen)
     assert one["train"] != two["train"]
     assert one["validation"] != two["validation"]
     assert one["test"] == two["test"]
@@ -82,7 +82,7 @@ def seed_moves_training_not_tests(seen: list[Any], values: tuple[Any, ...]) -> N
 
 
 def only_tests_move(seen: list[Any], values: tuple[Any, ...]) -> None:
-    one, two = (plain(found) for found in seen)
+    one, two = (plain(actual) for actual in seen)
     assert one["test"] != two["test"]
     for same in ("train", "validation", "weights"):
         assert one[same] == two[same]
@@ -105,7 +105,7 @@ def only_one_score(seen: list[Any], values: tuple[Any, ...]) -> None:
 
 def one_of_both(seen: list[Any], values: tuple[Any, ...]) -> None:
     """bf16 trains other weights than fp32; auto is one of them."""
-    fp32, bf16, auto = (plain(found) for found in seen)
+    fp32, bf16, auto = (plain(actual) for actual in seen)
     assert fp32 != bf16
     assert auto in (fp32, bf16)
 

@@ -35,7 +35,7 @@ def test_a_recipe_is_scenario_1_and_its_keys(recipe: Recipe, encoder: EncoderNam
 
 
 def leaves(config: dict[str, object], prefix: str = "") -> dict[str, object]:
-    found: dict[str, object] = {}
+    actual: dict[str, object] = {}
     for key, value in config.items():
-        found |= leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return found
+        actual |= leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return actual

@@ -71,8 +71,8 @@ def probability(name: str, key: str) -> Row:
 def bounded(low: str, high: str, lows: tuple[float, float], highs: tuple[float, float], *columns: str) -> list[Row]:
     """The rows of a range's two ends: values stay inside, and reach what the other value of the end excludes."""
 
-    def extremes(found: WaveformDraw) -> tuple[float, float]:
-        values = [getattr(found, column) for column in columns]
+    def extremes(actual: WaveformDraw) -> tuple[float, float]:
+        values = [getattr(actual, column) for column in columns]
         return min(float(v.min()) for v in values), max(float(v.max()) for v in values)
 
     def lower_end(seen: list[Any], values: tuple[Any, ...]) -> None:

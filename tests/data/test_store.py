@@ -59,12 +59,12 @@ def check(store: SegmentStore, clips: Clips) -> None:
     """The store's clips, one by one, are the arrays; nothing else is in it."""
     assert store.classes == tuple(sorted({name.partition("/")[0] for name in clips}))
     assert len(store.clips) == len(clips)
-    found = {}
+    actual = {}
     for class_name, members in store.index.by_class.items():
         for clip in members.tolist():
-            found[f"{class_name}/{store.clips[clip]}"] = clip
-    assert found.keys() == clips.keys()
-    for name, clip in found.items():
+            actual[f"{class_name}/{store.clips[clip]}"] = clip
+    assert actual.keys() == clips.keys()
+    for name, clip in actual.items():
         expected = as_segments(clips[name])
         segments = np.array(store.index.segments(clip))
         assert np.array_equal(store.read(segments), expected)

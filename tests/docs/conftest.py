@@ -1,8 +1,6 @@
 """The files that the pages' commands use, made once."""
 
-import logging
 import shutil
-from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import pytest
 from fewshot_audio.cli import main
 from fewshot_audio.data.splits import Splits, write_splits
 from tests.docs.sandbox import SETTINGS, link_tree, write_world
+from tests.shell import _logging  # noqa: F401
 
 
 def run(line: str, *words: str) -> None:
@@ -37,14 +36,3 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         names = [f"sound_{number:02}" for number in range(15)]
         write_splits(Path("splits.npy"), Splits(tuple(names[:5]), tuple(names[5:10]), tuple(names[10:])))
     return folder
-
-
-@pytest.fixture(autouse=True)
-def _logging() -> Iterator[None]:
-    """Undo the logging that a command sets up."""
-    loggers = [logging.getLogger(name) for name in (None, "fewshot_audio")]
-    before = [(logger, logger.level, logger.handlers[:]) for logger in loggers]
-    yield
-    for logger, level, handlers in before:
-        logger.setLevel(level)
-        logger.handlers[:] = handlers

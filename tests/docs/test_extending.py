@@ -101,6 +101,9 @@ def test_all_four_work(extended: Path, tmp_path: Path) -> None:
     with (tmp_path / "city" / "metadata" / "UrbanSound8K.csv").open("w", newline="") as stream:
         csv.writer(stream).writerows(table)
 
+    lines.append("configs --dataset ESC-50-master --scenario 1 --encoder Statistics -o pair-1")
+    lines.append("configs --dataset ESC-50-master --scenario 4 --loss margin -o pair-2")
+
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", WORK],
         input="\n".join(lines),

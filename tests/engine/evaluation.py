@@ -11,12 +11,6 @@ from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, silent
 
 
-def system_of(
-    network: FewShotNetwork, experiment: ExperimentConfig, data: TrainingData, phase: Phase, seed: int
-) -> NetworkSystem:
-    return NetworkSystem(network, data, phase, seed, experiment.query_views(phase))
-
-
 def evaluate_phase(
     network: FewShotNetwork,
     experiment: ExperimentConfig,
@@ -29,6 +23,6 @@ def evaluate_phase(
     progress: Progress = silent,
 ) -> TaskScores:
     protocol = TaskProtocol.test(experiment) if phase == "test" else TaskProtocol.validation(experiment, seed)
-    system = system_of(network, experiment, data, phase, seed)
+    system = NetworkSystem(network, data, phase, seed, experiment.query_views(phase))
     protocol = replace(protocol, seed=seed, n_tasks=tasks)
     return evaluate_network(system, protocol, fresh_views=fresh_views, progress=progress)

@@ -295,15 +295,15 @@ def test_the_contrastive_branch_shuffles_all_views_but_the_original() -> None:
     network.eval()
     given = watch_attention(network)
     support, query = episode(experiment)
-    found: set[tuple[int, ...]] = set()
+    actual: set[tuple[int, ...]] = set()
     for seed in range(20):
         given.clear()
         episode_loss(network, Objective.of(experiment), support, query, torch.Generator().manual_seed(seed))
         orders = view_orders(given)
         assert all(order[0] == 0 and sorted(order) == [0, 1, 2, 3] for order in orders)
         assert seed or len({tuple(order) for order in orders}) > 1  # drawn for each example
-        found |= {tuple(order) for order in orders}
-    assert found == {(0, *rest) for rest in itertools.permutations((1, 2, 3))}
+        actual |= {tuple(order) for order in orders}
+    assert actual == {(0, *rest) for rest in itertools.permutations((1, 2, 3))}
 
 
 # -- one training step -------------------------------------------------------------------------------------------------

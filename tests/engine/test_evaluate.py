@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from fewshot_audio.config import ExperimentConfig, ModelConfig, Phase
 from fewshot_audio.data.episodes import Episode, EpisodeSampler
+from fewshot_audio.data.splits import Splits
 from fewshot_audio.engine import system as system_module
 from fewshot_audio.engine import task_batches
 from fewshot_audio.engine.evaluate import TaskScores, evaluate_network
@@ -332,6 +333,16 @@ def test_phase_and_seed_choose_the_tasks(dataset: Dataset, other: dict[str, Any]
         assert np.array_equal(getattr(first, name), getattr(again, name))
     assert not np.array_equal(first.support, others.support)
     assert not np.array_equal(first.clips, others.clips)
+
+    experiment, network = make(dataset, {"n_way_validation": 3})
+    splits = {"validation": Splits((), classes, ()), "test": Splits((), (), classes)}
+
+    def losses_of(phase: Phase = "test", seed: int = SEED) -> list[float]:
+        data = replace(dataset.data, splits=splits[phase])
+        return evaluate_phase(network, experiment, data, phase, seed=seed, tasks=TASKS).loss.tolist()
+
+    assert losses_of() == losses_of()
+    assert losses_of() != losses_of(**other)
 
 
 def test_fewer_tasks_are_the_first_of_more(dataset: Dataset) -> None:

@@ -186,8 +186,8 @@ def test_a_jointly_trained_network_keeps_its_normalization_whatever_it_is_tested
     assert results["dataset"] == JOINT
     run = Run.read(tmp_path / experiment.experiment_folder / "run-1")
     network = run.trained_network()
-    found = network.norm_mean.item(), network.norm_std.item()
-    assert found == pytest.approx(DatasetFolders.find(data, JOINT).read_norm(), rel=1e-6)
+    actual = network.norm_mean.item(), network.norm_std.item()
+    assert actual == pytest.approx(DatasetFolders.find(data, JOINT).read_norm(), rel=1e-6)
 
     def test() -> dict[str, float]:
         configs = {name: experiment.model_copy(update={"dataset_name": name}) for name in (NAME, "Other", "Third")}

@@ -182,8 +182,8 @@ def test_joint_classification_by_loops(alone: bool) -> None:
                 total = math.log(sum(math.exp(value) for value in logits))
                 costs.append(total - logits[classes[segment // items]])
     expected = sum(costs) / len(costs)
-    found = joint.blend(torch.tensor(2.0, dtype=torch.float64), support, query).item()
-    assert found == pytest.approx(expected if alone else 2 + 0.7 * expected)
+    actual = joint.blend(torch.tensor(2.0, dtype=torch.float64), support, query).item()
+    assert actual == pytest.approx(expected if alone else 2 + 0.7 * expected)
 
 
 def test_the_classifier_learns_and_is_no_part_of_the_model(tiny_dataset: Path, tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_the_center_is_the_mean_of_the_training_classes_and_is_saved(undisturbed
                 [data.store.index.segments(clip)[0] for c in data.splits.train for clip in data.store.index.by_class[c]]
             )
             assert set(segments) <= set(needed) <= set(everything)
-            rows = NetworkSystem.validation(network, run.experiment, data, run.seed).fused(needed).rows
+            rows = NetworkSystem.validation(network, run.experiment, data, run.seed).embed_untransformed(needed).rows
             means.append(rows[np.isin(needed, segments)].mean((0, 1, 2)))
     assert network.center is not None
     assert network.center.abs().max() > 0

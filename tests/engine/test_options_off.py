@@ -39,5 +39,5 @@ def test_a_scenario_trains_as_it_always_did(
     encoder, scenario, loss, kind = setting
     configs = tiny_configs({"input_type": kind}, scenario=scenario, loss=loss, encoder=encoder)
     run_experiment(*configs, root, tmp_path)
-    found = [float(row["train_loss"]) for row in metrics(tmp_path / "tiny" / "run-1")]
-    assert found == pytest.approx(losses, rel=1e-4)
+    actual = [float(row["train_loss"]) for row in metrics(tmp_path / "tiny" / "run-1")]
+    assert actual == pytest.approx(losses, rel=1e-4)

@@ -224,9 +224,9 @@ def failing() -> None:
 def test_an_error_anywhere_is_raised_by_the_one_that_leads(
     monkeypatch: pytest.MonkeyPatch, rank: int, failed: int
 ) -> None:
-    def gather(found: list[Any], own: Any) -> None:
+    def gather(actual: list[Any], own: Any) -> None:
         assert (own is None) == (rank != failed)
-        found[rank], found[1 - rank] = own, None if own else ConfigError("not there")
+        actual[rank], actual[1 - rank] = own, None if own else ConfigError("not there")
 
     monkeypatch.setattr("torch.distributed.all_gather_object", gather)
     with pytest.raises(FewShotError) as caught:

@@ -1,13 +1,12 @@
 """Training: its schedule, what it writes, that it repeats to the bit, and that no interruption shows in the end."""
 
 import json
-import logging
 import math
 import random
 import shlex
 import shutil
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -595,20 +594,6 @@ def test_ctrl_c_stops_the_command_and_it_says_how_to_go_on(tiny_dataset: Path, t
     command = next(line for line in job.messages().splitlines() if "--resume" in line)
     assert shlex.split(command) == ["fewshot-audio", *job.arguments(), "--resume"]
     assert "Traceback" not in job.messages()
-
-
-@pytest.fixture
-def _logging() -> Iterator[None]:
-    """The command line configures logging for its process; pytest's comes back."""
-    root, loggers = (
-        logging.getLogger(),
-        [logging.getLogger(name) for name in ("lightning", "lightning.pytorch", "fewshot_audio")],
-    )
-    handlers, levels = root.handlers[:], [(logger, logger.level) for logger in (root, *loggers)]
-    yield
-    root.handlers[:] = handlers
-    for logger, level in levels:
-        logger.setLevel(level)
 
 
 @pytest.mark.usefixtures("_logging")

@@ -26,6 +26,9 @@ from fewshot_audio.models.build import build_network
 from fewshot_audio.models.huggingface_files import complete_model
 from fewshot_audio.progress import silent
 from fewshot_audio.studies.holdout import check_training, open_development
+from fewshot_audio.studies.reproduce.matrix import Cell
+from fewshot_audio.studies.reproduce.protocols import TaskChanges
+from fewshot_audio.studies.reproduce.run import MatrixPlan, reproduce
 from fewshot_audio.studies.trial import run_trial
 from tests.models.tiny_pretrained import write_pretrained
 from tests.recognition.recognizers import recognizer, sound
@@ -172,6 +175,20 @@ def test_a_candidate_is_completed_before_work_and_trained(root: Path, tmp_path: 
     long = replace(dataset, preprocessing=Preprocessing.of(sample_rate=4000))  # the same samples take 2 s
     with pytest.raises(ConfigError, match="takes at most"):
         check_training(long, experiment, model, ("train",))
+
+
+def test_the_matrix_trains_it(root: Path, tmp_path: Path) -> None:
+    folder = write_pretrained(tmp_path / "ast", "ast")
+    sizes = [f"n_way_{phase}=3" for phase in ("train", "validation", "test")]
+    sizes += [f"n_{what}_{phase}=2" for what in ("shot", "query") for phase in ("train", "validation", "test")]
+    work = ["num_epochs=1", "num_runs=1", "n_training_tasks=2", "n_validation_tasks=2", "n_testing_tasks=4"]
+    changes = [f"encoder_name=hf:{folder}", "input_type=wav", "specaug_params.use=false", "Pretrained.out_dim=8"]
+    overrides = [*sizes, *work, *changes, "device=cpu", "precision=fp32"]
+    protocol = TaskChanges(way=3, shot=2, n_query=2, tasks=4)
+    plan = MatrixPlan([Cell(NAME, "1", "Hybrid")], "quick", root, tmp_path / "out", overrides, [protocol], [])
+    rows = list(reproduce(plan))
+    assert rows[0].system == "1 plain"
+    assert [(row.note, row.accuracy is not None) for row in rows] == [("", True)] * len(rows)
 
 
 def test_the_log_mel_baseline_is_of_the_dataset_not_of_the_encoder(root: Path, tmp_path: Path) -> None:

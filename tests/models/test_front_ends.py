@@ -44,17 +44,17 @@ def test_equals_the_feature_extractor(case: str) -> None:
     waveforms = sounds(ours.sample_rate, seconds)
     expected = extractor(list(waveforms), sampling_rate=ours.sample_rate)
     values = np.stack([np.asarray(x) for x in expected[extractor.model_input_names[0]]])
-    found = ours(torch.from_numpy(waveforms)).numpy()
+    actual = ours(torch.from_numpy(waveforms)).numpy()
     if case.startswith("clap"):
         values = values[:, :1]  # the fusion's other three are copies of the first
-    assert found.shape == values.shape
-    assert found.std() > 0.1
+    assert actual.shape == values.shape
+    assert actual.std() > 0.1
     if case.startswith("clap"):  # decibels: float32 loses what is 100 dB below a tone
-        np.testing.assert_allclose(found, values, atol=1)
+        np.testing.assert_allclose(actual, values, atol=1)
         audible = values > values.max() - 70
-        np.testing.assert_allclose(found[audible], values[audible], atol=1e-2)
+        np.testing.assert_allclose(actual[audible], values[audible], atol=1e-2)
     else:
-        np.testing.assert_allclose(found, values, atol=2e-3, rtol=1e-4)
+        np.testing.assert_allclose(actual, values, atol=2e-3, rtol=1e-4)
 
 
 def test_max_samples_is_where_the_extractors_begin_to_cut() -> None:

@@ -65,10 +65,10 @@ def test_equals_what_transformers_computes(folders: Path, kind: str) -> None:
     x = waveforms(encoder.sample_rate)
     expected = encoder.linear(reference(folders / kind, kind, x, encoder.sample_rate))
     with torch.no_grad():
-        found = encoder(x)
-    assert found.shape == (3, 5)
-    assert found.std() > 1e-3
-    assert_close(found, expected, atol=1e-4, rtol=1e-3)
+        actual = encoder(x)
+    assert actual.shape == (3, 5)
+    assert actual.std() > 1e-3
+    assert_close(actual, expected, atol=1e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["ast", "clap", "wavlm", "whisper"])

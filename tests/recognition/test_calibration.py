@@ -19,7 +19,7 @@ from fewshot_audio.progress import silent
 from fewshot_audio.recognition import open_set_tasks
 from fewshot_audio.recognition.calibration import TASKS, calibrate, fit_temperature, task_calibration_error
 from fewshot_audio.recognition.embedder import Embedder
-from fewshot_audio.recognition.evaluate_open_set import evaluate_recognition
+from fewshot_audio.recognition.evaluate_open_set import evaluate_open_set
 from fewshot_audio.recognition.from_run import open_pool, open_run
 from fewshot_audio.recognition.open_set_tasks import Pool, TaskResult, auroc, run_tasks
 from fewshot_audio.recognition.scoring import (
@@ -192,14 +192,14 @@ def test_a_large_pool_takes_a_share_of_each_class(
 
 def test_evaluation_on_test_classes(run_of: Callable[[str], Path], data_root: Path) -> None:
     run = run_of("plain")
-    results = evaluate_recognition(run, data_root, shot=2, tasks=20)
+    results = evaluate_open_set(run, data_root, shot=2, tasks=20)
     assert [results[key] for key in ("enrolled_classes", "unknown_classes", "n_shot", "tasks")] == [2, 2, 2, 20]
     assert results["accuracy"] > 0.5
     assert 0 <= results["false_alarm"] <= 1
-    assert results == evaluate_recognition(run, data_root, shot=2, tasks=20)
-    closed = evaluate_recognition(run, data_root, enrolled=5, unknown=0, shot=2, tasks=3)
+    assert results == evaluate_open_set(run, data_root, shot=2, tasks=20)
+    closed = evaluate_open_set(run, data_root, enrolled=5, unknown=0, shot=2, tasks=3)
     assert closed["auroc"] is None
-    everything = evaluate_recognition(run, data_root, classes="all", enrolled=12, unknown=0, shot=2, tasks=3)
+    everything = evaluate_open_set(run, data_root, classes="all", enrolled=12, unknown=0, shot=2, tasks=3)
     assert everything["accuracy"] < closed["accuracy"]
     with pytest.raises(DataError, match="'other' not found"):
-        evaluate_recognition(run, data_root, dataset="other")
+        evaluate_open_set(run, data_root, dataset="other")

@@ -176,6 +176,9 @@ def test_a_loaded_clip_is_the_clip_and_takes_its_name_or_its_number(recognizer: 
     assert [info.name for info in recognizer.clips("new")][3:] == ["clip 1 (2)", "take (2)"]
     with pytest.raises(Rejected, match="silent"):
         LoadedClip.of(np.zeros(SEGMENT, np.float32), PREPROCESSING)
+    foreign = LoadedClip("take", np.zeros((1, SEGMENT + 1), np.float32), 0.0, 1.0)
+    with pytest.raises(DataError, match=rf"take: segments of shape \(1, {SEGMENT + 1}\), expected \(S, {SEGMENT}\)"):
+        recognizer.embed(foreign)
 
 
 def test_answers_by_a_snapshot_do_not_see_later_changes(recognizer: Recognizer) -> None:

@@ -10,7 +10,7 @@ from fewshot_audio.cli.app import EXIT_INTERRUPTED, app
 from fewshot_audio.cli.console import print_line, progress_bar, stderr
 from fewshot_audio.cli.options import Device
 from fewshot_audio.errors import ConfigError
-from fewshot_audio.recognition.options import Format, ScanOptions
+from fewshot_audio.recognition.options import PER_FILE, Format, ScanOptions
 
 if TYPE_CHECKING:
     from fewshot_audio.recognition.results import FileResult
@@ -22,7 +22,7 @@ def classify(
     paths: Annotated[list[Path], typer.Argument(help="Sound files, or folders of them.")],
     output_format: Annotated[Format, typer.Option("--format", help="Format of the answers.")] = Format.table,
     threshold: Annotated[
-        float, typer.Option(min=0, max=1, help="The answer is unknown if no class is at least so probable.")
+        float, typer.Option(min=0, max=1, help="Probability of the best class below which the answer is unknown.")
     ] = 0.0,
     top: Annotated[int, typer.Option(min=1, help="Number of classes to list with their probabilities.")] = 3,
     hop: Annotated[
@@ -50,7 +50,7 @@ def classify(
     if hop is not None and not 0 < hop <= recognizer.segment_seconds:
         raise ConfigError(f"--hop {hop:g}: expected above 0 and at most a segment, {recognizer.segment_seconds:g} s")
     files, n_others = list_recordings(paths)
-    if output_format in (Format.raven, Format.audacity) and output is None and len(files) > 1:
+    if output_format in PER_FILE and output is None and len(files) > 1:
         raise ConfigError(f"--format {output_format.value} describes one recording: give -o FOLDER for {len(files)}")
     journal = (
         ScanJournal(output.with_name(output.name + ".journal"), scan_fingerprint(bundle, options)) if output else None
@@ -81,8 +81,8 @@ def _write(results: Sequence["FileResult"], output_format: Format, top: int, rat
     if output is None:
         typer.echo("".join(texts), nl=False)
         return
-    per_file = output_format in formats.PER_FILE
-    paths = [output / name for name in formats.label_files(results, output_format)] if per_file else [output]
+    names = formats.label_files(results, output_format) if output_format in PER_FILE else None
+    paths = [output / name for name in names] if names else [output]
     for path, text in zip(paths, texts, strict=True):
         write_text(path, text)
 

@@ -7,7 +7,7 @@ import typer
 
 from fewshot_audio.cli.app import EXIT_INTERRUPTED, app
 from fewshot_audio.cli.console import print_line, progress_bar, stderr
-from fewshot_audio.cli.options import DATA_ROOT, DataRoot, ExperimentFile, ModelFile, Overrides
+from fewshot_audio.cli.options import DataRoot, ExperimentFile, ModelFile, Overrides, find_data_root
 
 
 @app.command()
@@ -49,7 +49,7 @@ def crossval(
     if halving is not None and epochs is not None:
         raise ConfigError("--halving names its own epochs: leave out --epochs")
     rungs = parse_rungs(halving) if halving is not None else (Rung(folds, epochs or base.num_epochs),)
-    root = data_root or Path(base.data_root or DATA_ROOT)
+    root = find_data_root(data_root, base.data_root)
     try:
         with progress_bar() as progress:
             candidate_list = read_candidates(candidates, base, base_model)

@@ -7,7 +7,7 @@ import typer
 
 from fewshot_audio.cli.app import app
 from fewshot_audio.cli.console import percent, print_line, progress_bar
-from fewshot_audio.cli.options import DATA_ROOT, DataRoot, Device, JsonFile
+from fewshot_audio.cli.options import DataRoot, Device, JsonFile, find_data_root
 from fewshot_audio.errors import ConfigError
 
 # The names of `engine.baselines.BASELINES`, which needs torch.
@@ -41,21 +41,28 @@ def evaluate(
     json_file: JsonFile = None,
 ) -> None:
     """Test a run's network on test tasks."""
-    from fewshot_audio.cli.open_set import evaluate_open_set
-    from fewshot_audio.config import ExperimentConfig, validate
-    from fewshot_audio.experiments.evaluate_run import evaluate_run
-    from fewshot_audio.experiments.run_folder import Run
-    from fewshot_audio.files import write_json
-
     if open_set and (untrained or baseline or n_query is not None):
-        raise ConfigError("--open-set tests the trained network on all other clips: no other system, no --n-query")
+        raise ConfigError(
+            "--open-set tests the trained network, with every clip that is not enrolled as a query: "
+            "no other system, no --n-query"
+        )
     if untrained and baseline:
         raise ConfigError("--untrained and --baseline: choose one")
+
+    from fewshot_audio.experiments.run_folder import Run
+
     run = Run.read(run_dir)
-    root = data_root or Path(run.experiment.data_root or DATA_ROOT)
+    root = find_data_root(data_root, run.experiment.data_root)
     if open_set:
-        evaluate_open_set(run_dir, root, n_way, n_shot, tasks, dataset, device, json_file)
+        from fewshot_audio.cli.open_set import print_open_set
+
+        print_open_set(run_dir, root, n_way, n_shot, tasks, dataset, device, json_file)
         return
+
+    from fewshot_audio.config import ExperimentConfig, validate
+    from fewshot_audio.experiments.evaluate_run import evaluate_run
+    from fewshot_audio.files import write_json
+
     options = {
         "n_way_test": n_way,
         "n_shot_test": n_shot,

@@ -5,7 +5,7 @@ from pathlib import Path
 from fewshot_audio.cli.console import percent, print_line, progress_bar
 
 
-def evaluate_open_set(
+def print_open_set(
     run_dir: Path,
     data_root: Path,
     n_way: int | None,
@@ -17,12 +17,12 @@ def evaluate_open_set(
 ) -> None:
     """Print accuracy, calibration error, area under the ROC curve, and how many clips are called unknown."""
     from fewshot_audio.files import write_json
-    from fewshot_audio.recognition.evaluate_open_set import evaluate_recognition
+    from fewshot_audio.recognition.evaluate_open_set import evaluate_open_set
     from fewshot_audio.runtime.allocator import keep_pages
 
     keep_pages()
     with progress_bar() as progress:
-        result = evaluate_recognition(
+        result = evaluate_open_set(
             run_dir,
             data_root,
             dataset=dataset,

@@ -22,3 +22,8 @@ DataRoot = Annotated[
 ]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the numbers to this file too.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda or auto.")]
+
+
+def find_data_root(option: Path | None, config: str | None, default: str | Path = DATA_ROOT) -> Path:
+    """The folder of the dataset folders: the option, else the config's ``data_root``, else the default."""
+    return option or Path(config or default)

@@ -132,6 +132,8 @@ def default_name(source: SourceName, directory: Path | None) -> str:
 
 def show_report(report: "PrepareReport") -> None:
     """Print how many inputs were prepared, skipped or left out."""
+    from fewshot_audio.config import PHASES
+
     for note in report.notes:
         print_line(note)
     if report.parts:
@@ -148,5 +150,5 @@ def show_report(report: "PrepareReport") -> None:
         + (f" ({report.reused} of them earlier)" if report.reused else "")
         + (f", {sum(report.skipped.values())} skipped ({skipped}), see {report.folder.skipped}" if skipped else "")
     )
-    parts = ", ".join(f"{len(report.splits[phase])} {phase}" for phase in ("train", "validation", "test"))
+    parts = ", ".join(f"{len(report.splits[phase])} {phase}" for phase in PHASES)
     print_line(f"Classes: {parts}. Dataset folder: {report.folder.path}")

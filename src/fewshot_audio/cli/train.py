@@ -9,7 +9,15 @@ import typer
 
 from fewshot_audio.cli.app import EXIT_INTERRUPTED, app
 from fewshot_audio.cli.console import print_line, progress_bar, stderr
-from fewshot_audio.cli.options import DATA_ROOT, EXPERIMENTS, DataRoot, ExperimentFile, ModelFile, Overrides
+from fewshot_audio.cli.options import (
+    DATA_ROOT,
+    EXPERIMENTS,
+    DataRoot,
+    ExperimentFile,
+    ModelFile,
+    Overrides,
+    find_data_root,
+)
 from fewshot_audio.cli.results import print_results
 from fewshot_audio.progress import silent
 
@@ -45,7 +53,7 @@ def train(
     from fewshot_audio.experiments.run_experiment import run_experiment
     from fewshot_audio.runtime.distributed import launch_ranks
 
-    root = data_root or Path(experiment.data_root or default_data_root)
+    root = find_data_root(data_root, experiment.data_root, default_data_root)
     is_rank_zero = True
     try:
         with launch_ranks(experiment.device, experiment.gpu_index, devices, nodes) as ranks:

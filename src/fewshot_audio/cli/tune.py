@@ -7,7 +7,7 @@ import typer
 
 from fewshot_audio.cli.app import EXIT_INTERRUPTED, app
 from fewshot_audio.cli.console import percent, print_line, print_table, progress_bar, stderr
-from fewshot_audio.cli.options import DATA_ROOT, DataRoot, ExperimentFile, ModelFile, Overrides
+from fewshot_audio.cli.options import DataRoot, ExperimentFile, ModelFile, Overrides, find_data_root
 
 
 @app.command()
@@ -43,14 +43,13 @@ def tune(
     Started again, it continues; started several times, on machines that share the storage, these share the work.
     """
     from fewshot_audio.config import ExperimentConfig, read_configs, validate
-    from fewshot_audio.errors import FewShotError
+    from fewshot_audio.errors import FewShotError, Interrupted
 
     try:
         import optuna
         import sqlalchemy  # noqa: F401
     except ImportError as error:
         raise FewShotError("tune needs Optuna: pip install 'fewshot-audio[tune]'") from error
-    from fewshot_audio.errors import Interrupted
     from fewshot_audio.studies.tune.outcome import complete_trials, importances, write_outcome, write_plots
     from fewshot_audio.studies.tune.search import Search, run_search
     from fewshot_audio.studies.tune.space import default_space, read_space, values_as_text
@@ -59,7 +58,7 @@ def tune(
     base, base_model = read_configs(experiment, model, overrides or [])
     short = validate(ExperimentConfig, base.model_dump() | {"num_epochs": epochs or base.num_epochs}, "tune")
     search_space = read_space(space) if space else default_space(short)
-    root = data_root or Path(base.data_root or DATA_ROOT)
+    root = find_data_root(data_root, base.data_root)
     search = Search(output, root, short, base_model, search_space, seed, stale_after)
     origin, name = str(space or "default space"), study or base.experiment_folder
     stopped = False

@@ -30,9 +30,10 @@ class Role(Flag):
     PLACE = auto()
     """Says where and under which name a training runs, not what it computes."""
     FIXED_IN_SEARCH = auto()
-    """Cannot be searched: decides which validation tasks are solved, how long or where; or acts in testing only."""
+    """Cannot be searched: it decides which data and validation tasks there are, how long or where training runs, or
+    it acts in testing only."""
     FIXED_IN_CROSSVAL = auto()
-    """The same for every candidate: decides which tasks are solved, how long training lasts, or where."""
+    """The same for every candidate: it decides which tasks are solved, how long training lasts, or where it runs."""
 
 
 Count = Annotated[int, Field(ge=1)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from fewshot_audio.config.augmentation import SpecAugParams
 from fewshot_audio.config.experiment import PHASES, ExperimentConfig, Phase
 from fewshot_audio.config.model import EncoderConfig, ModelConfig, PretrainedConfig, ResNet12Config
 from fewshot_audio.errors import ConfigError, format_names
@@ -85,9 +86,8 @@ def check_classes(experiment: ExperimentConfig, clips: Mapping[Phase, Mapping[st
 def check_input(experiment: ExperimentConfig, model: ModelConfig, mels: int, frames: int) -> None:
     """Check the configs against the size of a segment's spectrogram. Raises ConfigError."""
     errors = _size_errors(experiment.encoder_name, model.encoder(experiment.encoder_name), mels, frames)
-    warp = experiment.specaug_params
-    if experiment.input_type == "spec" and warp.use and frames <= 2 * warp.W:
-        errors.append(f"specaug_params.W is {warp.W}, but must be less than half of the {frames} frames of a segment")
+    if experiment.input_type == "spec" and experiment.specaug_params.use:
+        errors += warp_errors(experiment.specaug_params, frames)
     inputs = experiment.input_augmentation
     for what, size, unit in (("time", frames, "frames"), ("frequency", mels, "mel bins")):
         widest = getattr(inputs, f"{what}_mask_width")[1]
@@ -95,6 +95,13 @@ def check_input(experiment: ExperimentConfig, model: ModelConfig, mels: int, fra
             errors.append(f"input_augmentation.{what}_mask_width is up to {widest}, but a segment has {size} {unit}")
     if errors:
         raise ConfigError("\n".join(errors))
+
+
+def warp_errors(params: SpecAugParams, frames: int) -> list[str]:
+    """What is wrong with the time warp for segments of that many frames; empty if nothing is."""
+    if frames > 2 * params.W:
+        return []
+    return [f"specaug_params.W is {params.W}, but must be less than half of the {frames} frames of a segment"]
 
 
 def _size_errors(name: str, encoder: EncoderConfig, mels: int, frames: int) -> list[str]:

@@ -20,11 +20,10 @@ Way = Annotated[int, Field(ge=2)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 PHASES: tuple[Phase, ...] = get_args(Phase)
-# The combinations of roles that keys have: fixed in every study, a place, a machine, or fixed in a search only.
-FIXED = Role.FIXED_IN_SEARCH | Role.FIXED_IN_CROSSVAL
-PLACE = Role.PLACE | FIXED
-MACHINE = Role.RESUMABLE | PLACE
-SEARCH = Role.FIXED_IN_SEARCH
+FIXED_IN_SEARCH = Role.FIXED_IN_SEARCH
+FIXED_IN_STUDIES = FIXED_IN_SEARCH | Role.FIXED_IN_CROSSVAL
+FIXED_PLACE = FIXED_IN_STUDIES | Role.PLACE
+RESUMABLE_PLACE = FIXED_PLACE | Role.RESUMABLE
 
 
 def _american(value: Any) -> Any:
@@ -37,31 +36,31 @@ class ExperimentConfig(Section):
 
     encoder_name: EncoderReference
     """The encoder: "CNN", "Hybrid" (a CRNN), "ResNet12", or "hf:<folder or id>" (one of Hugging Face)."""
-    dataset_name: Annotated[str, Field(min_length=1), FIXED]
+    dataset_name: Annotated[str, Field(min_length=1), FIXED_IN_STUDIES]
     """Dataset folder, in upper or lower case; "A+B" joins several."""
     use_attention: bool
     """Fuse the views of a segment by self-attention."""
     use_contrastive: bool
     """Add a contrastive loss through the projection head."""
-    input_type: Annotated[Literal["spec", "wav"], SEARCH]
+    input_type: Annotated[Literal["spec", "wav"], FIXED_IN_SEARCH]
     """Spectrogram or waveform input."""
     n_way_train: Way
     """Classes of a training episode."""
-    n_way_validation: Annotated[Way, SEARCH]
+    n_way_validation: Annotated[Way, FIXED_IN_SEARCH]
     """Classes of a validation episode."""
-    n_way_test: Annotated[Way, FIXED]
+    n_way_test: Annotated[Way, FIXED_IN_STUDIES]
     """Classes of a test task."""
     n_shot_train: Count
     """Support clips per class in training."""
-    n_shot_validation: Annotated[Count, SEARCH]
+    n_shot_validation: Annotated[Count, FIXED_IN_SEARCH]
     """Support clips per class in validation."""
-    n_shot_test: Annotated[Count, FIXED]
+    n_shot_test: Annotated[Count, FIXED_IN_STUDIES]
     """Support clips per class in testing."""
     n_query_train: Count
     """Query clips per class in training."""
-    n_query_validation: Annotated[Count, SEARCH]
+    n_query_validation: Annotated[Count, FIXED_IN_SEARCH]
     """Query clips per class in validation."""
-    n_query_test: Annotated[Count, FIXED]
+    n_query_test: Annotated[Count, FIXED_IN_STUDIES]
     """Query clips per class in testing."""
     train_query_augmentations: bool
     """Make views of training queries, not only of support."""
@@ -72,30 +71,30 @@ class ExperimentConfig(Section):
     lr: Positive
     """Initial learning rate of Adam."""
     loss: LossConfig
-    num_epochs: Annotated[Count, FIXED]
+    num_epochs: Annotated[Count, FIXED_IN_STUDIES]
     """Largest number of training epochs."""
-    multi_segm: Annotated[bool, FIXED]
+    multi_segm: Annotated[bool, FIXED_IN_STUDIES]
     """In testing, all segments of a clip vote on its class."""
-    tie_strategy: Annotated[TieStrategy, SEARCH]
+    tie_strategy: Annotated[TieStrategy, FIXED_IN_SEARCH]
     """Winner of a tied vote: "": the class voted for first; "min_label": the lowest label; "max_posterior": the class
     with the most probable vote."""
     relation_head: bool
     """Score by a relation head instead of distances."""
     n_training_tasks: Count
     """Training episodes per epoch."""
-    n_testing_tasks: Annotated[Count, FIXED]
+    n_testing_tasks: Annotated[Count, FIXED_IN_STUDIES]
     """Test tasks of a run."""
-    device: Annotated[Literal["cuda", "cpu", "auto"], MACHINE]
+    device: Annotated[Literal["cuda", "cpu", "auto"], RESUMABLE_PLACE]
     """Device of training; "auto" is the GPU if there is one."""
-    gpu_index: Annotated[int, Field(ge=0), MACHINE]
+    gpu_index: Annotated[int, Field(ge=0), RESUMABLE_PLACE]
     """Number of the GPU, from 0."""
     scheduler_milestones: Milestones
     """The learning rate is multiplied by scheduler_gamma after these epochs."""
     scheduler_gamma: Positive
     """Factor of the learning rate at each milestone."""
-    patience: Annotated[Count, FIXED]
+    patience: Annotated[Count, FIXED_IN_STUDIES]
     """Epochs without a better validation accuracy before training stops."""
-    experiment_folder: Annotated[RelativeFolder, PLACE]
+    experiment_folder: Annotated[RelativeFolder, FIXED_PLACE]
     """Folder of the results, inside of experiments/."""
     normalize_prototypes: bool
     """In the contrastive loss, L2-normalize the prototypes if they are not projected."""
@@ -104,15 +103,15 @@ class ExperimentConfig(Section):
     specaug_params: SpecAugParams
     waveaug_params: WaveAugParams
 
-    seed: Annotated[Seed, FIXED] = 0
+    seed: Annotated[Seed, FIXED_IN_STUDIES] = 0
     """Seed of the first run; each further run adds 1."""
-    test_seed: Annotated[Seed, FIXED] = 0
+    test_seed: Annotated[Seed, FIXED_IN_STUDIES] = 0
     """Seed of the test tasks, the same for all runs."""
-    n_validation_tasks: Annotated[Count | None, SEARCH] = None
+    n_validation_tasks: Annotated[Count | None, FIXED_IN_SEARCH] = None
     """Validation tasks, the same in every epoch; null: as many as n_training_tasks."""
-    num_runs: Annotated[Count, MACHINE] = 5
+    num_runs: Annotated[Count, RESUMABLE_PLACE] = 5
     """Independent runs, each with its own seed and folder."""
-    data_root: Annotated[str | None, MACHINE] = None
+    data_root: Annotated[str | None, RESUMABLE_PLACE] = None
     """Folder that holds the dataset folders."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of training; "auto": bf16 if it is fast here. Tests are computed in fp32."""
@@ -120,9 +119,9 @@ class ExperimentConfig(Section):
     """Number of training episodes whose gradients are averaged in a step; published: 1."""
     store_precision: Literal["float32", "float16"] = "float32"
     """Number format of the packed store; "float16" halves its size and is exact to 0.06 dB."""
-    disjoint_groups: Annotated[bool, FIXED] = False
+    disjoint_groups: Annotated[bool, FIXED_IN_STUDIES] = False
     """Support and queries share no source recording, if clips.csv names them."""
-    joint_sampling: Annotated[JointSampling, FIXED] = "within"
+    joint_sampling: Annotated[JointSampling, FIXED_IN_STUDIES] = "within"
     """Classes of an episode of joined datasets: "within", from one dataset at a time; "free", from all together."""
     distance: Distance = "euclidean"
     """Distance to the prototypes, plain or squared Euclidean, or cosine similarity."""

@@ -19,15 +19,16 @@ def subsection(section: type[BaseModel], key: str) -> type[BaseModel] | None:
     return None
 
 
-def keys_with(role: Role, *files: type[BaseModel]) -> set[str]:
-    """The dotted keys that have a role, in ``files``; by default in both config files."""
-    return {key for file in files or (ExperimentConfig, ModelConfig) for key in _keys_with(role, file, "")}
+def keys_with(role: Role) -> set[str]:
+    """The dotted keys of both config files that have a role."""
+    return {key for file in (ExperimentConfig, ModelConfig) for key in section_keys(file, role)}
 
 
-def _keys_with(role: Role, section: type[BaseModel], prefix: str) -> Iterator[str]:
+def section_keys(section: type[BaseModel], role: Role, prefix: str = "") -> Iterator[str]:
+    """The dotted keys of a section, and of the sections in it, that have a role."""
     for key, field in section.model_fields.items():
         if any(role in item for item in field.metadata if isinstance(item, Role)):
             yield prefix + key
         below = subsection(section, key)
         if below:
-            yield from _keys_with(role, below, f"{prefix}{key}.")
+            yield from section_keys(below, role, f"{prefix}{key}.")

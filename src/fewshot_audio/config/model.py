@@ -81,7 +81,8 @@ class PretrainedConfig(Section):
     out_dim: Count = 64
     """Width of the linear layer's output."""
     definition: dict[str, Any] | None = None
-    """Contents of the encoder's own config files. A run fills this in when it starts."""
+    """Contents of the encoder's own config files. A run fills this in when it starts; afterwards it does not need the
+    encoder's folder for them."""
 
     @field_validator("definition")
     @classmethod

@@ -6,7 +6,7 @@ The numbers are the tables of Sgouropoulos et al. 2025; datasets without a row t
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from fewshot_audio.config.experiment import ExperimentConfig
+from fewshot_audio.config.experiment import PHASES, ExperimentConfig
 from fewshot_audio.config.load import validate
 from fewshot_audio.config.model import EncoderName, ModelConfig
 
@@ -89,9 +89,7 @@ def scenario_configs(
         raise ValueError(f"scenario {scenario}: expected 1 to 5")
     preset = hyperparameters(dataset)
     attention, contrastive, views = scenario in (3, 5), scenario in (4, 5), scenario in (2, 3, 5)
-    episodes = {
-        f"n_{what}_{phase}": 5 for what in ("way", "shot", "query") for phase in ("train", "validation", "test")
-    }
+    episodes = {f"n_{what}_{phase}": 5 for what in ("way", "shot", "query") for phase in PHASES}
     suffix = f"{loss}_" if contrastive else ""
     experiment = {
         "encoder_name": encoder,

@@ -11,6 +11,7 @@ from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.config import PHASES
 from fewshot_audio.data.clip_files import SEGMENT_AXES, list_clips, read_shape
 from fewshot_audio.data.csv_files import read_rows
+from fewshot_audio.data.joint import DatasetFolders
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.norm import read_norm
 from fewshot_audio.data.splits import Splits, read_splits
@@ -91,17 +92,13 @@ def inspect_dataset(folder: DatasetFolder) -> DatasetInfo:
     if first is None:
         raise DataError(f"{folder.features}: no <class>/<clip>.npy files in it")
     shape = read_shape(first.path, AXES)
-    preprocessing = None
-    if folder.preprocessing.is_file():
-        text = folder.preprocessing.read_text(encoding="utf-8")
-        preprocessing = Preprocessing.from_json(text, str(folder.preprocessing))
     return DatasetInfo(
         folder,
         tuple(_read_clips(folder.clips) if folder.clips.is_file() else _count_segments(folder.features)),
         shape[1:],
         read_splits(folder.splits) if folder.splits.is_file() else None,
         read_norm(folder.norm_stats) if folder.norm_stats.is_file() else None,
-        preprocessing,
+        DatasetFolders((folder,)).read_preprocessing(),
         Counter(row["reason"] for row in read_rows(folder.skipped, ("reason",))) if folder.skipped.is_file() else {},
     )
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from fewshot_audio.data.clip_files import SEGMENT_AXES, list_clips
@@ -17,6 +16,7 @@ from fewshot_audio.data.csv_files import read_rows
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.store_packing import CLIPS, INDEX, SEGMENTS, STORE, clips_fingerprint, pack, stores_folder
 from fewshot_audio.errors import DataError
+from fewshot_audio.files import locked
 from fewshot_audio.progress import Progress, silent
 
 Segments: TypeAlias = NDArray[np.float32]
@@ -152,7 +152,7 @@ class SegmentStore:
         packed = stores_folder(folder.path) / name
         packed.parent.mkdir(exist_ok=True)
         if not packed.is_dir():
-            with FileLock(packed.parent / "lock"):
+            with locked(packed.parent / "lock"):
                 if not packed.is_dir():
                     pack(list(list_clips(root)), packed, SEGMENT_AXES[kind], np.dtype(precision), progress)
         return cls.open_packed(packed)

@@ -1,5 +1,6 @@
 """Baselines for a trained network, on the same tasks: without any learning, or simple classifiers on its embeddings."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,7 +17,7 @@ PROBE_STEPS = 500
 
 
 @dataclass(frozen=True)
-class Baseline:
+class Baseline(ABC):
     """A system to compare a network with.
 
     Attributes:
@@ -31,6 +32,10 @@ class Baseline:
     def relation(self) -> bool:
         """No baseline has a relation head."""
         return False
+
+    @abstractmethod
+    def embed(self, segments: Indices, progress: Progress) -> Embeddings:
+        """Embed sorted segments."""
 
     def scores(self, support: Tensor, queries: Tensor) -> Tensor:
         """Negative distance to the class's mean."""
@@ -79,7 +84,7 @@ class LinearProbe(Baseline):
         return linear_probe_scores(support, queries)
 
 
-BASELINES: dict[str, type[LogMelCentroid] | type[SimpleShot] | type[LinearProbe]] = {
+BASELINES: dict[str, type[Baseline]] = {
     "log-mel": LogMelCentroid,
     "simpleshot": SimpleShot,
     "linear-probe": LinearProbe,

@@ -62,7 +62,7 @@ def evaluate_network(
 
 
 def evaluate_system(system: System, planned: PlannedTasks, *, progress: Progress = silent) -> TaskScores:
-    """Evaluate any system on planned tasks."""
+    """Evaluate any system on planned tasks; a network in it is in evaluation mode, as ``open_test`` leaves it."""
     return score_tasks(system, planned, pooled_batches(system, planned, progress))
 
 

@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from fewshot_audio.data.csv_files import write_rows
+from fewshot_audio.data.csv_files import csv_table
 from fewshot_audio.errors import DataError
+from fewshot_audio.files import write_text
 
 # In a run's folder, written after every epoch.
 WEIGHTS_FILE, STATE_FILE, METRICS_FILE = "model.pt", "state.pt", "metrics.csv"
@@ -35,8 +36,7 @@ def is_finished(history: Sequence[Row], *, num_epochs: int, patience: int, keep:
 
 def write_metrics(path: Path, history: Sequence[Row]) -> None:
     """Write the rows as CSV, atomically."""
-    columns = list(history[0])
-    write_rows(path, columns, [[row[column] for column in columns] for row in history])
+    write_text(path, csv_table(list(history[0]), history))
 
 
 def read_metrics(path: Path) -> list[Row]:

@@ -27,7 +27,7 @@ from fewshot_audio.engine.system import NetworkSystem, center_embeddings
 from fewshot_audio.engine.tasks import TaskProtocol
 from fewshot_audio.errors import Diverged
 from fewshot_audio.functional.seeding import Purpose, fork_rng, torch_generator, torch_seed
-from fewshot_audio.models.network import FewShotNetwork
+from fewshot_audio.models.network import FewShotNetwork, rename_former
 from fewshot_audio.runtime.distributed import SINGLE_PROCESS, Ranks
 from fewshot_audio.runtime.tensors import send
 
@@ -228,7 +228,9 @@ class EpisodicTraining(pl.LightningModule):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a ``state()``."""
-        self.network.load_state_dict(self.network.state_dict() | state["network"])
+        weights = dict(state["network"])
+        rename_former(weights)
+        self.network.load_state_dict(self.network.state_dict() | weights)
         self._optimizer_state = state["optimizer"]
         if self.classifier is not None:
             self.classifier.load_state_dict(state["classifier"])

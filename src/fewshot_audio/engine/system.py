@@ -91,13 +91,13 @@ class NetworkSystem:
 
     def embed(self, segments: Indices, progress: Progress = silent) -> Embeddings:
         """Embed sorted segments with the views of the phase, and transform their rows."""
-        return self._transformed(self.fused(segments, progress))
+        return self._transform(self.embed_untransformed(segments, progress))
 
     def scores(self, support: Tensor, queries: Tensor) -> Tensor:
         """Score against the mean of each class's rows."""
         return self.network.score(prototypes(support), queries)
 
-    def fused(self, segments: Indices, progress: Progress = silent) -> Embeddings:
+    def embed_untransformed(self, segments: Indices, progress: Progress = silent) -> Embeddings:
         """Embed sorted segments without views once, else once per draw of their views; rows are not transformed.
 
         Draws depend on (seed, phase, draw) and the list of segments, not on batches.
@@ -115,7 +115,7 @@ class NetworkSystem:
             progress("embedding", part.stop, len(segments))
         return Embeddings(segments, torch.cat(parts))
 
-    def originals(self, segments: Indices) -> Embeddings:
+    def encode_originals(self, segments: Indices) -> Embeddings:
         """Encode sorted segments without views and without fusion: rows are (segments, 1, 1, out_dim)."""
         plain = (self.data.views.plain(self.network, raw) for _, raw in self._batches(segments))
         parts = [self.network.encode(views.flatten(0, 1)) for views in plain]
@@ -127,9 +127,9 @@ class NetworkSystem:
         draw = maker.draw(len(items), self.data.store.shape, generator)
         original = originals.take(items, np.zeros_like(items))[:, 0]
         parts = [self._fuse_views(raw, original[part], maker.select(draw, part)) for part, raw in self._batches(items)]
-        return self._transformed(Embeddings(np.arange(len(items)), torch.cat(parts).unsqueeze(1)))
+        return self._transform(Embeddings(np.arange(len(items)), torch.cat(parts).unsqueeze(1)))
 
-    def _transformed(self, embeddings: Embeddings) -> Embeddings:
+    def _transform(self, embeddings: Embeddings) -> Embeddings:
         return replace(embeddings, rows=self.network.transform(embeddings.rows))
 
     def _batches(self, segments: Indices) -> Iterator[tuple[slice, Tensor]]:
@@ -194,7 +194,7 @@ def center_embeddings(system: NetworkSystem) -> None:
     clips = [index.by_class[name] for name in system.data.splits.train]
     segments = [index.offsets[of_class[:: -(-len(of_class) // CENTER_CLIPS)]] for of_class in clips]
     with evaluating(network):
-        embeddings = system.fused(np.unique(np.concatenate(segments)))
+        embeddings = system.embed_untransformed(np.unique(np.concatenate(segments)))
         first = np.zeros((), np.int64)
         means = [embeddings.take(of_class, first).flatten(0, -2).mean(0) for of_class in segments]
         network.center.copy_(torch.stack(means).mean(0))

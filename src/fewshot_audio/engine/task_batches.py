@@ -51,7 +51,7 @@ def pooled_batches(system: System, planned: PlannedTasks, progress: Progress = s
 def fresh_batches(system: NetworkSystem, planned: PlannedTasks, progress: Progress = silent) -> Iterator[TaskBatch]:
     """Embed every item of every task with views of its own, task by task, so that one task's embeddings are held."""
     protocol = planned.protocol
-    originals = system.originals(np.union1d(planned.support, planned.queries.segments))
+    originals = system.encode_originals(np.union1d(planned.support, planned.queries.segments))
     for task in range(protocol.n_tasks):
         own, query = planned.support[task : task + 1], planned.queries[task : task + 1]
         items = np.concatenate([own.ravel(), query.segments[query.present]])

@@ -43,25 +43,7 @@ def evaluate_run(
     fresh_views: bool = False,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Test a run and summarize. Arguments and errors are those of ``examine_run``.
-
-    Returns:
-        The section "test" of ``results.json``, and the dataset's name.
-    """
-    dataset, scores = examine_run(run, data_root, experiment, system=system, fresh_views=fresh_views, progress=progress)
-    return {**summarize_test(scores, experiment), "dataset": dataset.folders.name}
-
-
-def examine_run(
-    run: Run,
-    data_root: Path,
-    experiment: ExperimentConfig,
-    *,
-    system: str = "network",
-    fresh_views: bool = False,
-    progress: Progress = silent,
-) -> tuple[Dataset, TaskScores]:
-    """Test a run's network, or a baseline, and return every answer.
+    """Test a run's network, or a baseline.
 
     Args:
         run: a trained run.
@@ -71,6 +53,9 @@ def examine_run(
         fresh_views: draw a network's test-time views anew for every task instead of from a pool.
         progress: called after every batch.
 
+    Returns:
+        The section "test" of ``results.json``, and the dataset's name.
+
     Raises:
         ConfigError: there is no such system.
         DataError: the dataset does not fit the run.
@@ -78,9 +63,12 @@ def examine_run(
     if system not in SYSTEMS:
         raise ConfigError(f"system {system!r}: expected one of {', '.join(SYSTEMS)}")
     test = open_test(run, data_root, experiment, untrained=system == "untrained", progress=progress)
-    if system in BASELINES:
-        return test.dataset, _test_baseline(system, test.system, test.protocol, progress)
-    return test.dataset, evaluate_network(test.system, test.protocol, fresh_views=fresh_views, progress=progress)
+    scores = (
+        score_baseline(system, test, progress)
+        if system in BASELINES
+        else evaluate_network(test.system, test.protocol, fresh_views=fresh_views, progress=progress)
+    )
+    return {**summarize_test(scores, experiment), "dataset": test.dataset.folders.name}
 
 
 def open_test(
@@ -134,8 +122,10 @@ def summarize_test(scores: TaskScores, experiment: ExperimentConfig) -> dict[str
     return summarize_tasks(scores.accuracy, experiment.n_way_test, experiment.n_shot_test, experiment.n_query_test)
 
 
-def _test_baseline(name: str, system: NetworkSystem, protocol: TaskProtocol, progress: Progress) -> TaskScores:
-    index, splits = system.data.store.index, system.data.splits
-    training = np.sort(index.offsets[np.concatenate([index.by_class[name] for name in splits.train])])  # first segments
-    planned = plan_tasks(index, splits.test, protocol)
-    return evaluate_system(BASELINES[name](system, training), planned, progress=progress)
+def score_baseline(name: str, test: PreparedTest, progress: Progress = silent) -> TaskScores:
+    """Test a baseline of ``engine.baselines`` on the same tasks as the network."""
+    index, splits = test.system.data.store.index, test.system.data.splits
+    clips = np.concatenate([index.by_class[class_name] for class_name in splits.train])
+    training = np.sort(index.offsets[clips])  # the first segment of each clip
+    tasks = plan_tasks(index, splits.test, test.protocol)
+    return evaluate_system(BASELINES[name](test.system, training), tasks, progress=progress)

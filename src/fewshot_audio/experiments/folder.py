@@ -81,7 +81,7 @@ class ExperimentFolder:
     def summarize(self, experiment: ExperimentConfig, model: ModelConfig, dataset: str) -> dict[str, Any]:
         """Write ``results.json`` of the runs that are done, by any process, and return its content."""
         # Without the lock the slower of two processes could leave out the run that the other has just finished.
-        with locked(self._lock("results"), _in_use(self.path), wait=True):
+        with locked(self._lock("results")):
             done = [self.run(number) for number in range(1, experiment.num_runs + 1) if self.done(number)]
             summary = {
                 **summarize_runs(

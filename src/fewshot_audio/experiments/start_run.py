@@ -1,7 +1,7 @@
 """The start of a run, or its continuation: the folder, the runtime, and the network ready to train."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fewshot_audio.config import ExperimentConfig, ModelConfig
 from fewshot_audio.errors import ConfigError, DataError
@@ -31,7 +31,7 @@ def start_run(
 
     Args:
         folder: the run's folder. Rank zero writes the configs there if the run is new.
-        experiment: the experiment config.
+        experiment: the experiment config; that of the run if it was started before (``changed_settings``).
         model: the model config, complete (``models.huggingface_files.complete_model``).
         seed: of the run.
         dataset: the dataset to train on.
@@ -41,21 +41,20 @@ def start_run(
         DataError: the dataset is not the one that the run was started with.
         ConfigError: the run was started with another number of processes, or on a device that is missing here.
     """
-    run = ranks.on_rank_zero(lambda: _former_run(folder, dataset, ranks))
+    recorded = ranks.on_rank_zero(lambda: _former_runtime(folder, dataset, ranks))
     gpu_index = ranks.own_gpu(experiment.gpu_index)
-    recorded = run.runtime if run else None
     runtime = ranks.on_all_ranks(lambda: start_runtime(experiment.device, gpu_index, experiment.precision, recorded))
-    if run is None:
-        run = Run(
-            folder=folder,
-            experiment=experiment,
-            model=model,
-            seed=seed,
-            input_shape=dataset.input_shape,
-            dataset=dataset.fingerprint,
-            preprocessing=dataset.preprocessing,
-            runtime={**runtime.as_json(), "processes": ranks.size},
-        )
+    run = Run(
+        folder=folder,
+        experiment=experiment,
+        model=model,
+        seed=seed,
+        input_shape=dataset.input_shape,
+        dataset=dataset.fingerprint,
+        preprocessing=dataset.preprocessing,
+        runtime={**runtime.as_json(), "processes": ranks.size},
+    )
+    if recorded is None:
         ranks.on_rank_zero(run.write)
     network = ranks.on_all_ranks(run.untrained_network)
     network.set_normalization(dataset.mean, dataset.std)
@@ -64,8 +63,8 @@ def start_run(
     return StartedRun(network, runtime)
 
 
-def _former_run(folder: Path, dataset: Dataset, ranks: Ranks) -> Run | None:
-    """The run that the folder holds; None if it holds none."""
+def _former_runtime(folder: Path, dataset: Dataset, ranks: Ranks) -> dict[str, Any] | None:
+    """The runtime of the run that the folder holds; None if it holds none."""
     if not (folder / RUN_FILE).exists():
         return None
     run = Run.read(folder)
@@ -77,4 +76,4 @@ def _former_run(folder: Path, dataset: Dataset, ranks: Ranks) -> Run | None:
             f"{folder} was started with {processes} processes (devices x nodes), each with a step's episodes; it "
             f"cannot continue with {ranks.size}"
         )
-    return run
+    return run.runtime

@@ -43,7 +43,7 @@ class PretrainedEncoder(Encoder):
         self.frozen = config.freeze
         definition = config.definition
         if definition is None:
-            raise ConfigError(f"Pretrained.definition is missing for {name!r}: see complete_model")
+            raise ConfigError(f"Pretrained.definition is missing for {name!r}: a run fills it in when it starts")
         with _explained(name):
             self.architecture = ARCHITECTURES[definition["config"]["model_type"]]
             self.front_end = self.architecture.front_end(definition["preprocessor"])

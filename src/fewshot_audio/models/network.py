@@ -1,8 +1,7 @@
 """The few-shot network: normalization, encoder, fusion of views, and heads."""
 
 import math
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +15,18 @@ from fewshot_audio.models.heads import ProjectionHead, RelationHead
 FORMER_NAMES = {"centre": "center"}  # of state-dict entries, as version 0.1 wrote them
 
 
-def current_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A network's state dict under the names of this version, whichever version wrote it."""
-    return {FORMER_NAMES.get(name, name): value for name, value in state.items()}
+def rename_former(state: dict[str, Tensor], prefix: str = "") -> None:
+    """Give the entries of a network's state dict the names of this version, whichever version wrote it.
+
+    If both names are there, neither is touched, so that loading refuses the former one.
+    """
+    for former, name in FORMER_NAMES.items():
+        if prefix + former in state and prefix + name not in state:
+            state[prefix + name] = state.pop(prefix + former)
+
+
+def _before_loading(_: nn.Module, state: dict[str, Tensor], prefix: str, *__: object) -> None:
+    rename_former(state, prefix)
 
 
 class FewShotNetwork(nn.Module):
@@ -70,10 +78,7 @@ class FewShotNetwork(nn.Module):
         self.score_scale = score_scale
         # Trained as a logarithm, which keeps it positive.
         self.log_scale = nn.Parameter(torch.tensor(math.log(score_scale))) if learn_score_scale else None
-
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """Load weights that this or an earlier version wrote."""
-        return super().load_state_dict(current_names(state_dict), strict, assign)
+        self.register_load_state_dict_pre_hook(_before_loading)  # type: ignore[no-untyped-call]
 
     @property
     def scale(self) -> float | Tensor:

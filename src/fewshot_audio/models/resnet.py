@@ -14,7 +14,7 @@ SLOPE = 0.1
 
 
 class DropBlock(nn.Module):
-    """Drop squares of a map in training (Ghiasi et al. 2018), in each channel others; the rest is scaled up.
+    """Drop squares of a map in training (Ghiasi et al. 2018), drawn for each channel; the other values are scaled up.
 
     Shape: (n, channels, mels, frames) -> the same.
     """

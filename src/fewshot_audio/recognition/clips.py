@@ -74,7 +74,13 @@ def load_clips(clips: Clips, preprocessing: Preprocessing) -> Iterator[LoadedCli
     """
     for number, clip in enumerate(as_clips(clips), start=1):
         if isinstance(clip, LoadedClip):
-            yield replace(clip, name=clip.name or f"clip {number}")
+            loaded = replace(clip, name=clip.name or f"clip {number}")
+            if loaded.segments.ndim != 2 or loaded.segments.shape[1] != preprocessing.segment_samples:
+                raise DataError(
+                    f"{loaded.name}: segments of shape {loaded.segments.shape}, expected (S, "
+                    f"{preprocessing.segment_samples}), as LoadedClip.of makes them by the recognizer's preprocessing"
+                )
+            yield loaded
             continue
         name = Path(clip).name if isinstance(clip, str | Path) else f"clip {number}"
         try:
@@ -84,7 +90,10 @@ def load_clips(clips: Clips, preprocessing: Preprocessing) -> Iterator[LoadedCli
 
 
 def silence(samples: Samples, rate: int) -> float:
-    """Share of a clip's frames of 50 ms that are more than 60 dB below its loudest one."""
+    """Share of a clip's frames of 50 ms that are more than 60 dB below its loudest one.
+
+    Shape: samples (n,), ``rate`` in Hz -> from 0 to 1.
+    """
     length = max(1, round(SILENCE_FRAME * rate))
     frames = samples[: max(1, len(samples) // length) * length].reshape(-1, min(length, len(samples)))
     loudness = frames.std(axis=1)

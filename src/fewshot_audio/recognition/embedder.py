@@ -73,7 +73,8 @@ class Embedder:
                 raw = torch.zeros(BLOCK, *self.segment_shape)
                 part = torch.from_numpy(np.ascontiguousarray(features[start : start + BLOCK]))
                 raw[: len(part)] = part
-                parts.append(self._embed_block(raw.to(self.device))[: len(part)].cpu())
+                rows = embed_segments(self.network, self.view_maker, raw.to(self.device), self._block_views)
+                parts.append(rows[: len(part)].cpu())
         return torch.cat(parts)
 
     def clip_rows(self, clips: Sequence[Samples]) -> Iterator[Tensor]:
@@ -100,10 +101,12 @@ class Embedder:
     def _embed_group(self, group: list[LoadedClip]) -> Iterator[tuple[LoadedClip, Tensor]]:
         yield from zip(group, self.clip_rows([self.features(clip.segments) for clip in group]), strict=True)
 
-    def _embed_block(self, raw: Tensor) -> Tensor:
-        if self._block_views is None:
-            return self.network.embed(self.view_maker.plain(self.network, raw))
-        return self.network.embed(self.view_maker.views(self.network, raw, self._block_views))
+
+def embed_segments(network: FewShotNetwork, view_maker: ViewMaker, raw: Tensor, views: Views | None) -> Tensor:
+    """Rows of raw segments, with views if their parameters are given. Shape: raw (n, *segment) -> (n, rows, width)."""
+    if views is None:
+        return network.embed(view_maker.plain(network, raw))
+    return network.embed(view_maker.views(network, raw, views))
 
 
 def segment_shape(preprocessing: Preprocessing, input_type: Literal["spec", "wav"]) -> tuple[int, ...]:

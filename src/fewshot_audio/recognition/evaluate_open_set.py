@@ -15,7 +15,7 @@ from fewshot_audio.recognition.from_run import open_pool, open_run
 from fewshot_audio.recognition.open_set_tasks import TaskResult, mean_auroc, run_tasks
 
 
-def evaluate_recognition(
+def evaluate_open_set(
     run_dir: Path,
     data_root: Path,
     *,

@@ -38,7 +38,7 @@ def decide(answer: Classification, threshold: float) -> str:
 
 
 def make_event(start: float, end: float, label: str, answers: list[Classification]) -> Event:
-    """Make an event from the answers for its windows."""
+    """Make an event, from ``start`` to ``end`` in seconds, of the answers for its windows, one each."""
     classes = list(answers[0].probabilities)
     table = np.array([[answer.probabilities[name] for name in classes] for answer in answers])
     score = float(table.max() if label == UNKNOWN else table[:, classes.index(label)].max())

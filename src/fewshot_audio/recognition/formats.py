@@ -10,7 +10,7 @@ from typing import Any
 from fewshot_audio.data.names import unique_names
 from fewshot_audio.recognition.enrolled import UNKNOWN
 from fewshot_audio.recognition.events import Event
-from fewshot_audio.recognition.options import Format
+from fewshot_audio.recognition.options import PER_FILE, Format
 from fewshot_audio.recognition.results import FileResult
 
 VERSION = 1
@@ -33,10 +33,6 @@ RAVEN_COLUMNS = (
     "Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)",
     "Label", "Score",
 )  # fmt: skip
-
-
-PER_FILE = {Format.raven: ".selections.txt", Format.audacity: ".labels.txt"}
-"""Formats that describe one recording, with the extension of their files."""
 
 
 def most_probable(probabilities: Mapping[str, float], top: int) -> dict[str, float]:

@@ -11,7 +11,7 @@ from fewshot_audio.data.joint import DatasetFolders
 from fewshot_audio.errors import DataError
 from fewshot_audio.experiments.run_folder import Run
 from fewshot_audio.functional.seeding import Purpose, numpy_generator, torch_generator
-from fewshot_audio.models.views import make_views
+from fewshot_audio.models.views import ViewMaker, make_views
 from fewshot_audio.progress import Progress
 from fewshot_audio.recognition.calibration import LEAST_CLASSES, Calibration, calibrate
 from fewshot_audio.recognition.embedder import Embedder, Views, segment_shape
@@ -51,12 +51,14 @@ def open_run(
             f"published one gives {(preprocessing.n_mels, preprocessing.frames)}, so recordings cannot be prepared as "
             "in training: train on a folder that `prepare` made"
         )
+    has_views = run.experiment.query_views("test") > 1
+    view_maker = make_views(run.experiment, preprocessing, dataset.read_wave_stats() if dataset and has_views else None)
     embedder = Embedder(
         run.trained_network(),
         preprocessing,
         run.experiment.input_type,
-        make_views(run.experiment, preprocessing, None),
-        _freeze_views(run.experiment, preprocessing, dataset),
+        view_maker,
+        _freeze_views(run.experiment, preprocessing, view_maker) if has_views else None,
         resolve_device(device, 0),
     )
     if dataset is None:
@@ -139,14 +141,8 @@ def _dataset(run: Run, data_root: Path | None) -> DatasetFolders | None:
         return None
 
 
-def _freeze_views(
-    experiment: ExperimentConfig, preprocessing: Preprocessing, dataset: DatasetFolders | None
-) -> Views | None:
-    """Draw one segment's views, as testing would; None if the run is tested without views."""
-    if experiment.query_views("test") == 1:
-        return None
-    stats = dataset.read_wave_stats() if dataset else None
-    maker = make_views(experiment, preprocessing, stats)
+def _freeze_views(experiment: ExperimentConfig, preprocessing: Preprocessing, view_maker: ViewMaker) -> Views:
+    """Draw one segment's views, as testing would."""
     shape = segment_shape(preprocessing, experiment.input_type)
-    draw: Views = maker.draw(1, shape, torch_generator(experiment.test_seed, "test", 0, 0, Purpose.VIEWS))
+    draw: Views = view_maker.draw(1, shape, torch_generator(experiment.test_seed, "test", 0, 0, Purpose.VIEWS))
     return draw

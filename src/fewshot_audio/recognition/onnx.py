@@ -19,6 +19,7 @@ from fewshot_audio.audio.augment.waveform import WaveformDraw
 from fewshot_audio.errors import ConfigError, FewShotError
 from fewshot_audio.files import write_bytes
 from fewshot_audio.functional.prototypes import prototypical_scores
+from fewshot_audio.recognition.embedder import embed_segments
 from fewshot_audio.recognition.recognizer import Recognizer
 
 OPSET = 18
@@ -78,11 +79,7 @@ class SegmentClassifier(nn.Module):
         samples = (centered / deviation.unsqueeze(-1)).float()
 
         raw = samples if self.log_mel is None else self.log_mel(samples.double()).float()
-        if self.views is None:
-            views = self.view_maker.plain(self.network, raw)
-        else:  # one segment's parameters, for all segments
-            views = self.view_maker.views(self.network, raw, self.views)
-        rows = self.network.embed(views)  # (batch, rows, width)
+        rows = embed_segments(self.network, self.view_maker, raw, self.views)  # (batch, rows, width)
 
         probabilities = (self._scores(rows) / self.temperature).softmax(-1).mean(1)
         distances = _distances(self.prototypes, rows.mean(1))

@@ -170,7 +170,10 @@ def mean_auroc(results: Sequence[TaskResult]) -> float:
 
 
 def auroc(enrolled: Floats, unknown: Floats) -> float:
-    """Probability that the score of an unknown clip exceeds that of one of an enrolled class; ties count half."""
+    """Probability that the score of an unknown clip exceeds that of one of an enrolled class; ties count half.
+
+    Shape: enrolled (n,), unknown (m,) -> from 0 to 1.
+    """
     ordered = np.sort(enrolled)
     below, upto = (np.searchsorted(ordered, unknown, side) for side in ("left", "right"))
     return float((below + upto).mean() / 2 / len(enrolled))

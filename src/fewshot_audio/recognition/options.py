@@ -15,6 +15,10 @@ class Format(StrEnum):
     audacity = "audacity"
 
 
+PER_FILE = {Format.raven: ".selections.txt", Format.audacity: ".labels.txt"}
+"""Formats that describe one recording, with the extension of their files."""
+
+
 @dataclass(frozen=True)
 class ScanOptions:
     """How recordings are answered.

@@ -19,7 +19,7 @@ class ScanJournal:
 
     Args:
         path: the file; results in it are taken over if its fingerprint is the same.
-        fingerprint: stands for the bundle and the options, as ``fingerprint`` gives it.
+        fingerprint: stands for the bundle and the options, as ``scan_fingerprint`` gives it.
     """
 
     def __init__(self, path: Path, fingerprint: str) -> None:

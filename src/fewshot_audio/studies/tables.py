@@ -1,8 +1,6 @@
-"""Tables of results: Markdown to read, CSV to compute with, LaTeX for a paper."""
+"""Tables of results: Markdown to read, LaTeX for a paper."""
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 LATEX_SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
@@ -23,15 +21,6 @@ def latex_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [" & ".join(map(_latex_cell, line)) + r" \\" for line in (columns, *rows)]
     body = [r"\begin{tabular}{l" + "r" * (len(columns) - 1) + "}", r"\toprule", lines[0], r"\midrule", *lines[1:]]
     return "\n".join([*body, r"\bottomrule", r"\end{tabular}", ""])
-
-
-def csv_table(columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> str:
-    """Return rows as CSV, numbers in full; a missing value and None are empty fields."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def _markdown_cell(text: str) -> str:

@@ -1,22 +1,21 @@
 """One training of a study: its folder is deleted afterwards, its network and its history are used."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fewshot_audio.config import ExperimentConfig, ModelConfig, Role, keys_with
-from fewshot_audio.engine.fit import train_run
+from fewshot_audio.config import ExperimentConfig, ModelConfig
 from fewshot_audio.engine.history import AfterEpoch, Row
-from fewshot_audio.engine.module import EpisodicTraining
 from fewshot_audio.experiments.dataset import Dataset
+from fewshot_audio.experiments.run_folder import RUN_FILE, Run
+from fewshot_audio.experiments.same_experiment import changed_settings
 from fewshot_audio.experiments.start_run import start_run
 from fewshot_audio.files import locked
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, silent
-
-PLACE = keys_with(Role.PLACE)
 
 
 class FolderInUse(Exception):
@@ -37,23 +36,6 @@ class TrialResult:
         return sorted(row["seconds"] for row in self.history)[len(self.history) // 2]
 
 
-def describe_configs(experiment: ExperimentConfig, model: ModelConfig) -> list[dict[str, Any]]:
-    """A pair of configs as the fingerprints of studies hash it: without defaults and without keys in ``PLACE``.
-
-    The spelling is the former one, so that studies which version 0.1 started keep their fingerprints.
-    """
-    values = experiment.model_dump(exclude_defaults=True, exclude=PLACE)
-    return [
-        {key: former_spelling(value) for key, value in values.items()},
-        model.model_dump(exclude_defaults=True),
-    ]
-
-
-def former_spelling(value: Any) -> Any:
-    """A config value as version 0.1 spelled it."""
-    return "centre_l2" if value == "center_l2" else value
-
-
 @contextmanager
 def working_on(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Lock a folder against other processes; the lock of a process that is killed is released.
@@ -66,7 +48,7 @@ def working_on(folder: Path, *, wait: bool = False) -> Iterator[None]:
         FolderInUse: another process has the lock.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder.with_name(f"{folder.name}.lock"), FolderInUse(), wait=wait):
+    with locked(folder.with_name(f"{folder.name}.lock"), None if wait else FolderInUse()):
         yield
 
 
@@ -80,6 +62,8 @@ def run_trial(
 ) -> TrialResult:
     """Train with the experiment's seed, or continue after the last epoch that was finished in ``folder``.
 
+    What another training left there, of a study that was stopped for good, is deleted.
+
     Errors of training and of ``after_epoch`` pass through; the folder stays as it is, so that the trial can continue.
 
     Args:
@@ -90,7 +74,21 @@ def run_trial(
         progress: called a few times a second.
         after_epoch: called after every epoch with the history; what it raises ends the training.
     """
+    from fewshot_audio.engine.fit import train_run
+    from fewshot_audio.engine.module import EpisodicTraining
+
+    if not _is_same(folder, experiment, model, dataset):
+        shutil.rmtree(folder)
     network, runtime = start_run(folder, experiment, model, experiment.seed, dataset)
     module = EpisodicTraining(network, experiment, dataset.data, experiment.seed)
     history = train_run(module, folder, progress, after_epoch=after_epoch)
     return TrialResult(network, history, runtime.as_json())
+
+
+def _is_same(folder: Path, experiment: ExperimentConfig, model: ModelConfig, dataset: Dataset) -> bool:
+    """Whether a folder holds no training yet, or this one."""
+    if not (folder / RUN_FILE).exists():
+        return True
+    run = Run.read(folder)
+    same_data = (run.seed, run.dataset) == (experiment.seed, dataset.fingerprint)
+    return same_data and not changed_settings(run, experiment, model)[1]

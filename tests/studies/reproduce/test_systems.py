@@ -9,10 +9,10 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from fewshot_audio.data.episodes import EpisodeSampler
-from fewshot_audio.engine.evaluate import TaskScores
+from fewshot_audio.engine.evaluate import TaskScores, evaluate_network
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.experiments.dataset import Dataset
-from fewshot_audio.experiments.evaluate_run import evaluate_run, examine_run
+from fewshot_audio.experiments.evaluate_run import evaluate_run, open_test, score_baseline
 from fewshot_audio.experiments.run_experiment import run_experiment
 from fewshot_audio.experiments.run_folder import Run
 from tests.tiny import tiny_configs
@@ -29,7 +29,10 @@ def run(request: pytest.FixtureRequest, tiny_dataset: Path, tmp_path_factory: py
 
 
 def examine(run: Run, root: Path, system: str, **changes: Any) -> tuple[Dataset, TaskScores]:
-    return examine_run(run, root, run.experiment.model_copy(update=changes), system=system)
+    test = open_test(run, root, run.experiment.model_copy(update=changes))
+    if system == "network":
+        return test.dataset, evaluate_network(test.system, test.protocol)
+    return test.dataset, score_baseline(system, test)
 
 
 def test_answers_give_the_accuracy_and_belong_to_the_clips(run: Run, tiny_dataset: Path) -> None:

@@ -6,7 +6,8 @@ import io
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fewshot_audio.studies.tables import csv_table, latex_table, markdown_table
+from fewshot_audio.data.csv_files import csv_table
+from fewshot_audio.studies.tables import latex_table, markdown_table
 
 CELLS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=12)
 

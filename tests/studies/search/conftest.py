@@ -50,11 +50,11 @@ def classes_read(monkeypatch: pytest.MonkeyPatch) -> Callable[[], set[str]]:
     monkeypatch.setattr(SegmentStore, "open", watch)
 
     def names() -> set[str]:
-        found: set[str] = set()
+        actual: set[str] = set()
         for store, rows in opened:
             clips = np.searchsorted(store.index.offsets, sorted(rows), side="right") - 1
-            found |= {store.classes[code] for code in store.class_of[clips].tolist()}
-        return found
+            actual |= {store.classes[code] for code in store.class_of[clips].tolist()}
+        return actual
 
     return names
 

@@ -16,6 +16,7 @@ import scipy.stats
 
 from fewshot_audio.config.recipes import recipe_configs
 from fewshot_audio.data.splits import Splits
+from fewshot_audio.engine import fit
 from fewshot_audio.engine.module import EpisodicTraining
 from fewshot_audio.engine.system import NetworkSystem
 from fewshot_audio.engine.tasks import TaskProtocol
@@ -24,7 +25,6 @@ from fewshot_audio.experiments import evaluate_run as evaluate_module
 from fewshot_audio.files import write_json
 from fewshot_audio.functional.statistics import t_quantile
 from fewshot_audio.runtime.tensors import load_tensors
-from fewshot_audio.studies import trial as trial_module
 from fewshot_audio.studies.crossval import training as training_module
 from fewshot_audio.studies.crossval import work
 from fewshot_audio.studies.crossval.compare import compare, markdown
@@ -100,7 +100,7 @@ def test_training_sees_every_class_but_the_fold_and_tests_the_last_epoch(
     seen: list[Any] = []
     tested: list[Any] = []
     last: list[Any] = []
-    original_train, original_test = trial_module.train_run, evaluate_module.evaluate_network
+    original_train, original_test = fit.train_run, evaluate_module.evaluate_network
 
     def spy_train(module: EpisodicTraining, folder: Path, *rest: Any, **named: Any) -> Any:
         history = original_train(module, folder, *rest, **named)
@@ -115,7 +115,7 @@ def test_training_sees_every_class_but_the_fold_and_tests_the_last_epoch(
         tested.append((classes, protocol.phase, protocol.n_shot, protocol.n_tasks, protocol.seed))
         return original_test(system, protocol, **options)
 
-    monkeypatch.setattr(trial_module, "train_run", spy_train)
+    monkeypatch.setattr(fit, "train_run", spy_train)
     monkeypatch.setattr(evaluate_module, "evaluate_network", spy_test)
     monkeypatch.setattr("fewshot_audio.engine.module.evaluate_network", lambda *_, **__: pytest.fail("validated"))
     plan = plan_of(tiny_dataset, tmp_path, {}, [Rung(1, 3)])

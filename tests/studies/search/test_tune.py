@@ -20,14 +20,13 @@ from fewshot_audio.config import read_configs
 from fewshot_audio.config.recipes import recipe_configs
 from fewshot_audio.data.splits import Splits
 from fewshot_audio.engine.evaluate import evaluate_network
-from fewshot_audio.engine.module import EpisodicTraining
 from fewshot_audio.engine.system import NetworkSystem
 from fewshot_audio.engine.tasks import TaskProtocol
 from fewshot_audio.errors import ConfigError, Diverged, FewShotError, Interrupted
 from fewshot_audio.experiments.dataset import Dataset
 from fewshot_audio.files import write_json
 from fewshot_audio.progress import Progress, silent
-from fewshot_audio.studies.trial import describe_configs
+from fewshot_audio.studies.fingerprint import describe_configs
 from fewshot_audio.studies.tune import search as search_module
 from fewshot_audio.studies.tune import study as study_module
 from fewshot_audio.studies.tune.outcome import complete_trials, importances, write_outcome, write_plots
@@ -117,30 +116,23 @@ def test_no_test_class_is_read_and_a_trial_is_worth_its_best_validation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     validated: list[Any] = []
-    lr = 0.0
-
-    class Training(EpisodicTraining):
-        def _validate(self) -> Any:
-            nonlocal lr
-            lr = self.experiment.lr
-            return super()._validate()
 
     def spy(system: NetworkSystem, protocol: TaskProtocol) -> Any:
         scores = evaluate_network(system, protocol)
         classes = system.data.splits[protocol.phase]
-        validated.append((lr, classes, protocol.phase, scores.accuracy.mean()))
+        validated.append((classes, protocol.phase, scores.accuracy.mean()))
         return scores
 
-    monkeypatch.setattr("fewshot_audio.studies.trial.EpisodicTraining", Training)
     monkeypatch.setattr("fewshot_audio.engine.module.evaluate_network", spy)
     study = go(a_search(tiny_dataset, tmp_path), 2)
     assert classes_read() <= set(splits.train + splits.validation)
     assert classes_read() & set(splits.train)
     assert classes_read() & set(splits.validation)
-    assert {(classes, phase) for _, classes, phase, _ in validated} == {(splits.validation, "validation")}
-    for trial in study.trials:
-        scores = [accuracy for lr, *_, accuracy in validated if lr == trial.params["lr"]]
-        assert len(scores) == 2  # epochs
+    assert {(classes, phase) for classes, phase, _ in validated} == {(splits.validation, "validation")}
+    epochs = 2
+    assert len(validated) == epochs * len(study.trials)
+    for number, trial in enumerate(study.trials):  # one after the other
+        scores = [accuracy for *_, accuracy in validated[number * epochs : (number + 1) * epochs]]
         assert trial.value == max(scores)
         assert trial.intermediate_values == dict(enumerate(scores, start=1))
     assert study.trials[0].params == {"lr": 0.005}  # the base comes first

@@ -16,6 +16,7 @@ from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.wav import write_wav
 from fewshot_audio.audio.wave_stats import WaveStats
 from fewshot_audio.config import SpecAugParams, WaveAugParams
+from fewshot_audio.config.checks import warp_errors
 from fewshot_audio.errors import ConfigError, DataError, FewShotError
 from fewshot_audio.files import write_atomic
 
@@ -64,6 +65,9 @@ def preview_views(
     Raises:
         ConfigError: the segment is too short for the time warp of ``spec``.
     """
+    errors = warp_errors(spec, 1 + len(segment) // preprocessing.hop_length)
+    if errors:
+        raise ConfigError("\n".join(errors))
     log_mel = preprocessing.log_mel(torch.float64)
     generator = torch.Generator().manual_seed(seed)
     stats = stats or WaveStats.of(segment.numpy(), preprocessing.sample_rate)
@@ -76,9 +80,6 @@ def preview_views(
     features = views[0].features
     mean, std = features.mean(), features.std()
     mels, frames = features.shape
-    if frames <= 2 * spec.W:
-        limit = f"must be less than half of the {frames} frames of a segment"
-        raise ConfigError(f"specaug_params.W is {spec.W}, but {limit}")
     spec_draw = draw_specaugment(1, mels, frames, spec, generator)
     normalized = ((features - mean) / std).unsqueeze(0)
     spectrograms = specaugment_views(normalized, spec_draw, spec.mask_value)[0] * std + mean

@@ -49,7 +49,6 @@ def acquire(
     """
     if not dataset.archives:
         raise DataError(f"{dataset.title} cannot be fetched by a program; see {dataset.page}")
-    folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / LOCK, DataError(f"{folder}: another process downloads to this folder")):
         pending = [archive for archive in dataset.archives if not (folder / archive.folder).exists()]
         _check_space(pending, folder)

@@ -48,7 +48,8 @@ class ClassFolders:
         visited: set[tuple[int, int]] = set()
         while pending:
             entry, source = pending.pop()
-            skip = partial(SkippedInput, printable(source), class_name)
+            name = printable(source)
+            skip = partial(SkippedInput, name, class_name)
             if _is_dir(entry):
                 try:
                     status = entry.stat()
@@ -64,7 +65,7 @@ class ClassFolders:
             elif _is_file(entry):
                 path = Path(entry.path)
                 clip = source.removeprefix(f"{class_name}/").removesuffix(path.suffix)
-                yield Recording(printable(source), class_name, clip, AudioFile(path), self.group(path))
+                yield Recording(name, class_name, clip, AudioFile(path), self.group(path))
             elif entry.is_symlink():
                 yield skip(Reason.MISSING, "a broken link")
             else:

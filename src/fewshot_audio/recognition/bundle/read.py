@@ -15,7 +15,7 @@ from fewshot_audio.audio.augment.waveform import WaveformDraw
 from fewshot_audio.config import ExperimentConfig, ModelConfig, check_configs, check_input
 from fewshot_audio.errors import ConfigError, DataError
 from fewshot_audio.models.build import build_network
-from fewshot_audio.models.network import FewShotNetwork, current_names
+from fewshot_audio.models.network import FewShotNetwork, rename_former
 from fewshot_audio.models.views import make_views
 from fewshot_audio.recognition.bundle import BUNDLE_FILE, MODEL_FILE, SUPPORT_FILE, is_bundle
 from fewshot_audio.recognition.bundle.schema import FORMAT, KIND, BundleDescription, ClassSection, file_hash
@@ -103,7 +103,7 @@ def _build_network(folder: Path, description: BundleDescription, tensors: dict[s
     """Build the network, if the tensors have the names, shapes and types that the config implies."""
     path, experiment, model = folder / MODEL_FILE, description.experiment, description.model
     state = {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}
-    state = current_names(state)
+    rename_former(state)
     layers = model.Hybrid.seq_layers if experiment.encoder_name == "Hybrid" else 0
     if layers > len(state):
         raise DataError(f"{folder / BUNDLE_FILE}: {layers} recurrent layers, but the model has {len(state)} tensors")

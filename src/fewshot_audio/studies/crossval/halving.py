@@ -54,6 +54,6 @@ def started_rungs(plan: Plan) -> Iterator[tuple[Rung, tuple[Candidate, ...], lis
     for rung in plan.rungs:
         jobs = trainings(plan, candidates, rung)
         yield rung, candidates, jobs
-        if not all(job.file.exists() for job in jobs):
+        if rung is plan.rungs[-1] or not all(job.file.exists() for job in jobs):
             break
         candidates = survivors(plan, candidates, rung)

@@ -15,7 +15,7 @@ from fewshot_audio.progress import Progress, silent
 from fewshot_audio.studies.holdout import check_training, hold_out, make_folds, open_development
 
 BASE = "base"
-FIXED = keys_with(Role.FIXED_IN_CROSSVAL)
+FIXED_KEYS = keys_with(Role.FIXED_IN_CROSSVAL)
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def _candidate(label: str, entry: Mapping[str, Any], experiment: ExperimentConfi
         raise ConfigError(f"{label}: a name is a printable string")
     if not isinstance(changes, dict) or not changes:
         raise ConfigError(f"{label}: 'set' is an object of dotted keys and their values")
-    fixed = [key for key in changes if key in FIXED]
+    fixed = [key for key in changes if key in FIXED_KEYS]
     if fixed:
         raise ConfigError(f"{label}: {', '.join(fixed)} must be the same for every candidate: set it in the base pair")
     return Candidate(name, changes, *change_configs(experiment, model, changes, label))

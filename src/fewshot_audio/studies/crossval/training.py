@@ -15,8 +15,9 @@ from fewshot_audio.files import write_json
 from fewshot_audio.functional.statistics import ci95
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.studies.crossval.plan import Candidate, Plan, with_test_tasks, with_training
+from fewshot_audio.studies.fingerprint import describe_configs
 from fewshot_audio.studies.holdout import hold_out, open_development
-from fewshot_audio.studies.trial import FolderInUse, describe_configs, run_trial, working_on
+from fewshot_audio.studies.trial import FolderInUse, run_trial, working_on
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,12 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
-from filelock import FileLock
 
 from fewshot_audio.errors import FewShotError, Interrupted
-from fewshot_audio.files import write_json, write_text
+from fewshot_audio.files import locked, write_json, write_text
 from fewshot_audio.progress import Progress, prefixed, silent
 from fewshot_audio.studies.crossval.compare import compare, markdown
-from fewshot_audio.studies.crossval.halving import mean_accuracy, started_rungs, survivors
+from fewshot_audio.studies.crossval.halving import mean_accuracy, started_rungs
 from fewshot_audio.studies.crossval.plan import Candidate, Plan, Rung
 from fewshot_audio.studies.crossval.training import Training
 
@@ -61,10 +60,12 @@ def summarize(plan: Plan) -> dict[str, Any]:
 
 
 def _work(plan: Plan, progress: Progress) -> None:
+    former: tuple[Rung, Sequence[Candidate]] | None = None
     for number, (rung, candidates, jobs) in enumerate(started_rungs(plan), start=1):
+        if former:
+            _record_decision(plan, *former, candidates)
         _finish(plan, jobs, f"rung {number}/{len(plan.rungs)}", progress)
-        if number < len(plan.rungs):
-            _record_decision(plan, rung, candidates, survivors(plan, candidates, rung))
+        former = rung, candidates
 
 
 def _finish(plan: Plan, jobs: Sequence[Training], rung: str, progress: Progress) -> None:
@@ -89,7 +90,7 @@ def _record_decision(plan: Plan, rung: Rung, candidates: Sequence[Candidate], re
         "dropped": [candidate.name for candidate in candidates if candidate not in remaining],
     }
     path = plan.folder / DECISIONS_FILE
-    with FileLock(path.with_suffix(".lock")):
+    with locked(path.with_suffix(".lock")):
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         decisions = [{key: value for key, value in json.loads(line).items() if key != "time"} for line in lines]
         if decision not in decisions:

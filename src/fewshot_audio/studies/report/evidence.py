@@ -76,8 +76,7 @@ class Evidence:
     def test_tasks(self) -> tuple[Any, ...]:
         """What the test tasks were drawn from and how: equal for experiments with the same tasks."""
         config = ExperimentConfig.model_validate(self.results["config"]["experiment"])
-        keys = ("n_way_test", "n_shot_test", "n_query_test", "n_testing_tasks", "test_seed", "disjoint_groups")
-        return (self.dataset, *(getattr(config, key) for key in keys), config.joint_sampling)
+        return self.dataset, replace(TaskProtocol.test(config), whole_clips=False, tie_strategy="")
 
 
 def collect_evidence(folder: Path, data_root: Path, progress: Progress = silent) -> Evidence:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from fewshot_audio.data.csv_files import csv_table
 from fewshot_audio.files import write_text
 from fewshot_audio.studies.reproduce.protocols import Way
 from fewshot_audio.studies.reproduce.published import PublishedFigure, published_figures
-from fewshot_audio.studies.tables import csv_table, latex_table, markdown_table
+from fewshot_audio.studies.tables import latex_table, markdown_table
 
 CAPTION = (
     "Accuracy: mean over runs ± 95 % interval over their pooled test tasks, [standard deviation over runs]. "

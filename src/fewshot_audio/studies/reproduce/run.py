@@ -11,10 +11,12 @@ from fewshot_audio.data.joint import DatasetFolders
 from fewshot_audio.errors import ConfigError, DataError, Diverged
 from fewshot_audio.experiments.dataset import open_dataset
 from fewshot_audio.experiments.evaluate_run import evaluate_run
+from fewshot_audio.experiments.folder import ExperimentFolder
 from fewshot_audio.experiments.run_experiment import run_experiment
 from fewshot_audio.experiments.run_folder import Run
 from fewshot_audio.files import write_json
 from fewshot_audio.functional.statistics import Z95
+from fewshot_audio.models.huggingface_files import complete_model
 from fewshot_audio.progress import Progress, prefixed, silent
 from fewshot_audio.studies.reproduce.matrix import Cell
 from fewshot_audio.studies.reproduce.matrix_tables import MatrixRow
@@ -89,7 +91,8 @@ def reproduce(plan: MatrixPlan, progress: Progress = silent) -> Iterator[MatrixR
 def _dataset_problem(root: Path, experiment: ExperimentConfig, model: ModelConfig, progress: Progress) -> str:
     """Why the dataset cannot be trained on (missing, too small, segments of a wrong shape); empty if it can."""
     try:
-        open_dataset(root, experiment, progress).check_input(experiment, model)
+        complete = complete_model(experiment.encoder_name, model)
+        open_dataset(root, experiment, progress).check_input(experiment, complete)
     except (DataError, ConfigError) as error:
         return str(error)
     return ""
@@ -98,8 +101,8 @@ def _dataset_problem(root: Path, experiment: ExperimentConfig, model: ModelConfi
 def _train(plan: MatrixPlan, experiment: ExperimentConfig, model: ModelConfig, progress: Progress) -> list[Run]:
     """Train the runs that are missing and return all of them."""
     results = run_experiment(experiment, model, plan.data_root, plan.output, resume=True, progress=progress)
-    folder = plan.output / experiment.experiment_folder
-    return [Run.read(folder / f"run-{number}") for number in range(1, len(results["runs"]) + 1)]
+    folder = ExperimentFolder(plan.output / experiment.experiment_folder)
+    return [Run.read(folder.run(number)) for number in range(1, len(results["runs"]) + 1)]
 
 
 def _with_test_classes(tasks: Tasks, root: Path, dataset: str) -> Tasks:

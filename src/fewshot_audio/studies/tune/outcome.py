@@ -9,9 +9,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from fewshot_audio.config import EXPERIMENT_FILE, MODEL_CONFIG_FILE, ExperimentConfig
 from fewshot_audio.config.load import change_configs
+from fewshot_audio.data.csv_files import csv_table
 from fewshot_audio.errors import FewShotError
 from fewshot_audio.files import write_json, write_text
-from fewshot_audio.studies.tables import csv_table
 from fewshot_audio.studies.tune.search import Search
 from fewshot_audio.studies.tune.study import REASON, RETRY_OF
 

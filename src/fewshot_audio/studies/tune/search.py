@@ -20,8 +20,9 @@ from fewshot_audio.engine.history import Row, kept_epoch
 from fewshot_audio.errors import ConfigError, DataError, Diverged, FewShotError, Interrupted
 from fewshot_audio.experiments.dataset import Dataset
 from fewshot_audio.progress import Progress, prefixed, silent
+from fewshot_audio.studies.fingerprint import describe_configs
 from fewshot_audio.studies.holdout import check_training, open_development
-from fewshot_audio.studies.trial import describe_configs, run_trial, working_on
+from fewshot_audio.studies.trial import run_trial, working_on
 from fewshot_audio.studies.tune.space import Space, check_space, values_as_text
 from fewshot_audio.studies.tune.study import (
     REASON,

@@ -13,10 +13,10 @@ from fewshot_audio.config.base import Section
 from fewshot_audio.config.load import change_configs
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.experiments.dataset import Dataset
+from fewshot_audio.studies.fingerprint import former_spelling
 from fewshot_audio.studies.holdout import check_training
-from fewshot_audio.studies.trial import former_spelling
 
-FIXED = keys_with(Role.FIXED_IN_SEARCH)
+FIXED_KEYS = keys_with(Role.FIXED_IN_SEARCH)
 Value: TypeAlias = str | int | float | bool | None
 
 
@@ -167,7 +167,7 @@ def check_space(space: Space, experiment: ExperimentConfig, model: ModelConfig, 
     """
     for key, dimension in space.dimensions.items():
         label = f"{source}: {key!r}"
-        if key in FIXED:
+        if key in FIXED_KEYS:
             raise ConfigError(
                 f"{label} cannot be searched: it decides on the validation tasks, the length or the place of training, "
                 "or is used in testing only"

@@ -41,7 +41,7 @@ CHAIN: dict[str, Transform] = {
 def waveform_views(waveforms: Tensor, draw: WaveformDraw) -> Tensor:
     """Return each segment followed by its augmented copies, each transformed as its row of the draw says.
 
-    Samples that are not finite count as 0 in the copies. A copy with no flag on has the bits of a finite segment.
+    Samples that are not finite count as 0 in the copies. With no flag on, the copy of a finite segment equals it.
 
     Args:
         waveforms: the segments; not changed.
