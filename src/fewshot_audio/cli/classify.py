@@ -82,7 +82,7 @@ def _write(results: Sequence["FileResult"], output_format: Format, top: int, rat
         typer.echo("".join(texts), nl=False)
         return
     names = formats.label_files(results, output_format) if output_format in PER_FILE else None
-    paths = [output / name for name in names] if names else [output]
+    paths = [output / name for name in names] if names is not None else [output]
     for path, text in zip(paths, texts, strict=True):
         write_text(path, text)
 
