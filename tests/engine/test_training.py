@@ -31,6 +31,7 @@ from fewshot_audio.experiments.run_experiment import run_experiment
 from fewshot_audio.experiments.run_folder import Run
 from tests.engine.comparison import metrics, outcome, run_outcome, tensors
 from tests.engine.job import PATIENCE, Job, after, until
+from tests.shell import _logging  # noqa: F401
 from tests.tiny import tiny_configs
 
 Configs = tuple[ExperimentConfig, ModelConfig]
