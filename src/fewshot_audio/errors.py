@@ -15,6 +15,10 @@ class DataError(FewShotError):
     """A dataset folder, recording or split file is wrong."""
 
 
+class WriteError(FewShotError):
+    """A file cannot be written: the disk is full, a limit is reached, a permission is missing."""
+
+
 class OtherRankError(FewShotError):
     """Another of several processes that train together has failed; rank zero reports why."""
 

@@ -1,70 +1,170 @@
-"""Atomic writes: a reader sees the old file or the new one, never a half-written one."""
+"""Atomic writes: a reader sees the old file or the new one, never a half-written one; and locks against writers."""
 
+import io
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
+
+from fewshot_audio.errors import WriteError
+
+TEMPORARY = re.compile(r"\.fewshot-audio-[a-z0-9_]{8}\.tmp")  # what unfinished writes are called; nobody else's files
 
 
-def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+class _Stream(io.BufferedIOBase):
+    """A binary file that keeps the first error of the disk.
+
+    Libraries raise errors of their own instead (torch, safetensors), without the reason (numpy), or only print it
+    (libsndfile). It is no ``io.BufferedWriter``, which numpy would write past.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._file = os.fdopen(descriptor, "wb")
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        with self._kept():
+            return self._file.write(data)
+
+    def flush(self) -> None:
+        with self._kept():
+            self._file.flush()
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        with self._kept():  # writes what is buffered
+            return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def sync(self) -> None:
+        with self._kept():
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        with self._kept():
+            self._file.close()
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.error = self.error or error
+            raise
+
+
+def write_atomic(path: Path, write: Callable[[IO[bytes]], object], *, sync: bool = False) -> None:
     """Write a file atomically; missing parent folders are made.
 
     Args:
         path: the file, replaced if it exists.
         write: writes the content to the binary stream of a temporary file in the same folder, which then replaces
             ``path``. If it raises, the temporary file is removed and ``path`` stays as it was.
+        sync: whether the content is on the disk, not only with the operating system, before it replaces ``path``.
+
+    Raises:
+        WriteError: the file cannot be written, whatever ``write`` made of that.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            write(stream)
-        Path(name).chmod(0o644)  # mkstemp makes private files, but results are meant to be read
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write bytes atomically."""
-    write_atomic(path, lambda stream: stream.write(data))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
-    write_bytes(path, text.encode())
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON document atomically: indented, final newline, no NaN."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    with explained_writes(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=".fewshot-audio-", suffix=".tmp", dir=path.parent)
+        try:
+            stream = _Stream(descriptor)
+            try:
+                write(cast(IO[bytes], stream))
+                if sync:
+                    stream.sync()
+                stream.close()
+            except BaseException as error:
+                with suppress(OSError):
+                    stream.close()
+                if stream.error is not None and isinstance(error, Exception):
+                    raise stream.error from error
+                raise
+            if stream.error is not None:  # a library has not passed it on
+                raise stream.error
+            Path(name).chmod(0o644)  # mkstemp makes private files, but results are meant to be read
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
 
 
 @contextmanager
-def locked(path: Path, in_use: Exception | None = None) -> Iterator[None]:
+def explained_writes(path: Path) -> Iterator[None]:
+    """Turn errors of the disk into WriteError, which names ``path`` and the reason."""
+    try:
+        yield
+    except OSError as error:
+        parent = next((folder for folder in path.parents if folder.exists()), path)
+        if not parent.is_dir():
+            reason = f"{parent} is a file, expected a folder"
+        elif path.is_dir() and isinstance(error, IsADirectoryError):
+            reason = "a folder is there, expected a file"
+        else:
+            reason = error.strerror or str(error)
+        unchanged = "; what was there before is unchanged" if path.is_file() else ""
+        raise WriteError(f"{path}: cannot be written: {reason}{unchanged}") from error
+
+
+def write_bytes(path: Path, data: bytes, *, sync: bool = False) -> None:
+    """Write bytes atomically."""
+    write_atomic(path, lambda stream: stream.write(data), sync=sync)
+
+
+def write_text(path: Path, text: str, *, sync: bool = False) -> None:
+    """Write UTF-8 text atomically."""
+    write_bytes(path, text.encode(), sync=sync)
+
+
+def write_json(path: Path, value: Any, *, sync: bool = False) -> None:
+    """Write a JSON document atomically: indented, final newline, no NaN."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", sync=sync)
+
+
+@contextmanager
+def locked(path: Path, in_use: Exception | None = None, *, seconds: float = 0) -> Iterator[None]:
     """Hold a lock file, which the system releases if the process is killed.
 
     Args:
         path: the lock file; missing parent folders are made.
         in_use: what to raise if another process holds it; None waits for that process.
+        seconds: how long to wait before ``in_use`` is raised.
+
+    Raises:
+        WriteError: the lock file cannot be made.
     """
     from filelock import FileLock, Timeout  # here, because whatever writes a file imports this module
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with explained_writes(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    with explained_writes(path):
+        try:
+            lock.acquire(timeout=-1 if in_use is None else seconds, poll_interval=0.02)
+        except Timeout as error:  # an OSError too, but not one of the disk
+            assert in_use is not None
+            raise in_use from error
     try:
-        lock = FileLock(path).acquire(blocking=in_use is None)
-    except Timeout as error:
-        assert in_use is not None
-        raise in_use from error
-    with lock:
         yield
+    finally:
+        lock.release()
 
 
 def remove_temporary_files(folder: Path) -> None:
     """Remove what killed writes left in ``folder`` and below; no other process may be writing there."""
-    for path in folder.rglob(".*.tmp"):
-        path.unlink(missing_ok=True)
+    for path in folder.rglob(".fewshot-audio-*.tmp"):
+        if TEMPORARY.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)

@@ -88,7 +88,7 @@ def test_a_run_that_another_process_works_on_is_refused(
         assert other.stdout
         assert other.stdout.readline() == b"held\n"
         train(tiny_dataset, tmp_path, [1, 3], resume=True)  # other runs are free
-        leftover = folder / "run-2" / ".half.tmp"
+        leftover = folder / "run-2" / ".fewshot-audio-half1234.tmp"
         leftover.parent.mkdir()
         leftover.touch()
         for more in ({"resume": True}, {"overwrite": True}):

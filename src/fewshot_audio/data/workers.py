@@ -125,7 +125,7 @@ def _prepare_clip(clip: PlannedClip, job: PreparationJob) -> PreparedClip | Skip
 
 
 def _save(path: Path, array: Samples) -> None:
-    """Write an npy file as ``np.save`` does, but with the reason in the error if the disk is full."""
+    """Write an npy file as ``np.save`` does, in one piece."""
 
     def write(stream: IO[bytes]) -> None:
         np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))

@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from fewshot_audio.files import write_text
+from fewshot_audio.files import explained_writes, write_text
 from fewshot_audio.recognition.bundle import BUNDLE_FILE
 from fewshot_audio.recognition.events import Event
 from fewshot_audio.recognition.options import ScanOptions
@@ -41,7 +41,7 @@ class ScanJournal:
 
     def add(self, key: str, result: FileResult) -> None:
         """Record a result; it has been handed to the operating system when this returns."""
-        with self.path.open("a", encoding="utf-8") as stream:
+        with explained_writes(self.path), self.path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps({"key": key, "result": asdict(result)}) + "\n")
         self.results[key] = result
 

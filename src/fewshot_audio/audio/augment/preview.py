@@ -17,7 +17,7 @@ from fewshot_audio.audio.wav import write_wav
 from fewshot_audio.audio.wave_stats import WaveStats
 from fewshot_audio.config import SpecAugParams, WaveAugParams
 from fewshot_audio.config.checks import warp_errors
-from fewshot_audio.errors import ConfigError, DataError, FewShotError
+from fewshot_audio.errors import ConfigError, FewShotError
 from fewshot_audio.files import write_atomic
 
 SPEC_NAMES = ("original", "time-warp", "time-mask", "frequency-mask")
@@ -103,20 +103,17 @@ def write_views(views: Sequence[View], folder: Path, stem: str, preprocessing: P
 
     Raises:
         FewShotError: matplotlib is not installed.
-        DataError: a file cannot be written.
+        WriteError: a file cannot be written.
     """
     peak = max(float(view.waveform.abs().max()) for view in views)
     paths = []
-    try:
-        for view in views:
-            path = folder / f"{stem}_{view.name}.wav"
-            write_wav(path, (view.waveform * (PEAK / peak)).numpy(), preprocessing.sample_rate)
-            paths.append(path)
-        picture = folder / f"{stem}_views.png"
-        figure = plot_views(views, preprocessing)
-        write_atomic(picture, lambda stream: figure.savefig(stream, format="png", dpi=100))
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be written ({error.strerror})") from error
+    for view in views:
+        path = folder / f"{stem}_{view.name}.wav"
+        write_wav(path, (view.waveform * (PEAK / peak)).numpy(), preprocessing.sample_rate)
+        paths.append(path)
+    picture = folder / f"{stem}_views.png"
+    figure = plot_views(views, preprocessing)
+    write_atomic(picture, lambda stream: figure.savefig(stream, format="png", dpi=100))
     return [*paths, picture]
 
 

@@ -1,6 +1,7 @@
 """The plots of a report: arrays in, matplotlib figures out."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_audio.engine.history import Row
+from fewshot_audio.files import write_atomic
 from fewshot_audio.functional.reliability import Reliability
 
 if TYPE_CHECKING:
@@ -142,10 +144,11 @@ def spectrogram(features: Floats) -> "Figure":
 
 def save(figures: Mapping[str, "Figure"], folder: Path) -> list[Path]:
     """Write each figure as PNG and SVG into ``folder``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{name}.{kind}" for name in figures for kind in ("png", "svg")]
-    for path in paths:
-        figures[path.stem].savefig(path, dpi=150)
+    paths = []
+    for name, figure in figures.items():
+        for kind in ("png", "svg"):
+            paths.append(folder / f"{name}.{kind}")
+            write_atomic(paths[-1], partial(figure.savefig, format=kind, dpi=150))
     return paths
 
 

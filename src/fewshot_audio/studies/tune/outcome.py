@@ -11,7 +11,7 @@ from fewshot_audio.config import EXPERIMENT_FILE, MODEL_CONFIG_FILE, ExperimentC
 from fewshot_audio.config.load import change_configs
 from fewshot_audio.data.csv_files import csv_table
 from fewshot_audio.errors import FewShotError
-from fewshot_audio.files import write_json, write_text
+from fewshot_audio.files import write_atomic, write_json, write_text
 from fewshot_audio.studies.tune.search import Search
 from fewshot_audio.studies.tune.study import REASON, RETRY_OF
 
@@ -111,7 +111,7 @@ def _importance(figure: Any, shares: dict[str, float]) -> Any:
 
 
 def _save(figure: Any, path: Path) -> Path:
-    figure.savefig(path, dpi=120)
+    write_atomic(path, lambda stream: figure.savefig(stream, format="png", dpi=120))
     return path
 
 

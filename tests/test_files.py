@@ -1,0 +1,134 @@
+"""Atomic writes and locks: a reader sees the old file or the new one, and whoever cannot write says why."""
+
+import os
+import resource
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pytest
+import torch
+
+from fewshot_audio.errors import DataError, WriteError
+from fewshot_audio.files import locked, remove_temporary_files, write_atomic, write_json, write_text
+
+
+@contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def figure(stream: IO[bytes]) -> None:
+    from matplotlib.figure import Figure
+
+    drawing = Figure()
+    drawing.add_subplot().plot(np.random.default_rng(0).normal(size=100))
+    drawing.savefig(stream, format="png")
+
+
+WRITERS: dict[str, Callable[[IO[bytes]], Any]] = {
+    "bytes": lambda stream: stream.write(bytes(200_000)),
+    "numpy": lambda stream: np.save(stream, np.zeros(50_000)),
+    "torch": lambda stream: torch.save(torch.zeros(50_000), stream),
+    "matplotlib": figure,
+}
+
+
+@pytest.mark.parametrize("library", WRITERS)
+def test_whatever_library_writes_the_reason_is_told_and_the_old_file_is_whole(library: str, tmp_path: Path) -> None:
+    path = tmp_path / "out" / "file"
+    with file_size_limit(5000), pytest.raises(WriteError) as first:
+        write_atomic(path, WRITERS[library])
+    assert str(first.value) == f"{path}: cannot be written: File too large"
+    assert list(path.parent.iterdir()) == []
+    write_atomic(path, WRITERS[library])
+    before = path.read_bytes()
+    with file_size_limit(5000), pytest.raises(WriteError, match="what was there before is unchanged"):
+        write_atomic(path, WRITERS[library])
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_error_that_a_library_swallows_is_raised(tmp_path: Path) -> None:
+    def swallow(stream: IO[bytes]) -> None:
+        for _ in range(100):
+            try:
+                stream.write(bytes(10_000))
+            except OSError:
+                return
+
+    with file_size_limit(5000), pytest.raises(WriteError, match="File too large"):
+        write_atomic(tmp_path / "file", swallow)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_error_is_passed_on_and_leaves_nothing(tmp_path: Path) -> None:
+    def fail(stream: IO[bytes]) -> None:
+        stream.write(b"half")
+        raise ValueError("a mistake")
+
+    with pytest.raises(ValueError, match="a mistake"):
+        write_atomic(tmp_path / "file", fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(WriteError, match=r"x\.json: cannot be written: .*file is a file, expected a folder"):
+        write_json(tmp_path / "file" / "deeper" / "x.json", {})
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(WriteError, match="folder: cannot be written: a folder is there, expected a file"):
+        write_text(tmp_path / "folder", "")
+    with pytest.raises(WriteError, match=r"lock: cannot be written: .* is a file"), locked(tmp_path / "file" / "lock"):
+        pass
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere")
+def test_a_missing_permission_is_told(tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    with pytest.raises(WriteError, match="Permission denied"):
+        write_text(tmp_path / "locked" / "x", "")
+
+
+def test_only_leftovers_of_unfinished_writes_are_removed(tmp_path: Path) -> None:
+    (tmp_path / "run" / ".fewshot-audio-12345678.tmp").parent.mkdir()
+    ours = [tmp_path / ".fewshot-audio-abcd_123.tmp", tmp_path / "run" / ".fewshot-audio-12345678.tmp"]
+    others = [tmp_path / name for name in (".mine.tmp", ".fewshot-audio-notes.tmp", "fewshot-audio-abcd_123.tmp")]
+    for path in (*ours, *others):
+        path.touch()
+    (tmp_path / ".fewshot-audio-folder12.tmp").mkdir()
+    remove_temporary_files(tmp_path)
+    assert not any(path.exists() for path in ours)
+    assert all(path.exists() for path in (*others, tmp_path / ".fewshot-audio-folder12.tmp"))
+
+
+def test_a_lock_is_waited_for_or_refused(tmp_path: Path) -> None:
+    path, order = tmp_path / "lock", []
+    held, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with locked(path):
+            held.set()
+            release.wait()
+            order.append("first")
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    with pytest.raises(DataError, match="in use"), locked(path, DataError("in use")):
+        pass
+    with pytest.raises(DataError, match="in use"), locked(path, DataError("in use"), seconds=0.1):
+        pass
+    release.set()
+    with locked(path, DataError("in use"), seconds=60):
+        order.append("second")
+    thread.join()
+    assert order == ["first", "second"]
