@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -95,3 +96,50 @@ def test_a_reader_that_has_gone_is_no_traceback(tmp_path: Path) -> None:
         process.stdout.close()
         assert "Traceback" not in process.stderr.read()
     assert process.returncode == 1
+
+
+def broken(error: Exception) -> Any:
+    def snapshot(*_: object, **__: object) -> None:
+        raise error
+
+    return snapshot
+
+
+def test_an_unexpected_error_leaves_its_traceback_in_a_log(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, shell: Shell
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr("fewshot_audio.config.presets.scenario_configs", broken(TypeError("a [bold] mistake")))
+    outcome = shell("configs", "--dataset", "x", "--scenario", "1", "-o", tmp_path / "secret-place")
+    assert outcome.code == 1
+    assert outcome.out == ""
+    assert "Traceback" not in outcome.err
+    assert "error: this is a bug in fewshot-audio: TypeError: a [bold] mistake" in outcome.err
+    (log,) = tmp_path.rglob("*.log")
+    assert f"the details are in {log}" in outcome.err
+    text = log.read_text()
+    assert "Traceback (most recent call last)" in text
+    assert "command: configs" in text
+    assert "secret-place" not in text  # arguments may hold a token
+
+
+def test_without_a_place_for_the_log_the_error_is_still_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, shell: Shell
+) -> None:
+    monkeypatch.setattr("fewshot_audio.config.presets.scenario_configs", broken(TypeError("a mistake")))
+    monkeypatch.setattr("tempfile.mkstemp", broken(OSError(28, "No space left on device")))
+    outcome = shell("configs", "--dataset", "x", "--scenario", "1", "-o", tmp_path / "x")
+    assert outcome.code == 1
+    assert "TypeError: a mistake" in outcome.err
+    assert "could not be written (No space left on device)" in outcome.err
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")])
+def test_too_little_memory_is_no_bug(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, shell: Shell, error: Exception
+) -> None:
+    monkeypatch.setattr("fewshot_audio.config.presets.scenario_configs", broken(error))
+    outcome = shell("configs", "--dataset", "x", "--scenario", "1", "-o", tmp_path / "x")
+    assert outcome.code == 1
+    assert "error: not enough memory" in outcome.err
+    assert "bug" not in outcome.err

@@ -1,6 +1,7 @@
 """The application that the commands register with, and how it reports errors."""
 
 import logging
+import re
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -13,6 +14,7 @@ from fewshot_audio.cli.console import print_error, stderr, stdout
 from fewshot_audio.errors import FewShotError, OtherRankError
 
 EXIT_INTERRUPTED = 130  # what shells expect after Ctrl-C
+OUT_OF_MEMORY = re.compile("can't allocate memory|out of memory|Cannot allocate memory", re.IGNORECASE)
 
 app = typer.Typer(
     help="Few-shot audio classification: learn to recognize sounds from a handful of examples.",
@@ -42,7 +44,10 @@ def _common(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line. Errors that a user can act on are printed without a traceback, with exit code 1."""
+    """Run the command line; an error is printed without a traceback, with exit code 1.
+
+    That of an error that nobody expected, a bug, goes to a log file.
+    """
     try:
         app(args=list(arguments) if arguments is not None else None, prog_name="fewshot-audio")
     except OtherRankError:
@@ -53,3 +58,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:  # a full disk, a folder that cannot be written
         print_error(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - whatever is left is a bug, and its traceback goes to a file
+        given = list(arguments) if arguments is not None else sys.argv[1:]
+        _report_unexpected(error, given[0] if given else "")
+        sys.exit(1)
+
+
+def _report_unexpected(error: Exception, command: str) -> None:
+    if isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)):
+        print_error(f"not enough memory ({str(error).splitlines()[0] if str(error) else 'MemoryError'})")
+        return
+    from fewshot_audio.cli.crash_log import write_crash_log
+
+    message = f"this is a bug in fewshot-audio: {type(error).__name__}: {error}"
+    try:
+        message += f"\nthe details are in {write_crash_log(error, command)}: please report it with that file"
+    except OSError as reason:
+        message += f"\nits details could not be written ({reason.strerror}); run the command again to report it"
+    print_error(message)
