@@ -1,7 +1,8 @@
-"""Bundles: whole or not at all, and refused with the reason where they are anything else."""
+"""Bundles: whole or not at all, and refused with the reason if they are anything else."""
 
 import hashlib
 import json
+import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,16 +11,17 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
+from filelock import FileLock
 
 from fewshot_audio import Recognizer
-from fewshot_audio.errors import DataError
-from fewshot_audio.recognition.bundle import write
+from fewshot_audio.errors import DataError, WriteError
+from fewshot_audio.recognition.bundle import BundleChanged, write
+from fewshot_audio.recognition.bundle import read as bundle_read
 from fewshot_audio.recognition.bundle.schema import config_hash
-from fewshot_audio.runtime import exchange as exchange_module
 from tests.recognition.conftest import enrolled
 from tests.recognition.sounds import sound
 
-JSON, MODEL, SUPPORT = "recognizer.json", "model.safetensors", "support.safetensors"
+JSON, LOCK, MODEL, SUPPORT = "recognizer.json", ".recognizer.lock", "model", "support"
 
 
 @pytest.fixture
@@ -33,23 +35,36 @@ def edit(folder: Path, change: Callable[[Any], None]) -> None:
     (folder / JSON).write_text(json.dumps(values))
 
 
-def edit_tensors(folder: Path, name: str, change: Callable[[dict[str, torch.Tensor]], None]) -> None:
+def tensors_of(folder: Path, role: str) -> Path:
+    (path,) = folder.glob(f"{role}-*.safetensors")
+    return path
+
+
+def edit_tensors(folder: Path, role: str, change: Callable[[dict[str, torch.Tensor]], None]) -> None:
     """Change tensors as somebody would who also corrects the hash."""
-    tensors = safetensors.torch.load_file(folder / name)
+    path = tensors_of(folder, role)
+    tensors = safetensors.torch.load_file(path)
     change(tensors)
-    safetensors.torch.save_file(tensors, folder / name)
-    digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-    edit(folder, lambda values: values["sha256"].update({name: digest}))
+    content = safetensors.torch.save(tensors)
+    digest = hashlib.sha256(content).hexdigest()
+    path.unlink()
+    (folder / f"{role}-{digest[:16]}.safetensors").write_bytes(content)
+    edit(folder, lambda values: values["sha256"].update({role: digest}))
 
 
 def test_a_bundle_holds_three_files_and_no_pickle(bundle: Path, run_of: Callable[[str], Path]) -> None:
-    assert sorted(path.name for path in bundle.iterdir()) == [MODEL, JSON, SUPPORT]
     described = json.loads((bundle / JSON).read_text())
+    digests = described["sha256"]
+    names = [f"{role}-{digests[role][:16]}.safetensors" for role in (MODEL, SUPPORT)]
+    assert sorted(path.name for path in bundle.iterdir()) == sorted([LOCK, JSON, *names])
+    for role, name in zip((MODEL, SUPPORT), names, strict=True):
+        assert hashlib.sha256((bundle / name).read_bytes()).hexdigest() == digests[role]
+    assert (described["format"], described["revision"]) == (2, 1)
     assert [entry["name"] for entry in described["classes"]] == ["class 0", "class 4", "class 8"]
     assert described["calibration"]["false_alarm"] == 0.05
     assert described["training_config_sha256"] == config_hash(*configs(run_of("plain")))
     assert set(described["versions"]) >= {"fewshot_audio", "torch", "numpy"}
-    assert all(path.stat().st_mode & 0o044 == 0o044 for path in bundle.iterdir())
+    assert all(path.stat().st_mode & 0o044 == 0o044 for path in bundle.iterdir() if path.name != LOCK)
 
 
 def configs(run: Path) -> Any:
@@ -66,7 +81,10 @@ def no_class(values: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda v: v.update(format=2), "format 2, but this version of fewshot-audio reads up to 1: upgrade"),
+        (lambda v: v.update(format=3), "format 3, but this version of fewshot-audio reads up to 2: upgrade"),
+        (lambda v: v.update(format=1), "sha256 has"),
+        (lambda v: v.update(format=True), "format is True, expected a number"),
+        (lambda v: v.update(revision=-1), "revision: Input should be greater than or equal to 0"),
         (lambda v: v.update(kind="something"), "not a recognizer"),
         (lambda v: v.update(more=1), "more: Extra inputs are not permitted"),
         (lambda v: v.pop("views"), "views: Field required"),
@@ -78,16 +96,28 @@ def no_class(values: Any) -> None:
         (lambda v: v["classes"][0]["clips"][0].update(segments=7), "expected float32"),
         (lambda v: v["classes"][0]["clips"][0].update(segments=10**15), "expected float32"),
         (lambda v: v["calibration"].update(temperature=0.0), "calibration.temperature: Input should be greater than 0"),
-        (lambda v: v["calibration"].update(threshold=float("nan")), "calibration.threshold: Input should be a finite"),
+        (lambda v: v["calibration"].update(threshold=float("nan")), "NaN is not a finite number"),
         (lambda v: v["preprocessing"].update(sample_rate=10**9), "preprocessing.sample_rate"),
-        (lambda v: v["preprocessing"].update(segment_seconds=600.0, sample_rate=700_000), "too long|pool_dim"),
-        (lambda v: v["model"]["Hybrid"].update(hidden_channels=10**7), "expected"),
-        (lambda v: v["model"]["Hybrid"].update(seq_layers=10**9), "1000000000 recurrent layers"),
+        (lambda v: v["preprocessing"].update(segment_seconds=600.0, sample_rate=700_000), "samples of a segment: 420"),
+        (lambda v: v["preprocessing"].update(segment_seconds=500.0, hop_length=1), "frames x mel bins of a segment"),
+        (lambda v: v["model"].update(members=10**9), "model.members: 1000000000, expected at most 64"),
+        (lambda v: v["model"]["Hybrid"].update(hidden_channels=10**7), "model.Hybrid.hidden_channels: 10000000"),
+        (lambda v: v["model"]["Hybrid"].update(hidden_channels=10**6), "activations of a segment"),
+        (lambda v: v["model"]["Hybrid"].update(hidden_channels=10**5), "weights of the network: 2"),
+        (lambda v: v["model"]["Hybrid"].update(hidden_channels=16), "network.encoder.blocks.0"),
+        (lambda v: v["model"]["Hybrid"].update(seq_layers=10**9), "model.Hybrid.seq_layers: 1000000000, expected"),
         (lambda v: v["model"]["Hybrid"].update(out_dim=16), "expected float32"),
+        (lambda v: v["model"]["Hybrid"].update(out_dim=10**400), "model.Hybrid.out_dim: a number of 1329 bits"),
+        (lambda v: v["model"]["Hybrid"].update(out_dim=8.0), "model.Hybrid.out_dim: Input should be a valid integer"),
+        (lambda v: v["model"]["Attention"].update(ffn_dim=2**30), "model.Attention.ffn_dim: 1073741824"),
+        (lambda v: v["classes"][0].update(extra=1), r"classes\.0\.extra: Extra inputs"),
         (lambda v: v["experiment"].update(encoder_name="pickle"), "experiment.encoder_name"),
         (lambda v: v["experiment"].update(use_attention=True), "use_attention is true"),
-        (lambda v: v["sha256"].update({MODEL: "0" * 64}), "SHA-256"),
-        (lambda v: v["sha256"].clear(), "SHA-256"),
+        (lambda v: v["sha256"].update({MODEL: "0" * 64}), "model-0000000000000000.safetensors: missing"),
+        (lambda v: v["sha256"].update({MODEL: v["sha256"][MODEL][:-1] + "g"}), "sha256.model: String should match"),
+        (lambda v: v["sha256"].update({MODEL: v["sha256"][MODEL][:16] + "0" * 48}), "SHA-256 is not the one"),
+        (lambda v: v["sha256"].update(other="0" * 64), "sha256 has"),
+        (lambda v: v["sha256"].clear(), "sha256 has"),
     ],
 )  # fmt: skip
 def test_a_description_that_was_tampered_with_is_refused(copy: Path, change: Any, words: str) -> None:
@@ -113,6 +143,9 @@ def infinite(tensors: dict[str, torch.Tensor]) -> None:
         (MODEL, lambda t: t.update({"network.norm_std": torch.tensor(0.0)}), "norm_std is 0.0"),
         (MODEL, lambda t: t.update({"network.norm_std": torch.tensor(1)}), "int64"),
         (MODEL, lambda t: t.update({"views.warp_source": torch.ones(1)}), "do not agree"),
+        (MODEL, lambda t: t.update({"other.x": torch.ones(1)}), "has the tensor 'other.x'"),
+        (MODEL, lambda t: t.update({"network.x": torch.ones(1 << 23)}), "bytes, expected at most"),
+        (SUPPORT, lambda t: t.update({"0.rows": t["0.rows"] * 1e18}), "numbers above 1e"),
         (SUPPORT, infinite, "0.rows holds values that are not finite"),
         (SUPPORT, lambda t: t.update({"0.prototype": t["1.prototype"].clone()}), "is not the mean of its clips"),
         (SUPPORT, lambda t: t.update({"0.rows": t["0.rows"][:-1].clone()}), "expected float32"),
@@ -133,72 +166,248 @@ def test_frozen_views_that_were_tampered_with_are_refused(
     enrolled(Recognizer.from_run(run_of("attention")), recordings).save(folder)
     for change, words in (
         (lambda t: t.pop("views.warp_source"), "warp_source"),
-        (lambda t: t.update({"views.warp_source": torch.ones(3, dtype=torch.int64)}), "expected 1 rows"),
+        (lambda t: t.update({"views.warp_source": torch.ones(3, dtype=torch.int64)}), r"\(3,\), expected int64 \(1,\)"),
+        (lambda t: t.update({"views.warp_source": torch.ones(1)}), "float32"),
+        (lambda t: t.update({"views.warp_shift": torch.full((1,), 2**40)}), "views.warp_shift is outside of"),
+        (lambda t: t["views.time_width"].fill_(-(2**60)), "views.time_width is outside of"),
         (lambda t: t.update({"views.other": torch.ones(1)}), "other"),
     ):
-        copy = Path(shutil.copytree(folder, tmp_path / "copy", dirs_exist_ok=True))
+        shutil.rmtree(tmp_path / "copy", ignore_errors=True)
+        copy = Path(shutil.copytree(folder, tmp_path / "copy"))
         edit_tensors(copy, MODEL, change)
         with pytest.raises(DataError, match=words):
             Recognizer.load(copy)
 
 
-@pytest.mark.parametrize("name", [JSON, MODEL, SUPPORT])
-def test_files_that_are_missing_cut_off_or_damaged_are_refused(copy: Path, name: str) -> None:
-    whole = (copy / name).read_bytes()
+@pytest.mark.parametrize("which", [JSON, MODEL, SUPPORT])
+def test_files_that_are_missing_cut_off_or_damaged_are_refused(copy: Path, which: str) -> None:
+    path = copy / JSON if which == JSON else tensors_of(copy, which)
+    whole = path.read_bytes()
     damaged = bytes([whole[0] ^ 1]) + whole[1:]
     for bytes_left in (whole[: len(whole) // 2], b"", damaged, b"\x80\x04K\x01."):
-        (copy / name).write_bytes(bytes_left)
-        with pytest.raises(DataError, match=name):
+        path.write_bytes(bytes_left)
+        with pytest.raises(DataError, match=path.name):
             Recognizer.load(copy)
-    (copy / name).unlink()
-    with pytest.raises(DataError, match=name):
+    path.unlink()
+    with pytest.raises(DataError, match=path.name):
         Recognizer.load(copy)
 
 
-def test_deep_json_is_refused(copy: Path) -> None:
-    (copy / JSON).write_text("[" * 100_000)
-    with pytest.raises(DataError, match="cannot be read"):
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[" * 100_000, "not readable JSON"),
+        ('{"kind": 1, "kind": 1}', "'kind' appears twice"),
+        ("[]", "expected a JSON"),
+    ],
+)
+def test_json_that_is_no_description_is_refused(copy: Path, text: str, words: str) -> None:
+    (copy / JSON).write_text(text)
+    with pytest.raises(DataError, match=words):
         Recognizer.load(copy)
+
+
+def test_a_key_that_is_there_twice_is_refused(copy: Path) -> None:
+    text = (copy / JSON).read_text()
+    (copy / JSON).write_text(text.replace('"temperature"', '"temperature": 1.0, "temperature"', 1))
+    with pytest.raises(DataError, match="'temperature' appears twice"):
+        Recognizer.load(copy)
+
+
+def huge(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["network.encoder.linear.weight"].fill_(3e38)
+
+
+def overflowing(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["network.norm_std"].fill_(1e-38)
+
+
+@pytest.mark.parametrize("change", [huge, overflowing])
+def test_an_answer_is_never_nan(copy: Path, change: Any) -> None:
+    edit_tensors(copy, MODEL, change)
+    recognizer = Recognizer.load(copy)
+    for work in (recognizer.classify, recognizer.embed, lambda clip: recognizer.enroll("new", clip)):
+        with pytest.raises(DataError, match="not finite"):
+            work(sound(1, 1))
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 def test_saving_replaces_a_bundle_and_nothing_else(recognizer: Recognizer, tmp_path: Path) -> None:
     place = tmp_path / "deep" / "bundle"
     recognizer.save(place)
+    own = {"notes.txt": "dear", "model.safetensors": "mine", "door.wav": "RIFF", ".mine.tmp": "draft"}
+    for name, text in own.items():
+        (place / name).write_text(text)
+    (place / "recordings").mkdir()
     recognizer.enroll("new", sound(1, 1))
     recognizer.save(place)
     assert Recognizer.load(place).classes == recognizer.classes
-    assert [path.name for path in place.parent.iterdir()] == ["bundle"]
+    assert names(place.parent) == ["bundle"]
+    assert {name: (place / name).read_text() for name in own} == own
+    description = json.loads((place / JSON).read_text())
+    tensors = [f"{role}-{digest[:16]}.safetensors" for role, digest in description["sha256"].items()]
+    assert names(place) == sorted([*own, *tensors, JSON, LOCK, "recordings"])  # former tensors are gone
+    assert description["revision"] == 2
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "diary.txt").write_text("dear")
     with pytest.raises(DataError, match="is no recognizer: it will not be replaced"):
         recognizer.save(tmp_path / "mine")
     with pytest.raises(DataError, match="is no recognizer"):
         recognizer.save(tmp_path / "mine" / "diary.txt")
+    assert names(tmp_path / "mine") == ["diary.txt"]
     (tmp_path / "empty").mkdir()
     recognizer.save(tmp_path / "empty")
     assert Recognizer.load(tmp_path / "empty").classes == recognizer.classes
 
 
-@pytest.mark.parametrize("exchange", [True, False])
-@pytest.mark.parametrize("step", ["_write_tensors", "write_json", "replace_folder"])
-def test_a_save_that_fails_leaves_the_old_bundle(
-    recognizer: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, exchange: bool
-) -> None:
+def test_what_killed_saves_left_is_removed_by_the_next_one(recognizer: Recognizer, tmp_path: Path) -> None:
+    place = tmp_path / "bundle"
+    place.mkdir()
+    leftovers = [place / ".fewshot-audio-abcdefgh.tmp", place / f"support-{'0' * 16}.safetensors"]
+    former = tmp_path / ".bundle.ab_12345.tmp"  # as version 0.1 wrote bundles
+    former.mkdir()
+    leftovers += [former / "model.safetensors", former / JSON]
+    own = tmp_path / ".bundle.diary123.tmp"
+    own.mkdir()
+    for path in (*leftovers, own / "diary.txt"):
+        path.write_text("x")
+    (tmp_path / ".bundle.filename.tmp").write_text("mine")
+    recognizer.save(place)
+    assert Recognizer.load(place).classes == recognizer.classes
+    assert names(tmp_path) == [".bundle.diary123.tmp", ".bundle.filename.tmp", "bundle"]
+    assert len(names(place)) == 4
+
+
+def test_a_damaged_file_of_tensors_is_written_again(recognizer: Recognizer, tmp_path: Path) -> None:
     place = tmp_path / "bundle"
     recognizer.save(place)
-    recognizer.enroll("new", sound(1, 1))
-    if not exchange:
-        monkeypatch.setattr(exchange_module, "exchange", lambda *_: False)
+    path = tensors_of(place, MODEL)
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    recognizer.save(place)
+    assert Recognizer.load(place).classes == recognizer.classes
 
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+
+@pytest.mark.parametrize("is_new", [True, False])
+@pytest.mark.parametrize("step", ["write_bytes", "write_json"])
+def test_a_save_that_fails_leaves_what_there_was(
+    recognizer: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, is_new: bool
+) -> None:
+    place = tmp_path / "bundle"
+    if not is_new:
+        recognizer.save(place)
+    before = {path.name: path.read_bytes() for path in place.iterdir()} if not is_new else {}
+    recognizer.enroll("new", sound(1, 1))
+
+    def full(*_: object, **__: object) -> None:
+        raise WriteError("No space left on device")
 
     with monkeypatch.context() as broken:
         broken.setattr(write, step, full)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(WriteError, match="No space"):
             recognizer.save(place)
-    assert "new" not in Recognizer.load(place).classes
-    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+    if is_new:
+        assert names(tmp_path) == []
+    else:
+        assert {path.name: path.read_bytes() for path in place.iterdir()} == before
+        assert "new" not in Recognizer.load(place).classes
     recognizer.save(place)
     assert "new" in Recognizer.load(place).classes
-    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+    assert names(tmp_path) == ["bundle"]
+
+
+def test_a_limit_on_file_sizes_is_told(recognizer: Recognizer, tmp_path: Path) -> None:
+    """The system's own error, through safetensors and the file object."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(WriteError, match=r"bundle/model-\w{16}\.safetensors: cannot be written: File too large"):
+            recognizer.save(tmp_path / "bundle")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert names(tmp_path) == []
+
+
+# -- two writers -------------------------------------------------------------------------------------------------------
+
+
+def test_what_another_program_saved_is_not_overwritten(recognizer: Recognizer, tmp_path: Path) -> None:
+    place = tmp_path / "bundle"
+    recognizer.save(place)
+    first, second = Recognizer.load(place), Recognizer.load(place)
+    first.enroll("of the first", sound(1, 1))
+    second.enroll("of the second", sound(2, 1))
+    second.remove("class 4")
+    first.save(place)
+    assert first.is_current(place)
+    assert not second.is_current(place)
+    with pytest.raises(BundleChanged, match="another program has changed this recognizer"):
+        second.save(place)
+    second.refresh(place)
+    assert second.classes == ["class 0", "class 8", "of the first", "of the second"]
+    second.save(place)
+    assert Recognizer.load(place).classes == second.classes
+    first.refresh(place)
+    assert first.classes == second.classes
+
+
+def test_changes_can_be_dropped_when_reading_again(recognizer: Recognizer, tmp_path: Path) -> None:
+    place = tmp_path / "bundle"
+    recognizer.save(place)
+    other = Recognizer.load(place)
+    other.rename("class 0", "zero")
+    other.save(place)
+    recognizer.enroll("kept", sound(1, 1))
+    recognizer.rename("class 0", "nought")
+    with pytest.raises(DataError, match="'class 0' is not enrolled"):
+        recognizer.refresh(place)
+    assert "nought" in recognizer.classes
+    recognizer.refresh(place, undo=1)
+    assert recognizer.classes == ["zero", "class 4", "class 8", "kept"]
+    recognizer.save(place)
+
+
+def test_clips_are_not_joined_with_another_network(
+    recognizer: Recognizer, run_of: Callable[[str], Path], tmp_path: Path
+) -> None:
+    place = tmp_path / "bundle"
+    recognizer.save(place)
+    stranger = Recognizer.from_run(run_of("attention"))
+    stranger.save(place)  # not loaded from there: it replaces what there is
+    recognizer.refresh(place)  # nothing of its own to keep
+    assert recognizer.classes == []
+    recognizer.save(place)
+    Recognizer.from_run(run_of("plain")).save(place)
+    recognizer.enroll("new", sound(1, 1))
+    with pytest.raises(DataError, match="holds another network now"):
+        recognizer.refresh(place)
+
+
+def test_a_writer_waits_for_the_lock_and_then_says_so(
+    recognizer: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "bundle"
+    recognizer.save(place)
+    monkeypatch.setattr("fewshot_audio.recognition.bundle.folder.LOCK_SECONDS", 0.1)
+    with FileLock(place / LOCK), pytest.raises(DataError, match="another program is writing this recognizer"):
+        recognizer.save(place)
+    recognizer.save(place)
+
+
+def test_a_reader_meets_a_writer(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tensors that a description names are gone when they are read: the new description is read instead."""
+    place = Path(shutil.copytree(bundle, tmp_path / "copy"))
+    writer = Recognizer.load(place)
+    read, calls = bundle_read._read_description, iter(range(10))
+
+    def slow(folder: Path) -> Any:
+        description = read(folder)
+        if next(calls) == 0:
+            writer.remove("class 0")
+            writer.save(folder)
+        return description
+
+    monkeypatch.setattr(bundle_read, "_read_description", slow)
+    assert Recognizer.load(place).classes == ["class 4", "class 8"]

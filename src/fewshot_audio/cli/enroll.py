@@ -53,6 +53,7 @@ def enroll(
         raise ConfigError("enroll needs -o FOLDER, where a new recognizer is saved, or a bundle to change")
     if bool(files) != (add is not None):
         raise ConfigError("--add CLASS and files belong together: found one without the other")
+    is_new = not is_bundle(target)
     problems: list[str] = []
     with progress_bar() as progress:
         if model is not None:
@@ -70,7 +71,7 @@ def enroll(
         _enroll(recognizer, clips, problems, progress)
     if not recognizer.classes:
         raise DataError("\n".join([*problems, "no class is enrolled: nothing is saved"]))
-    recognizer.save(target)
+    _save(recognizer, target, reads_again=bundle is not None and target.resolve() == bundle.resolve(), is_new=is_new)
     _show(recognizer)
     for problem in problems:
         print_line(f"not used: {problem}", stderr)
@@ -106,6 +107,22 @@ def _enroll(recognizer: "Recognizer", clips: list[tuple[str, Path]], problems: l
             recognizer.enroll(name, path)
         except DataError as error:
             problems.append(str(error))
+
+
+def _save(recognizer: "Recognizer", target: Path, *, reads_again: bool, is_new: bool) -> None:
+    """Save; if another program has changed the bundle meanwhile, make the changes on its new state."""
+    from fewshot_audio.recognition.bundle import BundleChanged
+
+    while True:
+        try:
+            recognizer.save(target, is_new=is_new)
+        except BundleChanged:
+            if not reads_again:
+                raise
+            recognizer.refresh(target)
+            print_line(f"{target} was changed by another program meanwhile; the changes are added to its new state.")
+        else:
+            return
 
 
 def _show(recognizer: "Recognizer") -> None:

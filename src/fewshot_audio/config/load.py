@@ -47,27 +47,41 @@ def read_experiment(experiment: Path, overrides: Sequence[str] = ()) -> Experime
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; duplicate keys and non-finite numbers are errors."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error})") from error
+    return parse_json(content, str(path))
+
+
+def parse_json(content: bytes, origin: str) -> dict[str, Any]:
+    """Parse a JSON object; ``origin`` is the file that errors name.
+
+    Raises:
+        ConfigError: it is no JSON object, has a key twice in one object, or a number that is not finite.
+    """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for key, value in pairs:
             if key in result:
-                raise ConfigError(f"{path}: key {key!r} appears twice in one object")
+                raise ConfigError(f"{origin}: key {key!r} appears twice in one object")
             result[key] = value
         return result
 
+    def refuse(constant: str) -> None:
+        raise ConfigError(f"{origin}: {constant} is not a finite number")
+
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error})") from error
-    try:
-        value = json.loads(text, object_pairs_hook=unique)
+        value = json.loads(content.decode("utf-8-sig"), object_pairs_hook=unique, parse_constant=refuse)
     except json.JSONDecodeError as error:
-        raise ConfigError(f"{path}: not JSON at line {error.lineno}, column {error.colno}: {error.msg}") from error
+        raise ConfigError(f"{origin}: not JSON at line {error.lineno}, column {error.colno}: {error.msg}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{origin}: cannot be read ({error})") from error
     except (ValueError, RecursionError) as error:  # numbers too long, brackets too deep
-        raise ConfigError(f"{path}: not readable JSON ({error})") from error
+        raise ConfigError(f"{origin}: not readable JSON ({error})") from error
     if not isinstance(value, dict):
-        raise ConfigError(f"{path}: expected a JSON object, found {type(value).__name__}")
+        raise ConfigError(f"{origin}: expected a JSON object, found {type(value).__name__}")
     return value
 
 

@@ -11,12 +11,16 @@ from fewshot_audio.audio.augment.spectrogram import SpecAugmentDraw
 from fewshot_audio.audio.augment.waveform import WaveformDraw
 from fewshot_audio.audio.decode import Samples
 from fewshot_audio.audio.preprocessing import Preprocessing
+from fewshot_audio.errors import DataError
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.models.views import ViewMaker
 from fewshot_audio.recognition.clips import Clips, LoadedClip, load_clips
 
 BLOCK = 8
 """Segments in every batch, padded if need be: matrix products round differently for another number of rows."""
+
+LARGEST_EMBEDDING = 1e15
+"""Rows with larger numbers are refused: squared distances between them would leave float32."""
 
 GROUP = 64  # segments whose features are in memory at once, unless one clip has more
 
@@ -66,6 +70,9 @@ class Embedder:
 
         Shape:
             (S, *segment_shape) -> (S, rows, width), float32 on the CPU.
+
+        Raises:
+            DataError: the network's weights give numbers that are not finite.
         """
         parts = []
         with torch.inference_mode():
@@ -75,7 +82,10 @@ class Embedder:
                 raw[: len(part)] = part
                 rows = embed_segments(self.network, self.view_maker, raw.to(self.device), self._block_views)
                 parts.append(rows[: len(part)].cpu())
-        return torch.cat(parts)
+        embedded = torch.cat(parts)
+        if not (embedded.abs() <= LARGEST_EMBEDDING).all():  # NaN is not either
+            raise DataError("the network's embeddings are not finite or too large: its weights are unusable")
+        return embedded
 
     def clip_rows(self, clips: Sequence[Samples]) -> Iterator[Tensor]:
         """Embed clips of one or more segments together. Shape: each (S, *segment_shape) -> each (S * rows, width)."""

@@ -13,22 +13,23 @@ from fewshot_audio.config import ExperimentConfig, ModelConfig
 from fewshot_audio.errors import DataError
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, silent
+from fewshot_audio.recognition.answer import answer
 from fewshot_audio.recognition.calibration import Calibration
+from fewshot_audio.recognition.changes import AddClips, Change, ChangeLog, Remove, Rename, enrolled_class
 from fewshot_audio.recognition.clips import Clips
 from fewshot_audio.recognition.diagnosis import Diagnosis, diagnose
 from fewshot_audio.recognition.embedder import Embedder
 from fewshot_audio.recognition.enrolled import (
-    UNKNOWN,
     Classification,
     ClipSummary,
     Enrolled,
     EnrolledClass,
     EnrolledClip,
     Enrollment,
-    add_clips,
     check_name,
 )
-from fewshot_audio.recognition.scoring import Floats, clip_means, probabilities, row_scores, unknown_scores, votes
+from fewshot_audio.recognition.parts import RecognizerParts
+from fewshot_audio.recognition.scoring import Floats, clip_means
 
 
 class Recognizer:
@@ -65,7 +66,8 @@ class Recognizer:
         self.experiment = experiment
         self.model = model
         self.calibration = calibration
-        self._classes = dict(classes or {})  # replaced, never changed: other threads see all or nothing
+        self._classes: Mapping[str, EnrolledClass] = dict(classes or {})  # replaced, never changed: for other threads
+        self._log = ChangeLog()
 
     @classmethod
     def from_run(
@@ -106,15 +108,14 @@ class Recognizer:
         """
         from fewshot_audio.recognition.bundle.read import load_bundle
 
-        return cls(*load_bundle(Path(folder), device))
+        loaded = load_bundle(Path(folder), device)
+        recognizer = cls(*loaded.parts)
+        recognizer._log.saved(Path(folder), loaded.state)
+        return recognizer
 
     @classmethod
     def shipped(cls, name: str | None = None, device: str = "cpu") -> Self:
-        """Load a recognizer that comes with the package, without classes; see its model card.
-
-        Raises:
-            DataError: this installation has none of that name, or several and no name is given.
-        """
+        """Load a recognizer that comes with the package, without classes. Raises DataError if ``name`` names none."""
         from fewshot_audio.recognition.shipped import shipped_folder
 
         return cls.load(shipped_folder(name), device)
@@ -124,15 +125,46 @@ class Recognizer:
         """The former name of ``shipped``."""
         return cls.shipped(name, device)
 
-    def save(self, folder: str | Path) -> None:
-        """Write a bundle: all that recognizing and enrolling further needs. An older bundle is replaced as a whole.
+    def save(self, folder: str | Path, *, is_new: bool = False) -> None:
+        """Write a bundle: all that recognizing and enrolling further needs. An older one is replaced, other files stay.
 
         Raises:
-            DataError: ``folder`` exists and is neither empty nor a bundle.
+            DataError: ``folder`` exists and is neither empty nor a bundle, or another program is writing to it.
+            BundleChanged: another program has written it since it was loaded or saved here (see ``refresh``), or there
+                is one although ``is_new`` says that there was none.
+            WriteError: a file cannot be written; the folder holds what it held before.
         """
         from fewshot_audio.recognition.bundle.write import save_bundle
 
-        save_bundle(Path(folder), self.embedder, self.experiment, self.model, self.calibration, self._classes)
+        folder = Path(folder)
+        parts = RecognizerParts(self.embedder, self.experiment, self.model, self.calibration, self._classes)
+        self._log.saved(folder, save_bundle(folder, parts, self._log.state(folder), is_new=is_new))
+
+    @property
+    def revision(self) -> int:
+        """How many times the bundle that was loaded or saved last has been written; 0 if there is none."""
+        return self._log.revision
+
+    def is_current(self, folder: str | Path) -> bool:
+        """Whether a bundle's folder holds what was loaded from it or saved to it here; True if it holds no bundle."""
+        return self._log.is_current(Path(folder))
+
+    def refresh(self, folder: str | Path, *, undo: int = 0) -> None:
+        """Read a bundle again that another program has written, and make the changes that were not saved on it.
+
+        The last ``undo`` of those changes are dropped.
+
+        Raises:
+            DataError: it cannot be read, holds another network than the one that unsaved clips were embedded by, or a
+                change cannot be made, such as that of a class which is not there any more; nothing has changed.
+        """
+        from fewshot_audio.recognition.bundle.read import load_bundle
+
+        folder = Path(folder)
+        loaded = load_bundle(folder, str(self.embedder.device))
+        classes = self._log.on_another_state(folder, loaded.state, loaded.parts.classes, undo)
+        self.embedder, self.experiment, self.model, self.calibration, _ = loaded.parts
+        self._classes = classes
 
     @property
     def network(self) -> FewShotNetwork:
@@ -176,10 +208,7 @@ class Recognizer:
 
     @property
     def expected_distances(self) -> Floats:
-        """Distance from each prototype at which a new clip of its class is expected, (n_classes,).
-
-        Unknown scores are in these units; see ``scoring.expected_distance``.
-        """
+        """Distance from each prototype at which a new clip is expected, (n_classes,): the unit of unknown scores."""
         return self.snapshot().expected_distances
 
     @property
@@ -200,9 +229,8 @@ class Recognizer:
         ]
         if not new:
             raise DataError(f"class {name!r}: no clips to enroll")
-        former = self._classes[name].clips if name in self._classes and not replace else ()
-        self._classes = {**self._classes, name: EnrolledClass.of(add_clips(former, new))}
-        return Enrollment(name, len(new), sum(clip.segments for clip in new), len(former) + len(new))
+        self._change(AddClips(name, tuple(new), replace))
+        return Enrollment(name, len(new), sum(clip.segments for clip in new), len(self._classes[name].clips))
 
     def remove(self, name: str, clip: str | None = None) -> None:
         """Remove a class, or one clip of it.
@@ -210,16 +238,7 @@ class Recognizer:
         Raises:
             DataError: there is no such class or clip, or it is the class's only clip.
         """
-        clips = self._class(name).clips
-        if clip is None:
-            self._classes = {other: value for other, value in self._classes.items() if other != name}
-            return
-        rest = tuple(other for other in clips if other.name != clip)
-        if len(rest) == len(clips):
-            raise DataError(f"class {name!r} has no clip {clip!r}; it has {', '.join(c.name for c in clips)}")
-        if not rest:
-            raise DataError(f"{clip!r} is the only clip of class {name!r}: remove the class instead")
-        self._classes = {**self._classes, name: EnrolledClass.of(rest)}
+        self._change(Remove(name, clip))
 
     def rename(self, old: str, new: str) -> None:
         """Give a class another name; its place among the classes stays.
@@ -227,19 +246,15 @@ class Recognizer:
         Raises:
             DataError: there is no class ``old``, or ``new`` is taken or cannot be the name of a class.
         """
-        self._class(old)
-        check_name(new)
-        if new != old and new in self._classes:
-            raise DataError(f"class {new!r} is enrolled already: remove it first")
-        self._classes = {new if name == old else name: value for name, value in self._classes.items()}
+        self._change(Rename(old, new))
 
     def clips(self, name: str) -> list[ClipSummary]:
         """The enrolled clips of a class, each with its number of segments."""
-        return [ClipSummary(clip.name, clip.segments) for clip in self._class(name).clips]
+        return [ClipSummary(clip.name, clip.segments) for clip in enrolled_class(self._classes, name).clips]
 
     def support_embeddings(self, name: str) -> NDArray[np.float32]:
         """Embeddings of a class's enrolled clips, (clips, width); the prototype is their mean."""
-        return self._class(name).embeddings.numpy().copy()
+        return enrolled_class(self._classes, name).embeddings.numpy().copy()
 
     def embed(self, clips: Clips) -> NDArray[np.float32]:
         """Embed clips: (n, width), the mean over each clip's segments and rows."""
@@ -276,17 +291,8 @@ class Recognizer:
 
     def judge(self, enrolled: Enrolled, rows: Tensor, segments: int) -> Classification:
         """Answer, by a ``snapshot``, for a clip that is embedded as rows (segments x rows, width)."""
-        counts = np.array([len(rows)])
-        scores = row_scores(self.network, enrolled.prototypes, rows)
-        best = list(enrolled.classes)[votes(scores, counts, self.experiment.tie_strategy)[0]]
-        values = probabilities(scores, counts, self.temperature)[0].tolist()
-        embedding = rows.mean(0, keepdim=True)
-        distance = float(unknown_scores(embedding, enrolled.prototypes, enrolled.expected_distances)[0])
-        label = UNKNOWN if self.calibration and distance > self.calibration.threshold else best
-        return Classification(label, best, dict(zip(enrolled.classes, values, strict=True)), distance, segments)
+        return answer(enrolled, rows, segments, self.network, self.experiment.tie_strategy, self.calibration)
 
-    def _class(self, name: str) -> EnrolledClass:
-        if name not in self._classes:
-            enrolled = ", ".join(map(repr, self._classes)) or "none"
-            raise DataError(f"class {name!r} is not enrolled (enrolled: {enrolled})")
-        return self._classes[name]
+    def _change(self, change: Change) -> None:
+        self._classes = change.apply(self._classes)
+        self._log.add(change)

@@ -1,8 +1,9 @@
 """Reading a bundle that anybody may have made: nothing in it is executed, and everything in it is checked."""
 
-import json
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple, TypeVar
 
 import safetensors
 import safetensors.torch
@@ -10,149 +11,139 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from fewshot_audio.audio.augment.spectrogram import SpecAugmentDraw
-from fewshot_audio.audio.augment.waveform import WaveformDraw
-from fewshot_audio.config import ExperimentConfig, ModelConfig, check_configs, check_input
+from fewshot_audio.config import check_configs, check_input, parse_json
 from fewshot_audio.errors import ConfigError, DataError
-from fewshot_audio.models.build import build_network
 from fewshot_audio.models.network import FewShotNetwork, rename_former
 from fewshot_audio.models.views import make_views
-from fewshot_audio.recognition.bundle import BUNDLE_FILE, MODEL_FILE, SUPPORT_FILE, is_bundle
+from fewshot_audio.recognition.bundle import BUNDLE_FILE, ROLES, Role, former_file, is_bundle
+from fewshot_audio.recognition.bundle.cost import build_bounded, check_network_cost, check_numbers, check_segment_cost
+from fewshot_audio.recognition.bundle.folder import BundleState, current_digest
+from fewshot_audio.recognition.bundle.frozen_views import in_words, join_views
 from fewshot_audio.recognition.bundle.schema import FORMAT, KIND, BundleDescription, ClassSection, file_hash
-from fewshot_audio.recognition.calibration import Calibration
-from fewshot_audio.recognition.embedder import Embedder, Views
+from fewshot_audio.recognition.embedder import LARGEST_EMBEDDING, Embedder
 from fewshot_audio.recognition.enrolled import EnrolledClass, EnrolledClip, check_name
+from fewshot_audio.recognition.parts import RecognizerParts
 from fewshot_audio.runtime.device import resolve_device
 
 LARGEST_JSON = 64 << 20  # bytes
-LARGEST_SEGMENT = 1 << 26  # numbers in the waveform or spectrogram of a segment
+LARGEST_REST = 16 << 20  # bytes that a file of tensors may have for the frozen views and its own header
+LARGEST_ENTRY = 400  # bytes of a tensor's entry in that header
+READ_ATTEMPTS = 10
+
+T = TypeVar("T")
 
 
-def load_bundle(
-    folder: Path, device: str = "cpu"
-) -> tuple[Embedder, ExperimentConfig, ModelConfig, Calibration | None, dict[str, EnrolledClass]]:
-    """Read a bundle.
+class LoadedBundle(NamedTuple):
+    """A recognizer's parts as a bundle's folder holds them, and its state."""
+
+    parts: RecognizerParts
+    state: BundleState
+
+
+def load_bundle(folder: Path, device: str = "cpu") -> LoadedBundle:
+    """Read a bundle, also while another program writes it.
 
     Returns:
-        The embedder on ``device``, the two configs, the calibration if there is one, and the enrolled classes.
+        The parts, with the embedder on ``device``, and the state of the folder.
 
     Raises:
         DataError: it is no bundle, damaged, of a later version, or holds what ``save_bundle`` does not write.
         ConfigError: the device is not usable.
     """
     torch_device = resolve_device(device, 0)
-    description = _read_description(folder)
+    for attempt in range(READ_ATTEMPTS):
+        digest = current_digest(folder)
+        try:
+            return _load(folder, torch_device)
+        except DataError:
+            # A writer has replaced the description, and removed the tensors that the former one names.
+            if attempt + 1 == READ_ATTEMPTS or current_digest(folder) == digest:
+                raise
+    raise AssertionError
+
+
+def _load(folder: Path, device: torch.device) -> LoadedBundle:
+    description, digest = _read_description(folder)
     experiment, model, preprocessing = description.experiment, description.model, description.preprocessing
-    tensors = _read_tensors(folder, MODEL_FILE, description)
-    views = _join_views(folder, description, tensors)
-    network = _build_network(folder, description, tensors)
+    network = _network_without_weights(folder, description)
+    state = network.state_dict().values()
+    n_bytes = sum(value.numel() * value.element_size() for value in state)
+    path, tensors = _read_tensors(folder, "model", description, n_bytes, len(state))
+    views = _explain(path, lambda: join_views(experiment, preprocessing, description.views, tensors))
+    _load_weights(path, network, tensors)
     classes = _read_classes(folder, description)
     view_maker = make_views(experiment, preprocessing, None)
-    embedder = Embedder(network, preprocessing, experiment.input_type, view_maker, views, torch_device)
-    return embedder, experiment, model, description.calibration, classes
+    embedder = Embedder(network, preprocessing, experiment.input_type, view_maker, views, device)
+    parts = RecognizerParts(embedder, experiment, model, description.calibration, classes)
+    return LoadedBundle(parts, BundleState(digest, description.revision, description.tensor_file("model")[1]))
 
 
-def _read_description(folder: Path) -> BundleDescription:
+def _read_description(folder: Path) -> tuple[BundleDescription, str]:
+    """Read and check ``recognizer.json``; returns it with its SHA-256."""
     path = folder / BUNDLE_FILE
     if not is_bundle(folder):
         raise DataError(f"{folder}: not a recognizer's folder (it has no {BUNDLE_FILE})")
     try:
-        if path.stat().st_size > LARGEST_JSON:
-            raise DataError(f"{path}: {path.stat().st_size} bytes, expected at most {LARGEST_JSON}")
-        values = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: cannot be read ({error})") from error
-    if not isinstance(values, dict) or values.get("kind") != KIND:
+        with path.open("rb") as stream:
+            content = stream.read(LARGEST_JSON + 1)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if len(content) > LARGEST_JSON:
+        raise DataError(f"{path}: more than {LARGEST_JSON} bytes")
+    values = _explain(path, lambda: parse_json(content, str(path)))
+    if values.get("kind") != KIND:
         raise DataError(f"{path}: not a recognizer (it should say kind {KIND!r})")
-    if isinstance(values.get("format"), int) and values["format"] > FORMAT:
-        raise DataError(
-            f"{path}: format {values['format']}, but this version of fewshot-audio reads up to {FORMAT}: upgrade it"
-        )
-    try:
-        description = BundleDescription.model_validate(values)
-        preprocessing = description.preprocessing
-        check_configs(description.experiment, description.model)
-        check_input(description.experiment, description.model, preprocessing.n_mels, preprocessing.frames)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise DataError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    except ConfigError as error:
-        raise DataError(f"{path}: {error}") from error
-    if max(preprocessing.segment_samples, preprocessing.n_mels * preprocessing.frames) > LARGEST_SEGMENT:
-        raise DataError(f"{path}: segments of {preprocessing.segment_seconds:g} s are too long")
-    return description
+    number = values.get("format")
+    if type(number) is not int:  # true is 1 for Python
+        raise DataError(f"{path}: format is {number!r}, expected a number up to {FORMAT}")
+    if number > FORMAT:
+        raise DataError(f"{path}: format {number}, but this version of fewshot-audio reads up to {FORMAT}: upgrade it")
+    _explain(path, lambda: check_numbers(values))
+    description = _explain(path, lambda: BundleDescription.model_validate(values))
+    names = {former_file(role) if description.format == 1 else role for role in ROLES}
+    if description.sha256.keys() != names or (description.format == 1 and description.revision):
+        raise DataError(f"{path}: sha256 has {sorted(description.sha256)}, expected {sorted(names)}")
+    return description, hashlib.sha256(content).hexdigest()
 
 
-def _read_tensors(folder: Path, name: str, description: BundleDescription) -> dict[str, Tensor]:
-    path = folder / name
-    if not path.is_file():
-        raise DataError(f"{path}: missing")
-    if description.sha256.get(name) != file_hash(path):
-        raise DataError(f"{path}: damaged, or of another recognizer (its SHA-256 is not the one in {BUNDLE_FILE})")
-    try:
-        tensors = safetensors.torch.load_file(path)
-    except (safetensors.SafetensorError, OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: not a safetensors file ({error})") from error
-    for key, value in tensors.items():
-        if value.is_floating_point() and not value.isfinite().all():
-            raise DataError(f"{path}: {key} holds values that are not finite")
-    return tensors
+def _network_without_weights(folder: Path, description: BundleDescription) -> FewShotNetwork:
+    """Build the network that is described, on the device "meta", if its size and cost are bounded."""
+    experiment, model, preprocessing = description.experiment, description.model, description.preprocessing
+
+    def build() -> FewShotNetwork:
+        check_segment_cost(preprocessing)
+        check_network_cost(experiment, model, preprocessing)
+        check_configs(experiment, model)
+        check_input(experiment, model, preprocessing.n_mels, preprocessing.frames)
+        return build_bounded(experiment, model, preprocessing)
+
+    return _explain(folder / BUNDLE_FILE, build)
 
 
-def _build_network(folder: Path, description: BundleDescription, tensors: dict[str, Tensor]) -> FewShotNetwork:
-    """Build the network, if the tensors have the names, shapes and types that the config implies."""
-    path, experiment, model = folder / MODEL_FILE, description.experiment, description.model
+def _load_weights(path: Path, network: FewShotNetwork, tensors: dict[str, Tensor]) -> None:
+    """Give the network its weights, if they have the names, shapes and types that the config implies."""
     state = {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}
     rename_former(state)
-    layers = model.Hybrid.seq_layers if experiment.encoder_name == "Hybrid" else 0
-    if layers > len(state):
-        raise DataError(f"{folder / BUNDLE_FILE}: {layers} recurrent layers, but the model has {len(state)} tensors")
-    try:
-        with torch.device("meta"):  # takes no memory, whatever sizes a stranger's config names
-            network = build_network(
-                experiment, model, description.preprocessing.n_mels, description.preprocessing.frames
-            )
-    except ConfigError as error:
-        raise DataError(f"{folder / BUNDLE_FILE}: {error}") from error
     expected_state = network.state_dict()
     for name in sorted(expected_state.keys() | state.keys()):
         expected, actual = expected_state.get(name), state.get(name)
         if expected is None or actual is None or expected.shape != actual.shape or expected.dtype != actual.dtype:
-            raise DataError(f"{path}: network.{name} is {_in_words(actual)}, expected {_in_words(expected)}")
+            raise DataError(f"{path}: network.{name} is {in_words(actual)}, expected {in_words(expected)}")
     if not state["norm_std"] > 0:
         raise DataError(f"{path}: network.norm_std is {float(state['norm_std'])}, expected a number above 0")
+    others = [name for name in tensors if not name.startswith(("network.", "views."))]
+    if others:
+        raise DataError(f"{path}: has the tensor {others[0]!r}, which a recognizer does not have")
     network.load_state_dict(state, assign=True)
-    return network
-
-
-def _join_views(folder: Path, description: BundleDescription, tensors: dict[str, Tensor]) -> Views | None:
-    """Join the frozen views' tensors and numbers again; refuse what drawing views cannot give."""
-    experiment, section, path = description.experiment, description.views, folder / MODEL_FILE
-    parts: dict[str, Any] = {k.removeprefix("views."): v for k, v in tensors.items() if k.startswith("views.")}
-    if (section is not None) != (experiment.query_views("test") > 1) or (parts and section is None):
-        raise DataError(f"{path}: frozen views and the config do not agree")
-    if section is None:
-        return None
-    if section.kind != experiment.input_type:
-        raise DataError(f"{folder / BUNDLE_FILE}: views of kind {section.kind!r}, expected {experiment.input_type!r}")
-    draw: type[WaveformDraw] | type[SpecAugmentDraw] = WaveformDraw if section.kind == "wav" else SpecAugmentDraw
-    numbers: dict[str, Any] = section.numbers
-    try:
-        views: Views = draw(**parts, **numbers)
-    except TypeError as error:
-        raise DataError(f"{path}: views: {error}") from error
-    rows = experiment.waveaug_params.aug_num if section.kind == "wav" else 1
-    for name, value in parts.items():
-        if value.ndim not in (1, 2) or len(value) != rows:
-            raise DataError(f"{path}: views.{name} is {_in_words(value)}, expected {rows} rows")
-    return views
 
 
 def _read_classes(folder: Path, description: BundleDescription) -> dict[str, EnrolledClass]:
-    tensors = _read_tensors(folder, SUPPORT_FILE, description)
-    path, experiment = folder / SUPPORT_FILE, description.experiment
+    experiment = description.experiment
     width = experiment.embedding_width(description.model.out_dim(experiment.encoder_name))
     rows_per_segment = experiment.query_rows("test")
+    n_rows = sum(clip.segments for section in description.classes for clip in section.clips) * rows_per_segment
+    n_bytes = 4 * width * (n_rows + len(description.classes))
+    path, tensors = _read_tensors(folder, "support", description, n_bytes, 2 * len(description.classes))
     expected_names = {
         f"{number}.{part}" for number in range(len(description.classes)) for part in ("rows", "prototype")
     }
@@ -179,7 +170,9 @@ def _read_class(
     counts = [clip.segments * rows_per_segment for clip in section.clips]
     for value, shape in ((rows, (sum(counts), width)), (prototype, (width,))):
         if value.shape != shape or value.dtype != torch.float32:
-            raise DataError(f"{path}: {section.name!r}: {_in_words(value)}, expected float32 {shape}")
+            raise DataError(f"{path}: {section.name!r}: {in_words(value)}, expected float32 {shape}")
+    if rows.abs().max() > LARGEST_EMBEDDING:
+        raise DataError(f"{path}: {section.name!r} has numbers above {LARGEST_EMBEDDING:g}, as no network gives them")
     parts = zip(section.clips, torch.split(rows, counts), strict=True)
     computed = EnrolledClass.of(
         tuple(EnrolledClip(clip.name, clip.segments, part.clone(), clip.silence) for clip, part in parts)
@@ -189,5 +182,36 @@ def _read_class(
     return EnrolledClass(computed.clips, computed.embeddings, prototype)
 
 
-def _in_words(tensor: Tensor | None) -> str:
-    return "absent" if tensor is None else f"{tensor.dtype} {tuple(tensor.shape)}".removeprefix("torch.")
+def _read_tensors(
+    folder: Path, role: Role, description: BundleDescription, n_bytes: int, n_tensors: int
+) -> tuple[Path, dict[str, Tensor]]:
+    """Read a file of tensors that have about ``n_bytes`` in all; returns its path, too."""
+    name, digest = description.tensor_file(role)
+    path = folder / name
+    if not path.is_file():
+        raise DataError(f"{path}: missing")
+    size, limit = path.stat().st_size, n_bytes + LARGEST_REST + LARGEST_ENTRY * n_tensors
+    if size > limit:
+        raise DataError(f"{path}: {size} bytes, expected at most {limit} for what {BUNDLE_FILE} describes")
+    if file_hash(path) != digest:
+        raise DataError(f"{path}: damaged, or of another recognizer (its SHA-256 is not the one in {BUNDLE_FILE})")
+    try:
+        tensors = safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise DataError(f"{path}: not a safetensors file ({error})") from error
+    for key, value in tensors.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise DataError(f"{path}: {key} holds values that are not finite")
+    return path, tensors
+
+
+def _explain(path: Path, work: Callable[[], T]) -> T:
+    """Call ``work``; its errors name the file."""
+    try:
+        return work()
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise DataError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    except (ConfigError, DataError) as error:
+        message = str(error)
+        raise DataError(message if message.startswith(str(path)) else f"{path}: {message}") from error

@@ -9,10 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.config import ExperimentConfig, ModelConfig
+from fewshot_audio.recognition.bundle import Role, former_file, tensor_file
 from fewshot_audio.recognition.calibration import Calibration
 
 KIND: Literal["fewshot-audio recognizer"] = "fewshot-audio recognizer"
-FORMAT: Literal[1] = 1
+FORMAT: Literal[2] = 2
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Section(BaseModel):
@@ -42,10 +45,16 @@ class ViewsSection(_Section):
 
 
 class BundleDescription(_Section):
-    """All of ``recognizer.json``; ``sha256`` has the digest of each tensor file by its name."""
+    """All of ``recognizer.json``.
+
+    Attributes:
+        revision: how many times this bundle has been written; format 1 has none.
+        sha256: of each file of tensors by its role; in format 1 by the file's name.
+    """
 
     kind: Literal["fewshot-audio recognizer"]
-    format: Literal[1]
+    format: Literal[1, 2]
+    revision: Annotated[int, Field(ge=0)] = 0
     preprocessing: Preprocessing
     classes: list[ClassSection]
     calibration: Calibration | None
@@ -53,8 +62,14 @@ class BundleDescription(_Section):
     experiment: ExperimentConfig
     model: ModelConfig
     training_config_sha256: str
-    sha256: dict[str, str]
+    sha256: dict[str, Digest]
     versions: dict[str, str]
+
+    def tensor_file(self, role: Role) -> tuple[str, str]:
+        """Name and SHA-256 of a file of tensors. Raises KeyError if the description names none."""
+        if self.format == 1:
+            return former_file(role), self.sha256[former_file(role)]
+        return tensor_file(role, self.sha256[role]), self.sha256[role]
 
 
 def config_hash(experiment: ExperimentConfig, model: ModelConfig) -> str:

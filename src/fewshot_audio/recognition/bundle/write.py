@@ -1,8 +1,8 @@
-"""Writing a bundle: as a whole or not at all."""
+"""Writing a bundle: as a whole or not at all, and never over what another program wrote meanwhile."""
 
-import shutil
-import tempfile
+import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import safetensors.torch
@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 
 from fewshot_audio.audio.augment.waveform import WaveformDraw
-from fewshot_audio.config import ExperimentConfig, ModelConfig
-from fewshot_audio.errors import DataError
 from fewshot_audio.experiments.run_folder import versions
-from fewshot_audio.files import write_json
-from fewshot_audio.recognition.bundle import BUNDLE_FILE, MODEL_FILE, SUPPORT_FILE, is_bundle
+from fewshot_audio.files import write_bytes, write_json
+from fewshot_audio.recognition.bundle import BUNDLE_FILE, Role, tensor_file
+from fewshot_audio.recognition.bundle.folder import BundleState, current_digest, superseded_files, writing
 from fewshot_audio.recognition.bundle.schema import (
     FORMAT,
     KIND,
@@ -25,79 +24,94 @@ from fewshot_audio.recognition.bundle.schema import (
     config_hash,
     file_hash,
 )
-from fewshot_audio.recognition.calibration import Calibration
-from fewshot_audio.recognition.embedder import Embedder, Views
+from fewshot_audio.recognition.embedder import Views
 from fewshot_audio.recognition.enrolled import EnrolledClass
-from fewshot_audio.runtime.exchange import is_empty_folder, replace_folder
+from fewshot_audio.recognition.parts import RecognizerParts
 
 
 def save_bundle(
-    folder: Path,
-    embedder: Embedder,
-    experiment: ExperimentConfig,
-    model: ModelConfig,
-    calibration: Calibration | None,
-    classes: Mapping[str, EnrolledClass],
-) -> None:
-    """Write a bundle beside its folder, then put it there in one step; an older bundle is replaced.
+    folder: Path, parts: RecognizerParts, expected: BundleState | None = None, *, is_new: bool = False
+) -> BundleState:
+    """Write a bundle into its folder; other files there stay as they are.
 
     Args:
         folder: the bundle's folder; folders above it are made.
-        embedder: the network, its preprocessing and its frozen views.
-        experiment: the config that the network was built and trained by.
-        model: its model config.
-        calibration: numbers of the validation classes; None if it is not calibrated.
-        classes: the enrolled classes, in order; may be none.
+        parts: what the recognizer consists of.
+        expected: the state of the folder that ``parts`` continue; None replaces any.
+        is_new: the folder has held no bundle so far.
+
+    Returns:
+        The state that the folder holds now.
 
     Raises:
-        DataError: ``folder`` exists and is neither empty nor a bundle.
+        DataError: ``folder`` exists and is neither empty nor a bundle, or another program keeps it locked.
+        BundleChanged: the folder holds another state than ``expected``, or one although ``is_new``.
+        WriteError: a file cannot be written; the folder holds the state that it held before.
     """
     folder = folder.resolve()
-    if folder.exists() and not is_bundle(folder) and not is_empty_folder(folder):
-        raise DataError(f"{folder} exists and is no recognizer: it will not be replaced")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name[:50]}.", suffix=".tmp", dir=folder.parent))
-    try:
-        state = {f"network.{name}": value for name, value in embedder.network.state_dict().items()}
-        view_tensors, view_section = _split_views(embedder.views)
-        _write_tensors(partial / MODEL_FILE, state | view_tensors)
-        support = {}
-        for number, enrolled_class in enumerate(classes.values()):
-            support[f"{number}.rows"] = torch.cat([clip.rows for clip in enrolled_class.clips])
-            support[f"{number}.prototype"] = enrolled_class.prototype
-        _write_tensors(partial / SUPPORT_FILE, support)
-        description = BundleDescription(
-            kind=KIND,
-            format=FORMAT,
-            preprocessing=embedder.preprocessing,
-            classes=[
-                ClassSection(
-                    name=name,
-                    clips=[
-                        ClipSection(name=clip.name, segments=clip.segments, silence=clip.silence)
-                        for clip in enrolled_class.clips
-                    ],
-                )
-                for name, enrolled_class in classes.items()
-            ],
-            calibration=calibration,
-            views=view_section,
-            experiment=experiment,
-            model=model,
-            training_config_sha256=config_hash(experiment, model),
-            sha256={name: file_hash(partial / name) for name in (MODEL_FILE, SUPPORT_FILE)},
-            versions=versions(),
-        )
-        write_json(partial / BUNDLE_FILE, description.model_dump())
-        partial.chmod(0o755)
-        replace_folder(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    state = {f"network.{name}": value for name, value in parts.embedder.network.state_dict().items()}
+    view_tensors, view_section = _split_views(parts.embedder.views)
+    tensors: dict[Role, Mapping[str, Tensor]] = {
+        "model": state | view_tensors,
+        "support": _support_tensors(parts.classes),
+    }
+    with writing(folder, expected, is_new=is_new) as revision:
+        new_files: list[Path] = []
+        try:
+            digests = {role: _write_tensors(folder, role, values, new_files) for role, values in tensors.items()}
+            description = BundleDescription(
+                kind=KIND,
+                format=FORMAT,
+                revision=revision + 1,
+                preprocessing=parts.embedder.preprocessing,
+                classes=[_class_section(name, enrolled_class) for name, enrolled_class in parts.classes.items()],
+                calibration=parts.calibration,
+                views=view_section,
+                experiment=parts.experiment,
+                model=parts.model,
+                training_config_sha256=config_hash(parts.experiment, parts.model),
+                sha256={str(role): digest for role, digest in digests.items()},
+                versions=versions(),
+            )
+            superseded = superseded_files(folder, {tensor_file(role, digest) for role, digest in digests.items()})
+            write_json(folder / BUNDLE_FILE, description.model_dump(), sync=True)
+        except BaseException:
+            for path in new_files:
+                path.unlink(missing_ok=True)
+            raise
+        for path in superseded:
+            with suppress(OSError):  # the new state is complete; the next save tries again
+                path.unlink(missing_ok=True)
+        digest = current_digest(folder)
+    assert digest is not None
+    return BundleState(digest, description.revision, digests["model"])
 
 
-def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    safetensors.torch.save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, path)
-    path.chmod(0o644)  # it is written as a private file; bundles are meant to be passed on
+def _class_section(name: str, enrolled_class: EnrolledClass) -> ClassSection:
+    clips = [ClipSection(name=clip.name, segments=clip.segments, silence=clip.silence) for clip in enrolled_class.clips]
+    return ClassSection(name=name, clips=clips)
+
+
+def _support_tensors(classes: Mapping[str, EnrolledClass]) -> dict[str, Tensor]:
+    tensors = {}
+    for number, enrolled_class in enumerate(classes.values()):
+        tensors[f"{number}.rows"] = torch.cat([clip.rows for clip in enrolled_class.clips])
+        tensors[f"{number}.prototype"] = enrolled_class.prototype
+    return tensors
+
+
+def _write_tensors(folder: Path, role: Role, tensors: Mapping[str, Tensor], new_files: list[Path]) -> str:
+    """Write a file of tensors, unless it is there, undamaged; returns its SHA-256. Adds it to ``new_files``."""
+    content = safetensors.torch.save({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
+    digest = hashlib.sha256(content).hexdigest()
+    path = folder / tensor_file(role, digest)
+    if path.is_file():
+        if file_hash(path) == digest:
+            return digest
+    else:
+        new_files.append(path)
+    write_bytes(path, content, sync=True)
+    return digest
 
 
 def _split_views(views: Views | None) -> tuple[dict[str, Tensor], ViewsSection | None]:

@@ -1,0 +1,123 @@
+"""What a stranger's recognizer would cost: computed from its description and bounded before anything is built."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from fewshot_audio.audio.preprocessing import Preprocessing
+from fewshot_audio.config import ExperimentConfig, ModelConfig
+from fewshot_audio.config.model import PRETRAINED, CNNConfig, ResNet12Config
+from fewshot_audio.errors import DataError
+from fewshot_audio.models.build import build_network
+from fewshot_audio.models.network import FewShotNetwork
+
+LARGEST_INTEGER = 2**53  # beyond it JSON's numbers are not exact anyway
+LARGEST_COUNT = 2**20  # of channels, units, views ...
+MAX_MEMBERS, MAX_LAYERS = 64, 64
+MAX_SAMPLES = 1 << 25  # of a segment: 10 minutes at 48 kHz
+MAX_FEATURES = 1 << 24  # numbers in the spectrogram of a segment
+MAX_SPECTRUM = 1 << 26  # numbers in its short-time Fourier transform
+MAX_ACTIVATIONS = 1 << 28  # numbers in the largest map of a segment and its views
+MAX_PARAMETERS = 1 << 31
+MAX_WORK = 10**14  # multiplications for a segment, if every weight met every point of the spectrogram
+
+
+def check_numbers(value: Any, key: str = "") -> None:
+    """Refuse integers that no description needs, anywhere in a JSON value.
+
+    Raises:
+        DataError: names the key.
+    """
+    if isinstance(value, dict):
+        for name, part in value.items():
+            check_numbers(part, f"{key}.{name}" if key else name)
+    elif isinstance(value, list):
+        for part in value:
+            check_numbers(part, key)
+    elif isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+        raise DataError(f"{key}: a number of {value.bit_length()} bits, expected at most {LARGEST_INTEGER}")
+
+
+def check_segment_cost(preprocessing: Preprocessing) -> None:
+    """Bound what a segment takes before it reaches the network. Raises DataError naming what is too large."""
+    frames, samples = preprocessing.frames, preprocessing.segment_samples
+    _bound("samples of a segment", samples, MAX_SAMPLES)
+    _bound("frames x mel bins of a segment", frames * preprocessing.n_mels, MAX_FEATURES)
+    _bound("frames x frequencies of a segment", frames * (preprocessing.n_fft // 2 + 1), MAX_SPECTRUM)
+
+
+def check_network_cost(experiment: ExperimentConfig, model: ModelConfig, preprocessing: Preprocessing) -> None:
+    """Bound the sizes of a network, and the memory and work of one segment in it, by its description alone.
+
+    Raises:
+        DataError: names what is too large.
+    """
+    _bound("model.members", model.members, MAX_MEMBERS)
+    views = experiment.query_views("test")
+    _bound("views of a segment", views, LARGEST_COUNT)
+    name = experiment.encoder_name
+    encoder = model.encoder(name)
+    sections = [encoder, model.Attention, model.Projection, model.Relation]
+    for section in sections:
+        for key, value in section.model_dump(exclude={"definition"}).items():
+            for number in value if isinstance(value, list) else [value]:
+                if isinstance(number, int):
+                    limit = MAX_LAYERS if "layers" in key else LARGEST_COUNT
+                    _bound(f"model.{type(section).__name__.removesuffix('Config')}.{key}", number, limit)
+    points = preprocessing.n_mels * preprocessing.frames
+    if isinstance(encoder, CNNConfig):
+        _bound("activations of a segment", views * encoder.hidden_channels * points, MAX_ACTIVATIONS)
+    elif isinstance(encoder, ResNet12Config):
+        _bound("activations of a segment", views * max(encoder.widths) * points, MAX_ACTIVATIONS)
+
+
+def build_bounded(experiment: ExperimentConfig, model: ModelConfig, preprocessing: Preprocessing) -> FewShotNetwork:
+    """Build the network without memory for its weights, on the device "meta".
+
+    Raises:
+        DataError: it has too many weights, or one segment would take too much memory or work.
+        ConfigError: a pretrained encoder's definition is foreign.
+    """
+    mels, frames = preprocessing.n_mels, preprocessing.frames
+    with torch.device("meta"):
+        network = build_network(experiment, model, mels, frames)
+    parameters = sum(value.numel() for value in network.state_dict().values())
+    _bound("weights of the network", parameters, MAX_PARAMETERS)
+    if experiment.encoder_name.startswith(PRETRAINED):
+        _measure(experiment, model, preprocessing)
+    else:
+        _bound("multiplications for a segment", parameters * mels * frames, MAX_WORK)
+    return network
+
+
+class _Memory(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Stops a forward pass at the first output that is too large."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        output = func(*args, **(kwargs or {}))
+        for value in output if isinstance(output, tuple | list) else (output,):
+            if isinstance(value, Tensor):
+                _bound("activations of a segment", value.numel(), MAX_ACTIVATIONS)
+        return output
+
+
+def _measure(experiment: ExperimentConfig, model: ModelConfig, preprocessing: Preprocessing) -> None:
+    """Follow one segment through a pretrained encoder with tensors that have shapes but no memory."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode(), torch.inference_mode():
+        network = build_network(experiment, model, preprocessing.n_mels, preprocessing.frames).eval()
+        rate = network.encoder.sample_rate
+        assert rate is not None
+        samples = math.ceil(preprocessing.segment_samples * rate / preprocessing.sample_rate)
+        segment = torch.zeros(1, samples)
+        with _Memory():  # type: ignore[no-untyped-call]
+            network.encoder(segment)
+
+
+def _bound(what: str, value: int, limit: int) -> None:
+    if value > limit:
+        raise DataError(f"{what}: {value}, expected at most {limit}")

@@ -1,0 +1,134 @@
+"""Changes to the enrolled classes, as values: made here, and made again on a state that another program saved."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+from fewshot_audio.errors import DataError
+from fewshot_audio.recognition.bundle.folder import BundleState, current_digest
+from fewshot_audio.recognition.enrolled import EnrolledClass, EnrolledClip, add_clips, check_name
+
+Classes: TypeAlias = Mapping[str, EnrolledClass]
+
+MAX_UNSAVED = 10_000  # changes
+
+
+@dataclass(frozen=True)
+class AddClips:
+    """Add clips to a class, new or not; or give it only these."""
+
+    name: str
+    clips: tuple[EnrolledClip, ...]
+    replace: bool
+
+    def apply(self, classes: Classes) -> Classes:
+        """The classes with this change."""
+        former = classes[self.name].clips if self.name in classes and not self.replace else ()
+        return {**classes, self.name: EnrolledClass.of(add_clips(former, self.clips))}
+
+
+@dataclass(frozen=True)
+class Remove:
+    """Remove a class, or one clip of it."""
+
+    name: str
+    clip: str | None
+
+    def apply(self, classes: Classes) -> Classes:
+        """The classes with this change. Raises DataError if there is no such class or clip, or it is the only one."""
+        clips = enrolled_class(classes, self.name).clips
+        if self.clip is None:
+            return {name: value for name, value in classes.items() if name != self.name}
+        rest = tuple(clip for clip in clips if clip.name != self.clip)
+        if len(rest) == len(clips):
+            raise DataError(f"class {self.name!r} has no clip {self.clip!r}; it has {', '.join(c.name for c in clips)}")
+        if not rest:
+            raise DataError(f"{self.clip!r} is the only clip of class {self.name!r}: remove the class instead")
+        return {**classes, self.name: EnrolledClass.of(rest)}
+
+
+@dataclass(frozen=True)
+class Rename:
+    """Give a class another name; its place among the classes stays."""
+
+    old: str
+    new: str
+
+    def apply(self, classes: Classes) -> Classes:
+        """The classes with this change. Raises DataError if ``old`` is not enrolled, or ``new`` cannot be its name."""
+        enrolled_class(classes, self.old)
+        check_name(self.new)
+        if self.new != self.old and self.new in classes:
+            raise DataError(f"class {self.new!r} is enrolled already: remove it first")
+        return {self.new if name == self.old else name: value for name, value in classes.items()}
+
+
+Change: TypeAlias = AddClips | Remove | Rename
+
+
+def enrolled_class(classes: Classes, name: str) -> EnrolledClass:
+    """The class of that name. Raises DataError if there is none."""
+    if name not in classes:
+        raise DataError(f"class {name!r} is not enrolled (enrolled: {', '.join(map(repr, classes)) or 'none'})")
+    return classes[name]
+
+
+class _Saved(NamedTuple):
+    state: BundleState
+    changes: int  # how many of the log's changes the folder holds
+
+
+class ChangeLog:
+    """The bundle folders that a recognizer was read from or written to, and the changes that each of them lacks."""
+
+    def __init__(self) -> None:
+        self._changes: list[Change] = []
+        self._saved: dict[Path, _Saved] = {}
+
+    def add(self, change: Change) -> None:
+        """Record a change, if there is a folder that lacks it now."""
+        if self._saved:
+            self._changes.append(change)
+        if len(self._changes) > MAX_UNSAVED:  # nobody saves: forget the folders, whose next states could not be joined
+            self._changes, self._saved = [], {}
+
+    @property
+    def revision(self) -> int:
+        """Of the folder that was read or written last; 0 if there is none."""
+        return next(reversed(self._saved.values())).state.revision if self._saved else 0
+
+    def state(self, folder: Path) -> BundleState | None:
+        """The state in which a folder was read or written last; None if it was not."""
+        saved = self._saved.get(folder.resolve())
+        return saved.state if saved else None
+
+    def saved(self, folder: Path, state: BundleState) -> None:
+        """A folder holds all changes, in that state."""
+        self._saved.pop(folder.resolve(), None)  # the latest one comes last
+        self._saved[folder.resolve()] = _Saved(state, len(self._changes))
+        needed = min(saved.changes for saved in self._saved.values())
+        self._changes = self._changes[needed:]
+        self._saved = {path: _Saved(saved.state, saved.changes - needed) for path, saved in self._saved.items()}
+
+    def is_current(self, folder: Path) -> bool:
+        """Whether a folder holds the state in which it was read or written last; True if it holds no bundle."""
+        state, digest = self.state(folder), current_digest(folder)
+        return digest is None or (state is not None and digest == state.digest)
+
+    def on_another_state(self, folder: Path, state: BundleState, classes: Classes, undo: int) -> Classes:
+        """Make the unsaved changes, but for the last ``undo``, on the classes that a folder holds now.
+
+        Raises:
+            DataError: the network is another one, or a change cannot be made; nothing has changed.
+        """
+        saved = self._saved.get(folder.resolve())
+        unsaved = self._changes[saved.changes :] if saved else []
+        kept = unsaved[: len(unsaved) - undo]
+        if saved and saved.state.model != state.model and any(isinstance(change, AddClips) for change in kept):
+            raise DataError(f"{folder}: holds another network now: clips have to be enrolled again for it")
+        for change in kept:
+            classes = change.apply(classes)
+        self._changes = kept
+        self._saved = {folder.resolve(): _Saved(state, 0)}
+        return classes

@@ -1,0 +1,27 @@
+"""What a recognizer consists of."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from fewshot_audio.config import ExperimentConfig, ModelConfig
+from fewshot_audio.recognition.calibration import Calibration
+from fewshot_audio.recognition.embedder import Embedder
+from fewshot_audio.recognition.enrolled import EnrolledClass
+
+
+class RecognizerParts(NamedTuple):
+    """The parts of a recognizer, in the order in which ``Recognizer`` takes them.
+
+    Attributes:
+        embedder: the network, its preprocessing and its frozen views.
+        experiment: the config that the network was built and trained by.
+        model: its model config.
+        calibration: numbers of the validation classes; None if it is not calibrated.
+        classes: the enrolled classes by name, in the order of their enrollment.
+    """
+
+    embedder: Embedder
+    experiment: ExperimentConfig
+    model: ModelConfig
+    calibration: Calibration | None
+    classes: Mapping[str, EnrolledClass]
