@@ -4,13 +4,14 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.config import ExperimentConfig, ModelConfig
 from fewshot_audio.config.model import PRETRAINED, CNNConfig, ResNet12Config
-from fewshot_audio.errors import DataError
+from fewshot_audio.errors import DataError, FewShotError
+from fewshot_audio.models.base import Encoder
 from fewshot_audio.models.build import build_network
 from fewshot_audio.models.network import FewShotNetwork
 
@@ -82,21 +83,28 @@ def build_bounded(experiment: ExperimentConfig, model: ModelConfig, preprocessin
         ConfigError: a pretrained encoder's definition is foreign.
     """
     mels, frames = preprocessing.n_mels, preprocessing.frames
-    with torch.device("meta"):
-        network = build_network(experiment, model, mels, frames)
+
+    def build() -> FewShotNetwork:
+        with torch.device("meta"):
+            return build_network(experiment, model, mels, frames)
+
+    network = build()
     parameters = sum(value.numel() for value in network.state_dict().values())
     _bound("weights of the network", parameters, MAX_PARAMETERS)
     if experiment.encoder_name.startswith(PRETRAINED):
-        _measure(experiment, model, preprocessing)
+        _measure(build().encoder.eval(), preprocessing)
     else:
         _bound("multiplications for a segment", parameters * mels * frames, MAX_WORK)
     return network
 
 
 class _Memory(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Stops a forward pass at the first output that is too large."""
+    """Stops a forward pass at the first output, or table of attention scores, that is too large."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if "scaled_dot_product" in str(func):  # never holds the whole table, but takes the time for it
+            query, key = args[0], args[1]
+            _bound("activations of a segment", query.numel() // query.shape[-1] * key.shape[-2], MAX_ACTIVATIONS)
         output = func(*args, **(kwargs or {}))
         for value in output if isinstance(output, tuple | list) else (output,):
             if isinstance(value, Tensor):
@@ -104,18 +112,38 @@ class _Memory(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return output
 
 
-def _measure(experiment: ExperimentConfig, model: ModelConfig, preprocessing: Preprocessing) -> None:
-    """Follow one segment through a pretrained encoder with tensors that have shapes but no memory."""
+def _measure(encoder: Encoder, preprocessing: Preprocessing) -> None:
+    """Follow one segment through a pretrained encoder with tensors that have shapes but no memory.
+
+    The encoder, built on "meta", cannot be used afterwards.
+    """
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    with FakeTensorMode(), torch.inference_mode():
-        network = build_network(experiment, model, preprocessing.n_mels, preprocessing.frames).eval()
-        rate = network.encoder.sample_rate
-        assert rate is not None
-        samples = math.ceil(preprocessing.segment_samples * rate / preprocessing.sample_rate)
-        segment = torch.zeros(1, samples)
-        with _Memory():  # type: ignore[no-untyped-call]
-            network.encoder(segment)
+    assert encoder.sample_rate is not None
+    samples = math.ceil(preprocessing.segment_samples * encoder.sample_rate / preprocessing.sample_rate)
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True), torch.inference_mode():
+            _move_from_meta(encoder)
+            with _Memory():  # type: ignore[no-untyped-call]
+                encoder(torch.zeros(1, samples))
+    except FewShotError:
+        raise
+    except Exception as error:  # transformers and torch raise anything for a contradictory description
+        raise DataError(f"model.Pretrained.definition: a segment cannot be embedded by it ({error})") from error
+
+
+def _move_from_meta(module: nn.Module) -> None:
+    """Put a module on the CPU, with new tensors of the same shapes; ``to_empty`` refuses to within a fake mode."""
+    part: Any
+    for part in module.modules():
+        if getattr(part, "enable_fusion", False):  # CLAP's, of recordings longer than its window, which asks for values
+            part.enable_fusion = False
+        for name, value in part._parameters.items():
+            if value is not None:
+                part._parameters[name] = nn.Parameter(torch.empty(value.shape, dtype=value.dtype), requires_grad=False)
+        for name, value in part._buffers.items():
+            if value is not None:
+                part._buffers[name] = torch.empty(value.shape, dtype=value.dtype)
 
 
 def _bound(what: str, value: int, limit: int) -> None:
