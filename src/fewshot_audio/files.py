@@ -1,4 +1,7 @@
-"""Atomic writes: a reader sees the old file or the new one, never a half-written one; and locks against writers."""
+"""Atomic writes: a reader sees the old file or the new one, never a half-written one.
+
+A lock keeps a second writer out.
+"""
 
 import io
 import json
@@ -117,6 +120,28 @@ def explained_writes(path: Path) -> Iterator[None]:
             reason = error.strerror or str(error)
         unchanged = "; what was there before is unchanged" if path.is_file() else ""
         raise WriteError(f"{path}: cannot be written: {reason}{unchanged}") from error
+
+
+def check_writable(path: Path) -> None:
+    """Check before long work that a file can be written at its end; nothing that exists is changed or left behind.
+
+    A byte is written to a temporary file in the folder of ``path``, or in the nearest one above it that exists.
+
+    Raises:
+        WriteError: the file cannot be written there, or ``path`` is a folder or a device.
+    """
+    with explained_writes(path):
+        if path.is_dir():
+            raise IsADirectoryError
+        if path.exists() and not path.is_file():
+            raise WriteError(f"{path}: cannot be written: it is a device or a pipe, expected a file")
+        folder = next(folder for folder in path.absolute().parents if folder.exists())
+        descriptor, name = tempfile.mkstemp(prefix=".fewshot-audio-", suffix=".tmp", dir=folder)
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(b"0")
+        finally:
+            Path(name).unlink()
 
 
 def write_bytes(path: Path, data: bytes, *, sync: bool = False) -> None:

@@ -94,11 +94,11 @@ def rangeless(body: bytes, *, until: int | None = None) -> Behavior:
     return answer
 
 
-def chunked(body: bytes, *, finished: bool = True) -> Behavior:
+def chunked(body: bytes, *, finished: bool = True, etag: str = "") -> Behavior:
     """A server that does not know the size beforehand, like those that pack on request."""
 
     def answer(handler: Handler) -> None:
-        handler.start(200, {"Transfer-Encoding": "chunked"})
+        handler.start(200, {"Transfer-Encoding": "chunked", **({"ETag": etag} if etag else {})})
         for start in range(0, len(body), 1000):
             piece = body[start : start + 1000]
             handler.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
@@ -122,6 +122,20 @@ def partial(
         }  # no length: it ends with the connection
         handler.start(206, headers)
         handler.wfile.write(body[:until])
+
+    return answer
+
+
+def raw(*pieces: bytes, again: bytes = b"") -> Behavior:
+    """A server that sends these bytes as they are, status line included, and ``again`` until the client has gone."""
+
+    def answer(handler: Handler) -> None:
+        for piece in pieces:
+            handler.wfile.write(piece)
+            handler.wfile.flush()
+        while again and not handler.script.released.wait(0.001):
+            handler.wfile.write(again)
+            handler.wfile.flush()
 
     return answer
 

@@ -163,6 +163,15 @@ def test_no_more_archives_are_fetched_at_once_than_asked_for(toy: CatalogEntry, 
     assert [path for path, _ in server.requests] == ["/train"]
 
 
+def test_what_a_killed_write_left_is_removed(toy: CatalogEntry, folder: Path) -> None:
+    (folder / ARCHIVES).mkdir(parents=True)
+    for name in (".fewshot-audio-12345678.tmp", ".mine.tmp", "notes.txt"):
+        (folder / ARCHIVES / name).write_text("x")
+    acquire(toy, folder, retry=HASTY)
+    left = sorted(entry.name for entry in (folder / ARCHIVES).iterdir())
+    assert left == [".mine.tmp", "notes.txt", "test.tar.gz", "train.zip"]
+
+
 def test_no_room_is_said_before_anything_is_fetched(
     toy: CatalogEntry, folder: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,7 +296,8 @@ def test_the_command_says_how_to_come_by_a_dataset(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert run(name) == 1
-    text = capsys.readouterr().out
+    text, errors = capsys.readouterr()
+    assert errors.startswith(f"error: nothing was fetched: {name} can only be fetched by a person")
     for expected in (DATASETS[name].page, *DATASETS[name].steps, DATASETS[name].layout, f"prepare {name} --source"):
         assert expected in text
     assert list(tmp_path.iterdir()) == []

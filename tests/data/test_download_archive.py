@@ -109,7 +109,8 @@ def test_names_with_control_characters(path: Path, pack: Pack) -> None:
 @packs
 @pytest.mark.parametrize("names", [("esc/a.wav", "esc/A.wav"), ("esc/\u00e9", "esc/e\u0301"), ("esc/a", "esc/./a")])
 def test_names_that_are_one_on_some_disks(path: Path, pack: Pack, names: tuple[str, str]) -> None:
-    refused(pack(path, dict.fromkeys(names, b"x")), "is there twice")
+    both = "is there twice" if names[1] == "esc/./a" else f"{names[0]!r} and {names[1]!r} are one name on disks"
+    refused(pack(path, dict.fromkeys(names, b"x")), both)
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -121,10 +122,9 @@ def test_the_same_name_twice(path: Path) -> None:
 
 
 @packs
-def test_a_file_where_a_folder_is(path: Path, pack: Pack) -> None:
-    with pytest.raises(DataError, match="cannot be extracted"):
-        extract(pack(path, {"esc/a": b"1", "esc/a/b": b"2"}), path.parent / "esc", LIMITS)
-    assert not (path.parent / "esc").exists()
+@pytest.mark.parametrize("names", [("esc/a", "esc/a/b"), ("esc/a/b", "esc/a")])
+def test_a_file_where_a_folder_is(path: Path, pack: Pack, names: tuple[str, str]) -> None:
+    refused(pack(path, dict.fromkeys(names, b"1")), "'esc/a' is a file and a folder")
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_a_tar_that_goes_back(path: Path) -> None:
 )
 def test_no_archive(path: Path, data: bytes) -> None:
     path.write_bytes(data)
-    refused(path, "is damaged, or not a zip or tar.gz archive .*remove it to download it again")
+    refused(path, "is damaged, or not a zip or tar.gz archive")
 
 
 @packs

@@ -8,6 +8,7 @@ import typer
 
 from fewshot_audio.cli.app import app
 from fewshot_audio.cli.console import print_line, progress_bar
+from fewshot_audio.errors import DataError
 
 # The names of `data.download.catalog.DATASETS`, which is not imported before the command runs.
 DatasetName: TypeAlias = Literal[
@@ -38,7 +39,10 @@ def download(
             print_line(f"{number}. {step}")
         print_line(f"Expected layout: {entry.layout}")
         print_line(f"Then: fewshot-audio prepare {entry.name} --source FOLDER")
-        raise typer.Exit(1)  # nothing was fetched
+        raise DataError(
+            f"nothing was fetched: {entry.name} can only be fetched by a person, who takes the steps above and then "
+            "prepares the folder"
+        )
     folder = output or Path("downloads") / entry.name
     with progress_bar() as progress:
         source = acquire(entry, folder, at_once=at_once, progress=progress)

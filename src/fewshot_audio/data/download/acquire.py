@@ -1,18 +1,21 @@
 """Bring a dataset of the catalog into a folder: check space, fetch archives in parallel, verify and unpack them."""
 
 import hashlib
+import os
 import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
+from fewshot_audio.data.download.addresses import shown_address
 from fewshot_audio.data.download.archive import UnpackLimits, extract, unpacked_so_far
+from fewshot_audio.data.download.archive_errors import DamagedArchive, RefusedArchive
 from fewshot_audio.data.download.catalog import Archive, CatalogEntry
 from fewshot_audio.data.download.fetch import RetryPolicy, Stopped, fetch
 from fewshot_audio.data.download.partial_file import part_path
 from fewshot_audio.errors import DataError
-from fewshot_audio.files import locked
+from fewshot_audio.files import explained_writes, locked, remove_temporary_files
 from fewshot_audio.progress import Progress, silent
 
 ARCHIVES = "archives"
@@ -44,14 +47,18 @@ def acquire(
         The folder that ``prepare`` takes.
 
     Raises:
-        DataError: the dataset can only be fetched by a person, the disk has no space for it, a transfer fails (see
-            ``fetch``), a checksum differs, an archive is refused (see ``extract``) or has an unexpected layout.
+        DataError: the dataset can only be fetched by a person, the disk has no space for it, something else is where
+            its files belong, a transfer fails (see ``fetch``), a checksum differs, an archive is refused (see
+            ``extract``) or has an unexpected layout.
+        WriteError: the disk fails; what has arrived and what is unpacked is kept for the next call.
     """
     if not dataset.archives:
         raise DataError(f"{dataset.title} cannot be fetched by a program; see {dataset.page}")
     with locked(folder / LOCK, DataError(f"{folder}: another process downloads to this folder")):
-        pending = [archive for archive in dataset.archives if not (folder / archive.folder).exists()]
+        pending = [archive for archive in dataset.archives if not (folder / archive.folder).is_dir()]
+        _check_places(pending, folder)
         _check_space(pending, folder)
+        remove_temporary_files(folder / ARCHIVES)
         _fetch_all(pending, folder, at_once, retry, progress)
         for archive in pending:
             _extract(archive, folder, progress)
@@ -63,6 +70,17 @@ def acquire(
 
 def _file(archive: Archive, folder: Path) -> Path:
     return folder / ARCHIVES / archive.file
+
+
+def _check_places(archives: list[Archive], folder: Path) -> None:
+    """Raise DataError if something else is where files and folders belong, before hours of transfer."""
+    for archive in archives:
+        target = folder / archive.folder
+        if os.path.lexists(target):  # it is no folder
+            raise DataError(f"{target} is no folder, expected the contents of {archive.file} or nothing")
+        for file in (_file(archive, folder), part_path(_file(archive, folder))):
+            if os.path.lexists(file) and not file.is_file():
+                raise DataError(f"{file} is no file, expected {archive.file} or nothing")
 
 
 def _check_space(archives: list[Archive], folder: Path) -> None:
@@ -132,11 +150,13 @@ def _verify(archive: Archive, file: Path, stop: threading.Event) -> None:
                 raise Stopped
     if digest.hexdigest() != archive.checksum.value:
         aside = file.with_name(file.name + ".bad")
-        file.replace(aside)
+        with explained_writes(aside):
+            file.replace(aside)
+        checksum = archive.checksum
         raise DataError(
-            f"{archive.url}: the {archive.checksum.algorithm} of the received file is {digest.hexdigest()}, expected "
-            f"{archive.checksum.value} (published by {archive.checksum.publisher}); the file is set aside as {aside}, "
-            "run the same command again to fetch it again"
+            f"{shown_address(archive.url)}: the {checksum.algorithm} of the received file is {digest.hexdigest()}, "
+            f"expected {checksum.value} (published by {checksum.publisher}); the file is set aside as {aside}, run the "
+            "same command again to fetch it again"
         )
 
 
@@ -144,5 +164,19 @@ def _extract(archive: Archive, folder: Path, progress: Progress) -> None:
     def report(count: int) -> None:
         progress(f"Unpacking {archive.folder}, MB", count // 10**6, max(archive.unpacked, count) // 10**6)
 
-    limits = UnpackLimits(unpacked=2 * archive.unpacked + SLACK)
-    extract(_file(archive, folder), folder / archive.folder, limits, on_bytes=report)
+    file, target = _file(archive, folder), folder / archive.folder
+    by_hand = (
+        f"if you trust the archive, unpack it with another program so that {target} holds what it should, and run the "
+        "same command again: a folder that is there is used as it is"
+    )
+    try:
+        extract(file, target, UnpackLimits(unpacked=2 * archive.unpacked + SLACK), on_bytes=report)
+    except RefusedArchive as error:
+        raise DataError(f"{error}; another download would bring the same: {by_hand}") from error
+    except DamagedArchive as error:
+        if archive.checksum is None:
+            raise DataError(f"{error}; remove it to download it again") from error
+        raise DataError(
+            f"{error}, though its checksum is the published one, so that another download would bring the same: "
+            f"{by_hand}"
+        ) from error

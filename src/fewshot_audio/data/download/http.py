@@ -1,35 +1,40 @@
-"""HTTP requests for files: no other schemes, and redirects only to addresses that are as safe."""
+"""HTTP requests for files: no other schemes, no credentials, redirects only to addresses that are as safe."""
 
-import string
 import urllib.request
 from collections.abc import Mapping
-from http.client import HTTPResponse
+from functools import partial
+from http.client import HTTPConnection, HTTPResponse, HTTPSConnection, InvalidURL
+from typing import Any
 from urllib.error import HTTPError
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.request import Request
 
+from fewshot_audio.data.download.addresses import check_address, follow, shown_address
+from fewshot_audio.data.download.pace import Pace, PacedResponse
 from fewshot_audio.errors import DataError
 
 MAX_REDIRECTS = 10
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
-def open_url(url: str, headers: Mapping[str, str], timeout: float) -> HTTPResponse:
+def open_url(url: str, headers: Mapping[str, str], timeout: float, pace: Pace) -> HTTPResponse:
     """Open ``url``, following redirects; requests have no credentials that could be forwarded.
 
     Args:
         url: an http or https address.
         headers: of the request.
-        timeout: seconds to wait for an answer.
+        timeout: seconds to wait for an answer, and for each read of it.
+        pace: checked with each read.
 
     Raises:
         HTTPError: the server answers with an error.
-        DataError: there are too many redirects, or one is not safe.
+        DataError: the address is not one to ask, there are too many redirects, or one is not safe.
     """
+    check_address(url)
     opener = urllib.request.OpenerDirector()  # not build_opener, which would also open file: and ftp: addresses
     for handler in (
         urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
+        _PacedHttp(pace),
+        _PacedHttps(pace),
         urllib.request.HTTPErrorProcessor(),
         urllib.request.HTTPDefaultErrorHandler(),
     ):
@@ -37,35 +42,37 @@ def open_url(url: str, headers: Mapping[str, str], timeout: float) -> HTTPRespon
     address = url
     for _ in range(MAX_REDIRECTS):
         try:
-            request = urllib.request.Request(address, headers=dict(headers))
-            response: HTTPResponse = opener.open(request, timeout=timeout)
+            response: HTTPResponse = opener.open(Request(address, headers=dict(headers)), timeout=timeout)
             return response
         except HTTPError as error:
             if error.code not in REDIRECTS:
                 raise
             with error:
                 address = follow(address, error.headers.get("Location", ""))
-    raise DataError(f"{url}: more than {MAX_REDIRECTS} redirects, the last to {address}")
+        except (InvalidURL, ValueError):  # host names that cannot be encoded; their messages show the whole address
+            raise DataError(f"{shown_address(address)}: is not a valid address") from None
+    raise DataError(f"{shown_address(url)}: more than {MAX_REDIRECTS} redirects, the last to {shown_address(address)}")
 
 
-def follow(address: str, location: str) -> str:
-    """Return the address that a redirect leads to.
+class _PacedHttp(urllib.request.HTTPHandler):
+    def __init__(self, pace: Pace) -> None:
+        super().__init__()
+        self._pace = pace
 
-    Raises:
-        DataError: the address is less safe than the one before.
-    """
-    target = urljoin(address, quote(location, safe=string.punctuation))
-    before, after = urlsplit(address), urlsplit(target)
-    if not location or after.scheme not in ("http", "https") or not after.hostname:
-        raise DataError(f"{address}: redirected to {location!r}, expected an http or https address")
-    if before.scheme == "https" and after.scheme == "http":
-        raise DataError(f"{address}: redirected to {location!r}, from an encrypted address to an open one")
-    if after.username is not None:
-        raise DataError(f"{address}: redirected to an address with a user name at {after.hostname}")
-    return target
+    def http_open(self, request: Request) -> HTTPResponse:
+        return self.do_open(partial(_connection, HTTPConnection, self._pace), request)
 
 
-def version_of(response: HTTPResponse) -> str:
-    """Return the version of a file for If-Range: a strong ETag, else the time of the last change."""
-    etag = response.headers.get("ETag", "")
-    return etag if etag.startswith('"') else response.headers.get("Last-Modified", "")
+class _PacedHttps(urllib.request.HTTPSHandler):
+    def __init__(self, pace: Pace) -> None:
+        super().__init__()
+        self._pace = pace
+
+    def https_open(self, request: Request) -> HTTPResponse:
+        return self.do_open(partial(_connection, HTTPSConnection, self._pace), request)
+
+
+def _connection(kind: type[HTTPConnection], pace: Pace, host: str, **options: Any) -> HTTPConnection:
+    connection = kind(host, **options)
+    connection.response_class = partial(PacedResponse, pace=pace)  # type: ignore[assignment]
+    return connection

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fewshot_audio.errors import DataError
+from fewshot_audio.data.download.answer import Version, is_name
+from fewshot_audio.errors import WriteError
 from fewshot_audio.files import write_json
 
 
@@ -21,6 +22,7 @@ class PartialFile:
     def __init__(self, url: str, target: Path) -> None:
         self.url = url
         self.path = part_path(target)
+        self._target = target
         self._note = target.with_name(target.name + ".part.json")
 
     @property
@@ -29,56 +31,65 @@ class PartialFile:
         return self.path.stat().st_size if self.path.is_file() else 0
 
     @property
-    def version(self) -> str:
-        """The server's name for the version; "" if there is none, so that no later request can ask for it."""
+    def version(self) -> Version:
+        """The version of the received bytes; without a name if no later request can ask for it."""
         try:
             note = json.loads(self._note.read_text())
-        except (OSError, ValueError):
-            return ""
-        own = isinstance(note, dict) and note.get("url") == self.url
-        return str(note.get("version", "")) if own else ""
+        except (OSError, ValueError, RecursionError):
+            return Version()
+        if not isinstance(note, dict) or note.get("url") != self.url:
+            return Version()
+        name, total = note.get("version"), note.get("total")
+        if not isinstance(name, str) or not is_name(name):
+            return Version()
+        return Version(name, total if type(total) is int and total >= 0 else None)
 
-    def begin(self, version: str) -> None:
+    def begin(self, version: Version) -> None:
         """Start from the first byte of a version."""
         self.drop()  # first, so that bytes are never stored with the name of another version
-        with disk_errors(self.path):
-            write_json(self._note, {"url": self.url, "version": version})
+        with self._disk_errors():
+            write_json(self._note, {"url": self.url, "version": version.name, "total": version.total})
             self.path.touch()
 
     def drop(self) -> None:
         """Delete the received bytes."""
-        with disk_errors(self.path):
+        with self._disk_errors():
             self.path.unlink(missing_ok=True)
             self._note.unlink(missing_ok=True)
 
-    def finish(self, target: Path) -> None:
-        """Move the complete file to ``target``."""
-        with disk_errors(self.path):
+    def finish(self) -> None:
+        """Move the complete file to its place."""
+        with self._disk_errors():
             with self.path.open("rb") as stream:
                 os.fsync(stream.fileno())
-            self.path.replace(target)
+            self.path.replace(self._target)
             self._note.unlink(missing_ok=True)
 
     @contextmanager
     def appending(self) -> Iterator[Callable[[bytes], None]]:
         """Yield a function that appends bytes, without a buffer that would be lost if the process is killed."""
-        with disk_errors(self.path):
+        with self._disk_errors():
             stream = self.path.open("ab", buffering=0)
 
         def append(chunk: bytes) -> None:
             rest = memoryview(chunk)
-            with disk_errors(self.path):
+            with self._disk_errors():
                 while rest:
                     rest = rest[stream.write(rest) :]
 
-        with stream:
+        try:
             yield append
+        finally:
+            with self._disk_errors():
+                stream.close()
 
-
-@contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn errors of the disk, which end a transfer, into DataError; those of the network only end an attempt."""
-    try:
-        yield
-    except OSError as error:
-        raise DataError(f"{path} cannot be written: {error.strerror or error}; what has arrived is kept") from error
+    @contextmanager
+    def _disk_errors(self) -> Iterator[None]:
+        """Turn errors of the disk, which end a transfer, into WriteError; those of the network only end an attempt."""
+        try:
+            yield
+        except OSError as error:
+            raise WriteError(
+                f"{self._target}: cannot be written: {error.strerror or error}; what has arrived is kept in "
+                f"{self.path}: run the same command again to continue"
+            ) from error
