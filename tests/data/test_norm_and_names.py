@@ -1,6 +1,7 @@
 """Moments that add up, normalization numbers that are checked, names that are safe."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,9 +36,29 @@ def test_numbers_are_read_as_written_and_as_published(tmp_path: Path) -> None:
     assert read_norm(tmp_path / "b.npy") == (-7.5, 18.25)
 
 
+@pytest.mark.parametrize("dtype", ["f2", ">f4", ">f8", np.longdouble, "i2", ">u4", "i8"])
+def test_numbers_of_other_types(tmp_path: Path, dtype: Any) -> None:
+    np.save(tmp_path / "a.npy", np.array([7, 18]).astype(dtype))
+    assert read_norm(tmp_path / "a.npy") == (7.0, 18.0)
+
+
 @pytest.mark.parametrize(
     "numbers",
-    [np.zeros((2, 1, 1)), np.array([0.0, -1.0]), np.array([np.nan, 1.0]), np.ones(3), np.array(["a", "b"]), None],
+    [
+        np.zeros((2, 1, 1)),
+        np.array([0.0, -1.0]),
+        np.array([np.nan, 1.0]),
+        np.array([0.0, np.inf]),
+        np.array([0, 1e308], np.longdouble) * 10,  # more than a float holds
+        np.ones(3),
+        np.ones((2, 0)),
+        np.array(["a", "b"]),
+        np.array([True, True]),
+        np.array([0, 1], complex),
+        np.array([0, 1], "M8[s]"),
+        np.zeros(2, [("x", "f4")]),
+        None,
+    ],
 )
 def test_numbers_that_are_none(tmp_path: Path, numbers: np.ndarray | None) -> None:
     path = tmp_path / "glob_norm.npy"
@@ -46,6 +67,14 @@ def test_numbers_that_are_none(tmp_path: Path, numbers: np.ndarray | None) -> No
     else:
         np.save(path, numbers)
     with pytest.raises(DataError, match="glob_norm"):
+        read_norm(path)
+
+
+def test_numbers_that_are_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "glob_norm.npy"
+    write_norm(path, -7.5, 18.25)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DataError, match=r"glob_norm.*15 bytes of data, expected 16"):
         read_norm(path)
 
 

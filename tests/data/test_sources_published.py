@@ -1,5 +1,6 @@
 """Every source of the benchmark, from its published layout to a dataset folder that trains."""
 
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -74,11 +75,32 @@ def test_nsynth_notes_by_instrument(tmp_path: Path) -> None:
     assert len(enumerate_source(NSynth(root))[0]) == 1
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"a": 1}', '{"a": {"instrument_str": ""}}', "\xff", "[" * 100_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"a": 1}',
+        '{"a": {"instrument_str": ""}}',
+        "\xff",
+        "[" * 100_000,
+        '{"a": {"pitch": ' + "9" * 10_000 + "}}",
+        r'{"\ud83c": {"instrument_str": "a"}}',  # half of a character
+        r'{"a": {"instrument_str": "\udc00"}}',
+    ],
+    ids=["cut off", "list", "number", "empty", "bytes", "deep", "long", "half a name", "half an instrument"],
+)
 def test_nsynth_tables_that_are_none(tmp_path: Path, text: str) -> None:
     root = layouts.nsynth(tmp_path, classes=1, clips=1, seconds=0.1)
     (root / "nsynth-train" / "examples.json").write_text(text, encoding="latin-1")
-    with pytest.raises(DataError, match=r"examples\.json"):
+    with pytest.raises(DataError, match=r"nsynth-train/examples\.json"):
+        list(NSynth(root).recordings())
+
+
+def test_nsynth_tables_that_are_too_large(tmp_path: Path) -> None:
+    root = layouts.nsynth(tmp_path, classes=1, clips=1, seconds=0.1)
+    os.truncate(root / "nsynth-train" / "examples.json", 10 << 30)  # of which nothing is on the disk
+    with pytest.raises(DataError, match=r"examples\.json.*refused unread"):
         list(NSynth(root).recordings())
 
 

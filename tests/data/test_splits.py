@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fewshot_audio.config import PHASES
-from fewshot_audio.data import splits as splits_module
 from fewshot_audio.data.splits import Splits, choose_splits, make_splits, read_splits, write_splits
 from fewshot_audio.errors import DataError
+from tests.data.hostile_pickles import HOSTILE
 
 PARTS = (["a", "b", "c"], ["d", "e"], ["f"])
 
@@ -71,6 +71,12 @@ def test_a_table_of_three_equal_lists_is_read(tmp_path: Path, dtype: Any) -> Non
     if dtype is not object:
         np.save(tmp_path / "columns.npy", np.asfortranarray(table))
         assert read_splits(tmp_path / "columns.npy") == read_splits(tmp_path / "splits.npy")
+
+
+def test_arrays_of_any_length(tmp_path: Path) -> None:
+    parts = [np.array([f"{count} {number}" for number in range(count)]) for count in (200, 10_000, 1)]
+    splits = read_splits(save(tmp_path / "splits.npy", parts))
+    assert [splits[phase] for phase in PHASES] == [tuple(part.tolist()) for part in parts]
 
 
 @pytest.mark.parametrize("module", [b"numpy.core.multiarray", b"numpy._core.multiarray"])
@@ -173,14 +179,20 @@ def test_handmade_pickles_are_refused(tmp_path: Path, pickled: bytes) -> None:
     assert read_splits(save(tmp_path / "good.npy", PARTS)).test == ("f",)  # whatever it tried, the next file is read
 
 
-def test_a_pickle_that_unfolds_without_bound_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    block = np.array(["x" * 50])
-    part = [pickle.loads(pickle.dumps(block)) for _ in range(1000)]
-    monkeypatch.setattr("fewshot_audio.data.safe_npy.MAX_DECODED", 10_000)
-    assert "unfolds" in refusal(save(tmp_path / "splits.npy", [part, ["b"], ["c"]]))
+@pytest.mark.parametrize(("pickled", "words"), HOSTILE.values(), ids=list(HOSTILE))
+def test_hostile_pickles_are_refused_by_name(tmp_path: Path, pickled: bytes, words: str) -> None:
+    assert words in refusal(save_pickle(tmp_path / "splits.npy", pickled))
 
 
-@pytest.mark.filterwarnings("ignore:Reading `.npy`:UserWarning")
+def test_python_2_wrote_names_as_byte_strings(tmp_path: Path) -> None:
+    array = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\0\x85U\1btR(K\1\x8a\1\3\x85"
+    dtype = b"cnumpy\ndtype\n(U\2O8K\0K\1tR(K\3U\1|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK?tb"
+    names = b"](](U\1aX\2\0\0\0\xc3\xa9e](U\1be](U\1ceetb."
+    path = save_pickle(tmp_path / "splits.npy", b"\x80\x02" + array + dtype + b"\x89" + names)
+    assert [list(part) for part in np.load(path, allow_pickle=True)] == [["a", "é"], ["b"], ["c"]]
+    assert read_splits(path) == Splits(("a", "é"), ("b",), ("c",))
+
+
 @settings(deadline=None, max_examples=200)
 @given(st.data())
 def test_damaged_files_are_refused_and_never_crash(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
@@ -194,15 +206,32 @@ def test_damaged_files_are_refused_and_never_crash(tmp_path_factory: pytest.Temp
         assert len(read_splits(folder / "damaged.npy").classes) >= 1
 
 
-def test_large_missing_and_numeric_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_missing_and_numeric_files(tmp_path: Path) -> None:
     path = tmp_path / "splits.npy"
     assert "No such file" in refusal(path)
     np.save(path, np.zeros((3, 2)))
     assert "<f8" in refusal(path)
     save(path, [["a" * 5000], ["b"], ["c"]])
     assert "5000 characters" in refusal(path)
-    monkeypatch.setattr(splits_module, "MAX_BYTES", 1000)
-    assert "larger than" in refusal(path)
+    with save(path, PARTS).open("r+b") as stream:
+        stream.truncate(10 << 30)  # of which nothing is on the disk
+    assert "refused unread" in refusal(path)
+    np.save(path, np.zeros((3, 2), "U2"))
+    path.write_bytes(path.read_bytes().replace(b"(3, 2), }     ", b"(3, 999999), }"))
+    assert "at most 200000 names" in refusal(path)
+    np.save(path, np.array([["a"], ["b"], ["c"]], "U999999"))
+    with path.open("r+b") as stream:
+        stream.truncate(128 + 3 * 4 * 999_999 - 1)
+    assert "bytes of data" in refusal(path)
+    np.save(path, np.array(["a", "b", "c"]))
+    assert "(3,)" in refusal(path)
+
+
+def test_a_message_names_some_of_many_classes_so_that_a_terminal_can_print_it(tmp_path: Path) -> None:
+    names = [f"\x1b[31m{number}" for number in range(1000)] + ["\udc80"]
+    message = refusal(save(tmp_path / "splits.npy", [names, names, ["c"]]))
+    assert message.isprintable()
+    assert "and 993 more" in message
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,19 @@
-"""The clip arrays of a dataset folder: list them, and read their shapes without their data."""
+"""The clip arrays of a dataset folder: list them, read their shapes without their data, and read them."""
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fewshot_audio.data.safe_npy import NPY_ERRORS
+from fewshot_audio.data.npy_file import NpyFile
 from fewshot_audio.errors import DataError
 
+MAX_CLIP = 2 << 30  # bytes: more than nine hours of samples at 16 kHz; a clip is read as a whole
 SEGMENT_AXES = {"features": ("mels", "frames"), "waveforms": ("samples",)}
 
 
@@ -38,7 +42,7 @@ def list_clips(root: Path) -> Iterator[ClipFile]:
 
 
 def read_shape(path: Path, axes: tuple[str, ...], first: tuple[Path, tuple[int, ...]] | None = None) -> tuple[int, ...]:
-    """Read the shape (segments, *axes) of a clip's array without its data.
+    """Read the shape (segments, *axes) of a clip's array without its data, whose length is checked.
 
     Args:
         path: the clip's file.
@@ -48,17 +52,48 @@ def read_shape(path: Path, axes: tuple[str, ...], first: tuple[Path, tuple[int, 
     Raises:
         DataError: the file is not a float array of such segments; names it.
     """
-    try:
-        with np.errstate(over="raise"):  # a damaged header may ask for more bytes than an integer can count
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ArithmeticError, *NPY_ERRORS) as error:
-        raise DataError(f"{path}: not a readable .npy array ({error})") from error
-    is_array = isinstance(array, np.ndarray)
-    if not is_array or array.ndim - len(axes) not in (0, 1) or array.dtype.kind != "f" or not array.size:
-        content = f"{array.dtype} {array.shape}" if is_array else type(array).__name__
-        one = ", ".join(axes)
-        raise DataError(f"{path}: expected a float array (segments, {one}) or ({one}), found {content}")
-    shape: tuple[int, ...] = array.shape if array.ndim > len(axes) else (1, *array.shape)
+    with _naming(path, axes):
+        shape = _shape(NpyFile(path), axes)
     if first and shape[1:] != first[1][1:]:
         raise DataError(f"{path}: segments are {shape[1:]}, but those of {first[0]} are {first[1][1:]}")
     return shape
+
+
+def read_clip(path: Path, axes: tuple[str, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Read a clip's array.
+
+    Shape:
+        (segments, *axes) in ``dtype``, in the order of C.
+
+    Raises:
+        DataError: as ``read_shape``; or values are not finite in ``dtype``.
+    """
+    with _naming(path, axes):
+        file = NpyFile(path)
+        shape = _shape(file, axes)
+        with np.errstate(over="ignore", invalid="ignore"):  # values that ``dtype`` cannot hold are refused below
+            array = file.read_array(MAX_CLIP).astype(dtype, order="C").reshape(shape)
+    if not np.isfinite(array).all():
+        raise DataError(f"{path}: holds values that are not finite (in {dtype.name})")
+    return array
+
+
+def _shape(file: NpyFile, axes: tuple[str, ...]) -> tuple[int, ...]:
+    """Return the shape (segments, *axes) of a float array whose data is as long as it should be."""
+    shape = file.shape
+    if file.dtype is None or file.dtype.kind != "f" or len(shape) - len(axes) not in (0, 1) or 0 in shape:
+        raise DataError(f"found {file.dtype or file.descr} {shape}")
+    file.check_size(MAX_CLIP)
+    return shape if len(shape) > len(axes) else (1, *shape)
+
+
+@contextmanager
+def _naming(path: Path, axes: tuple[str, ...]) -> Iterator[None]:
+    """Name the file, and what was expected there, in the errors of its reading."""
+    try:
+        yield
+    except DataError as error:
+        one = ", ".join(axes)
+        raise DataError(
+            f"{path}: not a readable .npy array: expected a float array (segments, {one}) or ({one}), {error}"
+        ) from error

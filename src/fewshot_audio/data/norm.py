@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from fewshot_audio.audio.decode import Samples
-from fewshot_audio.data.safe_npy import NPY_ERRORS
+from fewshot_audio.data.npy_file import NpyFile
 from fewshot_audio.errors import DataError
 from fewshot_audio.files import write_atomic
+
+MAX_BYTES = 32  # two numbers of the widest type
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +60,12 @@ def read_norm(path: Path) -> tuple[float, float]:
         DataError: the file cannot be read, or does not contain two finite numbers, the second positive.
     """
     try:
-        numbers = np.load(path, allow_pickle=False)
-    except (OSError, *NPY_ERRORS) as error:
+        file = NpyFile(path)
+        if math.prod(file.shape) != 2 or file.dtype is None or file.dtype.kind not in "fiu":
+            raise DataError(f"expected two numbers, shape (2, 1, 1); found {file.descr} {file.shape}")
+        numbers = file.read_array(MAX_BYTES)
+    except DataError as error:
         raise DataError(f"{path}: normalization numbers cannot be read: {error}") from error
-    if not isinstance(numbers, np.ndarray) or numbers.size != 2 or numbers.dtype.kind not in "fiu":
-        content = f"{numbers.dtype} {numbers.shape}" if isinstance(numbers, np.ndarray) else type(numbers).__name__
-        raise DataError(f"{path}: expected two numbers, shape (2, 1, 1); found {content}")
     mean, std = (float(number) for number in numbers.ravel())
     if not (math.isfinite(mean) and math.isfinite(std) and std > 0):
         raise DataError(

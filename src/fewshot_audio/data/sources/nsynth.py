@@ -13,6 +13,7 @@ from fewshot_audio.errors import DataError
 
 PARTS = ("nsynth-train", "nsynth-valid", "nsynth-test")
 TABLE = "examples.json"
+MAX_TABLE = 1 << 30  # bytes; the published table of 289,000 notes has some 0.1 GB
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,9 @@ class NSynth:
 
 def _entries(table: Path) -> list[Entry]:
     try:
+        size = table.stat().st_size
+        if size > MAX_TABLE:
+            raise DataError(f"{table}: {size} bytes, expected at most {MAX_TABLE}: refused unread")
         notes = json.loads(table.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{table} cannot be read: {error}") from error
@@ -47,6 +51,10 @@ def _entries(table: Path) -> list[Entry]:
     for name, note in sorted(notes.items()):
         instrument = note.get("instrument_str") if isinstance(note, dict) else None
         if not isinstance(instrument, str) or not instrument.strip():
-            raise DataError(f"{table}: note {name!r} has no instrument_str")
+            raise DataError(f"{table}: note {name[:80]!r} has no instrument_str")
+        try:
+            f"{name}{instrument}".encode()
+        except UnicodeEncodeError as error:  # half of a character, as JSON may write it: no file can have the name
+            raise DataError(f"{table}: note {name[:80]!r} has a name that is not Unicode") from error
         entries.append(Entry(f"{name}.wav", instrument.strip()))
     return entries

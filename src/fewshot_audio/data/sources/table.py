@@ -32,8 +32,7 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
     Raises:
         DataError: the table cannot be read, lacks a column, or has an empty cell; names it.
     """
-    names = (*columns, *optional)
-    rows = [{name: (row.get(name) or "").strip() for name in names} for row in read_rows(path, columns)]
+    rows = [{name: cell.strip() for name, cell in row.items()} for row in read_rows(path, columns, optional)]
     for line, row in enumerate(rows, 2):
         empty = next((column for column in columns if not row[column]), None)
         if empty is not None:
