@@ -411,3 +411,14 @@ def test_a_reader_meets_a_writer(bundle: Path, tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(bundle_read, "_read_description", slow)
     assert Recognizer.load(place).classes == ["class 4", "class 8"]
+
+
+def test_a_copy_that_is_gone_keeps_no_changes(bundle: Path, tmp_path: Path) -> None:
+    """A downloaded bundle is saved into a folder that is removed."""
+    place = Path(shutil.copytree(bundle, tmp_path / "bundle"))
+    recognizer = Recognizer.load(place)
+    recognizer.save(tmp_path / "copy")
+    shutil.rmtree(tmp_path / "copy")
+    recognizer.enroll("new", sound(1, 1))
+    recognizer.save(place)
+    assert recognizer._log._changes == []

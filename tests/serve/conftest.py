@@ -17,7 +17,9 @@ from fewshot_audio.recognition.recognizer import Recognizer
 from fewshot_audio.serve.app import create_app
 from fewshot_audio.serve.decoder import Decoder
 from fewshot_audio.serve.limits import ServerLimits
+from tests.serve.chromium import Browser, browser
 from tests.serve.fake import FakeRecognizer
+from tests.serve.sounds import tone, tone_wav, wav
 from tests.tiny import tiny_configs
 
 LIMITS = ServerLimits(
@@ -98,3 +100,22 @@ def bundle(tmp_path: Path) -> Path:
     folder = tmp_path / "bundle"
     tiny_recognizer().save(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of recordings: low and high tones, one that is no sound, and what the microphone hears (high)."""
+    folder = tmp_path_factory.mktemp("sounds")
+    for name, pitch in (("low", 300.0), ("high", 3000.0)):
+        for number in range(4):
+            (folder / f"{name}-{number}.wav").write_bytes(tone_wav(pitch, number))
+    (folder / "broken.wav").write_bytes(b"this is no sound")
+    (folder / "microphone.wav").write_bytes(wav(tone(3000.0, 2.0), 16_000))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def chromium(sounds: Path) -> Iterator[Browser]:
+    """One browser for all tests of a module."""
+    with browser(sounds / "microphone.wav") as chromium_browser:
+        yield chromium_browser

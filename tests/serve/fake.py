@@ -1,7 +1,7 @@
 """A recognizer without a network: the nearest mean spectrum. Fast, deterministic, and right about plain tones."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +9,14 @@ import numpy as np
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.errors import DataError
 from fewshot_audio.files import write_json
+from fewshot_audio.recognition.bundle import BundleChanged
 from fewshot_audio.recognition.clips import Clips, LoadedClip, load_clips
 from fewshot_audio.recognition.diagnosis import ClipDiagnosis, Diagnosis
 from fewshot_audio.recognition.enrolled import Classification
+
+FILE = "recognizer.json"
+Classes = dict[str, np.ndarray]
+Change = Callable[[Classes], Classes]
 
 SCALE = 60.0  # distance at which the unknown score is 1
 
@@ -23,7 +28,10 @@ class FakeRecognizer:
 
     def __init__(self) -> None:
         self.preprocessing = Preprocessing.of(segment_seconds=0.5)
-        self._classes: dict[str, np.ndarray] = {}
+        self.revision = 0
+        self._classes: Classes = {}
+        self._unsaved: list[Change] = []
+        self._saved: dict[Path, bytes] = {}  # what a folder held when it was read or written last
 
     @property
     def classes(self) -> list[str]:
@@ -42,14 +50,21 @@ class FakeRecognizer:
     def enroll(self, name: str, clips: Clips) -> None:
         if name.casefold() == "unknown":
             raise DataError("'unknown' is the answer for other sounds")
-        before = self._classes.get(name, np.empty((0, self.preprocessing.n_mels), dtype=np.float32))
-        self._classes[name] = np.concatenate([before, self._embed(clips)])
+        rows = self._embed(clips)
+        none = np.empty((0, self.preprocessing.n_mels), dtype=np.float32)
+        self._change(lambda classes: {**classes, name: np.concatenate([classes.get(name, none), rows])})
 
     def remove(self, name: str) -> None:
-        del self._classes[name]
+        if name not in self._classes:
+            raise DataError(f"no class {name!r}")
+        self._change(lambda classes: {other: rows for other, rows in classes.items() if other != name})
 
     def rename(self, old: str, new: str) -> None:
-        self._classes = {new if name == old else name: rows for name, rows in self._classes.items()}
+        self._change(lambda classes: {new if name == old else name: rows for name, rows in classes.items()})
+
+    def _change(self, change: Change) -> None:
+        self._classes = change(self._classes)
+        self._unsaved.append(change)
 
     def classify_with_embeddings(self, clips: Sequence[LoadedClip]) -> list[tuple[Classification, np.ndarray]]:
         answers = []
@@ -74,11 +89,33 @@ class FakeRecognizer:
         return Diagnosis(1.0, dict.fromkeys(self._classes, 1.0), clips, ())
 
     def save(self, folder: Path) -> None:
-        write_json(folder / "recognizer.json", {name: rows.tolist() for name, rows in self._classes.items()})
+        if not self._matches(folder):
+            raise BundleChanged(f"{folder}: another program has changed it")
+        write_json(folder / FILE, {name: rows.tolist() for name, rows in self._classes.items()})
+        self.revision += 1
+        self._saved[folder] = (folder / FILE).read_bytes()
+        self._unsaved = []
+
+    def is_current(self, folder: Path) -> bool:
+        return self._matches(folder)
+
+    def _matches(self, folder: Path) -> bool:
+        path = folder / FILE
+        return folder not in self._saved or (path.is_file() and path.read_bytes() == self._saved[folder])
+
+    def refresh(self, folder: Path, *, undo: int = 0) -> None:
+        latest = FakeRecognizer.load(folder)
+        unsaved = self._unsaved[: len(self._unsaved) - undo]
+        for change in unsaved:
+            latest._classes = change(latest._classes)
+        self._classes, self._saved, self._unsaved = latest._classes, latest._saved, unsaved
+        self.revision += 1
 
     @classmethod
     def load(cls, folder: Path) -> "FakeRecognizer":
         recognizer = cls()
-        saved = json.loads((folder / "recognizer.json").read_text())
-        recognizer._classes = {name: np.array(rows, dtype=np.float32) for name, rows in saved.items()}
+        content = (folder / FILE).read_bytes()
+        recognizer._classes = {name: np.array(rows, dtype=np.float32) for name, rows in json.loads(content).items()}
+        recognizer._saved[folder] = content
+        recognizer.revision = 1
         return recognizer

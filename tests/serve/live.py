@@ -9,15 +9,14 @@ import uvicorn
 
 from fewshot_audio.serve.app import create_app
 from fewshot_audio.serve.backend import Backend
-from fewshot_audio.serve.run import listen
+from fewshot_audio.serve.run import listen, server_config
 
 
 @contextmanager
 def running(backend: Backend, **options: Any) -> Iterator[str]:
     """Serve a recognizer; yields the address."""
     with listen("127.0.0.1", 0) as listener:
-        config = uvicorn.Config(create_app(backend, **options), log_config=None, access_log=False, ws="none")
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(server_config(create_app(backend, **options)))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

@@ -1,5 +1,6 @@
 """``fewshot-audio serve``: what it listens to, what it says, how it ends."""
 
+import os
 import re
 import signal
 import socket
@@ -60,10 +61,11 @@ def test_a_port_that_is_taken() -> None:
 
 
 @contextmanager
-def command(*arguments: object) -> Iterator["tuple[subprocess.Popen[str], str, str]"]:
+def command(*arguments: object, **variables: str) -> Iterator["tuple[subprocess.Popen[str], str, str]"]:
     """Start the command on a free port; yields the process, its address and what it says of changes."""
     words = [sys.executable, "-c", COMMAND_LINE, "serve", *map(str, arguments), "--port", "0"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    environment = os.environ | variables
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert process.stdout
             match = re.match(r"Open (http://\S+) ", process.stdout.readline())
@@ -87,7 +89,7 @@ def test_unsaved_changes_are_told_at_the_end(bundle: Path) -> None:
 
 
 def test_changes_are_saved_where_asked_behind_a_token(bundle: Path) -> None:
-    with command(bundle, "--save", "--host", "0.0.0.0", "--token", TOKEN) as (process, url, promise):
+    with command(bundle, "--save", "--host", "0.0.0.0", FEWSHOT_AUDIO_TOKEN=TOKEN) as (process, url, promise):
         url = url.replace("0.0.0.0", "127.0.0.1")
         assert httpx.get(f"{url}/api/state").status_code == 401
         headers = {"Host": f"{socket.gethostname()}", "Authorization": f"Bearer {TOKEN}"}

@@ -174,6 +174,7 @@ def test_hostile_uploads_cost_nobody_anything(serve: Serve) -> None:
         files=[("clips", UPLOADS[name]) for name in ("NaN", "zip", "65535 channels")]
         + [("clips", ("a.wav", tone_wav(300)))],
     )
+    assert reply.status_code == 200, reply.text
     assert (reply.json()["enrolled"], len(reply.json()["rejected"])) == (1, 3)
 
 

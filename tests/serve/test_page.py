@@ -11,33 +11,13 @@ from typing import Any
 import pytest
 
 from fewshot_audio.recognition.recognizer import Recognizer
-from tests.serve.chromium import Browser, browser
+from tests.serve.chromium import Browser
 from tests.serve.conftest import LIMITS, SharedDecoder, tiny_recognizer
 from tests.serve.fake import FakeRecognizer
 from tests.serve.live import running
-from tests.serve.sounds import tone, tone_wav, wav
 
 LOW, HIGH = 300.0, 3000.0
 TOKEN = "0123456789abcdef-secret"
-
-
-@pytest.fixture(scope="module")
-def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of recordings: low and high tones, one that is no sound, and what the microphone hears (high)."""
-    folder = tmp_path_factory.mktemp("sounds")
-    for name, pitch in (("low", LOW), ("high", HIGH)):
-        for number in range(4):
-            (folder / f"{name}-{number}.wav").write_bytes(tone_wav(pitch, number))
-    (folder / "broken.wav").write_bytes(b"this is no sound")
-    (folder / "microphone.wav").write_bytes(wav(tone(HIGH, 2.0), 16_000))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def chromium(sounds: Path) -> Iterator[Browser]:
-    """One browser for all tests of this module."""
-    with browser(sounds / "microphone.wav") as chromium_browser:
-        yield chromium_browser
 
 
 @pytest.fixture

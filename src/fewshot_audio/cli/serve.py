@@ -12,11 +12,18 @@ from fewshot_audio.cli.options import Device
 
 @app.command()
 def serve(
+    context: typer.Context,
     bundle: Annotated[Path, typer.Argument(help="A bundle: the folder that `enroll` writes.")],
     host: Annotated[str, typer.Option(help="Address to listen on; any but a local one needs --token.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: a free one.")] = 8000,
     token: Annotated[
-        str | None, typer.Option(envvar="FEWSHOT_AUDIO_TOKEN", help="Access token that every request must carry.")
+        str | None,
+        typer.Option(
+            envvar="FEWSHOT_AUDIO_TOKEN",
+            show_envvar=False,
+            help="Access token that every request must carry. Better set FEWSHOT_AUDIO_TOKEN: other users of this "
+            "machine see the command line.",
+        ),
     ] = None,
     allow_host: Annotated[
         list[str] | None, typer.Option(help="Another host name of the server, such as behind a proxy; repeatable.")
@@ -47,6 +54,9 @@ def serve(
             else "Changes are kept in memory: download the bundle from the page, or start with --save."
         )
 
+    source = context.get_parameter_source("token")
+    if source is not None and source.name == "COMMANDLINE":
+        print_line("warning: other users of this machine can see --token; set FEWSHOT_AUDIO_TOKEN instead", stderr)
     keep_pages()  # answers take and free the same large blocks again and again
     unsaved = run_server(
         Recognizer.load(bundle, device),

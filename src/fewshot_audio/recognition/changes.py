@@ -106,6 +106,7 @@ class ChangeLog:
     def saved(self, folder: Path, state: BundleState) -> None:
         """A folder holds all changes, in that state."""
         self._saved.pop(folder.resolve(), None)  # the latest one comes last
+        self._saved = {path: saved for path, saved in self._saved.items() if path.exists()}  # others lack nothing
         self._saved[folder.resolve()] = _Saved(state, len(self._changes))
         needed = min(saved.changes for saved in self._saved.values())
         self._changes = self._changes[needed:]

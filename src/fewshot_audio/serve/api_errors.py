@@ -1,5 +1,7 @@
 """Errors as the API answers them: a status, a code for programs, a sentence for people."""
 
+import logging
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -8,7 +10,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from fewshot_audio.errors import FewShotError
-from fewshot_audio.serve.schemas import ErrorBody, ErrorReply
+from fewshot_audio.serve.schemas import ConflictReply, ErrorBody, ErrorReply, State
+
+log = logging.getLogger(__name__)
 
 CODES = {
     400: "bad_request",
@@ -19,13 +23,29 @@ CODES = {
     408: "too_slow",
     409: "conflict",
     413: "too_large",
+    414: "too_large",
     415: "unsupported",
     422: "invalid",
     429: "too_many_requests",
+    431: "too_large",
     500: "failed",
     503: "busy",
+    507: "no_space",
 }
 HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}, 503: {"Retry-After": "1"}}
+SENTENCES = {  # for the words that the web framework has
+    "Not Found": "There is nothing at this address. /docs lists the API's addresses.",
+    "Method Not Allowed": "This address does not take that method. /docs lists what it takes.",
+    "There was an error parsing the body": "The body cannot be read: expected what its Content-Type says.",
+    "Invalid multipart data.": "The form cannot be read: expected multipart/form-data with the boundary of its header.",
+}
+EXPECTED = {
+    "name": "a class's name",
+    "clip": "a recording, as a file of multipart/form-data",
+    "clips": "one or more recordings, as files of multipart/form-data",
+    "revision": "the revision of a state, a whole number",
+}
+PLACES = {"query": "query parameter", "body": "field", "header": "header", "path": "path's part"}
 
 
 class ApiError(FewShotError):
@@ -38,13 +58,32 @@ class ApiError(FewShotError):
 
     def response(self) -> JSONResponse:
         """The answer to send."""
-        body = ErrorReply(error=ErrorBody(code=CODES.get(self.status, "refused"), message=self.message))
-        return JSONResponse(body.model_dump(), self.status, HEADERS.get(self.status))
+        return JSONResponse(self._body().model_dump(), self.status, HEADERS.get(self.status))
+
+    def _body(self) -> ErrorReply:
+        return ErrorReply(error=ErrorBody(code=CODES.get(self.status, "refused"), message=self.message))
+
+
+class Conflict(ApiError):
+    """A request that the recognizer's state does not allow; the answer has that state."""
+
+    def __init__(self, message: str, state: State) -> None:
+        super().__init__(409, message)
+        self.state = state
+
+    def _body(self) -> ErrorReply:
+        return ConflictReply(error=super()._body().error, state=self.state)
+
+
+def no_space(action: str, error: OSError) -> HTTPException:
+    """What is answered if a temporary file cannot be written: ``action`` and the reason, without the file's path."""
+    log.error("%s: %s", action, error)
+    return HTTPException(507, f"{action} in the server's folder for temporary files: {error.strerror or 'it failed'}.")
 
 
 def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Describe the errors that a route may answer with, for ``/openapi.json``."""
-    return {status: {"model": ErrorReply} for status in statuses}
+    return {status: {"model": ConflictReply if status == 409 else ErrorReply} for status in statuses}
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -60,15 +99,28 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid_request(_: Request, error: RequestValidationError) -> Response:
-        problems = [f"{'.'.join(map(str, item['loc'][1:])) or 'body'}: {item['msg']}" for item in error.errors()]
-        return ApiError(422, "; ".join(problems[:5])).response()
+        return ApiError(422, " ".join(map(_sentence, error.errors()[:5]))).response()
 
     @app.exception_handler(HTTPException)
     async def http_error(_: Request, error: HTTPException) -> Response:
-        response = ApiError(error.status_code, str(error.detail)).response()
+        response = ApiError(error.status_code, SENTENCES.get(error.detail, error.detail)).response()
         response.headers.update(error.headers or {})
         return response
 
     @app.exception_handler(Exception)
     async def server_error(_: Request, __: Exception) -> Response:
         return ApiError(500, "The server failed to answer; its log says why.").response()
+
+
+def _sentence(problem: Mapping[str, Any]) -> str:
+    """Say what is wrong with a part of a request, and what was expected."""
+    place, *names = problem["loc"]
+    if problem["type"] == "json_invalid":
+        return f"The body is not JSON: {problem['ctx']['error']} at character {names[0] if names else 0}."
+    if not names:
+        return 'Expected a JSON object as the body, such as {"name": "owl"}, with Content-Type: application/json.'
+    name = str(names[0])
+    expected = EXPECTED.get(name, "another value")
+    missing = problem["type"] == "missing"
+    fault = "is missing" if missing else f"cannot be used ({problem['msg'][:1].lower()}{problem['msg'][1:]})"
+    return f"The {PLACES.get(place, 'value')} “{name}” {fault}; expected {expected}."

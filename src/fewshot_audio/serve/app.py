@@ -59,6 +59,7 @@ def create_app(
         docs_url=None,  # the built-in pages load scripts from elsewhere
         redoc_url=None,
         openapi_url="/openapi.json",
+        redirect_slashes=False,
         lifespan=lifespan,
         responses=error_responses(401, 403, 429, 503),
     )
@@ -67,4 +68,5 @@ def create_app(
     add_error_handlers(app)
     for router in (page_routes(), server_routes, recognizer_routes):
         app.include_router(router)
+    app.openapi()  # made once, and not by a request that others would wait for
     return app

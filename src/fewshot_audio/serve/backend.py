@@ -53,5 +53,19 @@ class Backend(Protocol):
     def diagnose(self) -> "Diagnosis":
         """Judge each enrolled clip by the others."""
 
+    @property
+    def revision(self) -> int:
+        """Revision of the bundle that it was loaded from or saved to last; 0 if there is none."""
+
     def save(self, folder: Path) -> None:
-        """Write a bundle."""
+        """Write a bundle.
+
+        Raises:
+            BundleChanged: another program has written it since this recognizer was loaded from it or saved to it.
+        """
+
+    def is_current(self, folder: Path) -> bool:
+        """Whether a bundle still holds the state that this recognizer was loaded from or saved as last; quick."""
+
+    def refresh(self, folder: Path, *, undo: int = 0) -> None:
+        """Read a bundle again, and make the unsaved changes anew on its state, except the last ``undo`` ones."""

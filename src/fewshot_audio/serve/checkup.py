@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from fewshot_audio.errors import plural
 from fewshot_audio.serve.schemas import Finding
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ def _findings(diagnosis: "Diagnosis") -> Iterator[Finding]:
     answers = [(clip.class_name, clip.answer) for clip in diagnosis.clips if clip.answer is not None]
     if answers:
         correct = sum(answer == class_name for class_name, answer in answers)
-        message = f"Left out one at a time, {correct} of {len(answers)} clips are recognized by the others."
+        clips = f"{correct} of {plural(len(answers), 'clip')} {'is' if correct == 1 else 'are'}"
+        message = f"Left out one at a time, {clips} recognized by the others."
         yield Finding(kind="good" if correct == len(answers) else "accuracy", message=message)
     for pair in diagnosis.collisions:
         yield Finding(

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, TypeVar
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
+from pydantic import BaseModel
 
 from fewshot_audio.serve.metrics import Metrics
 from fewshot_audio.serve.service import RecognizerService
@@ -34,10 +35,23 @@ class ServerContext:
         """Call ``work(*arguments)`` on the recognizer's thread: one request at a time, the others wait."""
         return await asyncio.get_running_loop().run_in_executor(self._model_thread, work, *arguments)
 
+    async def reply(self, work: Callable[..., BaseModel], *arguments: object) -> Response:
+        """Answer with the JSON of ``work(*arguments)``, which is made on the recognizer's thread, too.
+
+        A large answer that is made into JSON on the event loop would hold up all other requests.
+        """
+        return await self.on_model(lambda: json_response(work(*arguments)))
+
     def close(self) -> None:
-        """End the decoding processes and the thread; waits for the work in progress."""
+        """Save what is not saved yet, end the decoding processes and the thread; waits for the work in progress."""
         self.uploads.close()
+        self._model_thread.submit(self.service.close).result()
         self._model_thread.shutdown()
+
+
+def json_response(content: BaseModel) -> Response:
+    """Answer with a model's JSON."""
+    return Response(content.model_dump_json(), media_type="application/json")
 
 
 async def _context(request: Request) -> ServerContext:

@@ -3,7 +3,8 @@
 It reads requests from its standard input and writes replies to its standard output until the input ends:
 
 - request: 8 bytes of file name extension (padded with NUL), 8 bytes of length, the file;
-- reply: 1 byte (``+`` samples, ``-`` a rejection), 8 bytes of length, then float32 samples or a JSON object.
+- reply: 1 byte (``+`` samples, ``-`` a rejection, ``!`` no space for the file), 8 bytes of length, then float32
+  samples, a JSON object, or the number of the system's error.
 """
 
 import io
@@ -22,7 +23,8 @@ from fewshot_audio.audio.rejection import Reason, Rejected
 
 REQUEST = struct.Struct("<8sQ")
 REPLY = struct.Struct("<cQ")
-SAMPLES, REJECTION = b"+", b"-"
+ERROR_NUMBER = struct.Struct("<i")
+SAMPLES, REJECTION, NO_SPACE = b"+", b"-", b"!"
 MAX_FILE_BYTES = 512 << 20  # the largest file that may be written, such as ffmpeg's output
 
 
@@ -47,7 +49,9 @@ def confine(address_space: int) -> None:
     import resource
 
     for kind, limit in ((resource.RLIMIT_AS, address_space), (resource.RLIMIT_FSIZE, MAX_FILE_BYTES)):
-        resource.setrlimit(kind, (limit, limit))
+        hard = resource.getrlimit(kind)[1]  # this process may not raise it
+        bound = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.setrlimit(kind, (bound, bound))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
@@ -69,20 +73,31 @@ def answer(
     """
     path = folder / f"upload{extension}"  # the server chose the extension from a list
     try:
-        with path.open("wb") as stream:
-            while length:
-                block = requests.read(min(length, io.DEFAULT_BUFFER_SIZE))
-                length -= len(block)
-                stream.write(block)
+        store(path, requests, length)
         samples = bounded_decode(path, sample_rate, clip_seconds)
     except Rejected as error:
         return REJECTION, json.dumps({"reason": error.reason, "detail": error.detail}).encode()
+    except OSError as error:  # of a temporary file: those of the recording are rejections
+        return NO_SPACE, ERROR_NUMBER.pack(error.errno or 0)
     except MemoryError:
         detail = "decoding it needs more memory than is allowed"
         return REJECTION, json.dumps({"reason": Reason.TOO_LONG, "detail": detail}).encode()
     finally:
         path.unlink(missing_ok=True)
     return SAMPLES, samples.data.cast("B")
+
+
+def store(path: Path, requests: BinaryIO, length: int) -> None:
+    """Write the next ``length`` bytes of a stream into a file; the stream is read to there even if that fails."""
+    try:
+        with path.open("wb") as stream:
+            while length:
+                block = requests.read(min(length, io.DEFAULT_BUFFER_SIZE))
+                length -= len(block)
+                stream.write(block)
+    finally:
+        while length and (block := requests.read(min(length, io.DEFAULT_BUFFER_SIZE))):
+            length -= len(block)
 
 
 def bounded_decode(path: Path, sample_rate: int, clip_seconds: float) -> Samples:

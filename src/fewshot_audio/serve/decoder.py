@@ -4,6 +4,7 @@ import json
 import os
 import queue
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -17,10 +18,11 @@ import numpy as np
 
 from fewshot_audio.audio.decode import AUDIO_EXTENSIONS, Samples
 from fewshot_audio.audio.rejection import Reason, Rejected
-from fewshot_audio.serve.decode_worker import REPLY, REQUEST, SAMPLES
+from fewshot_audio.serve.decode_worker import ERROR_NUMBER, NO_SPACE, REPLY, REQUEST, SAMPLES
 from fewshot_audio.serve.limits import ServerLimits
 
 WORKER = (sys.executable, "-m", "fewshot_audio.serve.decode_worker")
+TOKEN_VARIABLE = "FEWSHOT_AUDIO_TOKEN"
 MAX_DETAIL_LENGTH = 500  # characters of a process's error message that are passed on
 
 
@@ -56,6 +58,7 @@ class Decoder:
         Raises:
             Rejected: as ``fewshot_audio.audio.decode.decode`` does; also if it is not a sound file or too long, if
                 decoding took too much time or memory, or if its process crashed.
+            OSError: the process cannot be started, or has no space for the file.
         """
         extension = PurePath(name).suffix.lower()
         if extension not in AUDIO_EXTENSIONS:
@@ -83,6 +86,10 @@ class Decoder:
                 process.end()
 
 
+class _NoSpace(OSError):
+    """A decoding process cannot write its files, which is not the recording's fault."""
+
+
 class _Process:
     """One decoding process, its pipes and its private folder."""
 
@@ -91,6 +98,7 @@ class _Process:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="fewshot-audio-upload-"))
             # One thread: more would only take memory. All temporary files go to the private folder.
             environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "TMPDIR": folder}
+            environment.pop(TOKEN_VARIABLE, None)  # a recording may take over the process
             self._child = stack.enter_context(
                 subprocess.Popen(
                     command,
@@ -104,7 +112,7 @@ class _Process:
             self._close = stack.pop_all().close
 
     def decode(self, data: bytes, extension: str, limits: ServerLimits) -> Samples:
-        """Decode one file; any failure is a rejection of that file."""
+        """Decode one file; any failure but a full disk is a rejection of that file."""
         assert self._child.stdin
         assert self._child.stdout
         timed_out = threading.Event()
@@ -120,7 +128,9 @@ class _Process:
             self._child.stdin.write(data)
             self._child.stdin.flush()
             return self._reply(self._child.stdout, limits)
-        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        except _NoSpace:
+            raise
+        except (OSError, EOFError, ValueError, KeyError, TypeError, struct.error) as error:
             if timed_out.is_set():
                 detail = f"decoding took longer than {limits.decode_seconds:g} s"
                 raise Rejected(Reason.UNREADABLE, detail) from error
@@ -136,6 +146,9 @@ class _Process:
         payload = _exactly(stream, length)
         if status == SAMPLES:
             return np.frombuffer(payload, dtype=np.float32)
+        if status == NO_SPACE:
+            number = ERROR_NUMBER.unpack(payload)[0]
+            raise _NoSpace(number, os.strerror(number))
         rejection = json.loads(payload)
         raise Rejected(Reason(rejection["reason"]), str(rejection["detail"])[:MAX_DETAIL_LENGTH])
 

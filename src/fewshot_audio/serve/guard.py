@@ -4,23 +4,22 @@ import hmac
 import ipaddress
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
-import anyio
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fewshot_audio.serve.api_errors import ApiError
 from fewshot_audio.serve.limits import ServerLimits
 from fewshot_audio.serve.metrics import Metrics
+from fewshot_audio.serve.request_body import RequestBody, body_limit, too_large
 
 PUBLIC_PATHS = ("/", "/docs", "/openapi.json", "/health")  # they reveal nothing of the bundle
 METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS", "PUT")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-DRAIN_SECONDS = 2.0
+TOKEN_PARAMETERS = ("token", "access_token", "authorization")
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
@@ -61,6 +60,9 @@ class RequestGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it with an error."""
+        if scope["type"] == "websocket":  # there are none
+            await send({"type": "websocket.close", "code": 1008})
+            return
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -86,16 +88,24 @@ class RequestGuard:
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
+        max_bytes = body_limit(scope, self.limits)
+        body = RequestBody(receive, max_bytes, self.limits.upload_seconds)
+
+        async def send_after_body(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] >= 400:
+                await body.drain(self.limits.upload_bytes)
+            await send(message)
+
         try:
             self._check_host(headers)
             self._check_origin(scope["method"], headers)
+            self._check_head(scope)
             self._check_token(scope["path"], headers)
-            self._check_body(headers)
+            self._check_body(headers, max_bytes)
             with self._request_slot(scope):
-                await self.app(scope, self._bounded(receive), send)
+                await self.app(scope, body.receive, send_after_body)
         except ApiError as error:
-            await _drain(receive, self.limits.upload_bytes)
-            await error.response()(scope, receive, send)
+            await error.response()(scope, receive, send_after_body)
 
     def _check_host(self, headers: Headers) -> None:
         host = headers.get("host", "")
@@ -124,6 +134,18 @@ class RequestGuard:
         if not same or site not in ("same-origin", "none"):
             raise ApiError(403, "Changes are accepted only from this server's own page.")
 
+    def _check_head(self, scope: Scope) -> None:
+        """Bound the head. A token in an address would stay in histories and logs: it is never accepted there."""
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > self.limits.header_bytes:
+            raise ApiError(431, f"The headers are larger than {self.limits.header_bytes} bytes, the maximum.")
+        query: bytes = scope.get("query_string", b"")
+        if len(scope.get("raw_path") or scope["path"]) + len(query) > self.limits.target_bytes:
+            raise ApiError(414, f"The address is longer than {self.limits.target_bytes} bytes, the maximum.")
+        if self.token and any(name.lower() in TOKEN_PARAMETERS for name, _ in parse_qsl(query.decode("latin-1"))):
+            raise ApiError(
+                400, "The access token belongs in the header (Authorization: Bearer TOKEN), not in the address."
+            )
+
     def _check_token(self, path: str, headers: Headers) -> None:
         if self.token is None or path in PUBLIC_PATHS or path.startswith("/assets/"):
             return
@@ -132,12 +154,12 @@ class RequestGuard:
         if scheme.lower() != "bearer" or not matches:
             raise ApiError(401, "This server needs its access token (Authorization: Bearer TOKEN).")
 
-    def _check_body(self, headers: Headers) -> None:
+    def _check_body(self, headers: Headers, max_bytes: int) -> None:
         if headers.get("content-encoding", "identity").lower() != "identity":
             raise ApiError(415, "Compressed request bodies are not accepted.")
         length = headers.get("content-length", "0")
-        if length.isascii() and length.isdigit() and int(length) > self.limits.upload_bytes:
-            raise ApiError(413, too_large(self.limits.upload_bytes))
+        if length.isascii() and length.isdigit() and int(length[:20]) > max_bytes:
+            raise ApiError(413, too_large(max_bytes))
 
     @contextmanager
     def _request_slot(self, scope: Scope) -> Iterator[None]:
@@ -156,40 +178,3 @@ class RequestGuard:
         finally:
             self._active[client] -= 1
             self._active += Counter()  # forgets clients at 0
-
-    def _bounded(self, receive: Receive) -> Callable[[], Awaitable[Message]]:
-        """Bound a request's body: reading one that is too large or too slow raises an error."""
-        size = 0
-        deadline = time.monotonic() + self.limits.upload_seconds
-        arriving = True
-
-        async def bounded() -> Message:
-            nonlocal size, arriving
-            if not arriving:  # waiting for the client to disconnect, which may take any time
-                return await receive()
-            with anyio.move_on_after(max(0.0, deadline - time.monotonic())) as scope:
-                message = await receive()
-            if scope.cancelled_caught:
-                raise HTTPException(408, f"The request did not arrive within {self.limits.upload_seconds:g} s.")
-            size += len(message.get("body", b""))
-            arriving = message.get("more_body", False)
-            if size > self.limits.upload_bytes:
-                raise HTTPException(413, too_large(self.limits.upload_bytes))
-            return message
-
-        return bounded
-
-
-async def _drain(receive: Receive, max_bytes: int) -> None:
-    """Read what a rejected client still sends, for a moment: a client that is cut off never sees the answer."""
-    with anyio.move_on_after(DRAIN_SECONDS):
-        while max_bytes > 0:
-            message = await receive()
-            max_bytes -= len(message.get("body", b""))
-            if not message.get("more_body", False):
-                return
-
-
-def too_large(max_bytes: int) -> str:
-    """The message for a client that sends too much."""
-    return f"The upload is larger than {max_bytes / (1 << 20):g} MB, the maximum."

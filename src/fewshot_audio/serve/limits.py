@@ -7,11 +7,14 @@ from dataclasses import dataclass
 class ServerLimits:
     """Bounds on what clients may send and the server holds.
 
-    ``guard`` enforces those of bodies and requests, ``uploads``, ``decoder`` and ``decode_worker`` those of recordings,
-    ``routes`` and ``service`` those of classes and clips.
+    ``guard`` and ``request_body`` enforce those of bodies and requests, ``form`` those of a form's parts, ``uploads``,
+    ``decoder`` and ``decode_worker`` those of recordings, ``routes`` and ``service`` those of classes and clips.
 
     Attributes:
-        upload_bytes: body of one request.
+        upload_bytes: body of a request that sends recordings.
+        text_bytes: body of any other request, and every field of a form; they hold a name at most.
+        target_bytes: path and query of a request.
+        header_bytes: all that stands before a request's body.
         upload_seconds: time in which a body must have arrived.
         clip_seconds: length of one recording.
         request_seconds: length of all recordings of one enrollment.
@@ -28,6 +31,9 @@ class ServerLimits:
     """
 
     upload_bytes: int = 64 << 20
+    text_bytes: int = 4 << 10
+    target_bytes: int = 4 << 10
+    header_bytes: int = 16 << 10
     upload_seconds: float = 60.0
     clip_seconds: float = 300.0
     request_seconds: float = 1800.0

@@ -9,18 +9,23 @@ from fastapi.responses import StreamingResponse
 from fewshot_audio import __version__
 from fewshot_audio.serve import schemas
 from fewshot_audio.serve.api_errors import ApiError, error_responses
-from fewshot_audio.serve.context import Context
+from fewshot_audio.serve.bundle_archive import BUNDLE_NAME
+from fewshot_audio.serve.context import Context, json_response
+from fewshot_audio.serve.form import FormRoute
 from fewshot_audio.serve.metrics import CONTENT_TYPE
-from fewshot_audio.serve.service import BUNDLE_NAME
 
 BLOCK = 1 << 16  # bytes of a download that are in memory at once
-CLIP_ERRORS = error_responses(400, 408, 409, 413, 415, 422)
+CLIP_ERRORS = error_responses(400, 408, 409, 413, 415, 422, 507)
 CLASS_ERRORS = error_responses(400, 404, 409, 413, 415, 422)
 
 ClassName = Annotated[str, Query(description="The class.")]
+Revision = Annotated[
+    int | None,
+    Query(description="Of the state in which you saw the class: if it has changed since, the answer is 409."),
+]
 
 server_routes = APIRouter(tags=["server"])
-recognizer_routes = APIRouter(prefix="/api", tags=["recognizer"])
+recognizer_routes = APIRouter(prefix="/api", tags=["recognizer"], route_class=FormRoute)
 
 
 @server_routes.get("/health")
@@ -41,18 +46,18 @@ async def metrics_text(context: Context) -> Response:
     return Response(context.metrics.text(gauges), media_type=CONTENT_TYPE)
 
 
-@recognizer_routes.get("/state")
-async def state(context: Context) -> schemas.State:
+@recognizer_routes.get("/state", response_model=schemas.State)
+async def state(context: Context) -> Response:
     """The enrolled classes, unsaved changes, and limits on what may be sent."""
-    return await context.on_model(context.service.state)
+    return await context.reply(context.service.state)
 
 
-@recognizer_routes.post("/classes", responses=CLIP_ERRORS)
+@recognizer_routes.post("/classes", response_model=schemas.EnrollReply, responses=CLIP_ERRORS)
 async def enroll(
     context: Context,
     name: Annotated[str, Form(description="The class; clips are added if it exists.", min_length=1)],
     clips: Annotated[list[UploadFile], File(description="Recordings: wav, flac, ogg, mp3 ...", min_length=1)],
-) -> schemas.EnrollReply:
+) -> Response:
     """Add recordings to a class. Those that cannot be used are listed with their reasons; the others are enrolled."""
     limit = context.service.limits.clips_per_request
     if len(clips) > limit:
@@ -65,25 +70,23 @@ async def enroll(
             raise ApiError(422, f"None of the recordings can be used ({'; '.join(map(_reason, rejected[:3]))}).")
         state = await context.on_model(context.service.enroll, name, loaded)
     context.metrics.clips("enrolled", len(loaded))
-    return schemas.EnrollReply(name=name, enrolled=len(loaded), rejected=rejected, state=state)
+    return json_response(schemas.EnrollReply(name=name, enrolled=len(loaded), rejected=rejected, state=state))
 
 
-@recognizer_routes.patch("/classes", responses=CLASS_ERRORS)
-async def rename(context: Context, name: ClassName, change: schemas.Rename) -> schemas.State:
+@recognizer_routes.patch("/classes", response_model=schemas.State, responses=CLASS_ERRORS)
+async def rename(context: Context, name: ClassName, change: schemas.Rename, revision: Revision = None) -> Response:
     """Give a class another name."""
-    return await context.on_model(context.service.rename, name, change.name)
+    return await context.reply(context.service.rename, name, change.name, revision)
 
 
-@recognizer_routes.delete("/classes", responses=CLASS_ERRORS)
-async def remove(context: Context, name: ClassName) -> schemas.State:
+@recognizer_routes.delete("/classes", response_model=schemas.State, responses=CLASS_ERRORS)
+async def remove(context: Context, name: ClassName, revision: Revision = None) -> Response:
     """Remove a class and its clips."""
-    return await context.on_model(context.service.remove, name)
+    return await context.reply(context.service.remove, name, revision)
 
 
-@recognizer_routes.post("/classify", responses=CLIP_ERRORS)
-async def classify(
-    context: Context, clip: Annotated[UploadFile, File(description="A recording.")]
-) -> schemas.ClassifyReply:
+@recognizer_routes.post("/classify", response_model=schemas.ClassifyReply, responses=CLIP_ERRORS)
+async def classify(context: Context, clip: Annotated[UploadFile, File(description="A recording.")]) -> Response:
     """Say which of the enrolled classes a recording is, or that it is none of them."""
     async with context.clip_memory:
         loaded, rejected = await context.uploads.read([clip])
@@ -92,28 +95,31 @@ async def classify(
             raise ApiError(422, f"The recording cannot be used: {_reason(rejected[0])}.")
         answer = await context.on_model(context.service.classify, loaded[0])
     context.metrics.clips("classified" if answer.label is not None else "unknown")
-    return answer
+    return json_response(answer)
 
 
-@recognizer_routes.get("/map")
-async def embedding_map(context: Context) -> schemas.EmbeddingMap:
+@recognizer_routes.get("/map", response_model=schemas.EmbeddingMap)
+async def embedding_map(context: Context) -> Response:
     """The enrolled clips' embeddings in two dimensions."""
-    return await context.on_model(context.service.embedding_map)
+    return await context.reply(context.service.embedding_map)
 
 
-@recognizer_routes.get("/diagnosis")
-async def diagnosis(context: Context) -> schemas.Findings:
+@recognizer_routes.get("/diagnosis", response_model=schemas.Findings)
+async def diagnosis(context: Context) -> Response:
     """Findings about the enrolled clips: outliers, classes that are confused, silence."""
-    return await context.on_model(context.service.diagnosis)
+    return await context.reply(context.service.diagnosis)
 
 
 @recognizer_routes.get(
-    "/bundle", response_class=StreamingResponse, responses={200: {"content": {"application/zip": {}}}}
+    "/bundle",
+    response_class=StreamingResponse,
+    responses=error_responses(507) | {200: {"content": {"application/zip": {}}}},
 )
 async def bundle(context: Context) -> StreamingResponse:
     """The recognizer with all its classes, as a zip archive of its folder."""
-    archive = await context.on_model(context.service.bundle)
-    headers = {"Content-Disposition": f'attachment; filename="{BUNDLE_NAME}.zip"'}
+    archive, size = await context.on_model(context.service.bundle)
+    # With its length, a client notices if the connection breaks.
+    headers = {"Content-Disposition": f'attachment; filename="{BUNDLE_NAME}.zip"', "Content-Length": str(size)}
     return StreamingResponse(_blocks(archive), media_type="application/zip", headers=headers)
 
 

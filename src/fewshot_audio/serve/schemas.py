@@ -44,8 +44,9 @@ class ClientLimits(BaseModel):
 class State(BaseModel):
     """The recognizer as it is now.
 
-    ``revision`` grows with every change. ``saves`` tells whether changes are written to the bundle's folder, and
-    ``unsaved`` counts those that are not. ``unknown`` tells whether an answer can be "none of the enrolled classes".
+    ``revision`` grows with every change; it starts anew, at a random number, with the server. ``saves`` tells whether
+    changes are written to the bundle's folder, ``unsaved`` counts those that are not, and ``save_error`` says why.
+    ``unknown`` tells whether an answer can be "none of the enrolled classes".
     """
 
     version: str
@@ -58,6 +59,12 @@ class State(BaseModel):
     unknown: bool
     save_error: str | None
     limits: ClientLimits
+
+
+class ConflictReply(ErrorReply):
+    """The body of an answer 409: what the recognizer's state does not allow, and that state. Nothing was changed."""
+
+    state: State
 
 
 class RejectedClip(BaseModel):

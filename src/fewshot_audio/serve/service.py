@@ -1,32 +1,30 @@
 """The recognizer behind the server: its changes, its limits, its bundle. Used by one thread at a time."""
 
-import logging
-import tempfile
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
 from fewshot_audio import __version__
-from fewshot_audio.errors import FewShotError
 from fewshot_audio.functional.pca import PrincipalComponents
 from fewshot_audio.recognition.clips import LoadedClip
 from fewshot_audio.serve import schemas
-from fewshot_audio.serve.api_errors import ApiError
+from fewshot_audio.serve.api_errors import ApiError, Conflict
 from fewshot_audio.serve.backend import Backend
+from fewshot_audio.serve.bundle_archive import pack_bundle
 from fewshot_audio.serve.checkup import checkup_findings
 from fewshot_audio.serve.clip_picture import clip_picture
 from fewshot_audio.serve.limits import ServerLimits
+from fewshot_audio.serve.revisions import Revisions
+from fewshot_audio.serve.saving import BundleFolder
 
-log = logging.getLogger(__name__)
-
-BUNDLE_NAME = "recognizer"
+LOOK_AGAIN = "so this change was not made. Look at the classes as they are now, and repeat it if it still fits."
+CHANGED_ELSEWHERE = f"Another program has changed the bundle, {LOOK_AGAIN}"
 
 
 class RecognizerService:
-    """A recognizer that clients change and ask.
+    """A recognizer that clients change and ask. What another program changes in its folder is taken over first.
 
     Args:
         backend: the recognizer.
@@ -37,66 +35,75 @@ class RecognizerService:
     def __init__(self, backend: Backend, limits: ServerLimits, folder: Path | None) -> None:
         self.backend = backend
         self.limits = limits
-        self.folder = folder
-        self.unsaved = 0
-        self.save_error: str | None = None
-        self._revision = 0
+        self.folder = BundleFolder(backend, folder)
+        self._preprocessing = backend.preprocessing  # by which clips are loaded
+        self._revisions = Revisions()
         self._map: tuple[PrincipalComponents, schemas.EmbeddingMap] | None = None  # of the current revision
+        self._findings: schemas.Findings | None = None  # of the current revision
 
     def state(self) -> schemas.State:
         """The enrolled classes, unsaved changes, and the limits that clients can check."""
-        preprocessing = self.backend.preprocessing
-        return schemas.State(
-            version=__version__,
-            sample_rate=preprocessing.sample_rate,
-            segment_seconds=preprocessing.segment_seconds,
-            classes=[schemas.ClassInfo(name=name, clips=self._clip_count(name)) for name in self.backend.classes],
-            revision=self._revision,
-            unsaved=self.unsaved,
-            unknown=self.backend.unknown_threshold is not None,
-            saves=self.folder is not None,
-            save_error=self.save_error,
-            limits=schemas.ClientLimits(
-                upload_bytes=self.limits.upload_bytes,
-                clip_seconds=self.limits.clip_seconds,
-                clips=self.limits.clips_per_request,
-                name_length=self.limits.name_length,
-            ),
-        )
+        self._take_over()
+        return self._state()
 
     def enroll(self, name: str, clips: Sequence[LoadedClip]) -> schemas.State:
-        """Add clips to a class, new or not, of a ``checked_name``. Raises ApiError if the bundle would be too full."""
+        """Add clips to a class, new or not, of a ``checked_name``.
+
+        Raises:
+            Conflict: the bundle would be too full, or another program has changed it.
+        """
+        self._refuse_if_taken_over()
+        self._check_preprocessing()
         classes = self.backend.classes
         if name not in classes and len(classes) >= self.limits.classes:
-            raise ApiError(409, f"The bundle has {len(classes)} classes, the maximum. Remove one first.")
+            raise self._conflict(f"The bundle has {len(classes)} classes, the maximum. Remove one first.")
         if sum(map(self._clip_count, classes)) + len(clips) > self.limits.total_clips:
-            raise ApiError(409, f"The bundle would have more than {self.limits.total_clips} clips, the maximum.")
+            raise self._conflict(f"The bundle would have more than {self.limits.total_clips} clips, the maximum.")
         self.backend.enroll(name, clips)
-        self._on_change()
-        return self.state()
+        return self._on_change(name)
 
-    def remove(self, name: str) -> schemas.State:
-        """Remove a class. Raises ApiError if it is not enrolled."""
-        self._check_enrolled(name)
+    def remove(self, name: str, revision: int | None = None) -> schemas.State:
+        """Remove a class.
+
+        Args:
+            name: the class.
+            revision: of the state in which the client saw it; None removes any class of that name.
+
+        Raises:
+            ApiError: it is not enrolled.
+            Conflict: it has changed since that revision, or another program has changed the bundle.
+        """
+        self._check_class(name, revision)
         self.backend.remove(name)
-        self._on_change()
-        return self.state()
+        return self._on_change(name)
 
-    def rename(self, name: str, new_name: str) -> schemas.State:
-        """Give a class another name. Raises ApiError if it is not enrolled, or if another class has the new name."""
-        self._check_enrolled(name)
+    def rename(self, name: str, new_name: str, revision: int | None = None) -> schemas.State:
+        """Give a class another name.
+
+        Args:
+            name: the class.
+            new_name: its new name.
+            revision: of the state in which the client saw it; None renames any class of that name.
+
+        Raises:
+            ApiError: it is not enrolled.
+            Conflict: another class has the new name; or as ``remove`` does.
+        """
+        self._check_class(name, revision)
         new_name = self.checked_name(new_name)
-        if new_name != name:
-            if new_name in self.backend.classes:
-                raise ApiError(409, f"A class “{new_name}” already exists.")
-            self.backend.rename(name, new_name)
-            self._on_change()
-        return self.state()
+        if new_name == name:
+            return self._state()
+        if new_name in self.backend.classes:
+            raise self._conflict(f"A class “{new_name}” already exists.")
+        self.backend.rename(name, new_name)
+        return self._on_change(name, new_name)
 
     def classify(self, clip: LoadedClip) -> schemas.ClassifyReply:
-        """Answer for one clip, with its picture and its point on the map. Raises ApiError if no class is enrolled."""
+        """Answer for one clip, with its picture and its point on the map. Raises Conflict if no class is enrolled."""
+        self._take_over()
+        self._check_preprocessing()
         if not self.backend.classes:
-            raise ApiError(409, "No class is enrolled yet. Enroll one first.")
+            raise self._conflict("No class is enrolled yet. Enroll one first.")
         answer, embedding = self.backend.classify_with_embeddings([clip])[0]
         ranking = sorted(answer.probabilities.items(), key=lambda entry: -entry[1])
         components, _ = self._current_map()
@@ -111,34 +118,32 @@ class RecognizerService:
             segments=answer.segments,
             picture=clip_picture(clip.segments, self.backend.preprocessing),
             point=schemas.Point(x=x, y=y),
-            revision=self._revision,
+            revision=self._revisions.latest,
         )
 
     def embedding_map(self) -> schemas.EmbeddingMap:
         """The enrolled clips on their first two principal axes."""
+        self._take_over()
         if not self.backend.classes:
-            return schemas.EmbeddingMap(points=[], explained=[0, 0], revision=0)
+            return schemas.EmbeddingMap(points=[], explained=[0, 0], revision=self._revisions.latest)
         return self._current_map()[1]
 
     def diagnosis(self) -> schemas.Findings:
         """What the leave-one-out diagnosis says about the enrolled clips."""
-        return schemas.Findings(findings=checkup_findings(self.backend.diagnose()) if self.backend.classes else [])
+        self._take_over()
+        if self._findings is None:
+            findings = checkup_findings(self.backend.diagnose()) if self.backend.classes else []
+            self._findings = schemas.Findings(findings=findings)
+        return self._findings
 
-    def bundle(self) -> IO[bytes]:
-        """The bundle as a zip archive: a temporary file, positioned at its start, that the caller closes."""
-        archive = tempfile.TemporaryFile()  # noqa: SIM115
-        try:
-            with tempfile.TemporaryDirectory(prefix="fewshot-audio-bundle-") as parent:
-                folder = Path(parent) / BUNDLE_NAME
-                self.backend.save(folder)
-                with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:  # weights do not compress
-                    for path in sorted(folder.rglob("*")):
-                        file.write(path, path.relative_to(parent))
-            archive.seek(0)
-        except BaseException:
-            archive.close()
-            raise
-        return archive
+    def bundle(self) -> tuple[IO[bytes], int]:
+        """The bundle as a zip archive, and its size; see ``pack_bundle``.
+
+        Raises:
+            HTTPException: the folder for temporary files has no space for it.
+        """
+        self._take_over()
+        return pack_bundle(self.backend)
 
     def checked_name(self, name: str) -> str:
         """A class name without blanks around it. Raises ApiError if it is too long or not printable."""
@@ -149,26 +154,77 @@ class RecognizerService:
             raise ApiError(422, "A class name consists of printable characters.")
         return name
 
-    def _check_enrolled(self, name: str) -> None:
-        if name not in self.backend.classes:
+    def close(self) -> None:
+        """Try once more to save what could not be saved."""
+        self.folder.save_rest()
+
+    def _state(self) -> schemas.State:
+        preprocessing = self.backend.preprocessing
+        return schemas.State(
+            version=__version__,
+            sample_rate=preprocessing.sample_rate,
+            segment_seconds=preprocessing.segment_seconds,
+            classes=[schemas.ClassInfo(name=name, clips=self._clip_count(name)) for name in self.backend.classes],
+            revision=self._revisions.latest,
+            unsaved=self.folder.unsaved,
+            unknown=self.backend.unknown_threshold is not None,
+            saves=self.folder.path is not None,
+            save_error=self.folder.error,
+            limits=schemas.ClientLimits(
+                upload_bytes=self.limits.upload_bytes,
+                clip_seconds=self.limits.clip_seconds,
+                clips=self.limits.clips_per_request,
+                name_length=self.limits.name_length,
+            ),
+        )
+
+    def _conflict(self, message: str) -> Conflict:
+        return Conflict(message, self._state())
+
+    def _check_preprocessing(self) -> None:
+        if self.backend.preprocessing != self._preprocessing:
+            raise ApiError(503, "The bundle was replaced by one that hears sounds otherwise. Restart the server.")
+
+    def _check_class(self, name: str, revision: int | None) -> None:
+        """Refuse to change a class that is not the one that a client means."""
+        self._refuse_if_taken_over()
+        is_enrolled = name in self.backend.classes
+        if revision is not None and not (is_enrolled and self._revisions.is_current(name, revision)):
+            raise self._conflict(f"“{name}” has changed since you saw it, {LOOK_AGAIN}")
+        if not is_enrolled:
             raise ApiError(404, f"There is no class “{name}”.")
+
+    def _take_over(self, *, undo: int = 0) -> bool:
+        """Take over what another program has saved into the folder; whether there was something."""
+        if not undo and self.folder.is_current():
+            return False
+        before = self._contents()
+        if not self.folder.refresh(undo=undo):
+            return False
+        after = self._contents()
+        self._count_change([name for name in after if before.get(name) != after[name]])
+        return True
+
+    def _refuse_if_taken_over(self) -> None:
+        if self._take_over():
+            raise self._conflict(CHANGED_ELSEWHERE)
+
+    def _contents(self) -> dict[str, bytes]:
+        """What each class consists of, to tell which classes have changed."""
+        return {name: self.backend.support_embeddings(name).tobytes() for name in self.backend.classes}
 
     def _clip_count(self, name: str) -> int:
         return len(self.backend.clips(name))
 
-    def _on_change(self) -> None:
-        self._revision += 1
-        self._map = None
-        self.unsaved += 1
-        if self.folder is None:
-            return
-        try:
-            self.backend.save(self.folder)
-        except (OSError, FewShotError) as error:  # the change itself is made; the page tells that it is not on disk
-            log.error("%s: not saved: %s", self.folder, error)
-            self.save_error = "The last change could not be written to the bundle's folder; the server's log says why."
-        else:
-            self.unsaved, self.save_error = 0, None
+    def _on_change(self, *names: str) -> schemas.State:
+        self._count_change(names)
+        if not self.folder.save() and self._take_over(undo=1):
+            raise self._conflict(CHANGED_ELSEWHERE)
+        return self._state()
+
+    def _count_change(self, names: Collection[str]) -> None:
+        self._revisions.add(names, self.backend.classes)
+        self._map = self._findings = None
 
     def _current_map(self) -> tuple[PrincipalComponents, schemas.EmbeddingMap]:
         if self._map is None:
@@ -180,5 +236,8 @@ class RecognizerService:
                 for x, y in components.project(rows).tolist()
             ]
             explained = list(components.explained)
-            self._map = components, schemas.EmbeddingMap(points=points, explained=explained, revision=self._revision)
+            self._map = (
+                components,
+                schemas.EmbeddingMap(points=points, explained=explained, revision=self._revisions.latest),
+            )
         return self._map

@@ -10,6 +10,7 @@ from starlette.datastructures import UploadFile
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.rejection import Reason, Rejected
 from fewshot_audio.recognition.clips import LoadedClip
+from fewshot_audio.serve.api_errors import no_space
 from fewshot_audio.serve.decoder import Decoder
 from fewshot_audio.serve.limits import ServerLimits
 from fewshot_audio.serve.schemas import RejectedClip
@@ -31,12 +32,21 @@ class UploadReader:
         self._threads = ThreadPoolExecutor(limits.decoders, thread_name_prefix="decode")
 
     async def read(self, uploads: Sequence[UploadFile]) -> tuple[list[LoadedClip], list[RejectedClip]]:
-        """Decode the uploads of one request: the clips that can be used, and why the others cannot."""
+        """Decode the uploads of one request: the clips that can be used, and why the others cannot.
+
+        Raises:
+            HTTPException: the decoders have no space for temporary files.
+        """
         loop = asyncio.get_running_loop()
         budget = _DurationBudget(self._limits.request_seconds)
         jobs = [loop.run_in_executor(self._threads, self._read, upload, budget) for upload in uploads]
-        outcomes = await asyncio.gather(*jobs)
-        clips = [outcome for outcome in outcomes if not isinstance(outcome, Rejected)]
+        outcomes = await asyncio.gather(*jobs, return_exceptions=True)  # all of them end before the uploads do
+        clips: list[LoadedClip] = []
+        for outcome in outcomes:
+            if isinstance(outcome, LoadedClip):
+                clips.append(outcome)
+            elif not isinstance(outcome, Rejected):
+                raise outcome
         rejected = [
             RejectedClip(clip=number, reason=outcome.reason, detail=outcome.detail)
             for number, outcome in enumerate(outcomes)
@@ -51,6 +61,8 @@ class UploadReader:
             return LoadedClip.of(samples, self._preprocessing)
         except Rejected as rejected:
             return rejected
+        except OSError as error:
+            raise no_space("The recordings cannot be decoded", error) from error
 
     def close(self) -> None:
         """End the processes; waits for the recordings that are being decoded."""

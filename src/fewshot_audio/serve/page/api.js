@@ -3,9 +3,10 @@
 const TOKEN_KEY = "fewshot-audio-token";
 
 export class ApiError extends Error {
-  constructor(status, message) {
+  constructor(status, message, state = null) {
     super(message);
     this.status = status;
+    this.state = state; // of the recognizer, with a conflict
   }
 }
 
@@ -26,7 +27,7 @@ export async function request(path, options = {}) {
       await askForToken(token);
       continue;
     }
-    throw new ApiError(response.status, await errorMessage(response));
+    throw await apiError(response);
   }
 }
 
@@ -34,11 +35,12 @@ export async function json(path, options) {
   return (await request(path, options)).json();
 }
 
-async function errorMessage(response) {
+async function apiError(response) {
   try {
-    return (await response.json()).error.message;
+    const { error, state } = await response.json();
+    return new ApiError(response.status, error.message, state);
   } catch {
-    return `The server answered with error ${response.status}.`;
+    return new ApiError(response.status, `The server answered with error ${response.status}.`);
   }
 }
 

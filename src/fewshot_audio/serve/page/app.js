@@ -10,6 +10,7 @@ let state = null;
 let newClips = []; // files to teach with
 let lastFile = null; // the file that was asked about last
 let mapClip = null; // its point on the map
+let typedName = null; // {name, newName} of a renaming that was refused
 const colors = new Map(); // by class name; a class keeps its color while the page is open
 let nextColor = 0;
 
@@ -58,9 +59,13 @@ function row({ name, clips }) {
 function showSaving() {
   const status = at("status");
   const { unsaved, saves, save_error: saveError } = state;
-  status.dataset.kind = saveError ? "bad" : unsaved ? "warn" : "good";
-  status.textContent = saveError
-    ?? (saves ? "All changes saved" : unsaved ? `${plural(unsaved, "change")} in memory only` : "No unsaved changes");
+  const isBad = saveError || (saves && unsaved);
+  status.dataset.kind = isBad ? "bad" : unsaved ? "warn" : "good";
+  at("save-problem").hidden = !isBad;
+  at("save-problem-text").textContent = saveError ?? "";
+  status.textContent = isBad
+    ? (unsaved ? `${plural(unsaved, "change")} not on disk` : "The bundle's folder cannot be read")
+    : saves ? "All changes saved" : unsaved ? `${plural(unsaved, "change")} in memory only` : "No unsaved changes";
   status.title = unsaved && !saves ? "They are lost when the server stops. Download the bundle to keep them, or start the server with --save." : "";
 }
 
@@ -159,16 +164,19 @@ function teachWithLastFile() {
 }
 
 async function rename(name) {
+  const { revision } = state; // that this is decided on
   at("rename-title").textContent = `Rename “${name}”`;
-  at("rename-name").value = name;
+  at("rename-name").value = typedName?.name === name ? typedName.newName : name;
   const choice = dialogChoice(at("rename-dialog"));
   at("rename-name").select();
   if ((await choice) !== "ok") return;
   const newName = at("rename-name").value.trim();
+  typedName = { name, newName };
   await working(at("teach-hint"), "", async () => {
     const headers = { "Content-Type": "application/json" };
     const body = JSON.stringify({ name: newName });
-    const newState = await json(`/api/classes?name=${encodeURIComponent(name)}`, { method: "PATCH", headers, body });
+    const newState = await json(classAddress(name, revision), { method: "PATCH", headers, body });
+    typedName = null;
     if (!colors.has(newName)) colors.set(newName, colors.get(name));
     hideAnswer();
     await show(newState);
@@ -177,12 +185,16 @@ async function rename(name) {
   });
 }
 
+/** Address of a class as it was at a revision: if it has changed since, the server refuses to change it. */
+const classAddress = (name, revision) => `/api/classes?name=${encodeURIComponent(name)}&revision=${revision}`;
+
 async function remove(name, clips) {
+  const { revision } = state;
   at("remove-title").textContent = `Remove “${name}”?`;
   at("remove-text").textContent = `This removes the class and its ${plural(clips, "clip")}. The other classes do not change.`;
   if ((await dialogChoice(at("remove-dialog"))) !== "ok") return;
   await working(at("teach-hint"), "", async () => {
-    const newState = await json(`/api/classes?name=${encodeURIComponent(name)}`, { method: "DELETE" });
+    const newState = await json(classAddress(name, revision), { method: "DELETE" });
     mapClip = null;
     hideAnswer();
     await show(newState);
@@ -215,6 +227,7 @@ async function working(hint, message, work) {
   try {
     await work();
   } catch (error) {
+    if (error.state) await show(error.state).catch(() => {}); // the error itself is what to tell
     notify(error.message);
   } finally {
     document.body.classList.remove("working");

@@ -9,7 +9,7 @@ const operations = Object.entries(schema.paths).flatMap(([path, methods]) =>
 );
 at("operations").replaceChildren(
   el("p", {}, schema.info.description),
-  el("p", { class: "hint" }, "If the server was started with a token, requests carry the header ", el("code", {}, "Authorization: Bearer TOKEN"), ". Errors are ", el("code", {}, '{"error": {"code": …, "message": …}}'), "."),
+  el("p", { class: "hint" }, "If the server was started with a token, requests carry the header ", el("code", {}, "Authorization: Bearer TOKEN"), ". Errors are ", el("code", {}, '{"error": {"code": …, "message": …}}'), ", with 409 also the state."),
   ...operations.map(card),
 );
 
