@@ -1,6 +1,8 @@
 """Where segments come from: the memory map read ahead, half precision, or a copy of the whole store on a device."""
 
+import dataclasses
 import mmap
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,9 @@ from fewshot_audio.audio.augment.spectrogram import time_warp
 from fewshot_audio.data import device_cache
 from fewshot_audio.data.device_cache import DeviceCache
 from fewshot_audio.data.layout import DatasetFolder
-from fewshot_audio.data.store import READ_AHEAD, SegmentStore
+from fewshot_audio.data.packed_store import PackedStore, write_index
+from fewshot_audio.data.store import SegmentStore
+from fewshot_audio.data.stored_rows import READ_AHEAD, StoredRows
 from fewshot_audio.errors import DataError
 from fewshot_audio.runtime.tensors import send
 
@@ -62,7 +66,7 @@ def test_a_float16_store_is_half_as_large_and_lies_beside_the_other(folder: Data
     assert half.segments.nbytes * 2 == full.segments.nbytes
     packed = [path.parent.parent.name for path in (folder.path / ".store").glob("*/*/segments.npy")]
     assert sorted(packed) == ["features", "features-float16"]
-    assert np.array_equal(SegmentStore.open(folder).segments, full.segments)
+    assert np.array_equal(SegmentStore.open(folder).segments[:], full.segments[:])
 
 
 def test_what_float16_cannot_hold_is_refused(tmp_path: Path) -> None:
@@ -93,20 +97,17 @@ class Advice:
 def test_all_bytes_are_read_ahead_in_the_order_of_the_disk(tmp_path: Path) -> None:
     """Segments larger than a kernel reads ahead at a time are asked for in pieces."""
     folder = write(DatasetFolder(tmp_path / "Long"), np.zeros((5, 128, 500), np.float32))
-    store = SegmentStore.open(folder)
-    size, header = store.segments[0].nbytes, store.segments.offset  # type: ignore[attr-defined]
+    rows = SegmentStore.open(folder).segments
+    assert isinstance(rows, StoredRows)
+    segments = rows.store.segments
+    size, header = segments[0].nbytes, segments.offset
     assert size > READ_AHEAD
 
-    class Mapped:
-        base = Advice(header + store.segments.nbytes)
-        nbytes = store.segments.nbytes
+    class Mapped(np.ndarray[Any, Any]):
+        base: Any = Advice(header + segments.nbytes)
 
-        def __getitem__(self, index: int) -> Any:
-            return store.segments[index]
-
-    reader = SegmentStore.open(folder)
-    reader.segments = Mapped()  # type: ignore[assignment]
-    reader.read_ahead(np.array([[4, 1], [4, 0]]))
+    mapped: Any = np.zeros(segments.shape, segments.dtype).view(Mapped)
+    StoredRows(dataclasses.replace(rows.store, segments=mapped), never).read_ahead(np.array([[4, 1], [4, 0]]))
     ranges = Mapped.base.ranges
     assert ranges == sorted(ranges)
     covered = {byte for start, end in ranges for byte in range(start, end, 512)}
@@ -118,16 +119,29 @@ def test_all_bytes_are_read_ahead_in_the_order_of_the_disk(tmp_path: Path) -> No
     assert not covered & set(range(header + 2 * size + mmap.PAGESIZE, header + 4 * size - mmap.PAGESIZE))
 
 
+def never(store: PackedStore, damaged: Any) -> PackedStore:
+    """Stands for packing a damaged store anew, which must not happen."""
+    raise AssertionError(f"{store.path}: {damaged}")
+
+
 def test_a_sparse_store_of_300_000_segments_costs_no_memory(tmp_path: Path) -> None:
     """Its index is arrays; its segments stay in the file."""
     n = 300_000
     segments: Any = np.lib.format.open_memmap(tmp_path / "segments.npy", "w+", np.dtype("<f4"), (n, 128, 157))
     segments[[7, n - 1]] = 3.5
     segments.flush()
-    np.save(tmp_path / "clips.npy", np.stack([np.arange(n // 100).repeat(100), np.ones(n, np.int64)]))
-    names = '", "'.join(f"{clip}" for clip in range(n))
-    classes = '", "'.join(f"class{number:04}" for number in range(n // 100))
-    (tmp_path / "index.json").write_text(f'{{"classes": ["{classes}"], "clips": ["{names}"]}}')
+    checksums = np.full(n, zlib.crc32(segments[0]), np.uint32)
+    checksums[[7, n - 1]] = zlib.crc32(segments[7])
+    write_index(
+        tmp_path,
+        classes=[f"class{number:04}" for number in range(n // 100)],
+        clips=[f"{clip}" for clip in range(n)],
+        class_of=np.arange(n // 100).repeat(100),
+        counts=np.ones(n, np.int64),
+        dtype=segments.dtype,
+        shape=segments.shape,
+        checksums=checksums,
+    )
 
     def anonymous() -> int:
         status = Path("/proc/self/status")
@@ -136,7 +150,7 @@ def test_a_sparse_store_of_300_000_segments_costs_no_memory(tmp_path: Path) -> N
         return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("RssAnon"))
 
     before = anonymous()
-    store = SegmentStore.open_packed(tmp_path)
+    store = SegmentStore.of(PackedStore.read(tmp_path), never)
     assert len(store.index.by_class) == n // 100
     fetched = DeviceCache(store, CPU).fetch(np.array([n - 1, 0, 7]))
     assert fetched[:, 0, 0].tolist() == [3.5, 0, 3.5]

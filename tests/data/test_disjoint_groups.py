@@ -150,7 +150,7 @@ def test_an_experiment_keeps_recordings_apart(root: Path, tmp_path: Path) -> Non
 def test_too_few_recordings_are_refused_before_any_work(root: Path, tmp_path: Path) -> None:
     write_tiny_groups(DatasetFolder(root / NAME), per_group=CLIPS)
     experiment, model = tiny_configs({"disjoint_groups": True})
-    with pytest.raises(DataError, match=r"10 classes of the train split.*'class-00' \(12 clips of 1 recordings\)"):
+    with pytest.raises(DataError, match=r"10 classes of the train split.*'class-00' \(12 clips of 1 recording\)"):
         run_experiment(experiment, model, root, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -17,12 +17,13 @@ from fewshot_audio.data import workers
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.norm import read_norm
 from fewshot_audio.data.prepare import PrepareReport, prepare
+from fewshot_audio.data.source_limits import SourceLimits
 from fewshot_audio.data.sources.base import Recording
 from fewshot_audio.data.sources.esc50 import Esc50
 from fewshot_audio.data.sources.folder import ClassFolders
 from fewshot_audio.data.sources.synthetic import Synthetic
 from fewshot_audio.data.splits import Splits, read_splits, write_splits
-from fewshot_audio.errors import DataError
+from fewshot_audio.errors import DataError, WriteError
 from tests.data.recordings import SMALL, class_folders, contents, esc50, rows, write
 
 
@@ -158,7 +159,7 @@ def test_given_splits_are_reduced_and_mismatches_named(tmp_path: Path, folder: D
 
 def test_splits_that_cannot_be_fail_before_the_work(tmp_path: Path, folder: DatasetFolder) -> None:
     source = ClassFolders(class_folders(tmp_path / "source", classes=6))
-    with pytest.raises(DataError, match="way=2"):
+    with pytest.raises(DataError, match="--way 2"):
         prepare(source, folder, SMALL, workers=1)
     write_splits(tmp_path / "given.npy", Splits(("x",), ("y",), ("z",)))
     with pytest.raises(DataError, match="names x; found class00"):
@@ -167,11 +168,26 @@ def test_splits_that_cannot_be_fail_before_the_work(tmp_path: Path, folder: Data
     assert run(source, folder, way=2).splits.validation
 
 
+def test_too_few_classes_tell_what_was_left_out(tmp_path: Path, folder: DatasetFolder) -> None:
+    root = class_folders(tmp_path / "source", classes=6)
+    (root / "class00" / "notes.txt").touch()
+    few = SourceLimits(least_clips=99)
+    with pytest.raises(
+        DataError, match=r"6 classes more with fewer than 99 usable clips \(--min-clips\): class00 \("
+    ) as caught:
+        prepare(ClassFolders(root), folder, SMALL, limits=few, way=2, workers=1)
+    assert f"1 input skipped (1 not_audio), see {folder.skipped}" in str(caught.value)
+    assert [row["source"] for row in rows(folder.skipped)] == ["class00/notes.txt"]
+
+
 def test_nothing_to_prepare(tmp_path: Path, folder: DatasetFolder) -> None:
     (tmp_path / "source").mkdir()
     write(tmp_path / "source" / "loose.wav")
-    with pytest.raises(DataError, match="no_class"):
+    with pytest.raises(DataError, match=r"1 input skipped \(1 no_class\); the first is 'loose.wav': lies in no class"):
         prepare(ClassFolders(tmp_path / "source"), folder, SMALL, workers=1)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="nothing to prepare, the folder of the recordings is empty"):
+        prepare(ClassFolders(tmp_path / "empty"), folder, SMALL, workers=1)
     root = class_folders(tmp_path / "bad", clips=2)
     for path in root.rglob("*.wav"):
         path.write_text("no sound")
@@ -262,8 +278,8 @@ def test_outputs_that_were_lost_are_made_again(tmp_path: Path, folder: DatasetFo
     before = contents(folder)
     for path in (folder.features / "class00" / "clip0.npy", folder.waveforms / "class01" / "clip1.npy"):
         path.unlink() if damage == "gone" else path.write_bytes(path.read_bytes()[:1000])
-    (folder.path / ".clips.csv.abc.tmp").touch()  # what a killed writer leaves
-    (folder.features / "class00" / ".clip0.npy.abc.tmp").touch()
+    (folder.path / ".fewshot-audio-abcd_123.tmp").touch()  # what a killed writer leaves
+    (folder.features / "class00" / ".fewshot-audio-00000000.tmp").touch()
     (folder.features / "class77").mkdir()
     assert run(source, folder, waveforms=True).reused == 43
     assert contents(folder) == before
@@ -328,11 +344,11 @@ def test_a_full_disk_stops_it_and_it_goes_on_later(
 
     def full(path: Path, write: Any) -> None:
         if next(writes, None) is None:
-            raise OSError(28, "No space left on device")
+            raise WriteError(f"{path}: cannot be written: No space left on device")
         write_atomic(path, write)
 
     monkeypatch.setattr(workers, "write_atomic", full)
-    with pytest.raises(DataError, match=r"mine: No space left.*run the same command again"):
+    with pytest.raises(DataError, match=r"npy: cannot be written: No space left.*run the same command again"):
         prepare(source, folder, SMALL, workers=1)
     assert not folder.splits.exists()
     monkeypatch.undo()
@@ -344,7 +360,7 @@ def test_a_full_disk_stops_it_and_it_goes_on_later(
 
 def test_a_destination_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="cannot be written"):
+    with pytest.raises(WriteError, match="file is a file, expected a folder"):
         prepare(Synthetic(classes=15, clips=2), DatasetFolder(tmp_path / "file" / "x"), SMALL, workers=1)
 
 

@@ -22,8 +22,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from fewshot_audio.data.layout import DatasetFolder
+from fewshot_audio.data.packed_store import PackedStore
 from fewshot_audio.data.store import SegmentStore
-from fewshot_audio.errors import DataError
+from fewshot_audio.data.stored_rows import StoredRows
+from fewshot_audio.errors import DataError, WriteError
 from fewshot_audio.experiments.dataset import open_dataset
 from tests.tiny import tiny_configs
 
@@ -49,6 +51,12 @@ def write(folder: DatasetFolder, clips: Clips) -> DatasetFolder:
 def home(folder: DatasetFolder) -> Path:
     """Where the store of the folder's features lies."""
     return folder.path / ".store" / "features"
+
+
+def packed(store: SegmentStore) -> PackedStore:
+    """What the store is read from."""
+    assert isinstance(store.segments, StoredRows)
+    return store.segments.store
 
 
 def as_segments(array: NDArray[Any]) -> NDArray[np.float32]:
@@ -95,14 +103,15 @@ def test_the_store_equals_the_files(folder: DatasetFolder) -> None:
     store = SegmentStore.open(folder)
     check(store, CLIPS)
     assert store.shape == (MELS, FRAMES)
-    assert store.segments.dtype == np.float32
+    assert packed(store).segments.dtype == np.float32
     assert store.clips == ("a", "b", "one", "two")  # by class, then by file name
 
 
 def test_gathered_segments_are_copies_of_a_read_only_map(folder: DatasetFolder) -> None:
     store = SegmentStore.open(folder)
-    assert isinstance(store.segments, np.memmap)
-    assert not store.segments.flags.writeable
+    segments = packed(store).segments
+    assert isinstance(segments, np.memmap)
+    assert not segments.flags.writeable
     indices = np.array([[0, 5], [3, 3]])
     gathered = store.read(indices)
     assert gathered.shape == (2, 2, MELS, FRAMES)
@@ -206,7 +215,7 @@ def test_a_changed_folder_is_packed_anew_and_the_old_store_goes(folder: DatasetF
     check(SegmentStore.open(folder, progress=packing), clips)
     assert packing.times == 2
     assert len([path for path in home(folder).iterdir() if path.is_dir()]) == 1
-    assert np.array_equal(before.read(np.arange(len(before.segments))), before.segments)  # still readable
+    assert np.array_equal(before.read(np.arange(len(before.segments))), before.segments[:])  # still readable
     assert len(before.clips) == len(CLIPS)
 
 
@@ -243,7 +252,7 @@ def test_processes_that_start_at_once_share_one_store(folder: DatasetFolder, tmp
         while not go.exists():
             time.sleep(0.001)
         store = SegmentStore.open(DatasetFolder(folder), progress=dawdle)
-        print(len(packed), store.segments.filename, float(store.segments.sum(dtype="f8")), store.clips)
+        print(len(packed), store.segments.store.path, float(store.segments[:].sum(dtype="f8")), store.clips)
     """
     go = tmp_path / "go"
     signs = [tmp_path / "ready-1", tmp_path / "ready-2"]
@@ -297,8 +306,8 @@ def test_a_read_only_folder_is_packed_into_the_users_cache(read_only: DatasetFol
     packing = Packing()
     store = SegmentStore.open(read_only, progress=packing)
     check(store, CLIPS)
-    assert isinstance(store.segments, np.memmap)
-    assert cache in Path(str(store.segments.filename)).parents
+    assert isinstance(packed(store).segments, np.memmap)
+    assert cache in packed(store).path.parents
     inside = read_only.path / ".store"
     assert not inside.exists() or not list(inside.iterdir())
     check(SegmentStore.open(read_only, progress=packing), CLIPS)
@@ -313,7 +322,7 @@ def test_a_read_only_folder_with_its_store_inside_is_used_as_it_is(
     packing = Packing()
     store = SegmentStore.open(folder, progress=packing)
     check(store, CLIPS)
-    assert folder.path / ".store" in Path(str(store.segments.filename)).parents
+    assert folder.path / ".store" in packed(store).path.parents
     assert packing.times == 0
     assert not cache.exists()
 
@@ -326,7 +335,7 @@ def test_a_full_disk_is_an_error_that_says_so_and_leaves_nothing_behind(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(np.lib.format, "write_array_header_1_0", full)
-    with pytest.raises(DataError, match=r"\.store.*No space left on device; the segments cannot be packed"):
+    with pytest.raises(WriteError, match=r"\.store.*cannot be written: No space left on device"):
         SegmentStore.open(folder)
     assert not list((folder.path / ".store").rglob("*.npy"))
     monkeypatch.undo()

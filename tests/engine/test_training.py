@@ -409,7 +409,7 @@ def test_resuming_clears_away_what_a_killed_write_left(tiny_dataset: Path, tmp_p
         run_experiment(
             *tiny_configs(), tiny_dataset, tmp_path, progress=Interruption(lambda what, _: "embedding" in what)
         )
-    (tmp_path / "tiny" / "run-1" / ".abcdefgh.tmp").write_bytes(b"the half of a file")
+    (tmp_path / "tiny" / "run-1" / ".fewshot-audio-abcdefgh.tmp").write_bytes(b"the half of a file")
     run_experiment(*tiny_configs(), tiny_dataset, tmp_path, resume=True)
     assert not list(tmp_path.rglob(".*.tmp"))
 

@@ -163,6 +163,9 @@ def test_other_data_is_refused(machines: list[Path], tmp_path: Path) -> None:
 def test_two_results_of_one_run_are_refused(machines: list[Path], tmp_path: Path) -> None:
     other = shutil.copytree(machines[1], tmp_path / "other")
     np.save(other / "run-2" / "test_accuracies.npy", np.zeros(10))
+    result = json.loads((other / "run-2" / "result.json").read_text())
+    result["test"] |= {"accuracy": 0.0, "std": 0.0, "ci95": 0.0, "tasks": 10}
+    (other / "run-2" / "result.json").write_text(json.dumps(result))
     with pytest.raises(ConfigError, match="different results of the same run"):
         gather_runs([*machines, other], tmp_path / "all")
     assert not (tmp_path / "all").exists()

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fewshot_audio.data.clip_index import Indices
-from fewshot_audio.errors import DataError, format_names
+from fewshot_audio.errors import DataError, format_names, plural
 
 TRIES = 50  # random draws of clips before whole groups are assigned
 
@@ -101,10 +101,10 @@ def check_groups(groups: Indices, by_class: Mapping[str, Indices], n_shot: int, 
         _, sizes = np.unique(groups[clips], return_counts=True)
         support = smallest_subset(sizes.tolist(), n_shot)
         if support is None or len(clips) - sizes[support].sum() < n_query:
-            short.append(f"{name!r} ({len(clips)} clips of {len(sizes)} recordings)")
+            short.append(f"{name!r} ({plural(len(clips), 'clip')} of {plural(len(sizes), 'recording')})")
     if short:
         raise DataError(
-            f"disjoint_groups: {len(short)} classes of the {phase} split cannot offer {n_shot} support and {n_query} "
-            f"query clips from different source recordings: {format_names(short)}; ask for fewer, or set "
+            f"disjoint_groups: {plural(len(short), 'class')} of the {phase} split cannot offer {n_shot} support and "
+            f"{n_query} query clips from different source recordings: {format_names(short)}; ask for fewer, or set "
             "disjoint_groups=false"
         )

@@ -4,13 +4,13 @@ import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.preparation_journal import JOURNAL
-from fewshot_audio.errors import DataError
-from fewshot_audio.files import locked
+from fewshot_audio.errors import DataError, WriteError
+from fewshot_audio.files import TEMPORARY, locked
 
 LOCK = ".prepare.lock"
 
@@ -20,14 +20,10 @@ def preparation_lock(folder: DatasetFolder) -> Iterator[None]:
     """Hold the lock that allows one preparation of a folder at a time.
 
     Raises:
-        DataError: another process prepares the folder, or it cannot be written.
+        DataError: another process prepares the folder.
+        WriteError: it cannot be written.
     """
-    with ExitStack() as stack:
-        try:
-            in_use = DataError(f"{folder.path} is being prepared by another process")
-            stack.enter_context(locked(folder.path / LOCK, in_use))
-        except OSError as error:
-            raise DataError(f"{folder.path} cannot be written: {error.strerror or error}") from error
+    with locked(folder.path / LOCK, DataError(f"{folder.path} is being prepared by another process")):
         yield
 
 
@@ -39,6 +35,8 @@ def explained_errors(folder: DatasetFolder) -> Iterator[None]:
         yield
     except OSError as error:
         raise DataError(f"{error.filename or folder.path}: {error.strerror or error}; {again}") from error
+    except WriteError as error:
+        raise DataError(f"{error}; {again}") from error
     except BrokenProcessPool as error:
         raise DataError(f"a worker process died (out of memory? try fewer workers); {again}") from error
 
@@ -70,7 +68,7 @@ def prune(folder: DatasetFolder, keys: set[tuple[str, str]], *, waveforms: bool)
                 name, extension = os.path.splitext(entry.name)  # noqa: PTH122 - strings, 300,000 times
                 if in_use and extension == ".npy" and (class_entry.name, name) in keys:
                     remaining += 1
-                elif extension in (".npy", ".tmp"):
+                elif extension == ".npy" or TEMPORARY.fullmatch(entry.name):
                     Path(entry.path).unlink()
                     removed += extension == ".npy" and root == folder.features
                 else:
@@ -79,6 +77,7 @@ def prune(folder: DatasetFolder, keys: set[tuple[str, str]], *, waveforms: bool)
                 Path(class_entry.path).rmdir()
         if root.is_dir() and not any(root.iterdir()):
             root.rmdir()
-    for leftover in (*folder.path.glob(".*.tmp"), *folder.norm_stats.parent.glob(".*.tmp")):
-        leftover.unlink()
+    for leftover in (*folder.path.iterdir(), *folder.norm_stats.parent.glob(".*.tmp")):
+        if TEMPORARY.fullmatch(leftover.name) and leftover.is_file():
+            leftover.unlink()
     return removed

@@ -2,7 +2,8 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +15,8 @@ from fewshot_audio.errors import DataError
 from fewshot_audio.files import write_text
 
 JOURNAL = ".prepare.jsonl"  # in the dataset folder
+CHECKSUM_FIELDS = ("features_crc32", "waveforms_crc32")
+CHECKSUM = b', "checksum": '  # the last key of a line: CRC-32 of the bytes before
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,8 @@ class PreparedClip:
         samples: number of samples before they were cut into segments.
         moments: of its features.
         wave_stats: spectral statistics of its waveform, if waveforms are kept.
+        features_crc32: CRC-32 of the file of its features; None if an earlier version prepared it.
+        waveforms_crc32: CRC-32 of the file of its waveform, if waveforms are kept.
     """
 
     class_name: str
@@ -39,6 +44,8 @@ class PreparedClip:
     samples: int
     moments: Moments
     wave_stats: WaveStats | None
+    features_crc32: int | None = None
+    waveforms_crc32: int | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -55,7 +62,7 @@ class PreparationJournal:
     """The prepared clips: a header line with the settings, then one line per clip, appended when it is prepared.
 
     A line is written after its clip's files, which are then on disk unless its class was left out as too small. A line
-    that was cut off when the process was killed is ignored, and so is everything after it.
+    that was cut off when the process was killed, or is damaged, is ignored: its clip is prepared again.
 
     Args:
         folder: the dataset folder.
@@ -80,13 +87,11 @@ class PreparationJournal:
             if json.loads(first) != self.header:
                 return
             self.fresh = False
-            for line in lines:
-                clip = _from_json(json.loads(line))
-                self.clips[clip.key] = clip
         except OSError as error:
             raise DataError(f"{self.path} cannot be read: {error.strerror}") from error
-        except (ValueError, TypeError, KeyError):
-            return  # the file was cut off here
+        except (ValueError, RecursionError):
+            return
+        self.clips = {clip.key: clip for clip in _read_lines(lines)}
 
     def __enter__(self) -> Self:
         """Rewrite the journal, so that new lines follow complete ones, and open it to append."""
@@ -105,9 +110,11 @@ class PreparationJournal:
         self._stream.flush()
 
     def keep(self, keys: Iterable[tuple[str, str]], *, wave_stats: bool) -> None:
-        """Drop all clips but those in ``keys``, and their waveform statistics unless ``wave_stats``."""
+        """Drop all clips but those in ``keys``, and what is recorded of their waveforms unless ``wave_stats``."""
         clips = {key: self.clips[key] for key in keys}
-        self.clips = {k: c if wave_stats else dataclasses.replace(c, wave_stats=None) for k, c in clips.items()}
+        if not wave_stats:
+            clips = {k: dataclasses.replace(c, wave_stats=None, waveforms_crc32=None) for k, c in clips.items()}
+        self.clips = clips
 
     def compact(self) -> None:
         """Rewrite the journal with its clips in sorted order."""
@@ -115,11 +122,40 @@ class PreparationJournal:
         write_text(self.path, "".join(lines + [_line(self.clips[key]) for key in sorted(self.clips)]))
 
 
+def read_journal(folder: DatasetFolder) -> Iterator[PreparedClip]:
+    """Read the prepared clips of a folder, however they were prepared; none if it has no journal.
+
+    Raises:
+        DataError: the journal cannot be read.
+    """
+    path = folder.path / JOURNAL
+    try:
+        lines = path.read_bytes().split(b"\n") if path.is_file() else []
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    return _read_lines(lines[1:])
+
+
+def _read_lines(lines: Iterable[bytes]) -> Iterator[PreparedClip]:
+    """Read the lines that are as they were written."""
+    for line in lines:
+        content, mark, checksum = line.rpartition(CHECKSUM)
+        if mark and checksum != b"%d}" % zlib.crc32(content):
+            continue
+        try:
+            yield _from_json(json.loads(content + b"}" if mark else line))  # version 0.1 wrote no checksums
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            continue
+
+
 def _line(clip: PreparedClip) -> str:
     values = {name: getattr(clip, name) for name in _FIELDS}  # asdict would copy everything in depth, 300,000 times
     values["moments"] = {name: getattr(clip.moments, name) for name in _MOMENTS}
     values["wave_stats"] = clip.wave_stats and dataclasses.asdict(clip.wave_stats)
-    return _encode(values) + "\n"
+    if clip.features_crc32 is None:  # a line of version 0.1 stays as it was
+        return _encode({name: value for name, value in values.items() if name not in CHECKSUM_FIELDS}) + "\n"
+    content = _encode(values).removesuffix("}")
+    return f"{content}{CHECKSUM.decode()}{zlib.crc32(content.encode())}}}\n"
 
 
 def _from_json(values: dict[str, Any]) -> PreparedClip:

@@ -9,7 +9,7 @@ from fewshot_audio.data.names import unique_names
 from fewshot_audio.data.preparation_journal import PreparedClip
 from fewshot_audio.data.sources.base import Recording, SkippedInput, Source
 from fewshot_audio.data.workers import PlannedClip
-from fewshot_audio.errors import DataError
+from fewshot_audio.errors import DataError, plural
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,13 @@ class PreparationPlan:
                 except Rejected as error:
                     skipped.append(SkippedInput(recording.source, names[name], error.reason, error.detail))
         if not clips:
-            reasons = count_reasons(skipped)
-            raise DataError(f"{source.name}: nothing to prepare among {len(inputs)} inputs {reasons or ''}")
+            if not inputs:
+                raise DataError(f"{source.name}: nothing to prepare, the folder of the recordings is empty")
+            first = skipped[0]
+            raise DataError(
+                f"{source.name}: nothing to prepare, {plural(len(inputs), 'input')} skipped "
+                f"({describe_reasons(skipped)}); the first is {first.source!r}: {first.detail}"
+            )
         by_name = dict(Counter(names[item.class_name] for item in inputs if item.class_name))
         return cls(len(inputs), names, by_name, clips, skipped)
 
@@ -70,6 +75,11 @@ class PreparationPlan:
     def renamed_classes(self) -> list[str]:
         """A sentence for each class that has another name on disk."""
         return [f"class {old!r} is stored as {new!r}" for old, new in self.names.items() if old != new]
+
+
+def describe_reasons(skipped: Sequence[SkippedInput]) -> str:
+    """List the reasons of skipped inputs for a message: "2 not_audio, 1 no_class"."""
+    return ", ".join(f"{count} {reason}" for reason, count in count_reasons(skipped).items())
 
 
 def count_reasons(skipped: Sequence[SkippedInput]) -> dict[str, int]:

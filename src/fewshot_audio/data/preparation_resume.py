@@ -2,13 +2,17 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeAlias
 
+from fewshot_audio.data.clip_checksums import is_intact
 from fewshot_audio.data.preparation_journal import PreparationJournal, PreparedClip
 from fewshot_audio.data.sources.base import SkippedInput
 from fewshot_audio.data.workers import PlannedClip, PreparationJob, prepare_clips
 from fewshot_audio.progress import Progress
+
+VERIFY_THREADS = 4  # read in parallel, because a network drive may take long for each of many files
 
 Key: TypeAlias = tuple[str, str]  # class and clip
 
@@ -39,7 +43,7 @@ def bring_up_to_date(
     current = {clip.key for clip in clips if _is_current(clip, journal, job)}
     journal.keep(current, wave_stats=job.waveforms)
     new = [clip for clip in clips if clip.key not in current]
-    lost = [clip for clip in clips if clip.key in current and not _is_on_disk(clip, journal, job)]
+    lost = _lost_clips([clip for clip in clips if clip.key in current], journal, job, progress)
     done, rejected = len(clips) - len(new) - len(lost), list[SkippedInput]()
 
     def report() -> None:
@@ -75,17 +79,35 @@ def _is_current(clip: PlannedClip, journal: PreparationJournal, job: Preparation
     return has_stats and job.limits.allow(prepared.samples, job.preprocessing.sample_rate)
 
 
+def _lost_clips(
+    clips: Sequence[PlannedClip], journal: PreparationJournal, job: PreparationJob, progress: Progress
+) -> list[PlannedClip]:
+    """Those of some clips in the journal whose files are missing or damaged."""
+    lost = []
+    with ThreadPoolExecutor(VERIFY_THREADS) as threads:
+        verdicts = threads.map(lambda clip: _is_on_disk(clip, journal, job), clips)
+        for done, (clip, is_on_disk) in enumerate(zip(clips, verdicts, strict=True), start=1):
+            if not is_on_disk:
+                lost.append(clip)
+            if done % 256 == 0 or done == len(clips):
+                progress("verifying", done, len(clips), f"{len(lost)} damaged" if lost else "")
+    return lost
+
+
 def _is_on_disk(clip: PlannedClip, journal: PreparationJournal, job: PreparationJob) -> bool:
-    """Whether the files of a clip in the journal exist and are complete."""
-    segments, preprocessing = journal.clips[clip.key].segments, job.preprocessing
-    if not _is_complete(clip.path(job.folder.features), segments * preprocessing.n_mels * preprocessing.frames):
+    """Whether the files of a clip in the journal exist and are as they were written."""
+    prepared, preprocessing = journal.clips[clip.key], job.preprocessing
+    numbers = prepared.segments * preprocessing.n_mels * preprocessing.frames
+    if not _is_as_written(clip.path(job.folder.features), numbers, prepared.features_crc32):
         return False
-    waveform = clip.path(job.folder.waveforms)
-    return not job.waveforms or _is_complete(waveform, segments * preprocessing.segment_samples)
+    waveform, numbers = clip.path(job.folder.waveforms), prepared.segments * preprocessing.segment_samples
+    return not job.waveforms or _is_as_written(waveform, numbers, prepared.waveforms_crc32)
 
 
-def _is_complete(path: Path, numbers: int) -> bool:
+def _is_as_written(path: Path, numbers: int, checksum: int | None) -> bool:
+    if checksum is not None:
+        return is_intact(path, checksum)
     try:
-        return path.stat().st_size >= 4 * numbers
+        return path.stat().st_size >= 4 * numbers  # version 0.1 recorded no checksums
     except OSError:
         return False

@@ -1,6 +1,6 @@
 """From a source of recordings to a dataset folder: parallel, resumable, every input accounted for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,13 +14,13 @@ from fewshot_audio.data.norm import Moments, write_norm
 from fewshot_audio.data.part_counts import PartCounts, count_parts
 from fewshot_audio.data.preparation_folder import clear, explained_errors, preparation_lock, prune
 from fewshot_audio.data.preparation_journal import PreparationJournal
-from fewshot_audio.data.preparation_plan import PreparationPlan, count_reasons
+from fewshot_audio.data.preparation_plan import PreparationPlan, count_reasons, describe_reasons
 from fewshot_audio.data.preparation_resume import bring_up_to_date
 from fewshot_audio.data.source_limits import SourceLimits
 from fewshot_audio.data.sources.base import SkippedInput, Source
 from fewshot_audio.data.splits import Splits, choose_splits, read_splits, write_splits
 from fewshot_audio.data.workers import PreparationJob
-from fewshot_audio.errors import DataError
+from fewshot_audio.errors import DataError, plural
 from fewshot_audio.files import write_text
 from fewshot_audio.progress import Progress, silent
 
@@ -100,8 +100,12 @@ def prepare(
     template = read_splits(splits_file).map(safe_name) if splits_file else None
     plan = PreparationPlan.of(source)
     least = limits.least_clips
-    # If the splits cannot be made, fail before the work.
-    choose_splits(plan.count_clips(plan.clips), template, seed, way, least)
+    try:  # if the splits cannot be made, fail before the work
+        choose_splits(plan.count_clips(plan.clips), template, seed, way, least)
+    except DataError as error:
+        if plan.skipped and not folder.features.is_dir():
+            write_skipped(folder, plan.skipped)
+        raise _with_skipped(error, plan.skipped, folder) from error
     with preparation_lock(folder), explained_errors(folder):
         journal = PreparationJournal(folder, {"format": FORMAT, "source": source.name, **preprocessing.model_dump()})
         if journal.fresh:
@@ -125,7 +129,10 @@ def prepare(
         write_skipped(folder, sorted(skipped, key=lambda item: (item.source, item.class_name)))
         if not clips:
             raise DataError(f"none of the {plan.inputs} inputs could be prepared: see {folder.skipped}")
-        splits, notes = choose_splits(usable, template, seed, way, least)
+        try:
+            splits, notes = choose_splits(usable, template, seed, way, least)
+        except DataError as error:
+            raise _with_skipped(error, skipped, folder) from error
         training_classes = set(splits.train)
         training_clips = [clip for clip in clips if clip.class_name in training_classes]
         moments = Moments.total(clip.moments for clip in training_clips)
@@ -149,3 +156,11 @@ def prepare(
         mean=moments.mean,
         std=moments.std,
     )
+
+
+def _with_skipped(error: DataError, skipped: Sequence[SkippedInput], folder: DatasetFolder) -> DataError:
+    """The error that classes are too few, with the skipped inputs, which may be why."""
+    if not skipped:
+        return error
+    listed = f", see {folder.skipped}" if folder.skipped.is_file() else ""
+    return DataError(f"{error}; {plural(len(skipped), 'input')} skipped ({describe_reasons(skipped)}){listed}")

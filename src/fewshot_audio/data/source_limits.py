@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fewshot_audio.audio.rejection import Reason, Rejected
-from fewshot_audio.errors import DataError
+from fewshot_audio.errors import DataError, plural
 
 LENGTH_TOLERANCE = 0.01  # of the length: copies in lossy formats are some milliseconds longer
 
@@ -57,7 +57,7 @@ class SourceLimits:
     def small_classes(self, clips: Mapping[str, int]) -> dict[str, str]:
         """Return the reason for each class that is too small; ``clips`` counts the clips of every class."""
         return {
-            name: f"{count} clips in the class, expected at least {self.least_clips}"
+            name: f"{plural(count, 'clip')} in the class, expected at least {self.least_clips}"
             for name, count in clips.items()
             if count < self.least_clips
         }

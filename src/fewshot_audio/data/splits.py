@@ -9,7 +9,7 @@ import numpy as np
 
 from fewshot_audio.config import PHASES
 from fewshot_audio.data.safe_npy import load_strings
-from fewshot_audio.errors import DataError, format_names
+from fewshot_audio.errors import DataError, format_names, plural
 from fewshot_audio.files import write_atomic
 
 MAX_NAME = 1000
@@ -72,13 +72,14 @@ def make_splits(classes: Iterable[str], seed: int = 0, way: int = 5) -> Splits:
     if len(names) < 3 * way:
         largest = len(names) // 3
         smaller = (
-            f"these allow {largest}-way tasks (way={largest})"
+            f"these allow {largest}-way tasks (--way {largest})"
             if largest >= 2
-            else "even 2-way tasks (way=2) need 6 classes"
+            else "even 2-way tasks (--way 2) need 6 classes"
         )
         raise DataError(
-            f"{len(names)} classes are too few for {way}-way tasks: training, validation and test share no class and "
-            f"need {way} each, {3 * way} in all; {smaller}; or give the splits yourself"
+            f"{plural(len(names), 'class')} {'is' if len(names) == 1 else 'are'} too few for {way}-way tasks: "
+            f"training, validation and test share no class and need {way} each, {3 * way} in all; {smaller}; or give "
+            "the splits yourself (--splits)"
         )
     test = max(way, round(0.2 * len(names)))
     validation = max(way, round(0.1 * len(names)))
@@ -114,7 +115,16 @@ def choose_splits(
     else:
         notes = [f"class {n!r} is in no split: {c} usable clips, needed {MIN_CLIPS}" for n, c in few.items()]
     if template is None:
-        splits = make_splits(usable, seed, way)
+        try:
+            splits = make_splits(usable, seed, way)
+        except DataError as error:
+            if not few:
+                raise
+            listed = format_names([f"{name} ({count})" for name, count in few.items()], 8)
+            raise DataError(
+                f"{error}; {plural(len(few), 'class')} more with fewer than {least_clips} usable clips (--min-clips): "
+                f"{listed}"
+            ) from error
     else:
         splits = template.keep(usable)
         absent = [name for name in template.classes if name not in clips]

@@ -1,8 +1,6 @@
 """The store: a dataset folder's segments in one memory-mapped array, with an index of clips and classes."""
 
 import dataclasses
-import json
-import mmap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
@@ -10,18 +8,15 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_audio.data.clip_files import SEGMENT_AXES, list_clips
 from fewshot_audio.data.clip_index import ClipIndex, Indices
 from fewshot_audio.data.csv_files import read_rows
 from fewshot_audio.data.layout import DatasetFolder
-from fewshot_audio.data.store_packing import CLIPS, INDEX, SEGMENTS, STORE, clips_fingerprint, pack, stores_folder
-from fewshot_audio.errors import DataError
-from fewshot_audio.files import locked
+from fewshot_audio.data.packed_store import PackedStore
+from fewshot_audio.data.store_folder import StoreFolder
+from fewshot_audio.data.stored_rows import Repack, StoredRows
 from fewshot_audio.progress import Progress, silent
 
 Segments: TypeAlias = NDArray[np.float32]
-
-READ_AHEAD = 128 * 1024  # bytes that every kernel reads ahead when asked
 
 
 class SegmentRows(Protocol):
@@ -83,15 +78,9 @@ class SegmentStore:
         return out
 
     def read_ahead(self, indices: Indices) -> None:
-        """Ask the kernel to read segments into memory, all at once and in the order of the disk."""
-        memory: Any = getattr(self.segments, "base", None)
-        if not hasattr(memory, "madvise"):
-            return
-        size, header = self.segments[0].nbytes, len(memory) - self.segments.nbytes
-        for index in np.unique(indices).tolist():
-            begin, end = header + index * size, header + (index + 1) * size
-            for piece in range(begin - begin % mmap.PAGESIZE, end, READ_AHEAD):
-                memory.madvise(mmap.MADV_WILLNEED, piece, min(READ_AHEAD, end - piece))
+        """Ask the kernel to read segments into memory, if they are a memory map."""
+        if isinstance(self.segments, StoredRows):
+            self.segments.read_ahead(indices)
 
     def read_groups(self, path: Path) -> int:
         """Number the clips' source recordings in ``index.groups``; a clip without one gets a number of its own.
@@ -141,29 +130,11 @@ class SegmentStore:
         Raises:
             DataError: the folder has no such arrays, or they do not fit together; names the file.
         """
-        root = folder.features if kind == "features" else folder.waveforms
-        if not root.is_dir():
-            how = "`prepare`" if kind == "features" else "`prepare --waveforms`"
-            raise DataError(f"{root}: no such folder; a dataset folder keeps its {kind} there ({how} makes it)")
-        name = Path(kind if precision == "float32" else f"{kind}-{precision}") / clips_fingerprint(root)[:20]
-        packed = folder.path / STORE / name
-        if packed.is_dir():  # even if the folder cannot be written
-            return cls.open_packed(packed)
-        packed = stores_folder(folder.path) / name
-        packed.parent.mkdir(exist_ok=True)
-        if not packed.is_dir():
-            with locked(packed.parent / "lock"):
-                if not packed.is_dir():
-                    pack(list(list_clips(root)), packed, SEGMENT_AXES[kind], np.dtype(precision), progress)
-        return cls.open_packed(packed)
+        place = StoreFolder(folder, kind, precision)
+        return cls.of(place.open(progress), place.pack_again)
 
     @classmethod
-    def open_packed(cls, packed: Path) -> "SegmentStore":
-        """Read a packed store's index and map its segments."""
-        with (packed / INDEX).open(encoding="utf-8") as file:
-            index = json.load(file)
-        segments = np.load(packed / SEGMENTS, mmap_mode="r")
-        if hasattr(segments.base, "madvise"):
-            segments.base.madvise(mmap.MADV_RANDOM)  # ``read_ahead`` asks for exactly what is needed
-        class_of, counts = np.load(packed / CLIPS)
-        return cls(segments, index["classes"], index["clips"], class_of, np.concatenate([[0], np.cumsum(counts)]))
+    def of(cls, packed: PackedStore, repack: Repack) -> "SegmentStore":
+        """Make a store of a packed one; ``repack`` replaces it if segments of it turn out to be damaged."""
+        offsets = np.concatenate([[0], np.cumsum(packed.counts)])
+        return cls(StoredRows(packed, repack), packed.classes, packed.clips, packed.class_of, offsets)

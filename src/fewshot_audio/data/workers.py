@@ -1,6 +1,8 @@
 """Prepare many clips: the work of one worker on a clip, and its distribution to several workers."""
 
+import io
 import os
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,9 +111,8 @@ def _prepare_clip(clip: PlannedClip, job: PreparationJob) -> PreparedClip | Skip
         return SkippedInput(clip.recording.source, clip.class_name, error.reason, error.detail)
     segments = preprocessing.segments(waveform)
     features = preprocessing.features(segments)
-    if job.waveforms:
-        _save(clip.path(job.folder.waveforms), segments)
-    _save(clip.path(job.folder.features), features)
+    waveforms_crc32 = _save(clip.path(job.folder.waveforms), segments) if job.waveforms else None
+    features_crc32 = _save(clip.path(job.folder.features), features)
     return PreparedClip(
         clip.class_name,
         clip.clip,
@@ -121,14 +122,20 @@ def _prepare_clip(clip: PlannedClip, job: PreparationJob) -> PreparedClip | Skip
         samples=len(waveform),
         moments=Moments.of(features),
         wave_stats=WaveStats.of(segments, rate) if job.waveforms else None,
+        features_crc32=features_crc32,
+        waveforms_crc32=waveforms_crc32,
     )
 
 
-def _save(path: Path, array: Samples) -> None:
-    """Write an npy file as ``np.save`` does, in one piece."""
+def _save(path: Path, array: Samples) -> int:
+    """Write an npy file as ``np.save`` does, in one piece; returns its CRC-32."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    data = np.ascontiguousarray(array).data
 
     def write(stream: IO[bytes]) -> None:
-        np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))
-        stream.write(np.ascontiguousarray(array).data)
+        stream.write(header.getvalue())
+        stream.write(data)
 
     write_atomic(path, write)
+    return zlib.crc32(data, zlib.crc32(header.getvalue()))

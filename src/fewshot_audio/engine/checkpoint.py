@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback
 
 from fewshot_audio.engine.history import METRICS_FILE, STATE_FILE, WEIGHTS_FILE, AfterEpoch, kept_epoch, write_metrics
 from fewshot_audio.progress import Progress
-from fewshot_audio.runtime.tensors import save_tensors
+from fewshot_audio.runtime.tensor_file import save_tensors
 
 if TYPE_CHECKING:
     from fewshot_audio.engine.module import EpisodicTraining

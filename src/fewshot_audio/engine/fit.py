@@ -1,21 +1,27 @@
 """Training of a run in its folder by Lightning, on one device or several, resumed from the state in the folder."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 
 from fewshot_audio.engine.checkpoint import EpochCheckpoint
-from fewshot_audio.engine.history import STATE_FILE, WEIGHTS_FILE, AfterEpoch, Row
+from fewshot_audio.engine.history import STATE_FILE, AfterEpoch, Row, read_state, read_weights
 from fewshot_audio.engine.module import EpisodicTraining
-from fewshot_audio.errors import Interrupted
+from fewshot_audio.errors import DataError, Interrupted
+from fewshot_audio.files import explained_writes
 from fewshot_audio.models.huggingface import PretrainedEncoder
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.runtime.distributed import TIMEOUT, local_devices
 from fewshot_audio.runtime.silence import quiet_libraries
-from fewshot_audio.runtime.tensors import load_tensors
+
+LOG_FOLDER = "tensorboard"  # in a run's folder; no number is read back from it
 
 
 def train_run(
@@ -39,16 +45,21 @@ def train_run(
     Raises:
         Interrupted: the user pressed Ctrl-C.
         Diverged: a loss is not finite.
+        DataError: the weights or the state in the folder are damaged.
+        WriteError: the disk is full; the last finished epoch is kept.
     """
     ranks, device = module.ranks, module.network.norm_mean.device
-    state = ranks.on_rank_zero(lambda: load_tensors(folder / STATE_FILE) if (folder / STATE_FILE).exists() else None)
+    state = ranks.on_rank_zero(lambda: read_state(folder))
     if state is not None:
-        module.restore(state)
+        try:
+            module.restore(state)
+        except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(f"{folder / STATE_FILE}: does not fit the run's configs ({error})") from error
     if not module.is_finished:
         _fit(module, folder, progress, after_epoch)
     module.network.to(device)  # Lightning leaves it on the CPU
     if ranks.is_rank_zero:
-        module.network.load_state_dict(load_tensors(folder / WEIGHTS_FILE))
+        module.network.load_state_dict(read_weights(folder))
     return module.history
 
 
@@ -56,7 +67,7 @@ def _fit(module: EpisodicTraining, folder: Path, progress: Progress, after_epoch
     device, ranks = module.network.norm_mean.device, module.ranks
     first_gpu = (device.index or 0) - ranks.local_rank
     try:
-        with quiet_libraries():
+        with quiet_libraries(), _explained_log_errors(folder / LOG_FOLDER):
             trainer = pl.Trainer(
                 accelerator="gpu" if device.type == "cuda" else "cpu",
                 devices=local_devices(device, first_gpu, ranks.devices),
@@ -67,7 +78,7 @@ def _fit(module: EpisodicTraining, folder: Path, progress: Progress, after_epoch
                 accumulate_grad_batches=module.experiment.episodes_per_step,
                 benchmark=device.type == "cuda",
                 max_epochs=module.experiment.num_epochs - module.first_epoch,
-                logger=TensorBoardLogger(folder, name="", version="tensorboard"),
+                logger=TensorBoardLogger(folder, name="", version=LOG_FOLDER),
                 callbacks=[EpochCheckpoint(module, folder, progress, after_epoch)],
                 enable_checkpointing=False,
                 enable_progress_bar=False,
@@ -80,6 +91,23 @@ def _fit(module: EpisodicTraining, folder: Path, progress: Progress, after_epoch
         raise Interrupted("interrupted") from error
     if trainer.interrupted:
         raise Interrupted("interrupted")
+
+
+@contextmanager
+def _explained_log_errors(log: Path) -> Iterator[None]:
+    """Turn errors of TensorBoard's files into WriteError; its thread, which writes them, would print a traceback."""
+    former = threading.excepthook
+
+    def report(arguments: Any) -> None:
+        if not issubclass(arguments.exc_type, OSError):  # the thread that logs finds those in the writer
+            former(arguments)
+
+    threading.excepthook = report
+    try:
+        with explained_writes(log):
+            yield
+    finally:
+        threading.excepthook = former
 
 
 def _data_parallel(network: FewShotNetwork) -> DDPStrategy:

@@ -15,7 +15,7 @@ from fewshot_audio.experiments.run_folder import Run
 from fewshot_audio.experiments.same_experiment import check_same_experiment
 from fewshot_audio.models.ensemble import ensemble_members
 from fewshot_audio.models.network import FewShotNetwork
-from fewshot_audio.runtime.tensors import save_tensors
+from fewshot_audio.runtime.tensor_file import save_tensors
 
 
 def join_runs(folders: Sequence[Path], output: Path) -> Run:

@@ -6,16 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from fewshot_audio.config import EXPERIMENT_FILE, ExperimentConfig, ModelConfig, read_json
+from fewshot_audio.config import EXPERIMENT_FILE, ExperimentConfig, ModelConfig
 from fewshot_audio.errors import ConfigError
+from fewshot_audio.experiments.results import RESULTS_FILE, RUN_RESULT_FILE, read_run_result
 from fewshot_audio.experiments.run_folder import RUN_FILE, Run, versions
 from fewshot_audio.experiments.same_experiment import changed_settings
 from fewshot_audio.files import locked, remove_temporary_files, write_json
 from fewshot_audio.functional.statistics import summarize_runs
 
-RUN_RESULT_FILE, ACCURACIES_FILE, RESULTS_FILE = "result.json", "test_accuracies.npy", "results.json"
 LOCKS = ".locks"
 
 
@@ -79,15 +77,17 @@ class ExperimentFolder:
             shutil.rmtree(self.path)
 
     def summarize(self, experiment: ExperimentConfig, model: ModelConfig, dataset: str) -> dict[str, Any]:
-        """Write ``results.json`` of the runs that are done, by any process, and return its content."""
+        """Write ``results.json`` of the runs that are done, by any process, and return its content.
+
+        Raises:
+            DataError: the result of a run is damaged.
+        """
         # Without the lock the slower of two processes could leave out the run that the other has just finished.
         with locked(self._lock("results")):
             done = [self.run(number) for number in range(1, experiment.num_runs + 1) if self.done(number)]
+            results = [read_run_result(run) for run in done]
             summary = {
-                **summarize_runs(
-                    [read_json(run / RUN_RESULT_FILE) for run in done],
-                    [np.load(run / ACCURACIES_FILE, allow_pickle=False) for run in done],
-                ),
+                **summarize_runs([result.values for result in results], [result.accuracies for result in results]),
                 "dataset": dataset,
                 "config": {"experiment": experiment.model_dump(), "model": model.model_dump()},
                 "versions": versions(),

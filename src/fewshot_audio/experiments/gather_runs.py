@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from fewshot_audio.errors import ConfigError, DataError
-from fewshot_audio.experiments.folder import ACCURACIES_FILE, ExperimentFolder
+from fewshot_audio.experiments.folder import ExperimentFolder
+from fewshot_audio.experiments.results import ACCURACIES_FILE, read_run_result
 from fewshot_audio.experiments.run_folder import RUN_FILE, Run
 from fewshot_audio.experiments.same_experiment import check_same_experiment
 
@@ -27,12 +28,13 @@ def gather_runs(folders: Sequence[Path], output: Path) -> dict[str, Any]:
     Raises:
         ConfigError: runs of other settings or other data, or two folders with different results of the same run;
             nothing has been copied then.
-        DataError: a folder has no finished run.
+        DataError: a folder has no finished run, or the result of one is damaged.
     """
     runs: dict[int, Run] = {}
     for folder in (output, *folders) if output.exists() else folders:
         for number, run in _finished_runs(folder, allow_none=folder == output).items():
             check_same_experiment(run, next(iter(runs.values()), run))
+            read_run_result(run.folder)
             if number in runs and not _have_same_results(runs[number].folder, run.folder):
                 raise ConfigError(f"{runs[number].folder} and {run.folder} hold different results of the same run")
             runs.setdefault(number, run)

@@ -16,7 +16,8 @@ from fewshot_audio.engine.loader import TrainingData
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.experiments.dataset import Dataset, open_dataset
 from fewshot_audio.experiments.evaluate_run import run_test, summarize_test
-from fewshot_audio.experiments.folder import ACCURACIES_FILE, RUN_RESULT_FILE, ExperimentFolder
+from fewshot_audio.experiments.folder import ExperimentFolder
+from fewshot_audio.experiments.results import ACCURACIES_FILE, RUN_RESULT_FILE
 from fewshot_audio.experiments.start_run import start_run
 from fewshot_audio.files import write_atomic, write_json
 from fewshot_audio.models.huggingface_files import complete_model

@@ -18,16 +18,16 @@ from fewshot_audio.config import (
     read_json,
     validate,
 )
-from fewshot_audio.engine.history import WEIGHTS_FILE
+from fewshot_audio.engine.history import WEIGHTS_FILE, read_weights
 from fewshot_audio.errors import DataError
 from fewshot_audio.files import write_json
 from fewshot_audio.functional.seeding import Purpose, fork_rng, torch_seed
 from fewshot_audio.models.build import build_network
 from fewshot_audio.models.huggingface import PretrainedEncoder
 from fewshot_audio.models.network import FewShotNetwork
-from fewshot_audio.runtime.tensors import load_tensors
 
 RUN_FILE = "run.json"
+MAX_SIZE = 1 << 20  # mel bins or frames of a segment
 
 
 @dataclass(frozen=True)
@@ -61,19 +61,21 @@ class Run:
             raise DataError(f"{folder}: not a run folder (it has no {RUN_FILE})")
         values = read_json(folder / RUN_FILE)
         try:
-            mels, frames = values["input_shape"]
+            mels, frames = map(int, values["input_shape"])
+            if not (0 < mels <= MAX_SIZE and 0 < frames <= MAX_SIZE):
+                raise ValueError(f"input_shape is {values['input_shape']}")
             preprocessing = values["preprocessing"]
             return cls(
                 folder,
                 validate(ExperimentConfig, read_json(folder / EXPERIMENT_FILE), str(folder / EXPERIMENT_FILE)),
                 validate(ModelConfig, read_json(folder / MODEL_CONFIG_FILE), str(folder / MODEL_CONFIG_FILE)),
                 int(values["seed"]),
-                (int(mels), int(frames)),
+                (mels, frames),
                 str(values["dataset"]),
                 Preprocessing.of(**preprocessing) if preprocessing is not None else None,
                 dict(values["runtime"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise DataError(f"{folder / RUN_FILE}: not as this program writes it ({error!r})") from error
 
     def write(self) -> None:
@@ -104,16 +106,13 @@ class Run:
         """The network with the run's best weights, on the CPU.
 
         Raises:
-            DataError: the file of weights is missing, or of another network.
+            DataError: the file of weights is missing, damaged, or of another network.
         """
         network = self._network()
-        path = self.folder / WEIGHTS_FILE
-        if not path.is_file():
-            raise DataError(f"{path}: no such file; the run has not finished its first epoch")
         try:
-            network.load_state_dict(load_tensors(path))
+            network.load_state_dict(read_weights(self.folder))
         except (RuntimeError, TypeError) as error:
-            raise DataError(f"{path}: does not fit the run's configs ({error})") from error
+            raise DataError(f"{self.folder / WEIGHTS_FILE}: does not fit the run's configs ({error})") from error
         return network
 
     def _network(self) -> FewShotNetwork:

@@ -14,7 +14,7 @@ from fewshot_audio.config import ExperimentConfig, ModelConfig, Phase, check_con
 from fewshot_audio.data.selection import select_classes
 from fewshot_audio.data.splits import Splits
 from fewshot_audio.engine.loader import TrainingData
-from fewshot_audio.errors import ConfigError
+from fewshot_audio.errors import ConfigError, plural
 from fewshot_audio.experiments.dataset import Dataset, check_episodes, open_dataset
 from fewshot_audio.models.huggingface_files import complete_model
 from fewshot_audio.progress import Progress, silent
@@ -63,7 +63,7 @@ def make_folds(classes: Sequence[str], folds: int, seed: int) -> list[tuple[str,
     than folds.
     """
     if not 2 <= folds <= len(classes):
-        raise ConfigError(f"{folds} folds of {len(classes)} classes: expected 2 to {len(classes)} folds")
+        raise ConfigError(f"{folds} folds of {plural(len(classes), 'class')}: expected 2 to {len(classes)} folds")
     names = sorted(classes)
     order = np.random.default_rng(seed).permutation(len(names))
     return [tuple(names[i] for i in sorted(part)) for part in np.array_split(order, folds)]

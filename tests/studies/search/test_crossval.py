@@ -24,7 +24,7 @@ from fewshot_audio.errors import ConfigError, DataError, FewShotError, Interrupt
 from fewshot_audio.experiments import evaluate_run as evaluate_module
 from fewshot_audio.files import write_json
 from fewshot_audio.functional.statistics import t_quantile
-from fewshot_audio.runtime.tensors import load_tensors
+from fewshot_audio.runtime.tensor_file import load_tensors
 from fewshot_audio.studies.crossval import training as training_module
 from fewshot_audio.studies.crossval import work
 from fewshot_audio.studies.crossval.compare import compare, markdown
@@ -411,7 +411,9 @@ def test_a_candidate_that_cannot_be_trained_is_refused_before_any_work(tiny_data
             plan_of(tiny_dataset, tmp_path, {"a": changes})
     with pytest.raises(ConfigError, match="rung 5x1: there are 4 folds"):
         plan_of(tiny_dataset, tmp_path, {}, [Rung(5, 1)])
-    with pytest.raises(ConfigError, match="n_way_test is 3, but the test split has 2 classes"):
+    with pytest.raises(
+        ConfigError, match=r"n_way_test is 3, but the smallest of 8 folds has 2 classes to test on .*: use --folds 5"
+    ):
         plan_of(tiny_dataset, tmp_path, {}, protocol=CrossvalProtocol(folds=8, shots=(1,)))
     assert not (tmp_path / "out").exists()
 

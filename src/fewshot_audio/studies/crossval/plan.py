@@ -10,7 +10,8 @@ from typing import Any
 
 from fewshot_audio.config import ExperimentConfig, ModelConfig, Role, keys_with, validate
 from fewshot_audio.config.load import change_configs
-from fewshot_audio.errors import ConfigError
+from fewshot_audio.data.clip_index import ClipIndex
+from fewshot_audio.errors import ConfigError, format_names, plural
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.studies.holdout import check_training, hold_out, make_folds, open_development
 
@@ -180,6 +181,7 @@ def make_plan(
     for rung in rungs:
         if rung.folds > len(folds):
             raise ConfigError(f"rung {rung}: there are {len(folds)} folds")
+    _check_folds(folds, base, dataset.data.store.index, protocol)
     complete = []
     for candidate in candidates:
         model = candidate.model
@@ -192,9 +194,38 @@ def make_plan(
                 for classes in folds:
                     model = check_training(hold_out(data, classes), experiment, model, ("train", "test"))
         except ConfigError as error:
-            raise ConfigError(f"candidate {candidate.name!r}: {error}") from error
+            lines = [f"candidate {candidate.name!r}: {line}" for line in str(error).splitlines()]
+            raise ConfigError("\n".join(lines)) from error
         complete.append(replace(candidate, model=model))
     return Plan(folder, data_root, tuple(complete), tuple(folds), tuple(rungs), protocol, dataset.fingerprint)
+
+
+def _check_folds(
+    folds: Sequence[Sequence[str]], base: ExperimentConfig, index: ClipIndex, protocol: CrossvalProtocol
+) -> None:
+    """Check that each fold, whose classes a training leaves out and is tested on, has the classes and clips of a task.
+
+    Raises:
+        ConfigError: names the option or key that can be changed.
+    """
+    way, smallest = base.n_way_test, min(map(len, folds))
+    n_classes = sum(map(len, folds))
+    if way > smallest:
+        most = n_classes // way
+        remedy = f"use --folds {most}" + (" or fewer" if most > 2 else "") if most >= 2 else "prepare more classes"
+        raise ConfigError(
+            f"n_way_test is {way}, but the smallest of {len(folds)} folds has {plural(smallest, 'class')} to test on "
+            f"(of {n_classes} training and validation classes): {remedy}, or set a smaller n_way_test"
+        )
+    shot = max(protocol.shots)
+    needed = shot + base.n_query_test
+    clips = {name: len(index.by_class[name]) for classes in folds for name in classes}
+    small = [f"{name!r} ({count})" for name, count in sorted(clips.items()) if count < needed]
+    if small:
+        raise ConfigError(
+            f"--shots {shot} and n_query_test {base.n_query_test} need {needed} clips per class to test on, but some "
+            f"have fewer: {format_names(small)}; use fewer shots, or set a smaller n_query_test"
+        )
 
 
 def with_training(experiment: ExperimentConfig, epochs: int, seed: int) -> ExperimentConfig:

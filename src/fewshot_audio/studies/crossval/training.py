@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,11 @@ class Training:
 
     @property
     def result(self) -> dict[str, Any]:
-        """The numbers of the finished training."""
-        return read_json(self.file)
+        """The numbers of the finished training. Raises DataError if they are damaged, or of another training."""
+        values = read_json(self.file)
+        if "diverged" not in values:
+            _check_shots(self.file, values.get("shots"), [str(shot) for shot in self.plan.protocol.shots])
+        return values
 
     def run(self, progress: Progress = silent) -> bool:
         """Train and test unless the result exists; False if another process is working on this training.
@@ -88,6 +92,18 @@ class Training:
             "seed": self.seed,
             "versions": versions(),
         }
+
+
+def _check_shots(file: Path, shots: Any, expected: Sequence[str]) -> None:
+    if not isinstance(shots, dict) or list(shots) != list(expected):
+        raise DataError(f"{file}: expected 'shots' {', '.join(expected)}; delete the file to train and test again")
+    for shot, test in shots.items():
+        accuracy, interval, tasks = (
+            test.get(key) if isinstance(test, dict) else None for key in ("accuracy", "ci95", "tasks")
+        )
+        numbers = [value for value in (accuracy, interval) if isinstance(value, int | float) and 0 <= value <= 1]
+        if len(numbers) < 2 or not isinstance(tasks, int) or tasks < 1:
+            raise DataError(f"{file}: shots.{shot} is {test}, which no test gives; delete the file to test again")
 
 
 def _train_and_test(training: Training, folder: Path, progress: Progress) -> dict[str, Any]:

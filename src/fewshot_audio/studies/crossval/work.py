@@ -92,11 +92,20 @@ def _record_decision(plan: Plan, rung: Rung, candidates: Sequence[Candidate], re
     path = plan.folder / DECISIONS_FILE
     with locked(path.with_suffix(".lock")):
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        decisions = [{key: value for key, value in json.loads(line).items() if key != "time"} for line in lines]
+        decisions = [_read_decision(line) for line in lines]
         if decision not in decisions:
             now = datetime.now(UTC).isoformat(timespec="seconds")
             lines.append(json.dumps({"time": now, **decision}, ensure_ascii=False))
             write_text(path, "".join(line + "\n" for line in lines))
+
+
+def _read_decision(line: str) -> dict[str, Any]:
+    """A line of the file of decisions without its time; empty if it is damaged: the decision is then recorded again."""
+    try:
+        values = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return {key: value for key, value in values.items() if key != "time"} if isinstance(values, dict) else {}
 
 
 def _run_workers(plan: Plan, workers: int, progress: Progress) -> None:

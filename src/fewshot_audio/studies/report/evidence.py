@@ -10,15 +10,16 @@ import torch
 from numpy.typing import NDArray
 
 from fewshot_audio.audio.preprocessing import Preprocessing
-from fewshot_audio.config import ExperimentConfig, read_json
+from fewshot_audio.config import ExperimentConfig
 from fewshot_audio.engine.evaluate import Answers, TaskScores, evaluate_system
-from fewshot_audio.engine.history import METRICS_FILE, Row, read_metrics
+from fewshot_audio.engine.history import Row
 from fewshot_audio.engine.system import CachedSystem, System
 from fewshot_audio.engine.tasks import TaskProtocol, plan_tasks
 from fewshot_audio.errors import DataError
 from fewshot_audio.experiments.dataset import Dataset
 from fewshot_audio.experiments.evaluate_run import open_test
-from fewshot_audio.experiments.folder import ACCURACIES_FILE, RESULTS_FILE, RUN_RESULT_FILE, ExperimentFolder
+from fewshot_audio.experiments.folder import ExperimentFolder
+from fewshot_audio.experiments.results import RESULTS_FILE, read_results, read_run_metrics, read_run_result
 from fewshot_audio.experiments.run_folder import Run
 from fewshot_audio.functional.pca import PrincipalComponents
 from fewshot_audio.functional.statistics import ci95
@@ -93,11 +94,12 @@ def collect_evidence(folder: Path, data_root: Path, progress: Progress = silent)
     """
     if not (folder / RESULTS_FILE).is_file():
         raise DataError(f"{folder}: no {RESULTS_FILE} there; give the folder of a finished experiment")
-    results = read_json(folder / RESULTS_FILE)
+    results = read_results(folder)
     runs = ExperimentFolder(folder)
     numbers = [number for number in range(1, results["config"]["experiment"]["num_runs"] + 1) if runs.done(number)]
     if not numbers:
         raise DataError(f"{folder}: no folder of a finished run in it")
+    run_results = {number: read_run_result(runs.run(number)) for number in numbers}
     run = Run.read(runs.run(numbers[0]))
     dataset, network_system, protocol = open_test(run, data_root, run.experiment, progress=progress)
     system, classes = CachedSystem(network_system), dataset.data.splits.test
@@ -112,11 +114,9 @@ def collect_evidence(folder: Path, data_root: Path, progress: Progress = silent)
     return Evidence(
         name=folder.name,
         results=results,
-        metrics={f"run {number}": read_metrics(runs.run(number) / METRICS_FILE) for number in numbers},
-        best_epochs={
-            f"run {number}": read_json(runs.run(number) / RUN_RESULT_FILE)["best_epoch"] for number in numbers
-        },
-        accuracies=np.stack([np.load(runs.run(n) / ACCURACIES_FILE, allow_pickle=False) for n in numbers]),
+        metrics={f"run {number}": read_run_metrics(runs.run(number), result) for number, result in run_results.items()},
+        best_epochs={f"run {number}": result.values["best_epoch"] for number, result in run_results.items()},
+        accuracies=np.stack([result.accuracies for result in run_results.values()]),
         classes=classes,
         query_counts=query_counts,
         confusion_counts=confusion_counts,

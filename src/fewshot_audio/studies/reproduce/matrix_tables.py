@@ -98,10 +98,11 @@ def write_tables(rows: Sequence[MatrixRow], folder: Path) -> list[Path]:
 
 
 def _accuracy(row: MatrixRow) -> str:
-    if row.accuracy is None or row.ci95 is None:
+    if row.accuracy is None:
         return "-"
+    interval = f" ± {100 * row.ci95:.2f}" if row.ci95 is not None else ""
     spread = f" [{100 * row.std_over_runs:.2f}]" if row.std_over_runs is not None else ""
-    return f"{100 * row.accuracy:.2f} ± {100 * row.ci95:.2f}{spread}"
+    return f"{100 * row.accuracy:.2f}{interval}{spread}"
 
 
 def _figures(row: MatrixRow) -> list[PublishedFigure]:

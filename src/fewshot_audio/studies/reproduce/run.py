@@ -12,6 +12,7 @@ from fewshot_audio.errors import ConfigError, DataError, Diverged
 from fewshot_audio.experiments.dataset import open_dataset
 from fewshot_audio.experiments.evaluate_run import evaluate_run
 from fewshot_audio.experiments.folder import ExperimentFolder
+from fewshot_audio.experiments.results import check_test
 from fewshot_audio.experiments.run_experiment import run_experiment
 from fewshot_audio.experiments.run_folder import Run
 from fewshot_audio.files import write_json
@@ -137,7 +138,9 @@ def _evaluation(run: Run, root: Path, dataset: str, tasks: Tasks, system: str, p
     """Test a run, or read the result of a former test from the run's folder."""
     path = run.folder / EVALUATIONS / f"{dataset}_{system}_{'-'.join(map(str, asdict(tasks).values()))}.json"
     if path.is_file():
-        return read_json(path)
+        former = read_json(path)
+        check_test(path, former)
+        return former
     experiment = run.experiment.model_copy(update={**tasks.changes, "dataset_name": dataset})
     result = evaluate_run(run, root, experiment, system=system, progress=progress)
     write_json(path, result)
@@ -148,15 +151,16 @@ def pool_runs(tests: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Pool the test summaries of runs with equal numbers of tasks.
 
     Returns:
-        ``accuracy``, the mean over runs; ``ci95``, the half width of its interval over the pooled tasks; and
-        ``std_over_runs``, None for one run.
+        ``accuracy``, the mean over runs; ``ci95``, the half width of its interval over the pooled tasks, None
+        for one task; and ``std_over_runs``, None for one run.
     """
     means = [test["accuracy"] for test in tests]
     mean = sum(means) / len(means)
     variance = sum(test["std"] ** 2 + (test["accuracy"] - mean) ** 2 for test in tests) / len(tests)
     spread = math.sqrt(sum((value - mean) ** 2 for value in means) / (len(means) - 1)) if len(means) > 1 else None
     tasks = sum(test["tasks"] for test in tests)
-    return {"accuracy": mean, "ci95": Z95 * math.sqrt(variance / tasks), "std_over_runs": spread}
+    interval = Z95 * math.sqrt(variance / tasks) if tasks > 1 else None
+    return {"accuracy": mean, "ci95": interval, "std_over_runs": spread}
 
 
 def _row_without_result(cell: Cell, tasks: Tasks, note: str) -> MatrixRow:

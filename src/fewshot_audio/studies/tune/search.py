@@ -27,6 +27,7 @@ from fewshot_audio.studies.tune.space import Space, check_space, values_as_text
 from fewshot_audio.studies.tune.study import (
     REASON,
     STOPPED,
+    explained_storage,
     fail_and_requeue,
     first_attempt,
     heartbeat,
@@ -88,7 +89,8 @@ class Search:
             "data": dataset.fingerprint,
         }
         first_values = self.space.values_of(self.experiment, self.model)
-        study = open_study(open_storage(storage), name, fingerprints, first_values)
+        with explained_storage():
+            study = open_study(open_storage(storage), name, fingerprints, first_values)
         warm_up = max(2, self.experiment.num_epochs // 5)
         study.pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=warm_up)
         return study, dataset
@@ -118,7 +120,15 @@ def run_search(
     Raises:
         Interrupted: Ctrl-C.
         DataError: the dataset has changed.
+        WriteError: the storage cannot be written.
     """
+    with explained_storage():
+        _run_search(search, study, dataset, trials, timeout, progress)
+
+
+def _run_search(
+    search: Search, study: optuna.Study, dataset: Dataset, trials: int, timeout: float | None, progress: Progress
+) -> None:
     deadline = time.monotonic() + timeout if timeout is not None else np.inf
     while time.monotonic() < deadline:
         requeue_lost_trials(study, search.stale_after)
@@ -138,6 +148,8 @@ def run_search(
             _do_trial(search, study, dataset, trial, deadline, report)
         except TimeUp:
             return
+        except UpdateFinishedTrialError:
+            continue  # another process counted this one as lost and has queued the trial again
 
 
 def _do_trial(
@@ -171,8 +183,6 @@ def _do_trial(
             history = run_trial(folder, configs[0], model, data, progress, after_epoch).history
             best_epoch = kept_epoch(history, configs[0].optimization.keep)
             state, value = TrialState.COMPLETE, history[best_epoch - 1]["val_accuracy"]
-    except UpdateFinishedTrialError:
-        return  # another process counted this one as lost and has queued the trial again
     except optuna.TrialPruned:
         reason = "worse than the median"
     except Diverged as error:

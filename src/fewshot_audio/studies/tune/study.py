@@ -1,5 +1,6 @@
 """A study that several processes and machines share: its storage, its fingerprints, its lost trials."""
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import DuplicatedStudyError, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
@@ -16,12 +17,14 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from fewshot_audio.errors import ConfigError
+from fewshot_audio.errors import ConfigError, WriteError
 
 FINGERPRINTS, ALIVE, RETRY_OF, REASON = "of", "alive", "retry of", "reason"  # user attributes of studies and trials
 LOST, STOPPED = "its worker was lost", "stopped"
 BEATS = 6  # heartbeats that may be missing before a trial's worker counts as lost
 MAX_RETRIES = 3  # a trial that kills its worker, for example by its memory, must not kill every worker
+CREATION_SECONDS = 10.0  # for which the process that creates a database or a study is waited for
+CREATED_MEANWHILE = re.compile("already exists|duplicate key|UNIQUE constraint")  # what databases say of a second one
 
 
 def open_storage(url: str) -> BaseStorage:
@@ -42,14 +45,41 @@ def open_storage(url: str) -> BaseStorage:
         lite = address.drivername.startswith("sqlite")
         # A trial takes minutes: an open connection saves nothing, and the server may close it in the meantime.
         options = {"poolclass": NullPool, "connect_args": {"timeout": 60} if lite else {}}
-        return RDBStorage(address.render_as_string(hide_password=False), engine_kwargs=options)
+        return _create_database(address.render_as_string(hide_password=False), options)
     except ArgumentError as error:
         raise ConfigError(
             "storage: not a database URL such as sqlite:///FILE or postgresql://USER@HOST/NAME"
         ) from error
-    except (SQLAlchemyError, ImportError) as error:
+    except (SQLAlchemyError, StorageInternalError, ImportError) as error:
         # Optuna's own errors about drivers are ImportErrors, SQLAlchemy's a class of their own
-        raise ConfigError(f"storage {shown}: cannot be used ({str(error).splitlines()[0]})") from error
+        raise ConfigError(f"storage {shown}: cannot be used ({_cause(error)})") from error
+
+
+def _create_database(url: str, options: dict[str, Any]) -> RDBStorage:
+    """Open a database, whose tables another process may be creating at this moment: Optuna does not expect that."""
+    deadline = time.monotonic() + CREATION_SECONDS
+    while True:
+        try:
+            return RDBStorage(url, engine_kwargs=options)
+        except (SQLAlchemyError, StorageInternalError) as error:
+            if not CREATED_MEANWHILE.search(_cause(error)) or time.monotonic() > deadline:
+                raise
+        time.sleep(0.1)
+
+
+def _cause(error: Exception) -> str:
+    """The first line of what a database said; Optuna's own error does not repeat it."""
+    lines = str(error.__cause__ if isinstance(error, StorageInternalError) else error).splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+@contextmanager
+def explained_storage() -> Iterator[None]:
+    """Turn errors of the storage during a search, such as a full disk, into WriteError."""
+    try:
+        yield
+    except StorageInternalError as error:
+        raise WriteError(f"the storage of the study cannot be used: {_cause(error)}") from error
 
 
 def open_study(
@@ -66,17 +96,29 @@ def open_study(
     Raises:
         ConfigError: the study was started with other fingerprints; names those that differ.
     """
-    study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
-    former = study.user_attrs.get(FINGERPRINTS)
-    if former is None:
-        study.set_user_attr(FINGERPRINTS, fingerprints)
+    try:
+        study = optuna.create_study(storage=storage, study_name=name, direction="maximize")
+        former = None
+    except DuplicatedStudyError:
+        study = optuna.load_study(storage=storage, study_name=name)
+        former = _wait_for_fingerprints(study)
+    if former is None:  # they come last: a study without them may lack its first trial too
         if first_values:
-            study.enqueue_trial(first_values)
+            study.enqueue_trial(first_values, skip_if_exists=True)
+        study.set_user_attr(FINGERPRINTS, fingerprints)
     elif former != fingerprints:
         keys = sorted(fingerprints.keys() | former.keys())
         differing = ", ".join(key for key in keys if fingerprints.get(key) != former.get(key))
         raise ConfigError(f"study {name!r} was started with another {differing}: give it another --study name")
     return study
+
+
+def _wait_for_fingerprints(study: optuna.Study) -> dict[str, Any] | None:
+    """The fingerprints of a study that another process may be creating at this moment; None if it was killed."""
+    deadline = time.monotonic() + CREATION_SECONDS
+    while (former := study.user_attrs.get(FINGERPRINTS)) is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return former
 
 
 @contextmanager
@@ -90,6 +132,8 @@ def heartbeat(trial: optuna.Trial, stale_after: float) -> Iterator[None]:
                 trial.set_user_attr(ALIVE, time.time())
             except UpdateFinishedTrialError:
                 return  # another process counted this one as lost
+            except (StorageInternalError, OSError):
+                pass  # the next one may succeed; if not, the thread that trains meets the error too
             if stopped.wait(stale_after / BEATS):
                 return
 

@@ -1,0 +1,140 @@
+"""Results are read again only if they agree with what they were computed from."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from shutil import copytree
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fewshot_audio.errors import ConfigError, DataError
+from fewshot_audio.experiments.folder import ExperimentFolder
+from fewshot_audio.experiments.gather_runs import gather_runs
+from fewshot_audio.experiments.results import check_test, read_results, read_run_metrics, read_run_result
+from fewshot_audio.experiments.run_experiment import run_experiment
+from fewshot_audio.studies.report.evidence import collect_evidence
+from tests.tiny import tiny_configs
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("trained")
+    run_experiment(*tiny_configs({"num_runs": 2}), tiny_dataset, root)
+    return root / "tiny"
+
+
+@pytest.fixture
+def experiment(trained: Path, tmp_path: Path) -> Path:
+    return copytree(trained, tmp_path / "tiny")
+
+
+def change(path: Path, key: str, value: Any) -> None:
+    """Set a dotted key of a JSON file."""
+    content = json.loads(path.read_text())
+    *parents, last = key.split(".")
+    section = content
+    for parent in parents:
+        section = section[int(parent) if parent.isdigit() else parent]
+    section[last] = value
+    path.write_text(json.dumps(content))
+
+
+def test_what_a_run_wrote_is_read(experiment: Path) -> None:
+    result = read_run_result(experiment / "run-1")
+    assert result.values["test"]["accuracy"] == result.accuracies.mean()
+    assert len(read_run_metrics(experiment / "run-1", result)) == 2
+    assert read_results(experiment)["runs"][0] == result.values
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("test.accuracy", 0.99),
+        ("test.accuracy", "0.5"),
+        ("test.accuracy", True),
+        ("test.accuracy", None),
+        ("test.std", 0),
+        ("test.ci95", 0.5),
+        ("test.tasks", 11),
+        ("test", []),
+        ("best_epoch", 3),
+        ("best_epoch", 0),
+        ("epochs", 1.5),
+        ("seed", None),
+    ],
+)
+def test_a_result_that_its_accuracies_do_not_give_is_refused(experiment: Path, key: str, value: Any) -> None:
+    file = experiment / "run-2" / "result.json"
+    change(file, key, value)
+    readers: list[Callable[[], object]] = [
+        lambda: read_run_result(file.parent),
+        lambda: gather_runs([experiment], experiment.with_name("all")),
+        lambda: ExperimentFolder(experiment).summarize(*tiny_configs({"num_runs": 2}), "Tiny"),
+    ]
+    for read in readers:
+        with pytest.raises(DataError, match=key.rpartition(".")[2]) as error:
+            read()
+        assert str(file) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x93NUMPY", np.zeros((2, 5)), np.array(["a"]), np.full(10, np.nan), np.full(10, 1.5), np.zeros(0)],
+    ids=lambda content: type(content).__name__ if isinstance(content, bytes) else str(content.shape),
+)
+def test_damaged_accuracies_are_refused(experiment: Path, content: Any) -> None:
+    file = experiment / "run-1" / "test_accuracies.npy"
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    else:
+        np.save(file, content)
+    with pytest.raises(DataError, match=r"test_accuracies\.npy"):
+        read_run_result(experiment / "run-1")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "error"),
+    [
+        ("accuracy", 0.99, DataError),
+        ("ci95", 0.001, DataError),
+        ("std_over_runs", 0.5, DataError),
+        ("runs", [], DataError),
+        ("runs.0.test.accuracy", 0.9, DataError),
+        ("runs.0.test.accuracy", 1e400, ConfigError),
+        ("runs.1.seed", 0, DataError),
+        ("config", {}, ConfigError),
+        ("config.experiment.n_way_test", "many", ConfigError),
+    ],
+)
+def test_made_up_results_are_refused_by_name(
+    experiment: Path, tiny_dataset: Path, key: str, value: Any, error: type[Exception]
+) -> None:
+    change(experiment / "results.json", key, value)
+    for read in (lambda: read_results(experiment), lambda: collect_evidence(experiment, tiny_dataset)):
+        with pytest.raises(error, match=r"results\.json"):
+            read()
+
+
+def test_metrics_of_another_run_are_refused(experiment: Path) -> None:
+    run = experiment / "run-1"
+    result, file = read_run_result(run), run / "metrics.csv"
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join(lines[:2]))
+    with pytest.raises(DataError, match="1 epochs, expected 2"):
+        read_run_metrics(run, result)
+    row = dict(zip(lines[0].split(","), lines[result.values["best_epoch"]].split(","), strict=True))
+    file.write_text("\n".join(lines).replace(row["val_accuracy"], "0.123"))
+    with pytest.raises(DataError, match=r"val_accuracy is 0\.123"):
+        read_run_metrics(run, result)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"tasks": 0}, {"accuracy": 1.1}, {"std": None}, {"ci95": 0.2}, {"tasks": "10"}, {"accuracy": -0.1}]
+)
+def test_the_summary_of_a_test_must_be_possible(tmp_path: Path, changes: dict[str, Any]) -> None:
+    test = {"accuracy": 0.5, "std": 0.1, "tasks": 100, "ci95": 0.0196}
+    check_test(tmp_path, test)
+    with pytest.raises(DataError, match=next(iter(changes))):
+        check_test(tmp_path, test | changes)
