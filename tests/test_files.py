@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from fewshot_audio.errors import DataError, WriteError
-from fewshot_audio.files import locked, remove_temporary_files, write_atomic, write_json, write_text
+from fewshot_audio.files import check_writable, locked, remove_temporary_files, write_atomic, write_json, write_text
 
 
 @contextmanager
@@ -89,6 +89,40 @@ def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
         write_text(tmp_path / "folder", "")
     with pytest.raises(WriteError, match=r"lock: cannot be written: .* is a file"), locked(tmp_path / "file" / "lock"):
         pass
+
+
+def test_a_place_is_checked_before_the_work_and_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "old.json").write_text("old")
+    for name in ("old.json", "new.json", "folder/deeper/new.json"):
+        check_writable(tmp_path / name)
+    assert [path.name for path in tmp_path.rglob("*")] == ["old.json"]
+    assert (tmp_path / "old.json").read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("file/x.json", "file/x.json: cannot be written: .*file is a file, expected a folder"),
+        ("file/deeper/x.json", "file/deeper/x.json: cannot be written: .*file is a file, expected a folder"),
+        ("folder", "folder: cannot be written: a folder is there, expected a file"),
+        ("pipe", "pipe: cannot be written: it is a device or a pipe, expected a file"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_told_before_the_work(name: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(WriteError, match=words):
+        check_writable(tmp_path / name)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_full_disk_is_told_before_the_work(tmp_path: Path) -> None:
+    with file_size_limit(0), pytest.raises(WriteError) as error:
+        check_writable(tmp_path / "out" / "x.json")
+    assert str(error.value) == f"{tmp_path / 'out' / 'x.json'}: cannot be written: File too large"
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere")

@@ -35,3 +35,10 @@ def format_names(names: Sequence[str], limit: int = 5) -> str:
     """List names for a message: all of them, or the first ``limit`` and how many more there are."""
     more = len(names) - limit
     return ", ".join(names[:limit]) + (f" and {more} more" if more > 0 else "")
+
+
+def plural(count: int, noun: str) -> str:
+    """Write a number with its noun: "1 file", "2 files", "2 classes"."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count} {noun}es" if noun.endswith("s") else f"{count} {noun}s"

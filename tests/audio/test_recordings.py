@@ -1,6 +1,8 @@
 """Listing recordings: of folders and files, each once."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,8 +30,23 @@ def test_named_files_come_first_to_last_and_each_once(folder: Path) -> None:
     assert others == 2
 
 
+def test_a_folder_that_cannot_be_read_is_left_to_whoever_reads_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = os.scandir
+
+    def refuse(path: str) -> Any:
+        if str(path).endswith("sub"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert list_recordings([folder]) == ([folder / "b.wav", folder / "sub"], 2)
+    assert list_recordings([folder / "sub"]) == ([folder / "sub"], 0)
+
+
 def test_a_folder_without_recordings_is_refused(folder: Path) -> None:
     (folder / "empty").mkdir()
     (folder / "empty" / "readme.md").touch()
-    with pytest.raises(DataError, match=r"empty: no sound files in it \(1 other files\)"):
+    with pytest.raises(DataError, match=r"empty: no sound files in it \(1 other file\)"):
         list_recordings([folder, folder / "empty"])

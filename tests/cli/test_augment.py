@@ -45,9 +45,8 @@ def test_views_have_the_segment_length_of_the_dataset(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--segment", "1"], "--segment is 1, but the recording has 1 segments"),
-        (["--set", "seed=1"], "--set changes keys of an experiment file"),
-        (["--dataset", "nowhere"], "wave_stats.json"),
+        (["--segment", "1"], "--segment is 1, but the recording has 1 segment ("),
+        (["--dataset", "nowhere"], "nowhere: no such folder"),
     ],
 )
 def test_what_cannot_work_is_refused(
@@ -57,6 +56,21 @@ def test_what_cannot_work_is_refused(
     assert outcome.code == 1
     assert words in outcome.err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_dataset_without_waveform_statistics_says_how_to_get_them(
+    recording: Path, dataset: DatasetFolder, tmp_path: Path, shell: Shell
+) -> None:
+    dataset.wave_stats.unlink()
+    outcome = shell("augment", recording, "-o", tmp_path / "out", "--dataset", dataset.path)
+    assert outcome.code == 1
+    assert f"{dataset.path} has no waveform statistics (wave_stats.json): prepare it with --waveforms" in outcome.err
+
+
+def test_overrides_need_an_experiment_file(recording: Path, tmp_path: Path, shell: Shell) -> None:
+    outcome = shell("augment", recording, "-o", tmp_path / "out", "--set", "seed=1")
+    assert outcome.code == 2
+    assert "--set changes keys of an experiment file: give one with -e" in outcome.err
 
 
 def test_a_damaged_preprocessing_file_is_named(

@@ -66,13 +66,43 @@ print(*(name for name in {heavy} if name in sys.modules), file=sys.stderr)
         ("configs", "--dataset", "nsynth", "--scenario", "1", "--loss", "triplet", "-o", "x"),
         ("prepare", "esc51"),
         ("evaluate", "run", "--n-way", "1"),
+        ("evaluate", "run", "--device", "tpu"),
+        ("evaluate", "run", "--untrained", "--baseline", "log-mel"),
+        ("evaluate", "run", "--open-set", "--untrained"),
+        ("train", "-e", "experiment.json", "-m", "model.json", "--set", "lr"),
+        ("train", "-e", "experiment.json", "-m", "model.json", "--runs", "x"),
+        ("train", "-e", "experiment.json", "-m", "model.json", "--resume", "--overwrite"),
+        ("configs", "--dataset", "nsynth", "-o", "x"),
+        ("configs", "--dataset", "nsynth", "-o", "x", "--scenario", "1", "--recipe", "fast"),
+        ("prepare", "folder"),
+        ("prepare", "synthetic", "--source", "x"),
+        ("prepare", "synthetic", "--segment-seconds", "0"),
+        ("prepare", "synthetic", "--max-seconds", "0"),
+        ("prepare", "synthetic", "--name", "../x"),
+        ("prepare", "synthetic", "--name", "a/b"),
+        ("prepare", "synthetic", "--name", ".hidden"),
+        ("prepare", "synthetic", "--name", ""),
+        ("classify", "bundle", "x.wav", "--hop", "0"),
+        ("enroll", "--support", "x"),
+        ("enroll", "-o", "x", "--add", "dog"),
+        ("enroll", "-o", "x", "--remove", "dog"),
+        ("reproduce", "--scenarios", "6"),
+        ("reproduce", "--shots", "x"),
+        ("reproduce", "--set", "lr"),
+        ("report", "x", "x"),
+        ("report", "x", "x/"),
+        ("report", "a/x", "b/x"),
     ],
 )
-def test_wrong_usage_exits_with_2(arguments: tuple[str, ...], shell: Shell) -> None:
+def test_wrong_usage_exits_with_2_and_leaves_nothing(
+    arguments: tuple[str, ...], shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     outcome = shell(*arguments)
     assert outcome.code == 2
     assert "Usage: fewshot-audio" in outcome.err
     assert outcome.out == ""
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_errors_have_no_traceback_and_say_it_all(files: list[object], tmp_path: Path, shell: Shell) -> None:

@@ -100,5 +100,5 @@ def test_a_recipe_instead_of_a_scenario(shell: Shell, tmp_path: Path) -> None:
 @pytest.mark.parametrize("given", [[], ["--recipe", "best", "--scenario", "1"]], ids=["neither", "both"])
 def test_a_scenario_or_a_recipe_is_asked_for(given: list[str], shell: Shell, tmp_path: Path) -> None:
     outcome = shell("configs", "--dataset", "nsynth", "-o", tmp_path, *given)
-    assert outcome.code == 1
+    assert outcome.code == 2
     assert "--scenario 1 to 5 or --recipe best or fast: give one of the two" in outcome.err

@@ -31,15 +31,36 @@ def test_the_table_is_printed_and_written(arguments: list[object], shell: Shell,
     assert len(list((tmp_path / "out" / "trainings").glob("*.json"))) == 8  # 2 candidates, 2 folds, 2 seeds
 
 
-def test_bad_options_are_refused(arguments: list[object], shell: Shell) -> None:
-    for options, message in (
-        (["--seeds", "0,x"], "--seeds '0,x': expected whole numbers"),
-        (["--halving", "2x2", "--epochs", "3"], "--halving names its own epochs"),
-        (["--folds", "99"], "99 folds of 17 classes"),
-    ):
-        outcome = shell(*arguments, *options)
-        assert outcome.code == 1
-        assert message in outcome.err
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--seeds", "0,x"], 2, "--seeds '0,x': expected whole numbers"),
+        (["--halving", "2x2", "--epochs", "3"], 2, "--halving names its own epochs"),
+        (["--halving", "2"], 2, "rung '2': expected folds x epochs"),
+        (["--keep", "3"], 2, "keep 3.0: expected a share between 0 and 1"),
+        (["--folds", "99"], 1, "99 folds of 17 classes"),
+        (["--folds", "6"], 1, "n_way_test is 3, but the smallest of 6 folds has 2 classes to test on (of 17 training"),
+        (["--folds", "6"], 1, "use --folds 5 or fewer"),
+        (["--shots", "1,30"], 1, "--shots 30 and n_query_test 2 need 32 clips per class to test on"),
+    ],
+)
+def test_bad_options_are_refused(
+    options: list[str], code: int, message: str, arguments: list[object], shell: Shell, tmp_path: Path
+) -> None:
+    outcome = shell(*arguments, *options)
+    assert outcome.code == code
+    assert message in outcome.err
+    assert "test split" not in outcome.err  # what a fold is tested on is no such split
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_problem_of_a_candidate_names_it(arguments: list[object], shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "candidates.json").write_text(
+        '[{"name": "wide", "set": {"n_way_train": 40, "n_shot_train": 90, "use_attention": false}}]'
+    )
+    lines = shell(*arguments).err.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("error: candidate 'wide': ") for line in lines)
 
 
 def test_ctrl_c_says_how_to_go_on(arguments: list[object], shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

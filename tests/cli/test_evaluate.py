@@ -77,13 +77,19 @@ def test_another_dataset(evaluate: Any) -> None:
     assert result != own
 
 
+def test_one_task_has_no_interval(evaluate: Any) -> None:
+    result, printed = evaluate("--tasks", 1, "--n-query", 1)
+    assert (
+        printed.strip() == f"Tiny: 3-way 2-shot, 1 task of 1 query per class, trained: {100 * result['accuracy']:.2f} %"
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--n-way", "8"], "n_way_test is 8, but the test split has 7 classes"),
         (["--n-shot", "11"], "n_shot_test + n_query_test is 13 clips per class"),
         (["--dataset", "Othr"], "nearest: 'Other'"),
-        (["--device", "tpu"], "key 'device'"),
         (["--data-root", "/nowhere"], "'/nowhere' is not a folder"),
     ],
 )
@@ -111,8 +117,8 @@ def test_other_segments_are_refused(trained: Path, tmp_path: Path, shell: Shell)
         (lambda run: (run / "run.json").write_text("{"), "run.json: not JSON at line 1"),
         (lambda run: (run / "experiment_config.json").write_text("{}"), "experiment_config.json: missing key"),
         (lambda run: (run / "model.pt").unlink(), "model.pt: no such file; the run has not finished its first epoch"),
-        (lambda run: (run / "model.pt").write_bytes(b"not a model"), "model.pt: not a readable file of tensors"),
-        (lambda run: (run / "model.pt").write_bytes((run / "model.pt").read_bytes()[:999]), "model.pt: not a readable"),
+        (lambda run: (run / "model.pt").write_bytes(b"not a model"), "model.pt: damaged, or not a file of tensors"),
+        (lambda run: (run / "model.pt").write_bytes((run / "model.pt").read_bytes()[:999]), "model.pt: damaged"),
         (lambda run: change(run, "Hybrid", {"out_dim": 9}), "model.pt: does not fit the run's configs"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from fewshot_audio.data.norm import write_norm
 from tests.cli.conftest import read
 from tests.data.recordings import class_folders
 from tests.data.test_info import foreign
@@ -20,6 +21,37 @@ def test_info_of_what_was_prepared(tmp_path: Path, shell: Shell) -> None:
     assert "Skipped inputs: 1 not_audio" in outcome.out
     assert read(tmp_path / "x.json")["clips"] == 30
     assert (tmp_path / "x.png").is_file()
+
+
+def test_verifying_what_was_prepared(tmp_path: Path, shell: Shell) -> None:
+    source, root = class_folders(tmp_path / "source", clips=2), tmp_path / "data"
+    how = (
+        "folder",
+        "--source",
+        source,
+        "--data-root",
+        root,
+        "--name",
+        "Mine",
+        "--segment-seconds",
+        0.2,
+        "--workers",
+        1,
+    )
+    assert shell("prepare", *how).code == 0
+    outcome = shell("info", root / "Mine", "--verify")
+    assert outcome.code == 0, outcome.err
+    assert "Verified: 30 files of clips, 0 packed segments\n" in outcome.out
+    path = sorted((root / "Mine" / "features").rglob("*.npy"))[7]
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    outcome = shell("info", root / "Mine", "--verify")
+    assert outcome.code == 1
+    assert f"Damaged or missing: {path}\n1 files: run `prepare` again" in outcome.out
+    assert shell("prepare", *how).code == 0
+    write_norm(root / "Mine" / "norm_stats" / "glob_norm.npy", 0, 1)
+    outcome = shell("info", root / "Mine", "--verify")
+    assert outcome.code == 0  # the numbers may have been edited
+    assert "is not what `prepare` computes" in outcome.out
 
 
 def test_info_of_other_folders(tmp_path: Path, shell: Shell) -> None:

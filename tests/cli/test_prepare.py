@@ -79,21 +79,33 @@ def test_the_folder_names_the_dataset_and_splits_may_be_given(recordings: Path, 
     [
         (["folder"], "source 'folder' needs --source DIR"),
         (["esc50"], "source 'esc50' needs --source DIR"),
-        (["folder", "--source", "nowhere"], "nowhere"),
+        (["synthetic", "--source", "x"], "leave out --source"),
+        (["folder", "--source", "x", "--segment-seconds", "0"], "segment_seconds: Input should be greater than 0"),
+        (["folder", "--source", "x", "--max-seconds", "-1"], "clips of at most -1 s: expected a length above 0"),
+        (["folder", "--source", "x", "--name", "../x"], "--name '../x': expected the name of a folder in --data-root"),
+        (["folder", "--source", "data/x"], "data/x is in the folder of the recordings: choose another --data-root"),
+        (["folder", "--source", "."], "is in the folder of the recordings: choose another --data-root"),
     ],
 )
-def test_what_cannot_be_prepared_is_refused(
+def test_wrong_usage_is_told(
     arguments: list[str], words: str, tmp_path: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     outcome = shell("prepare", *arguments)
-    assert outcome.code == 1
+    assert outcome.code == 2
     assert words in outcome.err
-    assert "Traceback" not in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_absent_folder_of_recordings_is_named(tmp_path: Path, shell: Shell) -> None:
+    outcome = shell("prepare", "folder", "--source", tmp_path / "nowhere", "--data-root", tmp_path / "data")
+    assert outcome.code == 1
+    assert f"{tmp_path / 'nowhere'} is not a folder" in outcome.err
+    assert not (tmp_path / "data").exists()
 
 
 def test_too_few_classes_say_what_a_smaller_way_needs(recordings: Path, tmp_path: Path, shell: Shell) -> None:
     outcome = shell("prepare", "folder", "--source", recordings, "--data-root", tmp_path, "--workers", 1)
     assert outcome.code == 1
     assert "6 classes are too few for 5-way tasks" in outcome.err
-    assert "way=2" in outcome.err
+    assert "these allow 2-way tasks" in outcome.err

@@ -1,5 +1,6 @@
 """What a command must survive: folders that cannot be written, names with brackets, contradicting flags."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -63,5 +64,10 @@ def test_testing_asks_for_test_classes_only(
     assert outcome.code == 0, outcome.err
 
 
-def test_nothing_is_said_on_stderr_where_all_went_well(line: list[object], tmp_path: Path, shell: Shell) -> None:
-    assert shell(*line, "--output", tmp_path / "out").err == ""
+def test_nothing_but_progress_is_on_stderr_where_all_went_well(
+    line: list[object], tiny_dataset: Path, tmp_path: Path, shell: Shell
+) -> None:
+    trained = shell(*line, "--output", tmp_path / "out")
+    assert all(re.search("run 1/1: |epoch 1: loss", text) for text in trained.err.splitlines())
+    run = tmp_path / "out" / "tiny" / "run-1"
+    assert shell("evaluate", run, "--data-root", tiny_dataset).err == ""

@@ -27,6 +27,17 @@ def test_the_license_is_read_in_both_spellings(
     assert "shipped" in capsys.readouterr().out
 
 
+def test_an_error_has_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ship, "HOME", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["ship", str(tmp_path / "absent"), "name", "--license", "CC BY"])
+    with pytest.raises(SystemExit, match="1"):
+        ship.main()
+    assert capsys.readouterr().err == f"error: {tmp_path / 'absent' / 'run-1'}: not a run folder (it has no run.json)\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_license_must_be_given_and_help_shows_one_spelling(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,6 +1,7 @@
 """``fewshot-audio train`` and ``src/train_test.py``: files, printed results, continuing, replacing, refusing."""
 
 import os
+import re
 import runpy
 import shlex
 import subprocess
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import fewshot_audio.cli.train
 import fewshot_audio.experiments.run_experiment
@@ -103,11 +105,27 @@ def test_what_a_run_folder_holds_starts_the_same_run(arguments: list[object], sh
     assert (tmp_path / "again" / "tiny" / "run-1" / "model.pt").read_bytes() == (run / "model.pt").read_bytes()
 
 
-def test_verbose_tells_every_epoch(arguments: list[object], shell: Shell) -> None:
-    quiet, verbose = shell(*arguments), shell("-v", *arguments, "--overwrite")
-    assert "epoch 1: loss" not in quiet.err
+def test_without_a_terminal_every_epoch_is_a_line(arguments: list[object], shell: Shell) -> None:
+    outcome = shell(*arguments, "--set", "num_runs=2", "--set", "num_epochs=2")
+    steps = [match[0] for match in re.finditer(r"run \d/2: training|epoch \d: loss \d", outcome.err)]
+    one_run = [step[: len("epoch 1: loss")] for step in steps[1:3]]
+    assert one_run == ["epoch 1: loss", "epoch 2: loss"]
+    assert [step for step in steps if step.startswith("run")] == ["run 1/2: training", "run 2/2: training"]
+    assert len(steps) == 6
+    assert "device cpu" not in outcome.err
+
+
+def test_verbose_tells_decisions_too(arguments: list[object], shell: Shell) -> None:
+    verbose = shell("-v", *arguments)
     assert "epoch 1: loss" in verbose.err
     assert "device cpu, precision fp32" in verbose.err
+
+
+def test_on_a_terminal_the_bar_shows_the_epochs(
+    arguments: list[object], shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fewshot_audio.cli.train, "stderr", Console(stderr=True, force_terminal=True))
+    assert "epoch 1: loss" not in shell(*arguments).err
 
 
 def test_warnings_are_shown(arguments: list[object], shell: Shell) -> None:
@@ -221,6 +239,7 @@ def test_ctrl_c_tells_the_command_that_goes_on(
         (["--set", "n_way_test=9"], "n_way_test is 9, but the test split has 7 classes"),
         (["--set", "Hybrid.pool_dim=[3, 3]"], "four poolings by 3 need 81 mel bins, but a segment has 16"),
         (["--data-root", "nowhere"], "data root 'nowhere' is not a folder"),
+        (["--set", "loss.cpl.use=3"], "key 'loss.cpl.use': Input should be a valid boolean (found 3)"),
         (["-m", "absent.json"], "absent.json: cannot be read"),
         (["--set", "device=cuda", "--set", "gpu_index=99"], "GPU"),
     ],

@@ -274,13 +274,23 @@ def test_what_is_not_json_is_refused_with_its_place(
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"absent\.json: cannot be read"):
+    with pytest.raises(ConfigError, match=r"absent\.json: cannot be read: No such file or directory$"):
         read_json(tmp_path / "absent.json")
     (tmp_path / "latin.json").write_bytes('{"dataset_name": "é"}'.encode("latin-1"))
     with pytest.raises(ConfigError, match=r"latin\.json: cannot be read"):
         read_json(tmp_path / "latin.json")
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match=r"cannot be read: Is a directory$"):
         read_json(tmp_path)
+
+
+def test_a_file_of_the_other_kind_is_named(tmp_path: Path, documented: Documented) -> None:
+    experiment, model = tmp_path / "e.json", tmp_path / "m.json"
+    experiment.write_text(json.dumps(documented["experiment"]))
+    model.write_text(json.dumps(documented["model"]))
+    with pytest.raises(ConfigError, match=r"^.*m\.json: this is a model file, expected an experiment file \(-e names"):
+        read_configs(model, experiment)
+    with pytest.raises(ConfigError, match=r"^.*e\.json: this is an experiment file, expected a model file"):
+        read_configs(experiment, experiment)
 
 
 def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:

@@ -262,7 +262,39 @@ def test_the_command_and_the_example_without_torch(tmp_path: Path, shell: Shell)
     soundfile.write(tmp_path / "fast.wav", recording, 44_100)
     failed = subprocess.run([sys.executable, EXAMPLE, tmp_path / "sounds.onnx", tmp_path / "fast.wav"],
                             capture_output=True, text=True, check=False)  # fmt: skip
-    assert "resample it to 16000 Hz first" in failed.stderr
+    assert (failed.returncode, failed.stderr.strip()) == (
+        1,
+        f"{tmp_path / 'fast.wav'}: 44100 Hz; resample it to 16000 Hz first",
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "usage: python onnx_classify.py sounds.onnx recording.wav"),
+        (["sounds.onnx"], "usage: "),
+        (["absent.onnx", "x.wav"], "absent.onnx: cannot be read as an ONNX file"),
+        (["text.onnx", "x.wav"], "text.onnx: cannot be read as an ONNX file"),
+        (["other.onnx", "x.wav"], "other.onnx: its metadata lack 'unknown_threshold'"),
+    ],
+)
+def test_the_example_says_what_is_wrong(arguments: list[str], words: str, tmp_path: Path) -> None:
+    (tmp_path / "text.onnx").write_text("no graph")
+    value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Identity", ["x"], ["y"])],
+        "g",
+        [value],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
+    onnx.save(model, tmp_path / "other.onnx")
+    run = subprocess.run(
+        [sys.executable, EXAMPLE, *arguments], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert (run.returncode, run.stdout) == (1, "")
+    assert words in run.stderr
+    assert "Traceback" not in run.stderr
 
 
 def test_a_folder_that_is_no_bundle_is_named(tmp_path: Path, shell: Shell) -> None:

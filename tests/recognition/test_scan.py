@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -165,9 +166,9 @@ def test_a_folder_is_answered_and_bad_files_are_reported(bundle: Path, folder: P
     assert json.loads(rows["b.wav"]["top"]) == {name: round(value, 4) for name, value in best}
     assert float(rows["b.wav"]["unknown_score"]) == round(expected.unknown_score, 4)
     assert (rows["A.WAV"]["start"], float(rows["A.WAV"]["end"])) == ("0.0", 2 * HOP)
-    assert "quiet.wav: nothing recognized (of 1 windows 0 unknown, 1 silent)" in outcome.err
+    assert "quiet.wav: nothing recognized (of 1 window 0 unknown, 1 silent)" in outcome.err
     assert "cannot be used" in outcome.err
-    assert "4 files, 2 with answers, 1 failed; 1 other files are no recordings" in outcome.err
+    assert "4 files, 2 with answers, 1 failed; no recordings by their extensions: 1 other file" in outcome.err
 
 
 def test_every_format_holds_the_same_events(bundle: Path, long: Path, shell: Shell, tmp_path: Path) -> None:
@@ -201,7 +202,7 @@ def test_label_files_need_a_folder_for_several_recordings(
     bundle: Path, recordings: Path, shell: Shell, tmp_path: Path
 ) -> None:
     outcome = shell("classify", bundle, recordings, "--format", "audacity")
-    assert outcome.code == 1
+    assert outcome.code == 2
     assert "describes one recording: give -o FOLDER for 7" in outcome.err
     outcome = shell("classify", bundle, recordings, "--format", "raven", "-o", tmp_path / "labels")
     assert outcome.code == 0, outcome.err
@@ -236,7 +237,7 @@ def test_an_interrupted_scan_goes_on(
     monkeypatch.setattr(scan, "answer_file", stops)
     outcome = shell(*line)
     assert outcome.code == 130
-    assert "3 files are answered" in outcome.err
+    assert "answers of 3 files are kept" in outcome.err
     assert not output.exists()
     journal = tmp_path / "answers.csv.journal"
     with journal.open("a") as stream:
@@ -296,21 +297,22 @@ def test_damage_in_the_middle_is_an_error_of_that_file(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "code", "words"),
     [
-        (["{bundle}", "{empty}"], "no sound files in it"),
-        (["{empty}", "{empty}"], "not a recognizer's folder"),
-        (["{bundle}", "{data}", "--hop", "2"], "--hop 2: expected above 0 and at most a segment, 0.992 s"),
+        (["{bundle}", "{empty}"], 1, "no sound files in it"),
+        (["{empty}", "{empty}"], 1, "not a recognizer's folder"),
+        (["{bundle}", "{data}", "--hop", "2"], 2, "--hop 2: expected at most a segment of {bundle}, which is 0.992 s"),
+        (["{bundle}", "{data}", "--hop", "-1"], 2, "--hop -1: expected a number of seconds above 0"),
     ],
 )
 def test_classify_refuses(
-    arguments: list[str], words: str, bundle: Path, recordings: Path, tmp_path: Path, shell: Shell
+    arguments: list[str], code: int, words: str, bundle: Path, recordings: Path, tmp_path: Path, shell: Shell
 ) -> None:
     (tmp_path / "empty").mkdir()
     names = {"bundle": bundle, "empty": tmp_path / "empty", "data": recordings}
     outcome = shell("classify", *[argument.format(**names) for argument in arguments])
-    assert outcome.code == 1
-    assert words in outcome.err
+    assert outcome.code == code
+    assert words.format(**names) in outcome.err
 
 
 def test_enrolling_from_a_run_and_changing_the_bundle(
@@ -341,24 +343,74 @@ def test_enrolling_from_a_run_and_changing_the_bundle(
     assert calibration.false_alarm == 0.2
 
 
+def test_a_run_is_calibrated_on_the_dataset_in_the_default_data_root(
+    run_of: Callable[[str], Path],
+    data_root: Path,
+    recordings: Path,
+    shell: Shell,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = ("enroll", "--model", run_of("plain"), "--support", recordings, "-o")
+    without = shell(*line, "first")
+    assert (without.code, Recognizer.load("first").calibration) == (0, None)
+    assert "Not calibrated, for want of validation classes" in without.out
+    assert "(--data-root names the folder that holds it)" in " ".join(without.err.split())
+    (tmp_path / "data").symlink_to(data_root)
+    assert shell(*line, "second").code == 0
+    assert Recognizer.load("second").calibration is not None
+
+
+def test_folders_that_cannot_be_read_or_followed_are_told(
+    bundle: Path, recordings: Path, shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    support = tmp_path / "support"
+    shutil.copytree(recordings, support)
+    (support / "locked").mkdir()
+    (support / "link").symlink_to(recordings)
+    scan = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if str(path) == str(support / "locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    outcome = shell("enroll", bundle, "--support", support, "-o", tmp_path / "out")
+    assert outcome.code == 1
+    assert f"not used: {support / 'locked'}: the folder cannot be read: Permission denied" in outcome.err
+    assert f"not used: {support / 'link'}: a link to a folder, which is not followed" in outcome.err
+    assert len(Recognizer.load(tmp_path / "out").classes) == len(Recognizer.load(bundle).classes)
+
+
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "code", "words"),
     [
-        ([], "enroll needs -o FOLDER"),
-        (["--model", "{run}"], "needs -o FOLDER"),
-        (["{bundle}", "file.wav"], "--add CLASS and files belong together"),
-        (["{bundle}", "--add", "x"], "--add CLASS and files belong together"),
-        (["{bundle}", "--remove", "nobody"], "class 'nobody' is not enrolled"),
-        (["{bundle}", "--support", "{run}"], "no sound files in folders of classes"),
-        (["--model", "{run}", "-o", "{run}/new"], "no class is enrolled: nothing is saved"),
+        ([], 2, "enroll needs -o FOLDER"),
+        (["--model", "{run}"], 2, "needs -o FOLDER"),
+        (["{bundle}", "file.wav"], 2, "file.wav: files need --add CLASS"),
+        (["{bundle}", "--add", "x"], 2, "--add 'x' needs files"),
+        (["{bundle}", "--model", "{run}", "--remove", "x"], 2, "--model begins a new recognizer, but {bundle} is one"),
+        (["--remove", "x", "-o", "{run}/new"], 2, "--remove and --rename need a bundle to change"),
+        (["nowhere", "--remove", "x"], 1, "nowhere: not a bundle (it has no recognizer.json)"),
+        (["nowhere", "--rename", "x", "y", "-o", "{run}/new"], 1, "nowhere: not a bundle"),
+        (["nowhere", "-o", "{run}/new"], 1, "nowhere: not a bundle"),
+        (["{bundle}", "--remove", "nobody"], 1, "class 'nobody' is not enrolled"),
+        (["{bundle}", "--support", "{run}"], 1, "no sound files in folders of classes"),
+        (["--support", "{bundle}", "-o", "{run}"], 1, "is no recognizer (it has experiment_config.json)"),
+        (["--support", "{bundle}", "-o", "{run}/run.json"], 1, "run.json is a file, expected a folder"),
+        (["--model", "{run}", "-o", "{run}/new"], 1, "no class is enrolled: nothing is saved"),
     ],
 )
 def test_enroll_refuses(
-    arguments: list[str], words: str, bundle: Path, run_of: Callable[[str], Path], shell: Shell
+    arguments: list[str], code: int, words: str, bundle: Path, run_of: Callable[[str], Path], shell: Shell
 ) -> None:
-    outcome = shell("enroll", *[argument.format(bundle=bundle, run=run_of("plain")) for argument in arguments])
-    assert outcome.code == 1
-    assert words in outcome.err
+    run = run_of("plain")
+    outcome = shell("enroll", *[argument.format(bundle=bundle, run=run) for argument in arguments])
+    assert outcome.code == code
+    assert words.format(bundle=bundle) in outcome.err
+    assert not (run / "new").exists()
 
 
 def test_evaluate_open_set(run_of: Callable[[str], Path], data_root: Path, shell: Shell, tmp_path: Path) -> None:

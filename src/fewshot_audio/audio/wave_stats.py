@@ -78,7 +78,9 @@ def read_wave_stats(path: Path) -> WaveStats:
     """
     try:
         values = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise DataError(f"{path}: spectral statistics cannot be read: {error.strerror}") from error
+    except ValueError as error:
         raise DataError(f"{path}: spectral statistics cannot be read: {error}") from error
     limits = {"centroid": math.inf, "bandwidth": math.inf, "flatness": 1.0}
     if not isinstance(values, dict) or set(values) != set(limits):

@@ -4,19 +4,39 @@ import logging
 import re
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.logging import RichHandler
+from typer.core import TyperGroup
 
 from fewshot_audio import __version__
 from fewshot_audio.cli.console import print_error, stderr, stdout
 from fewshot_audio.errors import FewShotError, OtherRankError
 
 EXIT_INTERRUPTED = 130  # what shells expect after Ctrl-C
-OUT_OF_MEMORY = re.compile("can't allocate memory|out of memory|Cannot allocate memory", re.IGNORECASE)
+# What Python, torch, oneDNN ("primitive"), the loader of libraries and C++ say when memory or threads are refused.
+OUT_OF_MEMORY = re.compile(
+    "can't allocate memory|out of memory|cannot allocate memory|could not (create|execute) a primitive|unable to mmap|"
+    "failed to map segment|bad_alloc|can't start new thread|unable to allocate|bad allocation",
+    re.IGNORECASE,
+)
+
+
+
+class _CommandGroup(TyperGroup):
+    """Leaves out what Typer writes before the reason why an option's value is wrong."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
 
 app = typer.Typer(
+    cls=_CommandGroup,
     help="Few-shot audio classification: learn to recognize sounds from a handful of examples.",
     no_args_is_help=True,
     add_completion=False,
@@ -56,7 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print_error(str(error))
         sys.exit(1)
     except OSError as error:  # a full disk, a folder that cannot be written
-        print_error(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        if _is_out_of_memory(error):
+            print_error(f"not enough memory ({error})")
+            sys.exit(1)
+        print_error(f"{error.filename or 'standard output'}: {error.strerror or error}")
         sys.exit(1)
     except Exception as error:  # noqa: BLE001 - whatever is left is a bug, and its traceback goes to a file
         given = list(arguments) if arguments is not None else sys.argv[1:]
@@ -65,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _report_unexpected(error: Exception, command: str) -> None:
-    if isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)):
+    if _is_out_of_memory(error):
         print_error(f"not enough memory ({str(error).splitlines()[0] if str(error) else 'MemoryError'})")
         return
     from fewshot_audio.cli.crash_log import write_crash_log
@@ -76,3 +99,7 @@ def _report_unexpected(error: Exception, command: str) -> None:
     except OSError as reason:
         message += f"\nits details could not be written ({reason.strerror}); run the command again to report it"
     print_error(message)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)) is not None

@@ -8,6 +8,8 @@ import typer
 from fewshot_audio.cli.app import app
 from fewshot_audio.cli.console import print_line
 from fewshot_audio.cli.options import Overrides
+from fewshot_audio.errors import DataError, plural
+from fewshot_audio.files import check_writable
 
 
 @app.command()
@@ -36,14 +38,21 @@ def augment(
     from fewshot_audio.config.presets import scenario_configs
     from fewshot_audio.data.joint import DatasetFolders
     from fewshot_audio.data.layout import DatasetFolder
-    from fewshot_audio.errors import ConfigError, DataError
 
     if experiment is None and overrides:
-        raise ConfigError("--set changes keys of an experiment file: give one with -e")
+        raise typer.BadParameter("--set changes keys of an experiment file: give one with -e")
+    check_writable(output / f"{file.stem}_views.png")
     config = read_experiment(experiment, overrides or []) if experiment else scenario_configs("augment", 2)[0]
     preprocessing, stats = Preprocessing(), None
     if dataset:
         folder = DatasetFolder(dataset)
+        if not dataset.is_dir():
+            raise DataError(f"{dataset}: no such folder; expected a dataset folder, ROOT/NAME")
+        if not folder.wave_stats.is_file():
+            raise DataError(
+                f"{dataset} has no waveform statistics ({folder.wave_stats.name}): prepare it with --waveforms, or "
+                "leave out --dataset to use those of the recording"
+            )
         preprocessing = DatasetFolders((folder,)).read_preprocessing() or preprocessing
         stats = read_wave_stats(folder.wave_stats)
     try:
@@ -52,7 +61,7 @@ def augment(
         raise DataError(f"{file}: {error}") from error
     if segment >= len(segments):
         raise DataError(
-            f"{file}: --segment is {segment}, but the recording has {len(segments)} segments (numbers from 0)"
+            f"{file}: --segment is {segment}, but the recording has {plural(len(segments), 'segment')} (numbers from 0)"
         )
     waveform = torch.from_numpy(segments[segment])
     views = preview_views(waveform, preprocessing, config.specaug_params, config.waveaug_params, stats, seed)

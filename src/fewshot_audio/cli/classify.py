@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fewshot_audio.cli.app import EXIT_INTERRUPTED, app
-from fewshot_audio.cli.console import print_line, progress_bar, stderr
+from fewshot_audio.cli.console import print_line, print_text, progress_bar, stderr
 from fewshot_audio.cli.options import Device
-from fewshot_audio.errors import ConfigError
+from fewshot_audio.errors import plural
+from fewshot_audio.files import check_writable
 from fewshot_audio.recognition.options import PER_FILE, Format, ScanOptions
 
 if TYPE_CHECKING:
@@ -43,15 +44,21 @@ def classify(
     from fewshot_audio.recognition.scan_journal import ScanJournal, scan_fingerprint
     from fewshot_audio.runtime.allocator import keep_pages
 
+    if hop is not None and hop <= 0:
+        raise typer.BadParameter(f"--hop {hop:g}: expected a number of seconds above 0")
+    if output:
+        check_writable(output / "labels.txt" if output_format in PER_FILE else output)
     keep_pages()  # three times as fast on the CPU
     recognizer = Recognizer.load(bundle, device)
     recognizer.snapshot()  # refuses one without classes before any work
     options = ScanOptions(hop, threshold)
-    if hop is not None and not 0 < hop <= recognizer.segment_seconds:
-        raise ConfigError(f"--hop {hop:g}: expected above 0 and at most a segment, {recognizer.segment_seconds:g} s")
     files, n_others = list_recordings(paths)
+    if hop is not None and hop > recognizer.segment_seconds:
+        longest = f"{recognizer.segment_seconds:g} s"
+        raise typer.BadParameter(f"--hop {hop:g}: expected at most a segment of {bundle}, which is {longest}")
     if output_format in PER_FILE and output is None and len(files) > 1:
-        raise ConfigError(f"--format {output_format.value} describes one recording: give -o FOLDER for {len(files)}")
+        form = output_format.value
+        raise typer.BadParameter(f"--format {form} describes one recording: give -o FOLDER for {len(files)}")
     journal = (
         ScanJournal(output.with_name(output.name + ".journal"), scan_fingerprint(bundle, options)) if output else None
     )
@@ -60,7 +67,8 @@ def classify(
             results = list(scan(recognizer, files, options, journal, progress))
     except KeyboardInterrupt:
         if journal:
-            print_line(f"Stopped; {len(journal.results)} files are answered. The same command continues.", stderr)
+            answered = plural(len(journal.results), "file")
+            print_line(f"Stopped; answers of {answered} are kept. The same command continues.", stderr)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     _write(results, output_format, top, recognizer.sample_rate, output)
     if journal:
@@ -79,7 +87,7 @@ def _write(results: Sequence["FileResult"], output_format: Format, top: int, rat
     else:
         texts = [formats.as_text(results, output_format, top)]
     if output is None:
-        typer.echo("".join(texts), nl=False)
+        print_text("".join(texts))
         return
     names = formats.label_files(results, output_format) if output_format in PER_FILE else None
     paths = [output / name for name in names] if names is not None else [output]
@@ -95,9 +103,10 @@ def _summary(results: Sequence["FileResult"], n_others: int) -> None:
             print_line(f"{result.file}: {result.remark}", stderr)
     for result in failed:
         print_line(f"cannot be used: {result.file}: {result.error}", stderr)
+    answered = sum(result.status == "ok" for result in results)
     print_line(
-        f"{len(results)} files, {sum(result.status == 'ok' for result in results)} with answers, {len(failed)} failed"
-        + (f"; {n_others} other files are no recordings" if n_others else ""),
+        f"{plural(len(results), 'file')}, {answered} with answers, {len(failed)} failed"
+        + (f"; no recordings by their extensions: {plural(n_others, 'other file')}" if n_others else ""),
         stderr,
     )
     if failed:

@@ -27,7 +27,6 @@ def configs(
     from fewshot_audio.config import EXPERIMENT_FILE, MODEL_CONFIG_FILE
     from fewshot_audio.config.presets import scenario_configs
     from fewshot_audio.config.recipes import recipe_configs
-    from fewshot_audio.errors import ConfigError
     from fewshot_audio.files import write_json
 
     if scenario is not None and recipe is None:
@@ -35,7 +34,7 @@ def configs(
     elif recipe is not None and scenario is None:
         experiment, model = recipe_configs(dataset, recipe, encoder)
     else:
-        raise ConfigError("configs needs --scenario 1 to 5 or --recipe best or fast: give one of the two")
+        raise typer.BadParameter("configs needs --scenario 1 to 5 or --recipe best or fast: give one of the two")
     write_json(output / EXPERIMENT_FILE, experiment.model_dump())
     write_json(output / MODEL_CONFIG_FILE, model.model_dump())
     print_line(f"Wrote {output / EXPERIMENT_FILE} and {output / MODEL_CONFIG_FILE}")

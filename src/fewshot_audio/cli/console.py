@@ -1,7 +1,9 @@
 """What commands print: lines and tables on stdout, messages and a progress bar on stderr."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -9,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from fewshot_audio.errors import WriteError
 from fewshot_audio.progress import Progress
 
 stdout = Console()
@@ -17,7 +20,27 @@ stderr = Console(stderr=True)
 
 def print_line(text: str, to: Console = stdout) -> None:
     """Print a line as it is: names and paths are no markup, and long ones are not wrapped."""
-    to.print(text, soft_wrap=True, markup=False, highlight=False)
+    with _explained_output(to):
+        to.print(text, soft_wrap=True, markup=False, highlight=False)
+
+
+def print_text(text: str) -> None:
+    """Print text to stdout with not a character changed or added, for other programs to read."""
+    with _explained_output(stdout):
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+@contextmanager
+def _explained_output(console: Console) -> Iterator[None]:
+    """Raise WriteError if a stream cannot be written, as on a full disk; a reader that has gone is no such error."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        name = "standard error" if console.stderr else "standard output"
+        raise WriteError(f"{name}: cannot be written: {error.strerror or error}") from error
 
 
 def print_error(message: str) -> None:
@@ -34,12 +57,18 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     for row in rows:
         table.add_row(*map(escape, row))
     print_line(title)
-    stdout.print(table)
+    with _explained_output(stdout):
+        stdout.print(table)
 
 
 def percent(accuracy: float, interval: float | None = None) -> str:
     """Write an accuracy (a fraction of 1) and its interval in percent."""
     return f"{100 * accuracy:.2f} %" + (f" ± {100 * interval:.2f}" if interval is not None else "")
+
+
+def accuracy_with_interval(test: dict[str, Any]) -> str:
+    """Write the accuracy and interval of a test, as ``results.json`` has them; a single task has no interval."""
+    return percent(test["accuracy"], test["ci95"] if test["tasks"] > 1 else None)
 
 
 @contextmanager

@@ -7,7 +7,8 @@ import typer
 
 from fewshot_audio.cli.app import EXIT_INTERRUPTED, app
 from fewshot_audio.cli.console import print_line, progress_bar, stderr
-from fewshot_audio.cli.options import DataRoot, ExperimentFile, ModelFile, Overrides, find_data_root
+from fewshot_audio.cli.options import DataRoot, ExperimentFile, ModelFile, Overrides, find_data_root, usage_errors
+from fewshot_audio.files import check_writable
 
 
 @app.command()
@@ -39,16 +40,20 @@ def crossval(
     Started again, it continues where it stopped; started several times at once, the processes share the work.
     """
     from fewshot_audio.config import read_configs
-    from fewshot_audio.errors import ConfigError, Interrupted
+    from fewshot_audio.errors import Interrupted
     from fewshot_audio.studies.crossval.compare import markdown
     from fewshot_audio.studies.crossval.plan import CrossvalProtocol, Rung, make_plan, parse_rungs, read_candidates
     from fewshot_audio.studies.crossval.work import TABLE_FILE, cross_validate
 
-    base, base_model = read_configs(experiment, model, overrides or [])
-    protocol = CrossvalProtocol(folds, fold_seed, _numbers("--seeds", seeds), _numbers("--shots", shots), tasks, keep)
     if halving is not None and epochs is not None:
-        raise ConfigError("--halving names its own epochs: leave out --epochs")
-    rungs = parse_rungs(halving) if halving is not None else (Rung(folds, epochs or base.num_epochs),)
+        raise typer.BadParameter("--halving names its own epochs: leave out --epochs")
+    seed_numbers, shot_numbers = _numbers("--seeds", seeds), _numbers("--shots", shots)
+    with usage_errors():
+        protocol = CrossvalProtocol(folds, fold_seed, seed_numbers, shot_numbers, tasks, keep)
+        named_rungs = parse_rungs(halving) if halving is not None else None
+    base, base_model = read_configs(experiment, model, overrides or [])
+    rungs = named_rungs or (Rung(folds, epochs or base.num_epochs),)
+    check_writable(output / TABLE_FILE)
     root = find_data_root(data_root, base.data_root)
     try:
         with progress_bar() as progress:
@@ -63,9 +68,7 @@ def crossval(
 
 
 def _numbers(option: str, text: str) -> tuple[int, ...]:
-    from fewshot_audio.errors import ConfigError
-
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() for part in parts):
-        raise ConfigError(f"{option} {text!r}: expected whole numbers separated by commas")
+        raise typer.BadParameter(f"{option} {text!r}: expected whole numbers separated by commas")
     return tuple(map(int, parts))

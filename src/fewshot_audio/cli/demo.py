@@ -1,5 +1,8 @@
 """``fewshot-audio demo``: prepare, train and test once, on synthetic sounds."""
 
+import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -7,9 +10,11 @@ import typer
 
 from fewshot_audio.cli.app import app
 from fewshot_audio.cli.configs import configs
-from fewshot_audio.cli.console import percent, print_line, print_table, progress_bar
+from fewshot_audio.cli.console import accuracy_with_interval, print_line, print_table, progress_bar
 from fewshot_audio.cli.prepare import prepare
 from fewshot_audio.cli.train import train
+from fewshot_audio.errors import DataError, format_names
+from fewshot_audio.files import check_writable
 
 # Chosen on the validation classes of the synthetic sounds, to take a minute or two on two cores.
 EXPERIMENT = "synthetic"
@@ -32,6 +37,7 @@ def demo(output: Annotated[Path, typer.Option(help="Folder for everything the de
     from fewshot_audio.experiments.run_folder import Run
 
     data, files, experiments = output / "data", output / "config", output / "experiments"
+    _check_output(output)
     prepare("synthetic", data_root=data)
     configs("synthetic", files, scenario=1)
     results = train(
@@ -47,12 +53,36 @@ def demo(output: Annotated[Path, typer.Option(help="Folder for everything the de
         untrained = evaluate_run(run, data, run.experiment, system="untrained", progress=progress)
     trained = results["runs"][0]["test"]
     rows = [
-        ("untrained", percent(untrained["accuracy"], untrained["ci95"])),
-        ("trained", percent(trained["accuracy"], trained["ci95"])),
+        ("untrained", accuracy_with_interval(untrained)),
+        ("trained", accuracy_with_interval(trained)),
     ]
     print_table(
         f"The same {trained['tasks']} test tasks, 5-way 5-shot, classes never trained on", ("network", "accuracy"), rows
     )
     print_line(f"Dataset: {data / 'synthetic'}")
-    print_line(f"Configs: {files}   (edit them, then `fewshot-audio train -e ... -m ...`)")
     print_line(f"Run (weights, metrics, TensorBoard): {run.folder}")
+    pair = ["-e", files / EXPERIMENT_FILE, "-m", files / MODEL_CONFIG_FILE]
+    words = [_program(), "train", *pair, "--data-root", data, "--output", experiments]
+    print_line(f"Configs: {files}; edit them, then train again:")
+    print_line(f"  {shlex.join(map(str, words))}")
+
+
+def _check_output(output: Path) -> None:
+    """Raise DataError for a folder that holds anything but what a former demo made."""
+    check_writable(output / EXPERIMENT)
+    names = {path.name for path in output.iterdir()} if output.is_dir() else set()
+    if names and not (names <= {"data", "config", "experiments"} and (output / "data" / EXPERIMENT).is_dir()):
+        raise DataError(
+            f"{output} holds something else than a demo ({format_names(sorted(names))}): choose another folder with "
+            "--output"
+        )
+
+
+def _program() -> str:
+    """How to call this program: by its name, or where a virtual environment that is not active has it."""
+    if shutil.which("fewshot-audio"):
+        return "fewshot-audio"
+    script = Path(sys.executable).with_name("fewshot-audio")
+    if not script.is_file():
+        return "fewshot-audio"
+    return str(script.relative_to(Path.cwd()) if script.is_relative_to(Path.cwd()) else script)

@@ -1,5 +1,6 @@
 """``fewshot-audio enroll``: make a recognizer from a trained run and your own clips, or change one."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,8 +8,9 @@ import typer
 
 from fewshot_audio.cli.app import app
 from fewshot_audio.cli.console import percent, print_line, print_table, progress_bar, stderr
-from fewshot_audio.cli.options import Device
-from fewshot_audio.errors import ConfigError, DataError
+from fewshot_audio.cli.options import DataRoot, Device, find_data_root
+from fewshot_audio.errors import DataError, plural
+from fewshot_audio.files import check_writable
 
 if TYPE_CHECKING:
     from fewshot_audio.progress import Progress
@@ -30,16 +32,16 @@ def enroll(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder to save the bundle in; default: the bundle to change.")
     ] = None,
-    data_root: Annotated[
-        Path | None,
-        typer.Option(help="Folder that holds the run's dataset, to calibrate; default: the run's data root."),
-    ] = None,
+    data_root: DataRoot = None,
     false_alarm: Annotated[
         float, typer.Option(min=0.001, max=0.5, help="Share of known clips that may be called unknown.")
     ] = 0.05,
     device: Device = "cpu",
 ) -> None:
-    """Enroll sounds: a few clips of each class. Prints a diagnosis of the clips."""
+    """Enroll sounds: a few clips of each class. Prints a diagnosis of the clips.
+
+    A run's network is calibrated on the validation classes of its dataset, if that is found in the data root.
+    """
     from fewshot_audio.audio.recordings import list_recordings
     from fewshot_audio.recognition.bundle import is_bundle
     from fewshot_audio.recognition.recognizer import Recognizer
@@ -47,18 +49,21 @@ def enroll(
 
     keep_pages()
     files = list(paths or [])
-    bundle = files.pop(0) if model is None and files and is_bundle(files[0]) else None
+    bundle = files.pop(0) if files and is_bundle(files[0]) else None
+    if bundle and model:
+        raise typer.BadParameter(f"--model begins a new recognizer, but {bundle} is one: leave out one of the two")
+    _check_usage(files, add, has_bundle=bundle is not None, changes=bool(remove or rename))
     target = output or bundle
     if target is None:
-        raise ConfigError("enroll needs -o FOLDER, where a new recognizer is saved, or a bundle to change")
-    if bool(files) != (add is not None):
-        raise ConfigError("--add CLASS and files belong together: found one without the other")
+        raise typer.BadParameter("enroll needs -o FOLDER, where a new recognizer is saved, or a bundle to change")
+    _check_target(target)
     is_new = not is_bundle(target)
     problems: list[str] = []
     with progress_bar() as progress:
         if model is not None:
+            root = data_root or _default_root(model)
             recognizer = Recognizer.from_run(
-                model, device=device, data_root=data_root, false_alarm=false_alarm, progress=progress
+                model, device=device, data_root=root, false_alarm=false_alarm, progress=progress
             )
         else:
             recognizer = Recognizer.load(bundle, device) if bundle else Recognizer.shipped(device=device)
@@ -80,23 +85,78 @@ def enroll(
         raise typer.Exit(1)
 
 
+def _check_usage(files: list[Path], add: str | None, *, has_bundle: bool, changes: bool) -> None:
+    """Refuse options that do not belong together.
+
+    Args:
+        files: the paths of the command line without the bundle.
+        add: the class of ``--add``.
+        has_bundle: whether the first path is a bundle.
+        changes: whether classes are to be removed or renamed.
+    """
+    if not has_bundle and files and (changes or add is None):
+        raise DataError(f"{files[0]}: not a bundle (it has no recognizer.json)")
+    if not has_bundle and changes:
+        raise typer.BadParameter("--remove and --rename need a bundle to change: enroll BUNDLE --remove CLASS")
+    if files and add is None:
+        raise typer.BadParameter(f"{files[0]}: files need --add CLASS, the class that they are enrolled as")
+    if add is not None and not files:
+        raise typer.BadParameter(f"--add {add!r} needs files: the clips of that class")
+
+
+def _check_target(target: Path) -> None:
+    """Check before any work that a bundle can be saved; saving has the last word."""
+    from fewshot_audio.recognition.bundle import BUNDLE_FILE, OWN_FILE, is_bundle
+
+    check_writable(target / BUNDLE_FILE)
+    if target.is_dir() and not is_bundle(target):
+        for path in sorted(target.iterdir()):
+            if not path.name.startswith(".") and not OWN_FILE.fullmatch(path.name):
+                raise DataError(f"{target} exists and is no recognizer (it has {path.name}): it will not be replaced")
+
+
+def _default_root(run_dir: Path) -> Path | None:
+    """The data root that the other commands use for a run; None if it lacks the run's dataset."""
+    from fewshot_audio.data.joint import DatasetFolders
+    from fewshot_audio.experiments.run_folder import Run
+
+    experiment = Run.read(run_dir).experiment
+    root = find_data_root(None, experiment.data_root)
+    try:
+        DatasetFolders.find(root, experiment.dataset_name)
+    except DataError:
+        return None
+    return root
+
+
 def _support_clips(folder: Path, problems: list[str]) -> list[tuple[str, Path]]:
     """List class and file of each clip in a folder of class folders; other files are added to ``problems``."""
     from fewshot_audio.audio.decode import is_audio
 
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
+
+    def report(error: OSError) -> None:
+        problems.append(f"{error.filename}: the folder cannot be read: {error.strerror}")
+
+    paths: list[Path] = []
+    for parent, folders, names in os.walk(folder, onerror=report):
+        paths += [Path(parent, name) for name in names if not name.startswith(".")]
+        links = [Path(parent, name) for name in folders if Path(parent, name).is_symlink()]
+        problems += [f"{link}: a link to a folder, which is not followed" for link in links]
     clips = []
-    for path in sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")):
+    for path in sorted(paths):
         parts = path.relative_to(folder).parts
         if len(parts) < 2:
             problems.append(f"{path}: is not in a class folder")
         elif not is_audio(path):
             problems.append(f"{path}: not a sound file, judging by its extension")
+        elif not path.is_file():
+            problems.append(f"{path}: not a regular file")
         else:
             clips.append((parts[0], path))
     if not clips:
-        raise DataError(f"{folder}: no sound files in folders of classes")
+        raise DataError("\n".join([*problems, f"{folder}: no sound files in folders of classes"]))
     return clips
 
 
@@ -145,7 +205,7 @@ def _show(recognizer: "Recognizer") -> None:
         )
     overall = percent(diagnosis.accuracy) if diagnosis.accuracy is not None else "unknown (one clip per class)"
     columns = ("class", "clips", "segments", "right, left out", "taken for")
-    print_table(f"{len(rows)} classes; each clip judged with itself left out: {overall}", columns, rows)
+    print_table(f"{plural(len(rows), 'class')}; each clip judged with itself left out: {overall}", columns, rows)
     for pair in diagnosis.collisions:
         print_line(f"Often confused: {pair.first} and {pair.second} ({pair.confused} of {pair.clips} clips confused)")
     for clip in diagnosis.outliers:
@@ -163,4 +223,7 @@ def _show(recognizer: "Recognizer") -> None:
             f"{100 * calibration.ece_before:.1f} % before, {100 * calibration.ece_after:.1f} % after."
         )
     else:
-        print_line('Not calibrated, because its dataset was not found: nothing is called "unknown".')
+        print_line(
+            "Not calibrated, for want of validation classes of the dataset that the network was trained on: nothing is "
+            'called "unknown".'
+        )

@@ -6,9 +6,10 @@ from typing import Annotated, Literal, TypeAlias
 import typer
 
 from fewshot_audio.cli.app import app
-from fewshot_audio.cli.console import percent, print_line, progress_bar
+from fewshot_audio.cli.console import accuracy_with_interval, print_line, progress_bar
 from fewshot_audio.cli.options import DataRoot, Device, JsonFile, find_data_root
-from fewshot_audio.errors import ConfigError
+from fewshot_audio.errors import plural
+from fewshot_audio.files import check_writable
 
 # The names of `engine.baselines.BASELINES`, which needs torch.
 Baseline: TypeAlias = Literal["log-mel", "simpleshot", "linear-probe"]
@@ -42,12 +43,14 @@ def evaluate(
 ) -> None:
     """Test a run's network on test tasks."""
     if open_set and (untrained or baseline or n_query is not None):
-        raise ConfigError(
+        raise typer.BadParameter(
             "--open-set tests the trained network, with every clip that is not enrolled as a query: "
             "no other system, no --n-query"
         )
     if untrained and baseline:
-        raise ConfigError("--untrained and --baseline: choose one")
+        raise typer.BadParameter("--untrained and --baseline: choose one")
+    if json_file:
+        check_writable(json_file)
 
     from fewshot_audio.experiments.run_folder import Run
 
@@ -80,6 +83,7 @@ def evaluate(
         write_json(json_file, result)
     name = "trained" if system == "network" else system
     print_line(
-        f"{result['dataset']}: {result['n_way']}-way {result['n_shot']}-shot, {result['tasks']} tasks of "
-        f"{result['n_query']} queries per class, {name}: {percent(result['accuracy'], result['ci95'])}"
+        f"{result['dataset']}: {result['n_way']}-way {result['n_shot']}-shot, {plural(result['tasks'], 'task')} of "
+        f"{result['n_query']} {'query' if result['n_query'] == 1 else 'queries'} per class, {name}: "
+        f"{accuracy_with_interval(result)}"
     )

@@ -7,6 +7,8 @@ import typer
 
 from fewshot_audio.cli.app import app
 from fewshot_audio.cli.console import print_line
+from fewshot_audio.errors import plural
+from fewshot_audio.files import check_writable
 
 
 @app.command()
@@ -22,10 +24,11 @@ def export(
     from fewshot_audio.recognition.onnx import export_onnx
     from fewshot_audio.recognition.recognizer import Recognizer
 
+    check_writable(onnx)
     recognizer = Recognizer.load(bundle)
     result = export_onnx(recognizer, onnx)
     print_line(
-        f"Wrote {onnx} ({result.size / 1e6:.1f} MB): {len(recognizer.classes)} classes, segments of "
+        f"Wrote {onnx} ({result.size / 1e6:.1f} MB): {plural(len(recognizer.classes), 'class')}, segments of "
         f"{recognizer.segment_seconds:g} s at {recognizer.sample_rate} Hz"
     )
     print_line(f"Checked in onnxruntime: probabilities differ from torch's by at most {result.difference:.1g}")

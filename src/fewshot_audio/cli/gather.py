@@ -8,6 +8,7 @@ import typer
 from fewshot_audio.cli.app import app
 from fewshot_audio.cli.console import print_line
 from fewshot_audio.cli.results import print_results
+from fewshot_audio.files import check_writable
 
 
 @app.command()
@@ -18,8 +19,9 @@ def gather(
     ],
 ) -> None:
     """Collect the runs of one experiment from the folders of several machines (`train --runs`) and summarize them."""
-    from fewshot_audio.experiments.folder import RESULTS_FILE
     from fewshot_audio.experiments.gather_runs import gather_runs
+    from fewshot_audio.experiments.results import RESULTS_FILE
 
+    check_writable(output / RESULTS_FILE)
     print_results(gather_runs(folders, output))
     print_line(f"Results: {output / RESULTS_FILE}")

@@ -1,19 +1,27 @@
 """``fewshot-audio info``: what is in a dataset folder."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fewshot_audio.cli.app import app
-from fewshot_audio.cli.console import print_line, print_table
-from fewshot_audio.cli.options import JsonFile
+from fewshot_audio.cli.console import print_line, print_table, progress_bar
+from fewshot_audio.cli.options import DATA_ROOT, JsonFile
+from fewshot_audio.errors import DataError
+from fewshot_audio.files import check_writable
+
+if TYPE_CHECKING:
+    from fewshot_audio.data.layout import DatasetFolder
 
 
 @app.command()
 def info(
     dataset: Annotated[Path, typer.Argument(help="A dataset folder: ROOT/NAME.")],
     plot: Annotated[Path | None, typer.Option(help="Write a histogram of the clips' lengths to this file.")] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare all clips and packed segments with their checksums.")
+    ] = False,
     json_file: JsonFile = None,
 ) -> None:
     """Show a dataset folder's classes, clips, lengths, splits, and the largest episodes that they allow."""
@@ -22,13 +30,46 @@ def info(
     from fewshot_audio.files import write_json
 
     path = dataset.absolute()
-    dataset_info = inspect_dataset(find_dataset(path.parent, path.name))
+    try:
+        folder = find_dataset(path.parent, path.name)
+    except DataError:
+        if dataset.name != str(dataset):
+            raise
+        # A bare name: what else lies in the current folder is of no help.
+        example = DATA_ROOT / dataset
+        raise DataError(f"{dataset}: no such folder; expected a dataset folder, such as {example}") from None
+    for output in (json_file, plot):
+        if output:
+            check_writable(output)
+    dataset_info = inspect_dataset(folder)
     numbers = dataset_info.as_json()
     if json_file:
         write_json(json_file, numbers)
     if plot:
         plot_lengths(dataset_info, plot)
     _show(numbers)
+    if verify:
+        _verify(folder)
+
+
+def _verify(folder: "DatasetFolder") -> None:
+    """Print what a verification shows; exit with 1 if clips are damaged."""
+    from fewshot_audio.data.verify import verify_dataset
+
+    with progress_bar() as progress:
+        verification = verify_dataset(folder, progress)
+    unknown = f"; {verification.unknown} have no checksum" if verification.unknown else ""
+    print_line(f"Verified: {verification.clips} files of clips, {verification.segments} packed segments{unknown}")
+    if verification.norm_differs:
+        print_line(
+            f"{folder.norm_stats} is not what `prepare` computes for the training classes of the splits: it was "
+            "edited, or is damaged (`prepare` writes it again)"
+        )
+    if verification.damaged:
+        for file in verification.damaged:
+            print_line(f"Damaged or missing: {file}")
+        print_line(f"{len(verification.damaged)} files: run `prepare` again, it makes exactly these anew")
+        raise typer.Exit(1)
 
 
 def _show(numbers: dict[str, Any]) -> None:

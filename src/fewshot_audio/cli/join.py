@@ -7,6 +7,7 @@ import typer
 
 from fewshot_audio.cli.app import app
 from fewshot_audio.cli.console import print_line
+from fewshot_audio.files import check_writable
 
 
 @app.command()
@@ -19,7 +20,9 @@ def join(
     The result is a run folder: `evaluate` and `enroll` accept it.
     """
     from fewshot_audio.experiments.ensemble import join_runs
+    from fewshot_audio.experiments.run_folder import RUN_FILE
 
+    check_writable(output / RUN_FILE)
     joined = join_runs(runs, output)
     parameters = sum(weights.numel() for weights in joined.trained_network().parameters())
     print_line(f"{output}: {joined.model.members} encoders side by side, {parameters:,} parameters")

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from fewshot_audio.cli.console import percent, print_line, progress_bar
+from fewshot_audio.cli.console import accuracy_with_interval, percent, print_line, progress_bar
+from fewshot_audio.errors import plural
 
 
 def print_open_set(
@@ -35,10 +36,10 @@ def print_open_set(
     if json_file:
         write_json(json_file, result)
     print_line(
-        f"{result['dataset']}: {result['enrolled_classes']} classes enrolled with {result['n_shot']} clips each, "
-        f"{result['unknown_classes']} unknown, {result['tasks']} tasks"
+        f"{result['dataset']}: {result['enrolled_classes']} classes enrolled with {plural(result['n_shot'], 'clip')} "
+        f"each, {result['unknown_classes']} unknown, {plural(result['tasks'], 'task')}"
     )
-    print_line(f"Accuracy on known clips: {percent(result['accuracy'], result['ci95'])}")
+    print_line(f"Accuracy on known clips: {accuracy_with_interval(result)}")
     print_line(
         f"Calibration error: {percent(result['ece_before'])} before, {percent(result['ece_after'])} after calibration"
     )

@@ -1,9 +1,13 @@
 """Options that several commands have, and what they default to."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 import typer
+
+from fewshot_audio.errors import ConfigError, DataError
 
 DATA_ROOT, EXPERIMENTS = Path("data"), Path("experiments")
 
@@ -12,16 +16,40 @@ EncoderName: TypeAlias = Literal["CNN", "Hybrid", "ResNet12"]
 ContrastiveLoss: TypeAlias = Literal["cpl", "angular"]
 RecipeName: TypeAlias = Literal["best", "fast"]
 
+
+@contextmanager
+def usage_errors(option: str = "") -> Iterator[None]:
+    """Turn an error about the value of ``option``, or about several options, into one of usage: exit code 2."""
+    try:
+        yield
+    except (ConfigError, DataError) as error:
+        raise typer.BadParameter(str(error), param_hint=f"'{option}'" if option else None) from error
+
+
+def check_overrides(overrides: list[str] | None) -> list[str] | None:
+    """Refuse a ``--set`` without key or value; whether there is such a key, and what it may be, the config says."""
+    if overrides:
+        from fewshot_audio.config.load import parse_override
+
+        with usage_errors():
+            for override in overrides:
+                parse_override(override)
+    return overrides
+
+
 ExperimentFile = Annotated[Path, typer.Option("-e", "--experiment", help="Experiment file (JSON).")]
 ModelFile = Annotated[Path, typer.Option("-m", "--model", help="Model file (JSON).")]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", help="key.sub=value: changes a key of the files; repeatable.")
+    list[str] | None,
+    typer.Option("--set", callback=check_overrides, help="key.sub=value: changes a key of the files; repeatable."),
 ]
 DataRoot = Annotated[
     Path | None, typer.Option(help="Folder that holds the dataset folders; default: the config's data_root, then data.")
 ]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the numbers to this file too.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda or auto.")]
+Device = Annotated[
+    Literal["cpu", "cuda", "auto"], typer.Option(help="Where to compute; auto: on a GPU if there is one.")
+]
 
 
 def find_data_root(option: Path | None, config: str | None, default: str | Path = DATA_ROOT) -> Path:

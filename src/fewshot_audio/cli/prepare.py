@@ -8,8 +8,9 @@ import typer
 
 from fewshot_audio.cli.app import app
 from fewshot_audio.cli.console import print_line, print_table, progress_bar
-from fewshot_audio.cli.options import DATA_ROOT
-from fewshot_audio.errors import DataError
+from fewshot_audio.cli.options import DATA_ROOT, usage_errors
+from fewshot_audio.errors import plural
+from fewshot_audio.files import check_writable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,18 +77,24 @@ def prepare(
     if cluster:  # its workers have other current folders
         source_dir, data_root = source_dir and source_dir.absolute(), data_root.absolute()
     reader = open_source(source, source_dir, seed)
-    limits = replace(
-        reader.limits,
-        longest_seconds=reader.limits.longest_seconds if max_seconds is None else max_seconds,
-        least_clips=reader.limits.least_clips if min_clips is None else min_clips,
-        pad=pad,
-    )
-    folder = DatasetFolder(data_root / (name or default_name(source, source_dir)))
+    folder = DatasetFolder(data_root / check_name(default_name(source, source_dir) if name is None else name))
+    check_place(folder.path, source, source_dir)
+    with usage_errors():
+        limits = replace(
+            reader.limits,
+            longest_seconds=reader.limits.longest_seconds if max_seconds is None else max_seconds,
+            least_clips=reader.limits.least_clips if min_clips is None else min_clips,
+            pad=pad,
+        )
+    seconds = reader.segment_seconds if segment_seconds is None else segment_seconds
+    with usage_errors("--segment-seconds"):
+        preprocessing = Preprocessing.of(segment_seconds=seconds, compat=compat or "")
+    check_writable(folder.skipped)
     with progress_bar() as progress:
         report = prepare_dataset(
             reader,
             folder,
-            Preprocessing.of(segment_seconds=segment_seconds or reader.segment_seconds, compat=compat or ""),
+            preprocessing,
             limits=limits,
             splits_file=splits,
             seed=seed,
@@ -101,7 +108,7 @@ def prepare(
 
 
 def open_source(source: SourceName, directory: Path | None, seed: int) -> "Source":
-    """Return the source of that name. Raises DataError if it needs the folder of the recordings and has none."""
+    """Return the source of that name. Raises BadParameter if the folder of the recordings is missing, or not needed."""
     from fewshot_audio.data.sources.birdclef2020 import BirdClef2020
     from fewshot_audio.data.sources.esc50 import Esc50
     from fewshot_audio.data.sources.folder import ClassFolders
@@ -113,9 +120,11 @@ def open_source(source: SourceName, directory: Path | None, seed: int) -> "Sourc
     from fewshot_audio.data.sources.watkins import Watkins
 
     if source == "synthetic":
+        if directory is not None:
+            raise typer.BadParameter("synthetic sounds are made, not read: leave out --source")
         return Synthetic(seed=seed)
     if directory is None:
-        raise DataError(f"source {source!r} needs --source DIR, the folder of the recordings")
+        raise typer.BadParameter(f"source {source!r} needs --source DIR, the folder of the recordings")
     kinds: dict[str, Callable[[Path], Source]] = {
         kind.name: kind
         for kind in (BirdClef2020, ClassFolders, Esc50, FsdKaggle2018, NSynth, SpeechCommands, VoxCeleb1, Watkins)
@@ -128,6 +137,24 @@ def default_name(source: SourceName, directory: Path | None) -> str:
     if source == "folder" and directory is not None:
         return directory.resolve().name
     return BENCHMARK_NAMES.get(source, source)
+
+
+def check_name(name: str) -> str:
+    """Return the name of a dataset folder. Raises BadParameter if it names another place, or a hidden folder."""
+    if Path(name).name != name or not name.strip() or name.startswith("."):
+        raise typer.BadParameter(f"--name {name!r}: expected the name of a folder in --data-root, not a path")
+    return name
+
+
+def check_place(folder: Path, source: SourceName, directory: Path | None) -> None:
+    """Raise BadParameter if a dataset folder is that of the recordings, or would become one of their classes."""
+    if directory is None:
+        return
+    place, recordings = folder.resolve(), directory.resolve()
+    if place == recordings or (source == "folder" and recordings in place.parents):
+        raise typer.BadParameter(
+            f"the dataset folder {folder} is in the folder of the recordings: choose another --data-root or --name"
+        )
 
 
 def show_report(report: "PrepareReport") -> None:
@@ -146,7 +173,7 @@ def show_report(report: "PrepareReport") -> None:
         print_table("Recordings (of classes) before and after classes that are too small were left out", columns, rows)
     skipped = ", ".join(f"{count} {reason}" for reason, count in sorted(report.skipped.items()))
     print_line(
-        f"{report.inputs} inputs: {report.prepared} prepared"
+        f"{plural(report.inputs, 'input')}: {report.prepared} prepared"
         + (f" ({report.reused} of them earlier)" if report.reused else "")
         + (f", {sum(report.skipped.values())} skipped ({skipped}), see {report.folder.skipped}" if skipped else "")
     )

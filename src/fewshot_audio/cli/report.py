@@ -8,6 +8,7 @@ import typer
 from fewshot_audio.cli.app import app
 from fewshot_audio.cli.console import print_line, progress_bar
 from fewshot_audio.cli.options import DATA_ROOT
+from fewshot_audio.files import check_writable
 
 
 @app.command()
@@ -20,6 +21,15 @@ def report(
     """Write a self-contained HTML report: curves, classes, confusions, shots, embeddings, calibration, examples."""
     from fewshot_audio.studies.report import write_report
 
+    paths = [folder.resolve() for folder in experiments]
+    for folder, path in zip(experiments, paths, strict=True):
+        if paths.count(path) > 1:
+            raise typer.BadParameter(f"{folder}: this experiment is given more than once")
+        if [other.name for other in paths].count(path.name) > 1:
+            raise typer.BadParameter(f"{folder}: another experiment has the same name: rename one of the folders")
+    check_writable(output)
+    if plots:
+        check_writable(plots / "plot.svg")
     with progress_bar() as progress:
         write_report(experiments, data_root, output, plots, progress)
     print_line(f"Report: {output}")

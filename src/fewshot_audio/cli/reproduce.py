@@ -9,8 +9,9 @@ import typer
 
 from fewshot_audio.cli.app import EXIT_INTERRUPTED, app
 from fewshot_audio.cli.console import percent, print_line, print_table, progress_bar, stderr
-from fewshot_audio.cli.options import DATA_ROOT
-from fewshot_audio.errors import ConfigError
+from fewshot_audio.cli.options import DATA_ROOT, check_overrides
+from fewshot_audio.errors import DataError
+from fewshot_audio.files import check_writable
 
 if TYPE_CHECKING:
     from fewshot_audio.studies.reproduce.matrix_tables import MatrixRow
@@ -59,11 +60,17 @@ def reproduce(
         list[str] | None, typer.Option(help="Also test on this dataset's test classes; repeatable.")
     ] = None,
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="key.sub=value: changes a key of all experiments; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--set", callback=check_overrides, help="key.sub=value: changes a key of all experiments; repeatable."
+        ),
     ] = None,
 ) -> None:
-    """Run the missing experiments of dataset x scenario x encoder and compare them with the published numbers."""
-    from fewshot_audio.data.joint import folder_name
+    """Run the missing experiments of dataset x scenario x encoder and compare them with the published numbers.
+
+    The exit code is 1 if a row of the tables has no result; the reason is printed.
+    """
+    from fewshot_audio.data.joint import DatasetFolders, folder_name
     from fewshot_audio.errors import Interrupted
     from fewshot_audio.studies.reproduce.matrix import DATASETS, SYSTEMS, cells
     from fewshot_audio.studies.reproduce.matrix_tables import write_tables
@@ -71,14 +78,17 @@ def reproduce(
     from fewshot_audio.studies.reproduce.run import MatrixPlan, reproduce
 
     systems = scenarios or ["1", "3", "4-cpl", "5-cpl", "5-angular"]
+    n_ways: list[Way | None] = [None]
     for name in systems:
         if name not in SYSTEMS:
-            raise ConfigError(f"--scenarios {name!r}: expected some of {', '.join(SYSTEMS)}")
-    n_ways: list[Way | None] = [None]
+            raise typer.BadParameter(f"--scenarios {name!r}: expected some of {', '.join(SYSTEMS)}")
     if ways is not None:
         n_ways = ["all" if part.strip() == "all" else _number("--ways", part, 2) for part in ways.split(",")]
     n_shots = [_number("--shots", part, 1) for part in shots.split(",")] if shots is not None else [None]
     protocols = [TaskChanges(way, shot) for way, shot in itertools.product(n_ways, n_shots)]
+    for name in (*(datasets or ()), *(test_on or ())):
+        DatasetFolders.find(data_root, name)  # one that was asked for by name must be there
+    check_writable(output / "results.md")
     names, further = (
         [folder_name(data_root, name) for name in group] for group in (datasets or DATASETS, test_on or ())
     )
@@ -109,12 +119,17 @@ def reproduce(
     )
     for path in write_tables(rows, output):
         print_line(str(path))
+    missing = dict.fromkeys(f"{row.dataset_label}: {row.note}" for row in rows if row.note)
+    if missing:
+        raise DataError("\n".join(["there are rows without a result:", *missing]))
 
 
 def _number(option: str, text: str, least: int) -> int:
     if not text.strip().isdecimal() or int(text) < least:
         words = ", or all" if option == "--ways" else ""
-        raise ConfigError(f"{option} {text!r}: expected whole numbers from {least} on, separated by commas{words}")
+        raise typer.BadParameter(
+            f"{option} {text!r}: expected whole numbers from {least} on, separated by commas{words}"
+        )
     return int(text)
 
 

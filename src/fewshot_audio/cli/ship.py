@@ -1,16 +1,17 @@
 """``python -m fewshot_audio.cli.ship EXPERIMENT NAME``: ship an experiment's first run with the package."""
 
 import argparse
+import sys
 from pathlib import Path
 
-from fewshot_audio.cli.console import print_line, progress_bar
+from fewshot_audio.cli.console import print_error, print_line, progress_bar
 from fewshot_audio.cli.options import DATA_ROOT
-from fewshot_audio.config import PHASES, read_json
+from fewshot_audio.config import PHASES
 from fewshot_audio.data.joint import DatasetFolders
 from fewshot_audio.data.names import safe_name
-from fewshot_audio.errors import DataError
-from fewshot_audio.experiments.folder import RESULTS_FILE
-from fewshot_audio.files import write_text
+from fewshot_audio.errors import DataError, FewShotError
+from fewshot_audio.experiments.results import read_results
+from fewshot_audio.files import check_writable, write_text
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.recognition.model_card import model_card
 from fewshot_audio.recognition.recognizer import Recognizer
@@ -24,7 +25,7 @@ def ship(
     if name != safe_name(name) or not name.isidentifier():
         raise DataError(f"{name!r}: a recognizer's name is letters, digits and underscores")
     recognizer = Recognizer.from_run(experiment / "run-1", data_root=data_root, progress=progress)
-    results = read_json(experiment / RESULTS_FILE)
+    results = read_results(experiment)
     splits = DatasetFolders.find(data_root, results["dataset"]).read_splits()
     folder = home / name
     recognizer.save(folder)
@@ -43,8 +44,13 @@ def main() -> None:
     spelling.add_argument("--license", help="what the recordings' licenses allow, for the model card")
     spelling.add_argument("--licence", dest="license", help=argparse.SUPPRESS)  # as version 0.1 spelled it
     options = parser.parse_args()
-    with progress_bar() as progress:
-        folder = ship(options.experiment, options.name, options.data_root, options.license, progress=progress)
+    try:
+        check_writable(HOME / options.name / CARD_FILE)
+        with progress_bar() as progress:
+            folder = ship(options.experiment, options.name, options.data_root, options.license, progress=progress)
+    except FewShotError as error:
+        print_error(str(error))
+        sys.exit(1)
     print_line(f"Recognizer and model card: {folder}")
 
 

@@ -1,7 +1,11 @@
 """``fewshot-audio train``: the main job."""
 
+import logging
 import re
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +23,8 @@ from fewshot_audio.cli.options import (
     find_data_root,
 )
 from fewshot_audio.cli.results import print_results
-from fewshot_audio.progress import silent
+from fewshot_audio.files import check_writable
+from fewshot_audio.progress import Progress, silent
 
 # src/train_test.py sets these two: its own data root, and how it was called.
 default_data_root = str(DATA_ROOT)
@@ -43,13 +48,18 @@ def train(
     ] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="Machines that train together.")] = 1,
 ) -> dict[str, Any]:
-    """Meta-train a few-shot network on episodes and test it, as two JSON files describe."""
+    """Meta-train a few-shot network on episodes and test it, as two JSON files describe.
+
+    Without a terminal, a line is logged for each epoch.
+    """
+    if resume and overwrite:
+        raise typer.BadParameter("--resume keeps former results and --overwrite deletes them: choose one")
     numbers = _run_numbers(runs) if runs is not None else None
     from fewshot_audio.config import read_configs
 
     experiment, model = read_configs(experiment_file, model_file, overrides or ())
     from fewshot_audio.errors import Interrupted
-    from fewshot_audio.experiments.folder import RESULTS_FILE
+    from fewshot_audio.experiments.results import RESULTS_FILE
     from fewshot_audio.experiments.run_experiment import run_experiment
     from fewshot_audio.runtime.distributed import launch_ranks
 
@@ -58,7 +68,9 @@ def train(
     try:
         with launch_ranks(experiment.device, experiment.gpu_index, devices, nodes) as ranks:
             is_rank_zero = ranks.is_rank_zero
-            with progress_bar() as progress:
+            results_file = output / experiment.experiment_folder / RESULTS_FILE
+            ranks.on_rank_zero(partial(check_writable, results_file))
+            with progress_bar() as bar, _logged_without_terminal(bar, is_rank_zero) as progress:
                 results = run_experiment(
                     experiment,
                     model,
@@ -68,7 +80,7 @@ def train(
                     overwrite=overwrite,
                     runs=numbers,
                     ranks=ranks,
-                    progress=progress if is_rank_zero else silent,
+                    progress=progress,
                 )
     except (KeyboardInterrupt, Interrupted):
         if is_rank_zero:
@@ -85,8 +97,33 @@ def train(
     if not is_rank_zero:
         raise typer.Exit
     print_results(results)
-    print_line(f"Results: {output / experiment.experiment_folder / RESULTS_FILE}")
+    print_line(f"Results: {results_file}")
     return results
+
+
+@contextmanager
+def _logged_without_terminal(bar: Progress, is_rank_zero: bool) -> Iterator[Progress]:
+    """Yield the bar; where stderr is no terminal, which would show it, log each step and each epoch instead."""
+    if not is_rank_zero:
+        yield silent
+        return
+    if stderr.is_terminal:
+        yield bar
+        return
+    steps: set[str] = set()
+
+    def report(description: str, done: int, total: int, details: str = "") -> None:  # noqa: ARG001 - Progress
+        if description not in steps:
+            steps.add(description)
+            print_line(description, stderr)
+
+    logger = logging.getLogger("fewshot_audio.engine.checkpoint")
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    try:
+        yield report
+    finally:
+        logger.setLevel(level)
 
 
 def _run_numbers(text: str) -> list[int]:

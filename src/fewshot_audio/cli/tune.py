@@ -8,6 +8,7 @@ import typer
 from fewshot_audio.cli.app import EXIT_INTERRUPTED, app
 from fewshot_audio.cli.console import percent, print_line, print_table, progress_bar, stderr
 from fewshot_audio.cli.options import DataRoot, ExperimentFile, ModelFile, Overrides, find_data_root
+from fewshot_audio.files import check_writable
 
 
 @app.command()
@@ -50,7 +51,7 @@ def tune(
         import sqlalchemy  # noqa: F401
     except ImportError as error:
         raise FewShotError("tune needs Optuna: pip install 'fewshot-audio[tune]'") from error
-    from fewshot_audio.studies.tune.outcome import complete_trials, importances, write_outcome, write_plots
+    from fewshot_audio.studies.tune.outcome import TRIALS_FILE, complete_trials, importances, write_outcome, write_plots
     from fewshot_audio.studies.tune.search import Search, run_search
     from fewshot_audio.studies.tune.space import default_space, read_space, values_as_text
 
@@ -59,6 +60,9 @@ def tune(
     short = validate(ExperimentConfig, base.model_dump() | {"num_epochs": epochs or base.num_epochs}, "tune")
     search_space = read_space(space) if space else default_space(short)
     root = find_data_root(data_root, base.data_root)
+    check_writable(output / TRIALS_FILE)
+    if storage and "://" not in storage:
+        check_writable(Path(storage))
     search = Search(output, root, short, base_model, search_space, seed, stale_after)
     origin, name = str(space or "default space"), study or base.experiment_folder
     stopped = False

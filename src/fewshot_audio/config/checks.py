@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from fewshot_audio.config.augmentation import SpecAugParams
 from fewshot_audio.config.experiment import PHASES, ExperimentConfig, Phase
 from fewshot_audio.config.model import EncoderConfig, ModelConfig, PretrainedConfig, ResNet12Config
-from fewshot_audio.errors import ConfigError, format_names
+from fewshot_audio.errors import ConfigError, format_names, plural
 
 
 def check_configs(experiment: ExperimentConfig, model: ModelConfig) -> list[str]:
@@ -48,7 +48,7 @@ def check_steps(n_training_tasks: int, episodes_per_step: int, processes: int = 
     if n_training_tasks % step:
         raise ConfigError(
             f"n_training_tasks is {n_training_tasks}, not a multiple of the {step} episodes of a step "
-            f"(episodes_per_step {episodes_per_step} x {processes} process{'es' if processes > 1 else ''})"
+            f"(episodes_per_step {episodes_per_step} x {plural(processes, 'process')})"
         )
 
 
@@ -68,10 +68,11 @@ def check_classes(experiment: ExperimentConfig, clips: Mapping[Phase, Mapping[st
     for phase in clips:
         way, needed = experiment.way(phase), experiment.shot(phase) + experiment.query(phase)
         if way > len(clips[phase]):
-            errors.append(f"n_way_{phase} is {way}, but the {phase} split{of} has {len(clips[phase])} classes")
+            errors.append(f"n_way_{phase} is {way}, but the {phase} split{of} has {plural(len(clips[phase]), 'class')}")
         widest = max(experiment.train_ways - {way}, default=0) if phase == "train" else 0
         if widest > len(clips[phase]):
-            errors.append(f"way_schedule goes up to {widest}, but the train split{of} has {len(clips[phase])} classes")
+            classes = plural(len(clips[phase]), "class")
+            errors.append(f"way_schedule goes up to {widest}, but the train split{of} has {classes}")
         small = sorted((count, name) for name, count in clips[phase].items() if count < needed)
         if small:
             listed = format_names([f"{name!r} ({count})" for count, name in small])

@@ -29,12 +29,24 @@ def read_configs(experiment: Path, model: Path, overrides: Sequence[str] = ()) -
         ConfigError: one line for each problem.
     """
     values = {"experiment": read_json(experiment), "model": read_json(model)}
+    _check_kind(experiment, values["experiment"], ExperimentConfig, "an experiment", ModelConfig, "a model")
+    _check_kind(model, values["model"], ModelConfig, "a model", ExperimentConfig, "an experiment")
     for override in overrides:
         _assign(*parse_override(override), values, f"--set {override!r}")
     return (
         validate(ExperimentConfig, values["experiment"], str(experiment)),
         validate(ModelConfig, values["model"], str(model)),
     )
+
+
+def _check_kind(
+    path: Path, values: dict[str, Any], expected: type[Section], kind: str, other: type[Section], other_kind: str
+) -> None:
+    """Refuse a file with no key of its own kind, but some of the other kind: the two files were swapped."""
+    if not values.keys() & expected.model_fields.keys() and values.keys() & other.model_fields.keys():
+        raise ConfigError(
+            f"{path}: this is {other_kind} file, expected {kind} file (-e names the experiment file, -m the model file)"
+        )
 
 
 def read_experiment(experiment: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
@@ -50,7 +62,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error})") from error
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     return parse_json(content, str(path))
 
 

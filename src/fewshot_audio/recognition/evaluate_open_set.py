@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fewshot_audio.data.joint import DatasetFolders
-from fewshot_audio.errors import ConfigError
+from fewshot_audio.errors import ConfigError, plural
 from fewshot_audio.functional.seeding import Purpose, numpy_generator
 from fewshot_audio.functional.statistics import ci95
 from fewshot_audio.progress import Progress, silent
@@ -61,7 +61,7 @@ def evaluate_open_set(
     unknown = min(enrolled, len(names) - enrolled) if unknown is None else unknown
     shot = shot or experiment.n_shot_test
     if enrolled < 2:
-        raise ConfigError(f"{folders}: {len(names)} classes are too few to enroll two of them")
+        raise ConfigError(f"{folders}: {plural(len(names), 'class')} to test on, expected at least two to enroll")
     results = run_tasks(
         open_pool(embedder, experiment, folders, "test", names, progress),
         embedder.network,

@@ -8,7 +8,7 @@ from typing import Literal
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.config import ExperimentConfig, ModelConfig, Phase
 from fewshot_audio.data.joint import DatasetFolders
-from fewshot_audio.errors import DataError
+from fewshot_audio.errors import DataError, plural
 from fewshot_audio.experiments.run_folder import Run
 from fewshot_audio.functional.seeding import Purpose, numpy_generator, torch_generator
 from fewshot_audio.models.views import ViewMaker, make_views
@@ -63,9 +63,10 @@ def open_run(
     )
     if dataset is None:
         logger.warning(
-            "%s: its dataset was not found (give data_root): probabilities stay uncalibrated, and no sound will be "
-            "called unknown",
+            "%s: its dataset %s was not found (--data-root names the folder that holds it): probabilities stay "
+            "uncalibrated, and no sound will be called unknown",
             folder,
+            run.experiment.dataset_name,
         )
         return embedder, run.experiment, run.model, None
     calibration = _calibrate(run.experiment, embedder, dataset, false_alarm, progress)
@@ -116,7 +117,10 @@ def _calibrate(
     classes = dataset.read_splits().validation
     if len(classes) < LEAST_CLASSES:
         logger.warning(
-            "%s: %d validation classes are too few to calibrate (%d needed)", dataset, len(classes), LEAST_CLASSES
+            "%s: not calibrated: its splits have %s for validation, %d are needed",
+            dataset,
+            plural(len(classes), "class"),
+            LEAST_CLASSES,
         )
         return None
     return calibrate(

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from fewshot_audio.errors import plural
 from fewshot_audio.recognition.events import Event
 
 
@@ -41,7 +42,7 @@ class FileResult:
             return self.error
         if self.events:
             return ""
-        return f"nothing recognized (of {self.windows} windows {self.unknown} unknown, {self.silent} silent)"
+        return f"nothing recognized (of {plural(self.windows, 'window')} {self.unknown} unknown, {self.silent} silent)"
 
 
 def display(path: Path) -> str:
