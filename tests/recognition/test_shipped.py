@@ -12,6 +12,7 @@ import fewshot_audio.recognition.shipped
 from fewshot_audio import Recognizer
 from fewshot_audio.cli import main
 from fewshot_audio.cli.ship import ship
+from fewshot_audio.config import read_json
 from fewshot_audio.errors import DataError
 from fewshot_audio.files import write_json
 from fewshot_audio.recognition.shipped import shipped_folder, shipped_names
@@ -23,11 +24,13 @@ def experiment(tmp_path_factory: pytest.TempPathFactory, run_of: Callable[[str],
     """An experiment's folder with one run and its results."""
     folder = tmp_path_factory.mktemp("experiment")
     shutil.copytree(run_of("plain"), folder / "run-1")
-    test = {"accuracy": 0.8125, "ci95": 0.01, "n_way": 3, "n_shot": 2, "tasks": 77}
+    std = 0.01 * 77**0.5 / 1.96
+    test = {"accuracy": 0.8125, "std": std, "ci95": 0.01, "n_way": 3, "n_shot": 2, "tasks": 77}
     run = {"epochs": 4, "seed": 9, "test": test}
-    write_json(
-        folder / "results.json", {"runs": [run], "dataset": "Tiny", "versions": {"fewshot_audio": "1", "torch": "2"}}
-    )
+    config = {name: read_json(folder / "run-1" / f"{name}_config.json") for name in ("experiment", "model")}
+    versions = {"fewshot_audio": "1", "torch": "2"}
+    values = {"runs": [run], "accuracy": 0.8125, "dataset": "Tiny", "config": config, "versions": versions}
+    write_json(folder / "results.json", values)
     return folder
 
 

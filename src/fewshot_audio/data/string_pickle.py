@@ -70,6 +70,8 @@ class _Unfolding:
     def _decode(self, array: InertArray) -> list[str]:
         """Return the strings in an array's bytes."""
         dtype, data = array.dtype, array.data
+        if data == b"" and not math.prod(array.shape):  # of no classes, numpy makes an array of numbers
+            return []
         if dtype is None or not isinstance(data, bytes) or not _STRING_TYPE.fullmatch(dtype.name):
             raise DataError(f"data of type {dtype.name[:20] if dtype else None}, expected class names")
         self._spend(len(data))
