@@ -23,7 +23,6 @@ OUT_OF_MEMORY = re.compile(
 )
 
 
-
 class _CommandGroup(TyperGroup):
     """Leaves out what Typer writes before the reason why an option's value is wrong."""
 
@@ -69,6 +68,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     That of an error that nobody expected, a bug, goes to a log file.
     """
     try:
+        _run(arguments)
+    except MemoryError as error:  # from printing another error
+        _report_out_of_memory(error)
+        sys.exit(1)
+
+
+def _run(arguments: Sequence[str] | None) -> None:
+    try:
         app(args=list(arguments) if arguments is not None else None, prog_name="fewshot-audio")
     except OtherRankError:
         sys.exit(1)  # rank zero says why
@@ -77,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(1)
     except OSError as error:  # a full disk, a folder that cannot be written
         if _is_out_of_memory(error):
-            print_error(f"not enough memory ({error})")
+            _report_out_of_memory(error)
             sys.exit(1)
         print_error(f"{error.filename or 'standard output'}: {error.strerror or error}")
         sys.exit(1)
@@ -89,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _report_unexpected(error: Exception, command: str) -> None:
     if _is_out_of_memory(error):
-        print_error(f"not enough memory ({str(error).splitlines()[0] if str(error) else 'MemoryError'})")
+        _report_out_of_memory(error)
         return
     from fewshot_audio.cli.crash_log import write_crash_log
 
@@ -99,6 +106,12 @@ def _report_unexpected(error: Exception, command: str) -> None:
     except OSError as reason:
         message += f"\nits details could not be written ({reason.strerror}); run the command again to report it"
     print_error(message)
+
+
+def _report_out_of_memory(error: Exception) -> None:
+    """Print it without Rich, which would have to load modules."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    sys.stderr.write(f"error: not enough memory ({lines[0]})\n")
 
 
 def _is_out_of_memory(error: Exception) -> bool:

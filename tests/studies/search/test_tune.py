@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +215,33 @@ def test_a_study_of_something_else_is_refused(tiny_dataset: Path, tmp_path: Path
     (other / "Tiny" / "features" / "class-00" / "clip-00.npy").unlink()
     with pytest.raises(ConfigError, match="another data"):
         go(a_search(other, tmp_path), 1)
+
+
+def test_a_study_that_several_processes_create_at_once_has_one_first_trial(tmp_path: Path) -> None:
+    """Threads with storages of their own stand for the processes."""
+    for attempt in range(5):
+        url, together = f"sqlite:///{tmp_path / str(attempt)}.db", threading.Barrier(4)
+
+        def create(url: str = url, together: threading.Barrier = together) -> int:
+            together.wait()
+            storage = open_storage(url)
+            return len(study_module.open_study(storage, "s", {"space": "x"}, {"lr": 0.1}).trials)
+
+        with ThreadPoolExecutor(4) as threads:
+            trials = [future.result() for future in [threads.submit(create) for _ in range(4)]]
+        assert trials == [1, 1, 1, 1]
+
+
+def test_a_study_whose_creator_was_killed_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study_module, "CREATION_SECONDS", 0.2)
+    for first_trial in (False, True):
+        storage = open_storage(str(tmp_path / f"{first_trial}.log"))
+        study = optuna.create_study(storage=storage, study_name="s", direction="maximize")
+        if first_trial:
+            study.enqueue_trial({"lr": 0.1})
+        study = study_module.open_study(storage, "s", {"space": "x"}, {"lr": 0.1})
+        assert len(study.trials) == 1
+        assert study.user_attrs[study_module.FINGERPRINTS] == {"space": "x"}
 
 
 def test_a_study_of_version_0_1_keeps_its_fingerprints() -> None:
