@@ -41,14 +41,14 @@ def working_on(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Lock a folder against other processes; the lock of a process that is killed is released.
 
     Args:
-        folder: created if it does not exist; the lock file lies beside it.
+        folder: created, once it is locked, if it does not exist; the lock file lies beside it.
         wait: if another process has the lock, wait for it instead of raising.
 
     Raises:
         FolderInUse: another process has the lock.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     with locked(folder.with_name(f"{folder.name}.lock"), None if wait else FolderInUse()):
+        folder.mkdir(parents=True, exist_ok=True)
         yield
 
 

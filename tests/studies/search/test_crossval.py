@@ -192,6 +192,17 @@ def test_finished_trainings_are_kept_and_candidates_may_be_added(
     assert {row["name"]: row["folds"] for row in summary["candidates"]} == {"base": 3, "slow": 3, "renamed": 3}
 
 
+def test_what_a_process_left_that_was_killed_behind_its_result_is_removed(tiny_dataset: Path, tmp_path: Path) -> None:
+    plan = plan_of(tiny_dataset, tmp_path, {}, [Rung(1, 1)])
+    job = Training(plan, plan.candidates[0], 0, 1, 0)
+    assert job.run()
+    leftover = plan.folder / "under-way" / job.key
+    leftover.mkdir()
+    (leftover / "state.pt").touch()
+    cross_validate(plan)
+    assert not leftover.exists()
+
+
 HOLD = "import sys; from filelock import FileLock\nwith FileLock(sys.argv[1]): print(1, flush=True); sys.stdin.read()"
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,15 +73,25 @@ class Training:
 
         A training that was killed continues after its last finished epoch.
         """
-        folder = self.plan.folder / "under-way" / self.key
         try:
-            with working_on(folder):
+            with working_on(self._folder):
                 if not self.file.exists():
-                    write_json(self.file, {**self._describe(), **_train_and_test(self, folder, progress)})
-                shutil.rmtree(folder, ignore_errors=True)  # another process may have deleted it
+                    write_json(self.file, {**self._describe(), **_train_and_test(self, self._folder, progress)})
+                shutil.rmtree(self._folder, ignore_errors=True)
         except FolderInUse:
             return False
         return True
+
+    def remove_leftovers(self) -> None:
+        """Remove what a process left that was killed between the result and the end of its work."""
+        if self._folder.is_dir():
+            with suppress(FolderInUse), working_on(self._folder):
+                shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def _folder(self) -> Path:
+        """Where the training is under way."""
+        return self.plan.folder / "under-way" / self.key
 
     def _describe(self) -> dict[str, Any]:
         return {

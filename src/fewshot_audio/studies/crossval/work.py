@@ -78,6 +78,8 @@ def _finish(plan: Plan, jobs: Sequence[Training], rung: str, progress: Progress)
         if idle:  # other processes work on all that is left; if they are killed, their locks are released
             progress(f"{rung}: waiting for other processes", len(jobs) - len(missing), len(jobs))
             time.sleep(WAIT_SECONDS)
+    for job in jobs:
+        job.remove_leftovers()
 
 
 def _record_decision(plan: Plan, rung: Rung, candidates: Sequence[Candidate], remaining: Sequence[Candidate]) -> None:
