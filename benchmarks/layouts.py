@@ -18,7 +18,8 @@ import librosa
 import numpy as np
 import soundfile
 
-from fewshot_audio.audio.decode import Samples, decode, is_audio
+from fewshot_audio.audio.decode import decode, is_audio
+from fewshot_audio.audio.samples import Samples
 from fewshot_audio.data.splits import Splits, write_splits
 from fewshot_audio.files import write_json
 
@@ -42,7 +43,7 @@ def write_voxceleb1(recordings: Path, target: Path, whole: bool = False) -> None
         ids.append(speaker)
         speakers.append((speaker, name, "m", "Unknown", "dev"))
         for first in range(0, len(paths), WORDS_PER_VIDEO):
-            words = [decode(path, RATE) for path in paths[first : first + WORDS_PER_VIDEO]]
+            words = [decode(path, RATE).samples for path in paths[first : first + WORDS_PER_VIDEO]]
             video = f"s{number:04d}_v{first // WORDS_PER_VIDEO:04d}"
             end = 0
             for n, word in enumerate(words, 1):
@@ -76,7 +77,7 @@ def write_nsynth(recordings: Path, target: Path) -> None:
                 "velocity": 100,
                 "sample_rate": RATE,
             }
-            _write(target / part / "audio" / f"{note}.wav", np.resize(decode(path, RATE), NOTE_SECONDS * RATE))
+            _write(target / part / "audio" / f"{note}.wav", np.resize(decode(path, RATE).samples, NOTE_SECONDS * RATE))
     for part, entries in notes.items():
         (target / part / "audio").mkdir(parents=True, exist_ok=True)
         write_json(target / part / "examples.json", entries)

@@ -35,11 +35,28 @@ def odd(root: Path) -> list[str]:
     return [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
 
 
+def damaged(root: Path) -> list[str]:
+    """Write recordings that are cut off, and good as far as they go; returns their names."""
+    noise = np.random.default_rng(2).uniform(-0.5, 0.5, 40_000)
+    names = {
+        "cut.wav": "PCM_16",
+        "cut24.wav": "PCM_24",
+        "cut.flac": "PCM_16",
+        "cut24.flac": "PCM_24",
+        "cut.aiff": "PCM_16",
+        "cut.au": "PCM_16",
+        "cut.w64": "PCM_16",
+    }
+    for name, subtype in names.items():
+        soundfile.write(root / name, noise, 16_000, subtype)
+        (root / name).write_bytes((root / name).read_bytes()[:40_000])
+    return list(names)
+
+
 def hostile(root: Path) -> dict[str, Reason]:
     """Write inputs that cannot be used; returns what each is to be listed with."""
     return {
         **_unreadable(root),
-        **_damaged(root),
         **_without_sound(root),
         **_not_finite(root),
         **_no_recordings(root),
@@ -86,23 +103,6 @@ def _unreadable(root: Path) -> dict[str, Reason]:
     return {**_bytes(root, contents, Reason.UNREADABLE), "pipe.wav": Reason.UNREADABLE}
 
 
-def _damaged(root: Path) -> dict[str, Reason]:
-    noise = np.random.default_rng(2).uniform(-0.5, 0.5, 40_000)
-    contents = {"too few samples.wav": _wav()[:5000]}
-    for name, subtype in {
-        "cut.wav": "PCM_16",
-        "cut24.wav": "PCM_24",
-        "cut.flac": "PCM_16",
-        "cut24.flac": "PCM_24",
-        "cut.aiff": "PCM_16",
-        "cut.au": "PCM_16",
-        "cut.w64": "PCM_16",
-    }.items():
-        soundfile.write(root / name, noise, 16_000, subtype)
-        contents[name] = (root / name).read_bytes()[:40_000]
-    return _bytes(root, contents, Reason.DAMAGED)
-
-
 def _without_sound(root: Path) -> dict[str, Reason]:
     empty = {f"zero bytes.{extension}": b"" for extension in ("wav", "flac", "ogg", "mp3", "m4a")}
     reasons = _bytes(root, {**empty, "no samples.wav": _wav(samples=b"")}, Reason.EMPTY)
@@ -142,7 +142,7 @@ def _not_finite(root: Path) -> dict[str, Reason]:
 
 def _no_recordings(root: Path) -> dict[str, Reason]:
     reasons = _bytes(root, dict.fromkeys(("notes.txt", "cover.jpg", "wav", "song.mid"), b"hello"), Reason.NOT_AUDIO)
-    reasons |= _bytes(root, dict.fromkeys(("video.m4a", "radio.aac", "old.wma"), b"\0" * 999), Reason.NEEDS_FFMPEG)
+    reasons |= _bytes(root, dict.fromkeys(("video.m4a", "radio.aac", "old.wma"), b"\0" * 999), Reason.UNREADABLE)
     (root / "gone.wav").symlink_to(root / "nowhere.wav")
     (root / "itself.wav").symlink_to(root / "itself.wav")
     (root / "loop").symlink_to(root, target_is_directory=True)

@@ -1,6 +1,7 @@
 """Preparation: what lands on disk, and that every input is accounted for."""
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from fewshot_audio.audio.decode import Samples
+from fewshot_audio.audio.decode import Decoded
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.data import workers
 from fewshot_audio.data.layout import DatasetFolder
@@ -24,6 +25,7 @@ from fewshot_audio.data.sources.folder import ClassFolders
 from fewshot_audio.data.sources.synthetic import Synthetic
 from fewshot_audio.data.splits import Splits, read_splits, write_splits
 from fewshot_audio.errors import DataError, WriteError
+from tests.audio import flavors
 from tests.data.recordings import SMALL, class_folders, contents, esc50, rows, write
 
 
@@ -32,7 +34,8 @@ def run(source: Any, folder: DatasetFolder, preprocessing: Preprocessing = SMALL
     report = prepare(source, folder, preprocessing, **{"workers": 1, **how})
     clips, skipped = rows(folder.clips), rows(folder.skipped)
     assert report.inputs == report.prepared + sum(report.skipped.values())
-    assert (len(clips), len(skipped)) == (report.prepared, sum(report.skipped.values()))
+    partly = [row for row in skipped if row["reason"] == "partly_damaged"]
+    assert (len(clips), len(skipped) - len(partly)) == (report.prepared, sum(report.skipped.values()))
     on_disk = {path.relative_to(folder.features).with_suffix("").as_posix() for path in folder.features.rglob("*.npy")}
     assert on_disk == {f"{row['class']}/{row['clip']}" for row in clips}
     assert len(on_disk) == report.prepared
@@ -259,14 +262,11 @@ def test_changes_of_the_source_are_followed(tmp_path: Path, folder: DatasetFolde
     assert contents(folder) == contents(fresh)
 
 
-def test_inputs_that_were_skipped_are_tried_again(tmp_path: Path, folder: DatasetFolder, monkeypatch: Any) -> None:
+def test_inputs_that_were_skipped_are_tried_again(tmp_path: Path, folder: DatasetFolder) -> None:
     root = class_folders(tmp_path / "source")
-    (root / "class00" / "later.m4a").write_bytes(b"needs a program")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert run(ClassFolders(root), folder).skipped == {"needs_ffmpeg": 1}
-    (tmp_path / "ffmpeg").write_text(f'#!/bin/sh\nfor last; do :; done\n/bin/cp "{tmp_path}/x.w64" "$last"\n')
-    (tmp_path / "ffmpeg").chmod(0o755)
-    write(tmp_path / "x.w64")
+    (root / "class00" / "later.m4a").write_bytes(b"not yet copied")
+    assert run(ClassFolders(root), folder).skipped == {"unreadable": 1}
+    flavors.encode(root / "class00" / "later.m4a", "aac", "ipod")
     report = run(ClassFolders(root), folder)
     assert (report.skipped, report.reused, report.prepared) == ({}, 45, 46)
 
@@ -368,7 +368,7 @@ def test_a_destination_that_cannot_be_written(tmp_path: Path) -> None:
 class Deadly:
     """A recording whose decoder crashes."""
 
-    def read(self, sample_rate: int) -> Samples:
+    def read(self, sample_rate: int) -> Decoded:
         os._exit(1)
 
     def fingerprint(self) -> str:
@@ -385,3 +385,17 @@ def test_a_worker_that_dies_is_reported(tmp_path: Path, folder: DatasetFolder) -
 
     with pytest.raises(DataError, match="worker process died"):
         prepare(Source(class_folders(tmp_path / "source")), folder, SMALL, workers=2)
+
+
+def test_damaged_recordings_are_prepared_as_far_as_they_go_and_listed(tmp_path: Path, folder: DatasetFolder) -> None:
+    root = class_folders(tmp_path / "source")
+    flavors.edited(root / "class00" / "cut.mp3", flavors.by_soundfile, flavors.halved)
+    report = run(ClassFolders(root), folder)
+    assert (report.inputs, report.prepared, report.skipped) == (46, 46, {})
+    assert any("1 recording is damaged" in note for note in report.notes)
+    (row,) = rows(folder.skipped)
+    assert (row["source"], row["reason"]) == ("class00/cut.mp3", "partly_damaged")
+    assert re.fullmatch(r"damaged: [\d.]+ of 6 s heard", row["detail"])
+    assert run(ClassFolders(root), folder).reused == 46
+    strict = run(ClassFolders(root), folder, limits=SourceLimits(strict=True))
+    assert (strict.prepared, strict.reused, strict.skipped) == (45, 45, {"damaged": 1})

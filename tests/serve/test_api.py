@@ -11,8 +11,8 @@ import pytest
 from httpx2 import Response
 from starlette.testclient import TestClient
 
-from fewshot_audio.audio.decode import Samples
 from fewshot_audio.audio.preprocessing import Preprocessing
+from fewshot_audio.audio.samples import Samples
 from fewshot_audio.recognition.recognizer import Recognizer
 from tests.serve.conftest import Serve, tiny_recognizer
 from tests.serve.sounds import tone, tone_wav, wav
@@ -315,3 +315,16 @@ def samples_of(text: str) -> dict[str, float]:
             assert name not in values
             values[name] = float(value)
     return values
+
+
+def test_what_is_wrong_with_a_recording_is_told(client: TestClient) -> None:
+    teach(client, low=LOW, high=HIGH)
+    whole = tone_wav(LOW, 9, seconds=2.0)
+    reply = enroll(client, "low", tone_wav(LOW, 8), whole[: len(whole) // 2]).json()
+    assert (reply["enrolled"], reply["rejected"]) == (2, [])
+    assert [damaged["clip"] for damaged in reply["damaged"]] == [1]
+    assert reply["damaged"][0]["detail"].startswith("damaged: 0.99")
+    answer = classify(client, whole[: len(whole) // 2]).json()
+    assert answer["damage"] == reply["damaged"][0]["detail"]
+    assert answer["best"] == "low"
+    assert classify(client, whole).json()["damage"] == ""

@@ -191,7 +191,7 @@ def test_a_decoding_process_keeps_a_lower_limit_that_it_was_given(caplog: pytest
     caplog.set_level(logging.ERROR)
     decoder = Decoder(16_000, LIMITS, [sys.executable, "-c", LIMITED])
     try:
-        assert len(decoder.decode(tone_wav(HIGH), "a.wav")) == 9600
+        assert len(decoder.decode(tone_wav(HIGH), "a.wav").samples) == 9600
     finally:
         decoder.close()
 

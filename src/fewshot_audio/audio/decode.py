@@ -3,46 +3,111 @@
 If a change gives other bits for the same recording, raise ``FORMAT`` in ``data/prepare.py``.
 """
 
-import os
-import re
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import numpy as np
-import soundfile
 import soxr
 
 from fewshot_audio.audio.rejection import Reason, Rejected
+from fewshot_audio.audio.samples import BLOCK_SAMPLES, Samples, Span, check_rate, span_frames
+from fewshot_audio.audio.sandbox import SandboxedReader
+from fewshot_audio.audio.sndfile import HEAD, NotExact, SndfileReader
 
-Samples = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
-Span = tuple[float, float]  # start and end in seconds
-
-SNDFILE_EXTENSIONS = frozenset(
-    {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf"}
-    | {".w64", ".rf64"}
+AUDIO_EXTENSIONS = frozenset(
+    {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf"}
+    | {
+        ".w64",
+        ".rf64",
+        ".bw64",
+        ".m4a",
+        ".m4b",
+        ".aac",
+        ".mp4",
+        ".3gp",
+        ".3g2",
+        ".webm",
+        ".weba",
+        ".mka",
+        ".wma",
+        ".amr",
+    }
 )
-FFMPEG_EXTENSIONS = frozenset({".m4a", ".aac", ".wma"})
-AUDIO_EXTENSIONS = SNDFILE_EXTENSIONS | FFMPEG_EXTENSIONS
-
-BLOCK_SAMPLES = 1 << 18
-SPAN_TOLERANCE = 0.1  # seconds that may be missing at the end of a span
-MIN_RATE = 100  # Hz; a lower rate means a broken header, and resampling would multiply the samples without bound
-_SIZES = re.compile(r"^ *(?:data|FORM|Data Size|riff) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
+SILENCE = 10 ** (-90 / 20)
+"""Root mean square, of full scale 1, below which a recording holds nothing but the noise of its own format."""
+OUT_OF_BAND = 10 ** (-60 / 20)
+EXACT = (b"RIFF", b"RF64", b"BW64", b"riff", b"FORM", b"caff", b"fLaC", b".snd")
+"""First bytes of files that libsndfile is asked to read; it stops at an estimated or first length of others."""
 
 
 def is_audio(path: Path) -> bool:
-    """Whether a file's extension, in upper or lower case, is that of a sound file that can be decoded."""
+    """Whether a file's extension, in upper or lower case, is one that sound files have."""
     return path.suffix.lower() in AUDIO_EXTENSIONS
 
 
-def decode(path: Path, sample_rate: int = 16_000, span: Span | None = None) -> Samples:
+class Reader(Protocol):
+    """Reads a sound file block by block: at ``rate``, and ``damage`` says in the end what is wrong with it."""
+
+    rate: int
+    damage: str
+
+    def blocks(self) -> Iterator[Samples]:
+        """Mono samples; raises Rejected."""
+
+    def close(self) -> None:
+        """Give the file back; the rest of it is not read."""
+
+
+class Decoded(NamedTuple):
+    """A recording as mono samples (samples,), and what is wrong with the file; "" if nothing is."""
+
+    samples: Samples
+    damage: str
+
+
+class Level:
+    """How loud a recording is at its own rate, and how much of that is left at another rate.
+
+    Attributes:
+        floor: root mean square below which nothing is to be heard; 0 for floating-point samples, whose scale is free.
+    """
+
+    def __init__(self, floor: float) -> None:
+        self.floor = floor
+        self._original, self._original_count = 0.0, 0
+        self._resampled, self._resampled_count = 0.0, 0
+
+    def add_original(self, block: Samples) -> None:
+        """Count samples at the recording's own rate."""
+        self._original += float(np.square(block, dtype=np.float64).sum())
+        self._original_count += len(block)
+
+    def add_resampled(self, block: Samples) -> None:
+        """Count samples at the rate that they are used at."""
+        self._resampled += float(np.square(block, dtype=np.float64).sum())
+        self._resampled_count += len(block)
+
+    def check(self, sample_rate: int) -> None:
+        """Raise Rejected if the whole recording is silent, at its own rate or at ``sample_rate``."""
+        original = (self._original / max(1, self._original_count)) ** 0.5
+        if original < self.floor:
+            raise Rejected(Reason.SILENT, f"{_decibels(original)}, below {_decibels(self.floor)}")
+        resampled = (self._resampled / max(1, self._resampled_count)) ** 0.5
+        if resampled < max(self.floor, OUT_OF_BAND * original):
+            band = f"below {sample_rate / 2:g} Hz, all that is used"
+            raise Rejected(Reason.SILENT, f"{_decibels(resampled)} {band}, of {_decibels(original)}")
+
+
+def decode(path: Path, sample_rate: int = 16_000, span: Span | None = None) -> Decoded:
     """Read a sound file, or a span of it, as mono float32 samples: the mean of its channels.
 
-    wav, flac, ogg, mp3, aiff and the like are read by libsndfile and resampled by soxr (high quality); m4a, aac and wma
-    are converted by ffmpeg, if it is installed.
+    The content decides how it is read, not the extension. wav, FLAC, AIFF and other exact formats are read by
+    libsndfile; all others, and damaged ones, by FFmpeg's libraries in a separate process. Both are resampled by soxr
+    (high quality). A recording that is cut off or has a hole is taken as far as it can be decoded, and ``damage`` says
+    so. A span is not checked for silence.
 
     Args:
         path: the sound file.
@@ -50,42 +115,113 @@ def decode(path: Path, sample_rate: int = 16_000, span: Span | None = None) -> S
         span: start and end in seconds of the part to be read; None reads the whole file.
 
     Returns:
-        Samples (samples,): at least one, all finite.
+        Samples (samples,): at least one, all finite; and the damage.
 
     Raises:
-        Rejected: the file is missing, not permitted, unreadable, damaged, empty, ends before the span does, holds NaN
-            or infinite samples, or needs ffmpeg, which is not installed.
+        Rejected: the file is missing, not permitted, empty, no sound file, so damaged that nothing can be read, ends
+            before the span does, holds NaN or infinite samples, or has nothing to hear: the level is below -90 dBFS
+            (not if samples are floating-point numbers), or below ``sample_rate`` / 2 it is 60 dB lower than in all.
     """
-    return np.concatenate(list(decode_blocks(path, sample_rate, span)))
+    decoding = Decoding(path, sample_rate, span)
+    blocks = list(decoding)
+    if span is None:
+        decoding.level.check(sample_rate)
+    return Decoded(np.concatenate(blocks), decoding.damage)
 
 
-def decode_blocks(path: Path, sample_rate: int = 16_000, span: Span | None = None) -> Iterator[Samples]:
-    """Read as ``decode`` does, but block by block, so that memory does not grow with the recording's length.
+class Decoding:
+    """A recording that is decoded as ``decode`` does, but block by block: memory does not grow with its length.
+
+    Iterating yields blocks (samples,); one may be empty. ``rate`` is that of the file, from the first block on;
+    ``damage`` and ``level`` are complete when the last one has been taken.
 
     Args:
         path: the sound file.
-        sample_rate: of the yielded samples, in Hz.
+        sample_rate: of the blocks, in Hz.
         span: start and end in seconds of the part to be read; None reads the whole file.
-
-    Yields:
-        The samples that ``decode`` returns, cut into blocks (samples,); a block may be empty.
+        other_reader: reads what libsndfile does not; ``AvReader`` if this process is itself one that may be killed.
 
     Raises:
-        Rejected: as ``decode`` does; if the damage is in the middle, after the samples before it were yielded.
+        Rejected: on iterating, as ``decode`` does.
     """
-    try:
-        if path.exists() and not path.is_file():  # opening a named pipe would wait forever
-            raise Rejected(Reason.UNREADABLE, "not a regular file")
-        with path.open("rb") as stream:
-            empty = not stream.read(1)
-    except OSError as error:
-        raise Rejected.from_os_error(error) from error
-    if empty:
-        raise Rejected(Reason.EMPTY, "the file has 0 bytes")
-    if path.suffix.lower() in FFMPEG_EXTENSIONS:
-        yield from _decode_with_ffmpeg(path, sample_rate, span)
-    else:
-        yield from _decode_with_sndfile(path, sample_rate, span)
+
+    def __init__(
+        self,
+        path: Path,
+        sample_rate: int = 16_000,
+        span: Span | None = None,
+        other_reader: Callable[[Path], Reader] = SandboxedReader,
+    ) -> None:
+        self.damage = ""
+        self.level = Level(SILENCE)
+        self.rate = 0
+        self._path = path
+        self._sample_rate = sample_rate
+        self._span = span
+        self._other_reader = other_reader
+
+    def __iter__(self) -> Iterator[Samples]:
+        """Decode the file from its start."""
+        rate, blocks = self._open(_first_bytes(self._path))
+        self.rate = rate
+        samples = 0
+        finite = self._checked(blocks)
+        for block in finite if rate == self._sample_rate else resample_blocks(finite, rate, self._sample_rate):
+            samples += len(block)
+            self.level.add_resampled(block)
+            yield block
+        if not samples:
+            raise Rejected(Reason.EMPTY, "the recording has 0 samples")
+
+    def _open(self, head: bytes) -> tuple[int, Iterator[Samples]]:
+        """Choose the decoder; returns the file's sample rate and its mono blocks."""
+        if head.startswith(EXACT):
+            with suppress(NotExact):
+                exact = SndfileReader(self._path, head)
+                self.level.floor = 0.0 if exact.is_float else SILENCE
+                return exact.rate, self._exact_blocks(exact)
+        reader = self._other_reader(self._path)
+        return reader.rate, self._other_blocks(reader, 0)
+
+    def _checked(self, blocks: Iterator[Samples]) -> Iterator[Samples]:
+        position = 0
+        for block in blocks:
+            if not np.isfinite(block).all():
+                frames = f"frames {position} to {position + len(block)}"
+                raise Rejected(Reason.NON_FINITE, f"NaN or infinite samples in {frames}")
+            self.level.add_original(block)
+            position += len(block)
+            yield block
+
+    def _exact_blocks(self, reader: SndfileReader) -> Iterator[Samples]:
+        """What libsndfile reads; FFmpeg goes on if it cannot."""
+        done = 0
+        try:
+            for block in reader.blocks(self._span):
+                done += len(block)
+                yield block
+            self.damage = reader.damage
+        except NotExact:
+            yield from self._other_blocks(self._other_reader(self._path), done)
+        finally:
+            reader.close()
+
+    def _other_blocks(self, reader: Reader, skip: int) -> Iterator[Samples]:
+        """What FFmpeg reads of the span, but for the first ``skip`` samples."""
+        begin = round(self._span[0] * reader.rate) if self._span else 0
+        end = round(self._span[1] * reader.rate) if self._span else None
+        position = 0
+        try:
+            for block in reader.blocks():
+                first = max(0, begin + skip - position)
+                last = len(block) if end is None else min(len(block), end - position)
+                if first < last:
+                    yield block[first:last]
+                position += len(block)
+        finally:
+            reader.close()
+        self.damage = reader.damage
+        span_frames(self._span, position, reader.rate)
 
 
 def resample_recording(samples: Samples, source_rate: int, target_rate: int) -> Samples:
@@ -94,124 +230,31 @@ def resample_recording(samples: Samples, source_rate: int, target_rate: int) -> 
     Raises:
         Rejected: ``source_rate`` is below 100 Hz.
     """
-    _check_rate(source_rate)
+    check_rate(source_rate)
     blocks = (samples[start : start + BLOCK_SAMPLES] for start in range(0, len(samples), BLOCK_SAMPLES))
-    return np.concatenate(list(_resample_blocks(blocks, source_rate, target_rate)))
+    return np.concatenate(list(resample_blocks(blocks, source_rate, target_rate)))
 
 
-def _decode_with_sndfile(path: Path, sample_rate: int, span: Span | None) -> Iterator[Samples]:
-    # On POSIX a file's name may be any bytes, but soundfile requires strings to be valid Unicode.
-    name = os.fsencode(path) if os.name == "posix" else str(path)
-    try:
-        sound = soundfile.SoundFile(name)
-    except (soundfile.SoundFileError, OSError) as error:
-        raise Rejected(Reason.UNREADABLE, _cause(error)) from error
-    samples = 0
-    with sound:
-        if sound.format == "RAW":  # libsndfile reads any bytes as sound if the name ends in .au or .snd
-            raise Rejected(Reason.UNREADABLE, "the file has no header of a sound file")
-        _check_rate(sound.samplerate)
-        _check_size(sound)
-        blocks = _mono_blocks(sound, span)
-        if sound.samplerate != sample_rate:
-            blocks = _resample_blocks(blocks, sound.samplerate, sample_rate)
-        for block in blocks:
-            samples += len(block)
-            yield block
-    if not samples:
-        raise Rejected(Reason.EMPTY, "the recording has 0 samples")
-
-
-def _mono_blocks(sound: soundfile.SoundFile, span: Span | None) -> Iterator[Samples]:
-    """Yield the mean of the channels, block by block."""
-    size = max(1, BLOCK_SAMPLES // sound.channels)
-    position, end = _frames(sound, span)
-    is_int16 = sound.subtype == "PCM_16"
-    try:
-        if position:
-            sound.seek(position)
-        while end is None or position < end:
-            count = size if end is None else min(size, end - position)
-            block = sound.read(count, "int16" if is_int16 else "float32", always_2d=True)
-            if not len(block):
-                break
-            mono = _mean_of_channels(block)
-            if is_int16:
-                mono *= 1 / 32768  # exact, as libsndfile's own conversion is, and faster
-            if not np.isfinite(mono).all():
-                frames = f"frames {position} to {position + len(mono)}"
-                raise Rejected(Reason.NON_FINITE, f"NaN or infinite samples in {frames}")
-            position += len(mono)
-            yield mono
-    except (soundfile.SoundFileError, OSError) as error:
-        detail = f"reading failed after frame {position} of {sound.frames}: {_cause(error)}"
-        raise Rejected(Reason.DAMAGED, detail) from error
-    if sound.format == "FLAC" and position < (sound.frames if end is None else end):
-        raise Rejected(Reason.DAMAGED, f"only {position} of {sound.frames} frames could be read")
-
-
-def _mean_of_channels(block: np.ndarray[tuple[int, int], np.dtype[np.int16 | np.float32]]) -> Samples:
-    """Average (frames, channels) -> (frames,), channel by channel: numpy's mean over a short last axis is slow."""
-    samples = block.astype(np.float32, copy=False)
-    mono = samples[:, 0].copy()
-    for channel in range(1, samples.shape[1]):
-        mono += samples[:, channel]
-    mono /= samples.shape[1]
-    return mono
-
-
-def _frames(sound: soundfile.SoundFile, span: Span | None) -> tuple[int, int | None]:
-    """Return the first frame of a span and the one after its last; the latter is None if the whole file is read."""
-    if span is None:
-        return 0, None
-    length = sound.frames / sound.samplerate
-    if not 0 <= span[0] < span[1] <= length + SPAN_TOLERANCE or span[0] >= length:
-        part = f"{span[0]:g} to {span[1]:g} s"
-        raise Rejected(Reason.TOO_SHORT, f"the recording is {length:g} s long, expected to contain {part}")
-    return round(span[0] * sound.samplerate), min(round(span[1] * sound.samplerate), sound.frames)
-
-
-def _resample_blocks(blocks: Iterator[Samples], source_rate: int, target_rate: int) -> Iterator[Samples]:
+def resample_blocks(blocks: Iterator[Samples], source_rate: int, target_rate: int) -> Iterator[Samples]:
+    """Resample the blocks of one recording."""
     stream = soxr.ResampleStream(source_rate, target_rate, 1, dtype="float32", quality="HQ")
     for block in blocks:
         yield stream.resample_chunk(block)
     yield stream.resample_chunk(np.empty(0, dtype=np.float32), last=True)
 
 
-def _check_rate(sample_rate: int) -> None:
-    if sample_rate < MIN_RATE:
-        raise Rejected(Reason.UNREADABLE, f"sample rate {sample_rate} Hz, expected at least {MIN_RATE} Hz")
+def _decibels(level: float) -> str:
+    return f"{20 * math.log10(level):.0f} dBFS" if level else "no sound"
 
 
-def _check_size(sound: soundfile.SoundFile) -> None:
-    """Reject a wav, aiff, au or w64 file that was cut off; libsndfile reads the remaining part without a warning.
-
-    Sizes of 2 GiB and more are not checked: programs that write into a pipe use such a number for "unknown".
-    """
-    sizes = _SIZES.search(sound.extra_info)
-    if sizes:
-        header_size, actual_size = int(sizes[1]), int(sizes[2])
-        if actual_size < 0.99 * header_size < 0x7FFF_0000 * 0.99:
-            raise Rejected(Reason.DAMAGED, f"cut off: {actual_size} of {header_size} bytes are left")
-
-
-def _decode_with_ffmpeg(path: Path, sample_rate: int, span: Span | None) -> Iterator[Samples]:
-    program = shutil.which("ffmpeg")
-    if program is None:
-        raise Rejected(Reason.NEEDS_FFMPEG, f"{path.suffix.lower()} files are read by ffmpeg, which is not on PATH")
-    with tempfile.TemporaryDirectory(prefix="fewshot-audio-") as folder:
-        converted = Path(folder) / "converted.w64"
-        # Read local files only, so that a disguised playlist cannot reach the network; convert the first sound stream.
-        command = [program, "-nostdin", "-v", "error", "-protocol_whitelist", "file", "-i", f"file:{path.absolute()}"]
-        command += ["-map", "0:a:0", "-c:a", "pcm_f32le", "-f", "w64", str(converted)]
-        result = subprocess.run(command, capture_output=True, check=False)
-        if result.returncode != 0 or not converted.is_file():
-            lines = result.stderr.decode(errors="replace").strip().splitlines()
-            message = lines[-1] if lines else f"exit code {result.returncode}"
-            raise Rejected(Reason.UNREADABLE, f"ffmpeg: {message}")
-        yield from _decode_with_sndfile(converted, sample_rate, span)
-
-
-def _cause(error: Exception) -> str:
-    """Return the library's message without the path: the caller names the file."""
-    return str(getattr(error, "error_string", error)).strip().rstrip(".") or "malformed, or cut off"
+def _first_bytes(path: Path) -> bytes:
+    try:
+        if path.exists() and not path.is_file():  # opening a named pipe would wait forever
+            raise Rejected(Reason.UNREADABLE, "not a regular file")
+        with path.open("rb") as stream:
+            head = stream.read(HEAD)
+    except OSError as error:
+        raise Rejected.from_os_error(error) from error
+    if not head:
+        raise Rejected(Reason.EMPTY, "the file has 0 bytes")
+    return head

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from fewshot_audio.audio.decode import Samples, decode
+from fewshot_audio.audio.decode import decode
 from fewshot_audio.audio.mel import ExactLogMel
 from fewshot_audio.audio.rejection import Reason, Rejected
+from fewshot_audio.audio.samples import Samples
 from fewshot_audio.errors import DataError
 
 if TYPE_CHECKING:
@@ -135,14 +136,18 @@ class Preprocessing(BaseModel):
         Raises:
             Rejected: as ``decode`` and ``normalize`` raise it.
         """
-        return self.normalize(decode(path, self.sample_rate))
+        return self.normalize(decode(path, self.sample_rate).samples)
 
-    def normalize(self, samples: Samples) -> Samples:
+    def normalize(self, samples: Samples, floor: float = 0.0) -> Samples:
         """Shift and scale a whole recording (samples,) to mean 0 and standard deviation 1.
 
+        Args:
+            samples: the recording.
+            floor: the standard deviation below which it is silent, as ``decode.Level`` has it.
+
         Raises:
-            Rejected: the recording is shorter than one FFT window, is silent (all samples equal), or holds NaN or
-                infinite samples.
+            Rejected: the recording is shorter than one FFT window, is silent (all samples equal, or below ``floor``),
+                or holds NaN or infinite samples.
         """
         if len(samples) < self.n_fft:
             length = f"{len(samples)} samples at {self.sample_rate} Hz"
@@ -156,6 +161,8 @@ class Preprocessing(BaseModel):
         starts = range(0, len(samples), _BLOCK)
         squares = (np.square(samples[s : s + _BLOCK] - mean).sum() for s in starts)
         deviation = np.sqrt(sum(squares) / len(samples))
+        if deviation < floor:
+            raise Rejected(Reason.SILENT, f"{20 * np.log10(deviation):.0f} dBFS, below {20 * np.log10(floor):.0f} dBFS")
         normalized = np.empty(len(samples), dtype=np.float32)
         for s in starts:
             normalized[s : s + _BLOCK] = (samples[s : s + _BLOCK] - mean) / deviation

@@ -17,8 +17,8 @@ class Reason(StrEnum):
     LINK_LOOP = "link_loop"
     DENIED = "denied"
     UNREADABLE = "unreadable"
-    NEEDS_FFMPEG = "needs_ffmpeg"
     DAMAGED = "damaged"
+    PARTLY_DAMAGED = "partly_damaged"  # and prepared as far as it goes
     EMPTY = "empty"
     TOO_SHORT = "too_short"
     TOO_LONG = "too_long"

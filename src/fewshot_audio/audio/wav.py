@@ -5,7 +5,7 @@ from pathlib import Path
 
 import soundfile
 
-from fewshot_audio.audio.decode import Samples
+from fewshot_audio.audio.samples import Samples
 from fewshot_audio.files import write_bytes
 
 

@@ -60,6 +60,7 @@ def prepare(
     pad: Annotated[
         bool, typer.Option("--pad", help="Use clips of any length from a dataset of clips of one length.")
     ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Leave out recordings that are partly damaged.")] = False,
     compat: Annotated[
         Compat | None, typer.Option(help="Fill up segments as that program does, to compare with it.")
     ] = None,
@@ -85,6 +86,7 @@ def prepare(
             longest_seconds=reader.limits.longest_seconds if max_seconds is None else max_seconds,
             least_clips=reader.limits.least_clips if min_clips is None else min_clips,
             pad=pad,
+            strict=strict,
         )
     seconds = reader.segment_seconds if segment_seconds is None else segment_seconds
     with usage_errors("--segment-seconds"):

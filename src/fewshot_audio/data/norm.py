@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fewshot_audio.audio.decode import Samples
+from fewshot_audio.audio.samples import Samples
 from fewshot_audio.data.npy_file import NpyFile
 from fewshot_audio.errors import DataError
 from fewshot_audio.files import write_atomic

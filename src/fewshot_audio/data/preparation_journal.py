@@ -34,6 +34,7 @@ class PreparedClip:
         wave_stats: spectral statistics of its waveform, if waveforms are kept.
         features_crc32: CRC-32 of the file of its features; None if an earlier version prepared it.
         waveforms_crc32: CRC-32 of the file of its waveform, if waveforms are kept.
+        damage: what is wrong with the recording, of which the rest was prepared; "" if nothing is.
     """
 
     class_name: str
@@ -46,6 +47,7 @@ class PreparedClip:
     wave_stats: WaveStats | None
     features_crc32: int | None = None
     waveforms_crc32: int | None = None
+    damage: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -149,7 +151,8 @@ def _read_lines(lines: Iterable[bytes]) -> Iterator[PreparedClip]:
 
 
 def _line(clip: PreparedClip) -> str:
-    values = {name: getattr(clip, name) for name in _FIELDS}  # asdict would copy everything in depth, 300,000 times
+    # ``asdict`` would copy everything in depth, 300,000 times.
+    values = {name: getattr(clip, name) for name in _FIELDS if name != "damage" or clip.damage}
     values["moments"] = {name: getattr(clip.moments, name) for name in _MOMENTS}
     values["wave_stats"] = clip.wave_stats and dataclasses.asdict(clip.wave_stats)
     if clip.features_crc32 is None:  # a line of version 0.1 stays as it was

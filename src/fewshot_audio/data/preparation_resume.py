@@ -14,6 +14,9 @@ from fewshot_audio.progress import Progress
 
 VERIFY_THREADS = 4  # read in parallel, because a network drive may take long for each of many files
 
+SAME_AS_BEFORE = (".wav", ".wave", ".flac", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64", "")
+"""Extensions of what is decoded to the same bits as in version 0.1; synthetic sounds have none."""
+
 Key: TypeAlias = tuple[str, str]  # class and clip
 
 
@@ -75,8 +78,10 @@ def _is_current(clip: PlannedClip, journal: PreparationJournal, job: Preparation
     prepared = journal.clips.get(clip.key)
     if prepared is None or (prepared.source, prepared.fingerprint) != (clip.recording.source, clip.fingerprint):
         return False
+    if prepared.features_crc32 is None and Path(prepared.source).suffix.lower() not in SAME_AS_BEFORE:
+        return False  # version 0.1 decoded lossy formats by other libraries, to other bits
     has_stats = prepared.wave_stats is not None or not job.waveforms
-    return has_stats and job.limits.allow(prepared.samples, job.preprocessing.sample_rate)
+    return has_stats and job.limits.allow(prepared.samples, job.preprocessing.sample_rate, prepared.damage)
 
 
 def _lost_clips(

@@ -126,7 +126,9 @@ def prepare(
         skipped += [SkippedInput(c.source, c.class_name, Reason.SMALL_CLASS, small[c.class_name]) for c in excluded]
         groups = {clip.key: clip.recording.group for clip in plan.clips}
         write_clips(folder, clips, groups, preprocessing.sample_rate)
-        write_skipped(folder, sorted(skipped, key=lambda item: (item.source, item.class_name)))
+        partly = Reason.PARTLY_DAMAGED
+        damaged = [SkippedInput(c.source, c.class_name, partly, c.damage) for c in clips if c.damage]
+        write_skipped(folder, sorted(skipped + damaged, key=lambda item: (item.source, item.class_name)))
         if not clips:
             raise DataError(f"none of the {plan.inputs} inputs could be prepared: see {folder.skipped}")
         try:
@@ -152,7 +154,7 @@ def prepare(
         clips=plan.count_clips(clips),
         splits=splits,
         parts=count_parts(plan.recordings, usable, template or splits, least),
-        notes=(*notes, *plan.renamed_classes),
+        notes=(*notes, *plan.renamed_classes, *_damage_note(damaged, folder)),
         mean=moments.mean,
         std=moments.std,
     )
@@ -164,3 +166,10 @@ def _with_skipped(error: DataError, skipped: Sequence[SkippedInput], folder: Dat
         return error
     listed = f", see {folder.skipped}" if folder.skipped.is_file() else ""
     return DataError(f"{error}; {plural(len(skipped), 'input')} skipped ({describe_reasons(skipped)}){listed}")
+
+
+def _damage_note(damaged: Sequence[SkippedInput], folder: DatasetFolder) -> list[str]:
+    if not damaged:
+        return []
+    are = "recording is" if len(damaged) == 1 else "recordings are"
+    return [f"{len(damaged)} {are} damaged and prepared as far as they go, see {folder.skipped}"]

@@ -18,6 +18,7 @@ class SourceLimits:
             set: then shorter ones are tiled and longer ones are cut into segments.
         longest_seconds: longer clips are left out.
         least_clips: classes with fewer usable clips are left out.
+        strict: whether recordings that are partly damaged are left out.
         pad: whether clips of other lengths than ``exact_seconds`` are used too.
     """
 
@@ -25,6 +26,7 @@ class SourceLimits:
     longest_seconds: float | None = None
     least_clips: int = 0
     pad: bool = False
+    strict: bool = False
 
     def __post_init__(self) -> None:
         """Refuse impossible numbers."""
@@ -33,12 +35,14 @@ class SourceLimits:
         if self.least_clips < 0:
             raise DataError(f"classes of at least {self.least_clips} clips: expected a number of at least 0")
 
-    def check(self, samples: int, sample_rate: int) -> None:
-        """Check the length of a clip.
+    def check(self, samples: int, sample_rate: int, damage: str = "") -> None:
+        """Check the length of a clip, and what is wrong with it.
 
         Raises:
-            Rejected: it is too long, or differs from the length of the dataset's clips.
+            Rejected: it is too long, differs from the length of the dataset's clips, or is damaged and may not be.
         """
+        if self.strict and damage:
+            raise Rejected(Reason.DAMAGED, damage.removeprefix("damaged: "))
         seconds = samples / sample_rate
         if self.longest_seconds is not None and seconds > self.longest_seconds:
             raise Rejected(Reason.TOO_LONG, f"{seconds:.2f} s, expected at most {self.longest_seconds:g} s")
@@ -46,10 +50,10 @@ class SourceLimits:
         if exact is not None and not self.pad and abs(seconds - exact) > LENGTH_TOLERANCE * exact:
             raise Rejected(Reason.OTHER_LENGTH, f"{seconds:.4g} s, expected {exact:g} s (to take it: --pad)")
 
-    def allow(self, samples: int, sample_rate: int) -> bool:
+    def allow(self, samples: int, sample_rate: int, damage: str) -> bool:
         """Whether ``check`` accepts a clip."""
         try:
-            self.check(samples, sample_rate)
+            self.check(samples, sample_rate, damage)
         except Rejected:
             return False
         return True

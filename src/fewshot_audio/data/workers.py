@@ -11,9 +11,9 @@ from typing import IO
 import joblib
 import numpy as np
 
-from fewshot_audio.audio.decode import Samples
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.rejection import Rejected
+from fewshot_audio.audio.samples import Samples
 from fewshot_audio.audio.wave_stats import WaveStats
 from fewshot_audio.data.cluster import dask_workers
 from fewshot_audio.data.layout import DatasetFolder
@@ -105,8 +105,9 @@ def _prepare_chunk(
 def _prepare_clip(clip: PlannedClip, job: PreparationJob) -> PreparedClip | SkippedInput:
     preprocessing, rate = job.preprocessing, job.preprocessing.sample_rate
     try:
-        waveform = preprocessing.normalize(clip.recording.sound.read(rate))
-        job.limits.check(len(waveform), rate)
+        samples, damage = clip.recording.sound.read(rate)
+        waveform = preprocessing.normalize(samples)
+        job.limits.check(len(waveform), rate, damage)
     except Rejected as error:
         return SkippedInput(clip.recording.source, clip.class_name, error.reason, error.detail)
     segments = preprocessing.segments(waveform)
@@ -124,6 +125,7 @@ def _prepare_clip(clip: PlannedClip, job: PreparationJob) -> PreparedClip | Skip
         wave_stats=WaveStats.of(segments, rate) if job.waveforms else None,
         features_crc32=features_crc32,
         waveforms_crc32=waveforms_crc32,
+        damage=damage,
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from fewshot_audio.errors import plural
+from fewshot_audio.errors import on_one_line, plural
 from fewshot_audio.serve.schemas import Finding
 
 if TYPE_CHECKING:
@@ -16,7 +16,8 @@ MAX_FINDINGS = 50  # nobody reads more
 
 def checkup_findings(diagnosis: "Diagnosis") -> list[Finding]:
     """The findings of a diagnosis, the most important first."""
-    return list(islice(_findings(diagnosis), MAX_FINDINGS))
+    findings = islice(_findings(diagnosis), MAX_FINDINGS)
+    return [Finding(kind=finding.kind, message=on_one_line(finding.message)) for finding in findings]
 
 
 def _findings(diagnosis: "Diagnosis") -> Iterator[Finding]:

@@ -5,8 +5,8 @@ import base64
 import numpy as np
 import numpy.typing as npt
 
-from fewshot_audio.audio.decode import Samples
 from fewshot_audio.audio.preprocessing import Preprocessing
+from fewshot_audio.audio.samples import Samples
 from fewshot_audio.serve.schemas import Picture
 
 MAX_COLUMNS = 640  # more than a page shows

@@ -16,9 +16,9 @@ from typing import IO
 
 import numpy as np
 
-from fewshot_audio.audio.decode import AUDIO_EXTENSIONS, Samples
+from fewshot_audio.audio.decode import AUDIO_EXTENSIONS, Decoded
 from fewshot_audio.audio.rejection import Reason, Rejected
-from fewshot_audio.serve.decode_worker import ERROR_NUMBER, NO_SPACE, REPLY, REQUEST, SAMPLES
+from fewshot_audio.serve.decode_worker import ERROR_NUMBER, NO_SPACE, REPLY, REQUEST, SAMPLES, TEXT
 from fewshot_audio.serve.limits import ServerLimits
 
 WORKER = (sys.executable, "-m", "fewshot_audio.serve.decode_worker")
@@ -45,7 +45,7 @@ class Decoder:
         for _ in range(limits.decoders):
             self._idle.put(None)  # a place in the pool; its process starts with the first recording
 
-    def decode(self, data: bytes, name: str) -> Samples:
+    def decode(self, data: bytes, name: str) -> Decoded:
         """Decode a sound file.
 
         Args:
@@ -53,7 +53,7 @@ class Decoder:
             name: its name, of which only the extension is used, and only if it is a known one.
 
         Returns:
-            (samples,) mono float32 at ``sample_rate``, finite.
+            (samples,) mono float32 at ``sample_rate``, finite, and what is wrong with the file.
 
         Raises:
             Rejected: as ``fewshot_audio.audio.decode.decode`` does; also if it is not a sound file or too long, if
@@ -69,9 +69,9 @@ class Decoder:
         reusable = False
         try:
             process = process or _Process(self._command)
-            samples = process.decode(data, extension, self.limits)
+            decoded = process.decode(data, extension, self.limits)
             reusable = True
-            return samples
+            return decoded
         finally:
             if not reusable and process:
                 process.end()
@@ -111,7 +111,7 @@ class _Process:
             )
             self._close = stack.pop_all().close
 
-    def decode(self, data: bytes, extension: str, limits: ServerLimits) -> Samples:
+    def decode(self, data: bytes, extension: str, limits: ServerLimits) -> Decoded:
         """Decode one file; any failure but a full disk is a rejection of that file."""
         assert self._child.stdin
         assert self._child.stdout
@@ -139,13 +139,15 @@ class _Process:
             timer.cancel()
             timer.join()
 
-    def _reply(self, stream: IO[bytes], limits: ServerLimits) -> Samples:
+    def _reply(self, stream: IO[bytes], limits: ServerLimits) -> Decoded:
         status, length = REPLY.unpack(_exactly(stream, REPLY.size))
         if length > limits.decode_bytes:  # a hostile file may have taken over the process
             raise ValueError(f"a reply of {length} bytes")
         payload = _exactly(stream, length)
         if status == SAMPLES:
-            return np.frombuffer(payload, dtype=np.float32)
+            begin = TEXT.size + TEXT.unpack_from(payload)[0]
+            damage = payload[TEXT.size : begin].decode().strip()[:MAX_DETAIL_LENGTH]
+            return Decoded(np.frombuffer(payload, dtype=np.float32, offset=begin), damage)
         if status == NO_SPACE:
             number = ERROR_NUMBER.unpack(payload)[0]
             raise _NoSpace(number, os.strerror(number))

@@ -58,19 +58,23 @@ async def enroll(
     name: Annotated[str, Form(description="The class; clips are added if it exists.", min_length=1)],
     clips: Annotated[list[UploadFile], File(description="Recordings: wav, flac, ogg, mp3 ...", min_length=1)],
 ) -> Response:
-    """Add recordings to a class. Those that cannot be used are listed with their reasons; the others are enrolled."""
+    """Add recordings to a class. Those that cannot be used are listed with their reasons; the others are enrolled.
+
+    A damaged recording is used as far as it goes, and listed too.
+    """
     limit = context.service.limits.clips_per_request
     if len(clips) > limit:
         raise ApiError(413, f"The request has {len(clips)} recordings; at most {limit} are accepted.")
     name = context.service.checked_name(name)
     async with context.clip_memory:
-        loaded, rejected = await context.uploads.read(clips)
+        loaded, rejected, damaged = await context.uploads.read(clips)
         context.metrics.clips("rejected", len(rejected))
         if not loaded:
             raise ApiError(422, f"None of the recordings can be used ({'; '.join(map(_reason, rejected[:3]))}).")
         state = await context.on_model(context.service.enroll, name, loaded)
     context.metrics.clips("enrolled", len(loaded))
-    return json_response(schemas.EnrollReply(name=name, enrolled=len(loaded), rejected=rejected, state=state))
+    reply = schemas.EnrollReply(name=name, enrolled=len(loaded), rejected=rejected, damaged=damaged, state=state)
+    return json_response(reply)
 
 
 @recognizer_routes.patch("/classes", response_model=schemas.State, responses=CLASS_ERRORS)
@@ -89,7 +93,7 @@ async def remove(context: Context, name: ClassName, revision: Revision = None) -
 async def classify(context: Context, clip: Annotated[UploadFile, File(description="A recording.")]) -> Response:
     """Say which of the enrolled classes a recording is, or that it is none of them."""
     async with context.clip_memory:
-        loaded, rejected = await context.uploads.read([clip])
+        loaded, rejected, _ = await context.uploads.read([clip])
         if rejected:
             context.metrics.clips("rejected")
             raise ApiError(422, f"The recording cannot be used: {_reason(rejected[0])}.")

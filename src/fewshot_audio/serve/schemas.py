@@ -75,12 +75,20 @@ class RejectedClip(BaseModel):
     detail: str
 
 
+class DamagedClip(BaseModel):
+    """A damaged recording that was used as far as it goes: its number in the request (from 0), and a sentence."""
+
+    clip: int
+    detail: str
+
+
 class EnrollReply(BaseModel):
     """The outcome of an enrollment."""
 
     name: str
     enrolled: int
     rejected: list[RejectedClip]
+    damaged: list[DamagedClip]
     state: State
 
 
@@ -125,7 +133,8 @@ class ClassifyReply(BaseModel):
     """The answer for a clip.
 
     ``label`` is null for "none of the enrolled classes": ``unknown_score`` is above ``unknown_threshold``. If the
-    threshold is null, every clip is taken for one of the classes. Probabilities are sorted, best first.
+    threshold is null, every clip is taken for one of the classes. Probabilities are sorted, best first. ``damage`` says
+    what is wrong with a recording of which the rest was heard; it is empty if nothing is.
     """
 
     label: str | None
@@ -135,6 +144,7 @@ class ClassifyReply(BaseModel):
     unknown_threshold: float | None
     seconds: float
     segments: int
+    damage: str
     picture: Picture
     point: Point
     revision: int

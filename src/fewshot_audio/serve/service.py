@@ -116,6 +116,7 @@ class RecognizerService:
             unknown_threshold=self.backend.unknown_threshold,
             seconds=clip.seconds,
             segments=answer.segments,
+            damage=clip.damage,
             picture=clip_picture(clip.segments, self.backend.preprocessing),
             point=schemas.Point(x=x, y=y),
             revision=self._revisions.latest,

@@ -4,6 +4,8 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import NamedTuple
 
 from starlette.datastructures import UploadFile
 
@@ -13,7 +15,7 @@ from fewshot_audio.recognition.clips import LoadedClip
 from fewshot_audio.serve.api_errors import no_space
 from fewshot_audio.serve.decoder import Decoder
 from fewshot_audio.serve.limits import ServerLimits
-from fewshot_audio.serve.schemas import RejectedClip
+from fewshot_audio.serve.schemas import DamagedClip, RejectedClip
 
 
 class UploadReader:
@@ -31,7 +33,7 @@ class UploadReader:
         self._decoder = decoder
         self._threads = ThreadPoolExecutor(limits.decoders, thread_name_prefix="decode")
 
-    async def read(self, uploads: Sequence[UploadFile]) -> tuple[list[LoadedClip], list[RejectedClip]]:
+    async def read(self, uploads: Sequence[UploadFile]) -> "ReadUploads":
         """Decode the uploads of one request: the clips that can be used, and why the others cannot.
 
         Raises:
@@ -52,13 +54,18 @@ class UploadReader:
             for number, outcome in enumerate(outcomes)
             if isinstance(outcome, Rejected)
         ]
-        return clips, rejected
+        damaged = [
+            DamagedClip(clip=number, detail=outcome.damage)
+            for number, outcome in enumerate(outcomes)
+            if isinstance(outcome, LoadedClip) and outcome.damage
+        ]
+        return ReadUploads(clips, rejected, damaged)
 
     def _read(self, upload: UploadFile, budget: "_DurationBudget") -> LoadedClip | Rejected:
         try:
-            samples = self._decoder.decode(upload.file.read(), upload.filename or "")
+            samples, damage = self._decoder.decode(upload.file.read(), upload.filename or "")
             budget.spend(len(samples) / self._preprocessing.sample_rate)
-            return LoadedClip.of(samples, self._preprocessing)
+            return replace(LoadedClip.of(samples, self._preprocessing), damage=damage)
         except Rejected as rejected:
             return rejected
         except OSError as error:
@@ -68,6 +75,14 @@ class UploadReader:
         """End the processes; waits for the recordings that are being decoded."""
         self._threads.shutdown(cancel_futures=True)
         self._decoder.close()
+
+
+class ReadUploads(NamedTuple):
+    """The uploads of one request: clips that can be used, recordings that cannot, and damaged ones among the clips."""
+
+    clips: list[LoadedClip]
+    rejected: list[RejectedClip]
+    damaged: list[DamagedClip]
 
 
 class _DurationBudget:

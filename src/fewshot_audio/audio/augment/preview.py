@@ -17,8 +17,9 @@ from fewshot_audio.audio.wav import write_wav
 from fewshot_audio.audio.wave_stats import WaveStats
 from fewshot_audio.config import SpecAugParams, WaveAugParams
 from fewshot_audio.config.checks import warp_errors
-from fewshot_audio.errors import ConfigError, FewShotError
+from fewshot_audio.errors import ConfigError
 from fewshot_audio.files import write_atomic
+from fewshot_audio.runtime.figures import new_figure, write_figure
 
 SPEC_NAMES = ("original", "time-warp", "time-mask", "frequency-mask")
 PHASE_ITERATIONS = 32
@@ -113,7 +114,7 @@ def write_views(views: Sequence[View], folder: Path, stem: str, preprocessing: P
         paths.append(path)
     picture = folder / f"{stem}_views.png"
     figure = plot_views(views, preprocessing)
-    write_atomic(picture, lambda stream: figure.savefig(stream, format="png", dpi=100))
+    write_atomic(picture, lambda stream: write_figure(figure, stream, "png"))
     return [*paths, picture]
 
 
@@ -123,13 +124,9 @@ def plot_views(views: Sequence[View], preprocessing: Preprocessing) -> Any:
     Raises:
         FewShotError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise FewShotError("pictures need matplotlib: pip install 'fewshot-audio[plots]'") from error
     kinds = {kind: [view for view in views if view.name.startswith(kind)] for kind in ("waveform", "spectrogram")}
     columns = max(map(len, kinds.values()))
-    figure = Figure(figsize=(3.2 * columns, 5.6), layout="constrained")
+    figure = new_figure(3.2 * columns, 5.6)
     panels = figure.subplots(len(kinds), columns, squeeze=False, sharex=True, sharey=True)
     high = float(views[0].features.max())
     for row, members in zip(panels, kinds.values(), strict=True):

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from fewshot_audio.audio.decode import Samples, Span, decode
+from fewshot_audio.audio.decode import Decoded, decode
 from fewshot_audio.audio.rejection import Reason, Rejected
+from fewshot_audio.audio.samples import Span
 from fewshot_audio.data.source_limits import SourceLimits
 
 
 class Sound(Protocol):
     """Reads a recording's samples; small and picklable, because it is sent to worker processes."""
 
-    def read(self, sample_rate: int) -> Samples:
-        """Return mono samples (samples,) float32 at ``sample_rate``; raises Rejected."""
+    def read(self, sample_rate: int) -> Decoded:
+        """Return mono samples (samples,) float32 at ``sample_rate``, and what is wrong with them; raises Rejected."""
 
     def fingerprint(self) -> str:
         """Return a text that changes when the samples change, without reading them; raises Rejected."""
@@ -28,7 +29,7 @@ class AudioFile:
     path: Path
     span: Span | None = None
 
-    def read(self, sample_rate: int) -> Samples:
+    def read(self, sample_rate: int) -> Decoded:
         """Decode the file, or the span."""
         return decode(self.path, sample_rate, self.span)
 

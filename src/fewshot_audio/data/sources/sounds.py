@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_audio.audio.decode import Samples
+from fewshot_audio.audio.samples import Samples
 
 Wave = NDArray[np.floating[Any]]
 

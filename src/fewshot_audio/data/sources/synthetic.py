@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fewshot_audio.audio.decode import Samples
+from fewshot_audio.audio.decode import Decoded
 from fewshot_audio.audio.wav import write_wav
 from fewshot_audio.data.source_limits import SourceLimits
 from fewshot_audio.data.sources.base import Recording, SkippedInput
@@ -26,10 +26,10 @@ class ProceduralSound:
     clip: int
     seconds: float
 
-    def read(self, sample_rate: int) -> Samples:
+    def read(self, sample_rate: int) -> Decoded:
         """Synthesize the sound, which does not depend on the order in which sounds are read."""
         rng = np.random.default_rng([self.seed, self.recipe, self.clip])
-        return synthesize(RECIPES[self.recipe], rng, self.seconds, sample_rate)
+        return Decoded(synthesize(RECIPES[self.recipe], rng, self.seconds, sample_rate), "")
 
     def fingerprint(self) -> str:
         """Return everything that the sound depends on."""
@@ -74,6 +74,6 @@ def write_wavs(source: Synthetic, root: Path, sample_rate: int = 16_000) -> list
     for item in source.recordings():
         if isinstance(item, Recording):
             path = root / item.class_name / f"{item.clip}.wav"
-            write_wav(path, item.sound.read(sample_rate), sample_rate)
+            write_wav(path, item.sound.read(sample_rate).samples, sample_rate)
             paths.append(path)
     return paths

@@ -16,9 +16,10 @@ export function showAnswer(answer, file, state, colors) {
   at("verdict").classList.toggle("unknown", !isKnown);
   at("verdict-swatch").style.background = isKnown ? colors.get(answer.label) : "transparent";
   at("verdict-name").textContent = isKnown ? answer.label : "None of the enrolled sounds";
-  at("verdict-detail").textContent = isKnown
+  const detail = isKnown
     ? `${percent(answer.probabilities.find(({ name }) => name === answer.label).probability)} likely`
     : `The closest is “${answer.best}”.`;
+  at("verdict-detail").textContent = answer.damage ? `${detail} The file is ${answer.damage}.` : detail;
   showBars(answer.probabilities, isKnown, colors);
   showDistance(answer);
   showPicture(answer, state);

@@ -146,7 +146,9 @@ async function teach(event) {
     await show(reply.state);
     const problems = reply.rejected.map(({ clip: number, detail }) => `“${files[number].name}”: ${detail}`);
     const outcome = `Added ${plural(reply.enrolled, "clip")} to “${name}”.`;
-    if (problems.length) notify(`${outcome} Not used: ${problems.join("; ")}.`, "warn");
+    const damaged = reply.damaged.map(({ clip: number, detail }) => ` “${files[number].name}” is ${detail}.`).join("");
+    if (problems.length) notify(`${outcome} Not used: ${problems.join("; ")}.${damaged}`, "warn");
+    else if (damaged) notify(outcome + damaged, "warn");
     else notify(outcome, "good");
     at("teach-name").focus();
   });
