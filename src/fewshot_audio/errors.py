@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+JOINERS = "\u200c\u200d"
+"""Invisible, but part of how Persian words and emoji are written."""
+
 
 class FewShotError(Exception):
     """Base of every error whose message is meant for the user; commands print it without a traceback."""
@@ -42,3 +45,14 @@ def plural(count: int, noun: str) -> str:
     if count == 1:
         return f"1 {noun}"
     return f"{count} {noun}es" if noun.endswith("s") else f"{count} {noun}s"
+
+
+def on_one_line(text: str) -> str:
+    """Text for display: what is invisible, breaks lines, turns the direction of writing or is no text is escaped."""
+    return "".join(c if c.isprintable() or c in JOINERS else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":  # a byte of a file's name that is no text
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()

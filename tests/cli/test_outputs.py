@@ -34,7 +34,7 @@ CALLS = {
     "reproduce": ("reproduce --output {out}", "results.md"),
     "enroll": ("enroll --support absent -o {out}", "recognizer.json"),
     "classify": ("classify absent x.wav -o {out}/answers.csv", "answers.csv"),
-    "classify-raven": ("classify absent x.wav --format raven -o {out}", "labels.txt"),
+    "classify-raven": ("classify absent x.wav --format raven -o {out}", "files.csv"),
     "export": ("export absent --onnx {out}/x.onnx", "x.onnx"),
     "gather": ("gather absent -o {out}", "results.json"),
     "join": ("join absent absent -o {out}", "run.json"),

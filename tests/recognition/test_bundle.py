@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import os
 import resource
 import shutil
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,9 @@ from fewshot_audio.errors import DataError, WriteError
 from fewshot_audio.recognition.bundle import BundleChanged, write
 from fewshot_audio.recognition.bundle import read as bundle_read
 from fewshot_audio.recognition.bundle.schema import config_hash
+from fewshot_audio.recognition.clips import LoadedClip
 from tests.recognition.conftest import enrolled
-from tests.recognition.sounds import sound
+from tests.recognition.sounds import sound, write_wav
 
 JSON, LOCK, MODEL, SUPPORT = "recognizer.json", ".recognizer.lock", "model", "support"
 
@@ -90,8 +93,10 @@ def no_class(values: Any) -> None:
         (lambda v: v.pop("views"), "views: Field required"),
         (no_class, r"classes\.0\.clips: List should have at least 1 item"),
         (lambda v: v["classes"][1].update(name="class 0"), "class 'class 0' is there twice"),
-        (lambda v: v["classes"][1].update(name="a\nb"), "printable text"),
-        (lambda v: v["classes"][1]["clips"][0].update(name="a\x1bb"), "unprintable name"),
+        (lambda v: v["classes"][1].update(name=" "), "not blank"),
+        (lambda v: v["classes"][1].update(name="\ud800"), "no text"),
+        (lambda v: v["classes"][1]["clips"][0].update(name="\udfff"), "without a usable name"),
+        (lambda v: v["classes"][1]["clips"][0].update(name="a" * 1101), "without a usable name"),
         (lambda v: v["classes"].pop(), "holds 6 tensors, expected 4"),
         (lambda v: v["classes"][0]["clips"][0].update(segments=7), "expected float32"),
         (lambda v: v["classes"][0]["clips"][0].update(segments=10**15), "expected float32"),
@@ -411,6 +416,63 @@ def test_a_reader_meets_a_writer(bundle: Path, tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(bundle_read, "_read_description", slow)
     assert Recognizer.load(place).classes == ["class 4", "class 8"]
+
+
+NAMES = [
+    "Recording 3.45\u202fPM.wav",
+    "a\tb\nc",
+    "می\u200cخواهم",  # noqa: RUF001 - Persian
+    "👨\u200d👩\u200d👧",
+    " blanks around ",
+    "a\x1b[31mred",
+    "Gru\u0308nspecht",
+    "=1+1",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_can_be_saved_can_be_loaded(recognizer: Recognizer, tmp_path: Path, name: str) -> None:
+    path = tmp_path / f"{name}.wav"
+    write_wav(path, sound(1, 1))
+    recognizer.enroll(name, path)
+    recognizer.save(tmp_path / "bundle")
+    loaded = Recognizer.load(tmp_path / "bundle")
+    assert loaded.classes[-1] == unicodedata.normalize("NFC", name)
+    assert [clip.name for clip in loaded.clips(name)] == [path.name]
+    loaded.rename(unicodedata.normalize("NFD", name), "plain")
+    assert loaded.classes[-1] == "plain"
+
+
+def test_a_clip_whose_name_is_no_text_is_enrolled(recognizer: Recognizer, tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav"))
+    write_wav(tmp_path / "a.wav", sound(1, 1)).rename(path)
+    recognizer.enroll("new", path)
+    recognizer.save(tmp_path / "bundle")
+    assert [clip.name for clip in Recognizer.load(tmp_path / "bundle").clips("new")] == ["caf\\xe9.wav"]
+
+
+def test_the_longest_name_of_a_file_can_be_saved_twice(recognizer: Recognizer, tmp_path: Path) -> None:
+    name = b"\xe9" * 251 + b".wav"
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+    write_wav(tmp_path / "a.wav", sound(1, 1)).rename(path)
+    recognizer.enroll("new", [path, path])
+    recognizer.save(tmp_path / "bundle")
+    text = "\\xe9" * 251 + ".wav"
+    assert [clip.name for clip in Recognizer.load(tmp_path / "bundle").clips("new")] == [text, f"{text} (2)"]
+
+
+@pytest.mark.parametrize("name", ["a" * 1051, "\udce9"])
+def test_a_clip_name_that_could_not_be_loaded_is_refused(recognizer: Recognizer, name: str) -> None:
+    clip = LoadedClip.of(sound(1, 1), recognizer.preprocessing, name)
+    with pytest.raises(DataError, match="clip 1: its name is not text of at most 1050 characters"):
+        recognizer.enroll("new", clip)
+
+
+def test_a_class_of_another_system_is_the_same_class(recognizer: Recognizer) -> None:
+    recognizer.enroll("Gr\u00fcnspecht", sound(1, 1))
+    recognizer.enroll("Gru\u0308nspecht", sound(2, 1))
+    assert len(recognizer.classes) == 4
+    assert len(recognizer.clips("Gru\u0308nspecht")) == 2
 
 
 def test_a_copy_that_is_gone_keeps_no_changes(bundle: Path, tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def real_clips() -> dict[str, Sound]:
         return {}
     clips = {}
     for file in sorted((Path(REAL) / "ESC-50-master" / "audio").iterdir())[::40][:30]:
-        samples = decode(file, PREPROCESSING.sample_rate)
+        samples = decode(file, PREPROCESSING.sample_rate).samples
         start = int(np.abs(samples).argmax() // SAMPLES) * SAMPLES
         piece = samples[start : start + SAMPLES]
         if len(piece) == SAMPLES and piece.std() > 0:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fewshot_audio import Recognizer
-from fewshot_audio.audio.decode import decode, decode_blocks
+from fewshot_audio.audio.decode import Decoding, decode
 from fewshot_audio.audio.rejection import Rejected
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.recognition import formats, options, scan, scan_journal
@@ -82,21 +82,12 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_wav(tmp_path_factory.mktemp("long") / "long.wav", np.concatenate(parts), 22_050)
 
 
-def test_blocks_are_the_decoded_recording(long: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = decode(long)
-    assert np.array_equal(np.concatenate(list(decode_blocks(long))), whole)
-    monkeypatch.setattr("fewshot_audio.audio.decode.BLOCK_SAMPLES", 5000)
-    blocks = list(decode_blocks(long))
-    assert len(blocks) > 10
-    assert np.array_equal(np.concatenate(blocks), whole)
-
-
 @pytest.mark.parametrize("share", [1.0, 0.4])
 def test_a_window_is_answered_as_its_own_file_would_be(
     recognizer: Recognizer, long: Path, tmp_path: Path, share: float
 ) -> None:
-    samples = decode(long)
-    windows = list(scan_recording(recognizer, long, HOP * share))
+    samples = decode(long).samples
+    windows = list(scan_recording(recognizer, Decoding(long, RATE), HOP * share))
     assert windows[-1].end == len(samples)
     assert [w.start for w in windows] == [round(SEGMENT * share) * number for number in range(len(windows))]
     for window in windows:
@@ -112,7 +103,7 @@ def test_a_window_is_answered_as_its_own_file_would_be(
 def test_hops_that_leave_gaps_are_refused(recognizer: Recognizer, long: Path) -> None:
     for hop in (0, -1, HOP * 1.1):
         with pytest.raises(ConfigError, match="expected above 0 and at most"):
-            list(scan_recording(recognizer, long, hop))
+            list(scan_recording(recognizer, Decoding(long, RATE), hop))
 
 
 def test_memory_does_not_grow_with_the_recording(recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,14 +112,14 @@ def test_memory_does_not_grow_with_the_recording(recognizer: Recognizer, monkeyp
 
     given_out = 0
 
-    def endless(*_: object) -> Iterator[Any]:
+    def endless(_: object) -> Iterator[Any]:
         nonlocal given_out
         while True:
             given_out += SEGMENT
             yield sound(0, given_out % 7)
 
-    monkeypatch.setattr(windows, "decode_blocks", endless)
-    stream = scan_recording(recognizer, Path("endless"), HOP)
+    monkeypatch.setattr(Decoding, "__iter__", endless)
+    stream = scan_recording(recognizer, Decoding(Path("endless"), RATE), HOP)
     for number in range(3 * windows.GROUP):
         assert next(stream).start == number * SEGMENT
         assert given_out / SEGMENT <= number + windows.GROUP + 1
@@ -166,7 +157,7 @@ def test_a_folder_is_answered_and_bad_files_are_reported(bundle: Path, folder: P
     assert json.loads(rows["b.wav"]["top"]) == {name: round(value, 4) for name, value in best}
     assert float(rows["b.wav"]["unknown_score"]) == round(expected.unknown_score, 4)
     assert (rows["A.WAV"]["start"], float(rows["A.WAV"]["end"])) == ("0.0", 2 * HOP)
-    assert "quiet.wav: nothing recognized (of 1 window 0 unknown, 1 silent)" in outcome.err
+    assert "quiet.wav: nothing to hear (silent: every sample is 0)" in outcome.err
     assert "cannot be used" in outcome.err
     assert "4 files, 2 with answers, 1 failed; no recordings by their extensions: 1 other file" in outcome.err
 
@@ -207,7 +198,8 @@ def test_label_files_need_a_folder_for_several_recordings(
     outcome = shell("classify", bundle, recordings, "--format", "raven", "-o", tmp_path / "labels")
     assert outcome.code == 0, outcome.err
     names = sorted(path.name for path in (tmp_path / "labels").iterdir())
-    assert len(names) == 7
+    assert len(names) == 8
+    assert names[-1] == "files.csv"
     assert "2.wav.selections.txt" in names  # there is one 2.wav, but three 0.wav
     assert sum(name.startswith("0.wav~") for name in names) == 3
 
@@ -265,6 +257,7 @@ def test_an_interrupted_scan_goes_on(
 def test_files_that_changed_are_answered_anew(recognizer: Recognizer, tmp_path: Path) -> None:
     path = write_wav(tmp_path / "a.wav", sound(0, 100))
     journal = scan_journal.ScanJournal(tmp_path / "journal", "x")
+    assert not (tmp_path / "journal").exists()  # a scan that is stopped before its first answer leaves nothing behind
     (first,) = scan.scan(recognizer, [path], options.ScanOptions(), journal)
     write_wav(path, sound(8, 0, 2))
     again = scan_journal.ScanJournal(tmp_path / "journal", "x")
@@ -285,13 +278,12 @@ def test_damage_in_the_middle_is_an_error_of_that_file(
     recognizer: Recognizer, long: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from fewshot_audio.audio.rejection import Reason
-    from fewshot_audio.recognition import windows
 
-    def damaged(path: Path, rate: int) -> Iterator[Any]:
+    def damaged(_: object) -> Iterator[Any]:
         yield sound(0, 0, 3)
         raise Rejected(Reason.DAMAGED, "reading failed")
 
-    monkeypatch.setattr(windows, "decode_blocks", damaged)
+    monkeypatch.setattr(Decoding, "__iter__", damaged)
     result = scan.answer_file(recognizer, long, options.ScanOptions(HOP))
     assert (result.status, result.error, result.events) == ("error", "damaged: reading failed", ())
 
@@ -368,7 +360,7 @@ def test_folders_that_cannot_be_read_or_followed_are_told(
     support = tmp_path / "support"
     shutil.copytree(recordings, support)
     (support / "locked").mkdir()
-    (support / "link").symlink_to(recordings)
+    (support / "link").symlink_to(support / "class 0")
     scan = os.scandir
 
     def refuse(path: Any) -> Any:
@@ -379,8 +371,8 @@ def test_folders_that_cannot_be_read_or_followed_are_told(
     monkeypatch.setattr(os, "scandir", refuse)
     outcome = shell("enroll", bundle, "--support", support, "-o", tmp_path / "out")
     assert outcome.code == 1
-    assert f"not used: {support / 'locked'}: the folder cannot be read: Permission denied" in outcome.err
-    assert f"not used: {support / 'link'}: a link to a folder, which is not followed" in outcome.err
+    assert f"not used: {support / 'locked'}: denied: folder: Permission denied" in outcome.err
+    assert f"{support / 'link'}: link loop: a link to a folder that was already visited" in outcome.err
     assert len(Recognizer.load(tmp_path / "out").classes) == len(Recognizer.load(bundle).classes)
 
 

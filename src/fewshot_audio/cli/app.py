@@ -11,7 +11,7 @@ from rich.logging import RichHandler
 from typer.core import TyperGroup
 
 from fewshot_audio import __version__
-from fewshot_audio.cli.console import print_error, stderr, stdout
+from fewshot_audio.cli.console import print_error, set_encoding, stderr, stdout
 from fewshot_audio.errors import FewShotError, OtherRankError
 
 EXIT_INTERRUPTED = 130  # what shells expect after Ctrl-C
@@ -67,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     That of an error that nobody expected, a bug, goes to a log file.
     """
+    set_encoding()
     try:
         _run(arguments)
     except MemoryError as error:  # from printing another error

@@ -8,8 +8,8 @@ import typer
 
 from fewshot_audio.cli.app import EXIT_INTERRUPTED, app
 from fewshot_audio.cli.console import print_line, print_text, progress_bar, stderr
-from fewshot_audio.cli.options import Device
-from fewshot_audio.errors import plural
+from fewshot_audio.cli.options import Device, Strict
+from fewshot_audio.errors import on_one_line, plural
 from fewshot_audio.files import check_writable
 from fewshot_audio.recognition.options import PER_FILE, Format, ScanOptions
 
@@ -30,8 +30,15 @@ def classify(
         float | None, typer.Option(help="Scan in windows this many seconds apart; without it a file is one clip.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="File for the answers (raven, audacity: a folder).")
+        Path | None,
+        typer.Option(
+            "-o", "--output", help="File for the answers (raven, audacity: a folder, or NAME.txt for one file)."
+        ),
     ] = None,
+    strict: Strict = False,
+    excel: Annotated[
+        bool, typer.Option("--excel", help="Write csv for spreadsheets: marked as UTF-8, and nothing is computed.")
+    ] = False,
     device: Device = "cpu",
 ) -> None:
     """Recognize enrolled sounds. With -o, an interrupted scan of many files continues where it stopped.
@@ -39,6 +46,7 @@ def classify(
     The exit code is 1 if a file cannot be used; it is reported, and the others are answered.
     """
     from fewshot_audio.audio.recordings import list_recordings
+    from fewshot_audio.recognition import formats
     from fewshot_audio.recognition.recognizer import Recognizer
     from fewshot_audio.recognition.scan import scan
     from fewshot_audio.recognition.scan_journal import ScanJournal, scan_fingerprint
@@ -46,22 +54,25 @@ def classify(
 
     if hop is not None and hop <= 0:
         raise typer.BadParameter(f"--hop {hop:g}: expected a number of seconds above 0")
+    if excel and output_format not in (Format.csv, *PER_FILE):
+        raise typer.BadParameter(f"--excel concerns csv, not --format {output_format.value}")
+    in_folder = output_format in PER_FILE and output is not None and (output.is_dir() or output.suffix != ".txt")
     if output:
-        check_writable(output / "labels.txt" if output_format in PER_FILE else output)
+        for path in (_list_path(output) if in_folder else output, _journal_path(output, in_folder=in_folder)):
+            check_writable(path)
     keep_pages()  # three times as fast on the CPU
     recognizer = Recognizer.load(bundle, device)
     recognizer.snapshot()  # refuses one without classes before any work
-    options = ScanOptions(hop, threshold)
+    options = ScanOptions(hop, threshold, strict)
     files, n_others = list_recordings(paths)
     if hop is not None and hop > recognizer.segment_seconds:
         longest = f"{recognizer.segment_seconds:g} s"
         raise typer.BadParameter(f"--hop {hop:g}: expected at most a segment of {bundle}, which is {longest}")
-    if output_format in PER_FILE and output is None and len(files) > 1:
+    if output_format in PER_FILE and not in_folder and len(files) > 1:
         form = output_format.value
         raise typer.BadParameter(f"--format {form} describes one recording: give -o FOLDER for {len(files)}")
-    journal = (
-        ScanJournal(output.with_name(output.name + ".journal"), scan_fingerprint(bundle, options)) if output else None
-    )
+    fingerprint = scan_fingerprint(bundle, options)
+    journal = ScanJournal(_journal_path(output, in_folder=in_folder), fingerprint) if output else None
     try:
         with progress_bar() as progress:
             results = list(scan(recognizer, files, options, journal, progress))
@@ -70,39 +81,74 @@ def classify(
             answered = plural(len(journal.results), "file")
             print_line(f"Stopped; answers of {answered} are kept. The same command continues.", stderr)
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    _write(results, output_format, top, recognizer.sample_rate, output)
+    if output_format in PER_FILE:
+        _write_labels(results, output_format, recognizer.sample_rate, output, in_folder=in_folder, excel=excel)
+    else:
+        _write_text(formats.as_text(results, output_format, top, excel=excel), output)
     if journal:
         journal.remove()
     _summary(results, n_others)
 
 
-def _write(results: Sequence["FileResult"], output_format: Format, top: int, rate: int, output: Path | None) -> None:
+def _list_path(folder: Path) -> Path:
+    """The list of the recordings in a folder of label files."""
+    return folder / "files.csv"
+
+
+def _journal_path(output: Path, *, in_folder: bool) -> Path:
+    """The file that keeps the answers of an interrupted scan."""
+    beside = _list_path(output) if in_folder else output
+    return beside.with_name(beside.name + ".journal")
+
+
+def _write_text(text: str, output: Path | None) -> None:
+    from fewshot_audio.files import write_text
+
+    if output is None:
+        print_text(text)
+    else:
+        write_text(output, text)
+
+
+def _write_labels(
+    results: Sequence["FileResult"],
+    output_format: Format,
+    rate: int,
+    output: Path | None,
+    *,
+    in_folder: bool,
+    excel: bool,
+) -> None:
+    """Write a file of labels for each recording that can be used, and in a folder the list of all recordings.
+
+    Args:
+        results: the recordings; one only, if ``in_folder`` is false.
+        output_format: that of the labels.
+        rate: the recognizer's sample rate.
+        output: the folder or file; None for stdout.
+        in_folder: whether ``output`` is a folder.
+        excel: whether the list is for a spreadsheet.
+    """
     from fewshot_audio.files import write_text
     from fewshot_audio.recognition import formats
 
-    if output_format == Format.raven:
-        texts = [formats.as_raven(result, rate) for result in results]
-    elif output_format == Format.audacity:
-        texts = [formats.as_audacity(result) for result in results]
-    else:
-        texts = [formats.as_text(results, output_format, top)]
-    if output is None:
-        print_text("".join(texts))
-        return
-    names = formats.label_files(results, output_format) if output_format in PER_FILE else None
-    paths = [output / name for name in names] if names is not None else [output]
-    for path, text in zip(paths, texts, strict=True):
-        write_text(path, text)
+    names = formats.label_files(results, output_format)
+    for result, name in zip(results, names, strict=True):
+        if name:
+            text = formats.as_raven(result, rate) if output_format == Format.raven else formats.as_audacity(result)
+            _write_text(text, output / name if output and in_folder else output)
+    if output and in_folder:
+        write_text(_list_path(output), formats.as_list(results, names, excel=excel))
 
 
 def _summary(results: Sequence["FileResult"], n_others: int) -> None:
-    """Report files without answers and files that failed; exit with code 1 if any failed."""
+    """Report damage, files without answers and files that failed; exit with code 1 if any failed."""
     failed = [result for result in results if result.error is not None]
     for result in results:
-        if result.status == "nothing":
-            print_line(f"{result.file}: {result.remark}", stderr)
+        if result.error is None and result.remark:
+            print_line(f"{on_one_line(result.file)}: {on_one_line(result.remark)}", stderr)
     for result in failed:
-        print_line(f"cannot be used: {result.file}: {result.error}", stderr)
+        print_line(f"cannot be used: {on_one_line(result.file)}: {on_one_line(result.remark)}", stderr)
     answered = sum(result.status == "ok" for result in results)
     print_line(
         f"{plural(len(results), 'file')}, {answered} with answers, {len(failed)} failed"

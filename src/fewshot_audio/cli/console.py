@@ -1,5 +1,6 @@
 """What commands print: lines and tables on stdout, messages and a progress bar on stderr."""
 
+import io
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,17 +12,28 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from fewshot_audio.errors import WriteError
+from fewshot_audio.errors import WriteError, on_one_line
 from fewshot_audio.progress import Progress
 
 stdout = Console()
 stderr = Console(stderr=True)
 
 
+def set_encoding() -> None:
+    """Let every character be printed: as UTF-8 to files and pipes, escaped on a terminal that cannot show it.
+
+    The encoding of a system may have no sign for the name of a class or a file, which would end the command after all
+    its work.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
+
+
 def print_line(text: str, to: Console = stdout) -> None:
     """Print a line as it is: names and paths are no markup, and long ones are not wrapped."""
     with _explained_output(to):
-        to.print(text, soft_wrap=True, markup=False, highlight=False)
+        to.print("\n".join(map(on_one_line, text.split("\n"))), soft_wrap=True, markup=False, highlight=False)
 
 
 def print_text(text: str) -> None:
@@ -45,17 +57,17 @@ def _explained_output(console: Console) -> Iterator[None]:
 
 def print_error(message: str) -> None:
     """Print each line of a message as an error."""
-    for line in message.splitlines():
-        stderr.print("[bold red]error:[/]", escape(line), soft_wrap=True, highlight=False)
+    for line in message.strip("\n").split("\n"):
+        stderr.print("[bold red]error:[/]", escape(on_one_line(line)), soft_wrap=True, highlight=False)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table; the first column is text, the others are numbers."""
     table = Table()
     for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left")
+        table.add_column(column, justify="right" if number else "left", overflow="fold")
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*(escape(on_one_line(cell)) for cell in row))
     print_line(title)
     with _explained_output(stdout):
         stdout.print(table)

@@ -1,6 +1,5 @@
 """``fewshot-audio enroll``: make a recognizer from a trained run and your own clips, or change one."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,8 +7,8 @@ import typer
 
 from fewshot_audio.cli.app import app
 from fewshot_audio.cli.console import percent, print_line, print_table, progress_bar, stderr
-from fewshot_audio.cli.options import DataRoot, Device, find_data_root
-from fewshot_audio.errors import DataError, plural
+from fewshot_audio.cli.options import DataRoot, Device, Strict, find_data_root
+from fewshot_audio.errors import DataError, on_one_line, plural
 from fewshot_audio.files import check_writable
 
 if TYPE_CHECKING:
@@ -36,15 +35,21 @@ def enroll(
     false_alarm: Annotated[
         float, typer.Option(min=0.001, max=0.5, help="Share of known clips that may be called unknown.")
     ] = 0.05,
+    strict: Strict = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace the recognizer that -o names, if there is one already.")
+    ] = False,
     device: Device = "cpu",
 ) -> None:
     """Enroll sounds: a few clips of each class. Prints a diagnosis of the clips.
 
-    A run's network is calibrated on the validation classes of its dataset, if that is found in the data root.
+    A run's network is calibrated on the validation classes of its dataset, if that is found in the data root. The exit
+    code is 1 if a recording cannot be used; it is reported, and the others are enrolled.
     """
     from fewshot_audio.audio.recordings import list_recordings
     from fewshot_audio.recognition.bundle import is_bundle
     from fewshot_audio.recognition.recognizer import Recognizer
+    from fewshot_audio.recognition.support import SupportClips, list_support, other_files
     from fewshot_audio.runtime.allocator import keep_pages
 
     keep_pages()
@@ -56,9 +61,9 @@ def enroll(
     target = output or bundle
     if target is None:
         raise typer.BadParameter("enroll needs -o FOLDER, where a new recognizer is saved, or a bundle to change")
-    _check_target(target)
+    reads_again = bundle is not None and target.resolve() == bundle.resolve()
+    _check_target(target, replaces=replace or reads_again)
     is_new = not is_bundle(target)
-    problems: list[str] = []
     with progress_bar() as progress:
         if model is not None:
             root = data_root or _default_root(model)
@@ -71,16 +76,21 @@ def enroll(
             recognizer.remove(name)
         if rename:
             recognizer.rename(*rename)
-        clips = _support_clips(support, problems) if support else []
-        clips += [(add, path) for path in list_recordings(files)[0]] if add else []
-        _enroll(recognizer, clips, problems, progress)
+        clips, remarks, problems = list_support(support) if support else SupportClips([], [], [])
+        if add:
+            added, n_others = list_recordings(files)
+            clips += [(add, path) for path in added]
+            remarks += other_files(n_others)
+        _enroll(recognizer, clips, remarks, problems, progress, strict=strict)
     if not recognizer.classes:
-        raise DataError("\n".join([*problems, "no class is enrolled: nothing is saved"]))
-    _save(recognizer, target, reads_again=bundle is not None and target.resolve() == bundle.resolve(), is_new=is_new)
+        raise DataError("\n".join([*problems, *remarks, "no class is enrolled: nothing is saved"]))
+    _save(recognizer, target, reads_again=reads_again, is_new=is_new)
     _show(recognizer)
+    for remark in remarks:
+        print_line(remark, stderr)
     for problem in problems:
         print_line(f"not used: {problem}", stderr)
-    print_line(f"Recognizer: {target}")
+    print_line(f"Recognizer: {on_one_line(str(target))}")
     if problems:
         raise typer.Exit(1)
 
@@ -104,11 +114,21 @@ def _check_usage(files: list[Path], add: str | None, *, has_bundle: bool, change
         raise typer.BadParameter(f"--add {add!r} needs files: the clips of that class")
 
 
-def _check_target(target: Path) -> None:
-    """Check before any work that a bundle can be saved; saving has the last word."""
+def _check_target(target: Path, *, replaces: bool) -> None:
+    """Check before any work that a bundle can be saved; saving has the last word.
+
+    Args:
+        target: the folder.
+        replaces: whether it may hold a recognizer.
+    """
     from fewshot_audio.recognition.bundle import BUNDLE_FILE, OWN_FILE, is_bundle
 
     check_writable(target / BUNDLE_FILE)
+    if is_bundle(target) and not replaces:
+        raise DataError(
+            f"{target}: there is a recognizer already. --replace replaces it; to add to its classes, "
+            f"name it first: enroll {target} ..."
+        )
     if target.is_dir() and not is_bundle(target):
         for path in sorted(target.iterdir()):
             if not path.name.startswith(".") and not OWN_FILE.fullmatch(path.name):
@@ -129,44 +149,40 @@ def _default_root(run_dir: Path) -> Path | None:
     return root
 
 
-def _support_clips(folder: Path, problems: list[str]) -> list[tuple[str, Path]]:
-    """List class and file of each clip in a folder of class folders; other files are added to ``problems``."""
-    from fewshot_audio.audio.decode import is_audio
+def _enroll(
+    recognizer: "Recognizer",
+    clips: list[tuple[str, Path]],
+    remarks: list[str],
+    problems: list[str],
+    progress: "Progress",
+    *,
+    strict: bool,
+) -> None:
+    """Enroll clips one by one.
 
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder")
+    Args:
+        recognizer: gets the clips.
+        clips: class and file of each.
+        remarks: what is said of damaged clips is added.
+        problems: what is said of clips that cannot be used is added.
+        progress: reports the clips done.
+        strict: whether damaged clips are not used.
+    """
+    from fewshot_audio.recognition.clips import as_text, load_clips
 
-    def report(error: OSError) -> None:
-        problems.append(f"{error.filename}: the folder cannot be read: {error.strerror}")
-
-    paths: list[Path] = []
-    for parent, folders, names in os.walk(folder, onerror=report):
-        paths += [Path(parent, name) for name in names if not name.startswith(".")]
-        links = [Path(parent, name) for name in folders if Path(parent, name).is_symlink()]
-        problems += [f"{link}: a link to a folder, which is not followed" for link in links]
-    clips = []
-    for path in sorted(paths):
-        parts = path.relative_to(folder).parts
-        if len(parts) < 2:
-            problems.append(f"{path}: is not in a class folder")
-        elif not is_audio(path):
-            problems.append(f"{path}: not a sound file, judging by its extension")
-        elif not path.is_file():
-            problems.append(f"{path}: not a regular file")
-        else:
-            clips.append((parts[0], path))
-    if not clips:
-        raise DataError("\n".join([*problems, f"{folder}: no sound files in folders of classes"]))
-    return clips
-
-
-def _enroll(recognizer: "Recognizer", clips: list[tuple[str, Path]], problems: list[str], progress: "Progress") -> None:
     for done, (name, path) in enumerate(clips):
-        progress("enrolling", done, len(clips), name)
+        progress("enrolling", done, len(clips), on_one_line(name))
+        file = on_one_line(as_text(path))
         try:
-            recognizer.enroll(name, path)
+            (clip,) = load_clips(path, recognizer.preprocessing)
+            if clip.damage and strict:
+                problems.append(f"{file}: {clip.damage}")
+                continue
+            recognizer.enroll(name, clip)
+            if clip.damage:
+                remarks.append(f"{file}: {clip.damage}")
         except DataError as error:
-            problems.append(str(error))
+            problems.append(on_one_line(str(error)))
 
 
 def _save(recognizer: "Recognizer", target: Path, *, reads_again: bool, is_new: bool) -> None:
@@ -180,7 +196,10 @@ def _save(recognizer: "Recognizer", target: Path, *, reads_again: bool, is_new: 
             if not reads_again:
                 raise
             recognizer.refresh(target)
-            print_line(f"{target} was changed by another program meanwhile; the changes are added to its new state.")
+            print_line(
+                f"{on_one_line(str(target))} was changed by another program meanwhile; "
+                "the changes are added to its new state."
+            )
         else:
             return
 
@@ -207,13 +226,14 @@ def _show(recognizer: "Recognizer") -> None:
     columns = ("class", "clips", "segments", "right, left out", "taken for")
     print_table(f"{plural(len(rows), 'class')}; each clip judged with itself left out: {overall}", columns, rows)
     for pair in diagnosis.collisions:
-        print_line(f"Often confused: {pair.first} and {pair.second} ({pair.confused} of {pair.clips} clips confused)")
+        both = on_one_line(f"{pair.first} and {pair.second}")
+        print_line(f"Often confused: {both} ({pair.confused} of {pair.clips} clips confused)")
     for clip in diagnosis.outliers:
-        print_line(f"Far from its class: {clip.class_name}/{clip.clip} ({clip.distance:.2f})")
+        print_line(f"Far from its class: {on_one_line(f'{clip.class_name}/{clip.clip}')} ({clip.distance:.2f})")
     for clip in diagnosis.silent:
-        print_line(f"Mostly silent: {clip.class_name}/{clip.clip} ({100 * clip.silence:.0f} % of it)")
+        print_line(f"Mostly silent: {on_one_line(f'{clip.class_name}/{clip.clip}')} ({100 * clip.silence:.0f} % of it)")
     for clip in diagnosis.duplicates:
-        print_line(f"The same recording: {clip.class_name}/{clip.clip} and {clip.duplicate_of}")
+        print_line(on_one_line(f"The same recording: {clip.class_name}/{clip.clip} and {clip.duplicate_of}"))
     calibration = recognizer.calibration
     if calibration:
         print_line(

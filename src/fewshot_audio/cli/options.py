@@ -47,6 +47,9 @@ DataRoot = Annotated[
     Path | None, typer.Option(help="Folder that holds the dataset folders; default: the config's data_root, then data.")
 ]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the numbers to this file too.")]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Refuse recordings that are partly damaged; without it the rest is used.")
+]
 Device = Annotated[
     Literal["cpu", "cuda", "auto"], typer.Option(help="Where to compute; auto: on a GPU if there is one.")
 ]

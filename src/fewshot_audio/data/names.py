@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 MAX_BYTES = 160  # file systems allow 255; temporary names and extensions take some of them
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)  # Windows' devices
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f\ud800-\udfff/\\:*?"<>|]')
 
 
@@ -15,17 +16,22 @@ def safe_name(name: str) -> str:
     text = _UNSAFE.sub("_", unicodedata.normalize("NFC", name)).strip().rstrip(". ")
     if text.startswith("."):
         text = "_" + text[1:]
+    if _RESERVED.fullmatch(text):
+        text = "_" + text
     if len(text.encode()) > MAX_BYTES:
         text = text.encode()[: MAX_BYTES - 9].decode(errors="ignore") + "~" + _digest(name)
     return text or "_"
 
 
 def unique_names(pairs: Sequence[tuple[str, str]]) -> list[str]:
-    """Return safe names for (name, identity) pairs, in order; equal names get a digest of their identity."""
+    """Return safe names for (name, identity) pairs, in order.
+
+    Names that are equal, also on a disk that ignores case, get a digest of their identity.
+    """
     names = [safe_name(name) for name, _ in pairs]
-    counts = Counter(names)
+    counts = Counter(name.casefold() for name in names)
     return [
-        name if counts[name] == 1 else f"{name}~{_digest(identity)}"
+        name if counts[name.casefold()] == 1 else f"{name}~{_digest(identity)}"
         for name, (_, identity) in zip(names, pairs, strict=True)
     ]
 

@@ -1,5 +1,6 @@
 """Changes to the enrolled classes, as values: made here, and made again on a state that another program saved."""
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 
 from fewshot_audio.errors import DataError
 from fewshot_audio.recognition.bundle.folder import BundleState, current_digest
-from fewshot_audio.recognition.enrolled import EnrolledClass, EnrolledClip, add_clips, check_name
+from fewshot_audio.recognition.enrolled import EnrolledClass, EnrolledClip, add_clips, checked_name
 
 Classes: TypeAlias = Mapping[str, EnrolledClass]
 
@@ -37,15 +38,16 @@ class Remove:
 
     def apply(self, classes: Classes) -> Classes:
         """The classes with this change. Raises DataError if there is no such class or clip, or it is the only one."""
-        clips = enrolled_class(classes, self.name).clips
+        own = enrolled_name(classes, self.name)
+        clips = classes[own].clips
         if self.clip is None:
-            return {name: value for name, value in classes.items() if name != self.name}
+            return {name: value for name, value in classes.items() if name != own}
         rest = tuple(clip for clip in clips if clip.name != self.clip)
         if len(rest) == len(clips):
-            raise DataError(f"class {self.name!r} has no clip {self.clip!r}; it has {', '.join(c.name for c in clips)}")
+            raise DataError(f"class {own!r} has no clip {self.clip!r}; it has {', '.join(c.name for c in clips)}")
         if not rest:
-            raise DataError(f"{self.clip!r} is the only clip of class {self.name!r}: remove the class instead")
-        return {**classes, self.name: EnrolledClass.of(rest)}
+            raise DataError(f"{self.clip!r} is the only clip of class {own!r}: remove the class instead")
+        return {**classes, own: EnrolledClass.of(rest)}
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,10 @@ class Rename:
 
     def apply(self, classes: Classes) -> Classes:
         """The classes with this change. Raises DataError if ``old`` is not enrolled, or ``new`` cannot be its name."""
-        enrolled_class(classes, self.old)
-        check_name(self.new)
-        if self.new != self.old and self.new in classes:
-            raise DataError(f"class {self.new!r} is enrolled already: remove it first")
-        return {self.new if name == self.old else name: value for name, value in classes.items()}
+        old, new = enrolled_name(classes, self.old), checked_name(self.new)
+        if new != old and new in classes:
+            raise DataError(f"class {new!r} is enrolled already: remove it first")
+        return {new if name == old else name: value for name, value in classes.items()}
 
 
 Change: TypeAlias = AddClips | Remove | Rename
@@ -69,9 +70,15 @@ Change: TypeAlias = AddClips | Remove | Rename
 
 def enrolled_class(classes: Classes, name: str) -> EnrolledClass:
     """The class of that name. Raises DataError if there is none."""
-    if name not in classes:
-        raise DataError(f"class {name!r} is not enrolled (enrolled: {', '.join(map(repr, classes)) or 'none'})")
-    return classes[name]
+    return classes[enrolled_name(classes, name)]
+
+
+def enrolled_name(classes: Classes, name: str) -> str:
+    """The name of an enrolled class as it is written there. Raises DataError if there is none of that name."""
+    for own in (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)):
+        if own in classes:
+            return own
+    raise DataError(f"class {name!r} is not enrolled (enrolled: {', '.join(map(repr, classes)) or 'none'})")
 
 
 class _Saved(NamedTuple):

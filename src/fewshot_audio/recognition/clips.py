@@ -1,5 +1,6 @@
 """What a recognizer takes as clips: files or arrays, one or many."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,10 +9,12 @@ from typing import Any, Self, TypeAlias, TypeGuard, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_audio.audio.decode import Samples, decode, resample_recording
+from fewshot_audio.audio.decode import Decoded, decode, resample_recording
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.rejection import Rejected
+from fewshot_audio.audio.samples import Samples
 from fewshot_audio.errors import DataError
+from fewshot_audio.recognition.enrolled import LONGEST_CLIP_NAME, is_text
 
 SILENCE_FRAME = 0.05  # seconds
 SILENCE_DB = 60  # below the clip's loudest frame
@@ -26,12 +29,14 @@ class LoadedClip:
         segments: (S, segment_samples), S >= 1.
         silence: share of the recording that is silent, 0 to 1.
         seconds: duration of the recording.
+        damage: what is wrong with its file, of which the rest was read; "" if nothing is.
     """
 
     name: str
     segments: Samples
     silence: float
     seconds: float
+    damage: str = ""
 
     @classmethod
     def of(cls, samples: Samples, preprocessing: Preprocessing, name: str = "") -> Self:
@@ -75,6 +80,8 @@ def load_clips(clips: Clips, preprocessing: Preprocessing) -> Iterator[LoadedCli
     for number, clip in enumerate(as_clips(clips), start=1):
         if isinstance(clip, LoadedClip):
             loaded = replace(clip, name=clip.name or f"clip {number}")
+            if not is_text(loaded.name) or len(loaded.name) > LONGEST_CLIP_NAME:
+                raise DataError(f"clip {number}: its name is not text of at most {LONGEST_CLIP_NAME} characters")
             if loaded.segments.ndim != 2 or loaded.segments.shape[1] != preprocessing.segment_samples:
                 raise DataError(
                     f"{loaded.name}: segments of shape {loaded.segments.shape}, expected (S, "
@@ -82,11 +89,17 @@ def load_clips(clips: Clips, preprocessing: Preprocessing) -> Iterator[LoadedCli
                 )
             yield loaded
             continue
-        name = Path(clip).name if isinstance(clip, str | Path) else f"clip {number}"
+        name = as_text(Path(clip).name) if isinstance(clip, str | Path) else f"clip {number}"
         try:
-            yield LoadedClip.of(_samples(clip, preprocessing.sample_rate), preprocessing, name)
+            samples, damage = _samples(clip, preprocessing.sample_rate)
+            yield replace(LoadedClip.of(samples, preprocessing, name), damage=damage)
         except Rejected as error:
-            raise DataError(f"{clip if isinstance(clip, str | Path) else name}: {error}") from error
+            raise DataError(f"{as_text(clip) if isinstance(clip, str | Path) else name}: {error}") from error
+
+
+def as_text(path: str | Path) -> str:
+    """A path or name as text that can be written anywhere; bytes that are no text are escaped."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def silence(samples: Samples, rate: int) -> float:
@@ -100,8 +113,8 @@ def silence(samples: Samples, rate: int) -> float:
     return float((loudness < loudness.max() * 10 ** (-SILENCE_DB / 20)).mean())
 
 
-def _samples(clip: Clip, rate: int) -> Samples:
-    """Mono samples of a clip at ``rate``."""
+def _samples(clip: Clip, rate: int) -> Decoded:
+    """Mono samples of a clip at ``rate``, and what is wrong with its file."""
     if isinstance(clip, str | Path):
         return decode(Path(clip), rate)
     array, array_rate = clip if _has_rate(clip) else (clip, rate)
@@ -112,7 +125,7 @@ def _samples(clip: Clip, rate: int) -> Samples:
     if array.ndim != 1 or array.dtype.kind not in "fiu":
         raise DataError(f"an array {array.shape} of {array.dtype}: expected mono samples, one axis of numbers")
     samples = np.ascontiguousarray(array, dtype=np.float32)
-    return samples if array_rate == rate else resample_recording(samples, array_rate, rate)
+    return Decoded(samples if array_rate == rate else resample_recording(samples, array_rate, rate), "")
 
 
 def _has_rate(clip: Any) -> TypeGuard[tuple[Any, int]]:

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from fewshot_audio.audio.augment.spectrogram import SpecAugmentDraw
 from fewshot_audio.audio.augment.waveform import WaveformDraw
-from fewshot_audio.audio.decode import Samples
 from fewshot_audio.audio.preprocessing import Preprocessing
+from fewshot_audio.audio.samples import Samples
 from fewshot_audio.errors import DataError
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.models.views import ViewMaker

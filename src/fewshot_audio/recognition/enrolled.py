@@ -1,5 +1,6 @@
 """Enrolled classes and clips, and the answers that a recognizer gives."""
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
@@ -14,6 +15,10 @@ UNKNOWN = "unknown"
 """The answer for a sound that is none of the enrolled classes; no class can have this name."""
 
 LONGEST_NAME = 200
+LONGEST_CLIP_NAME = 1050
+"""That of a file, 255 bytes, is shorter even if each byte is escaped."""
+LONGEST_SAVED_CLIP_NAME = LONGEST_CLIP_NAME + 50
+"""With the number that ``add_clips`` adds."""
 
 
 @dataclass(frozen=True)
@@ -105,14 +110,31 @@ class Enrolled:
         return cls(classes, prototypes, expected_distances(embeddings, scatter))
 
 
-def check_name(name: str) -> None:
-    """Raise DataError for a class name that tables and files could not show, or that means something else."""
-    if not isinstance(name, str) or not name.strip() or name != name.strip() or not name.isprintable():
-        raise DataError(f"class name {name!r}: expected printable text without blanks around it")
-    if len(name) > LONGEST_NAME:
-        raise DataError(f"class name of {len(name)} characters: expected at most {LONGEST_NAME}")
-    if name.casefold() == UNKNOWN:
+def checked_name(name: str) -> str:
+    """The name of a class: any text, composed, so that a name typed on another system is the same class.
+
+    Raises:
+        DataError: it is empty, too long, no text that can be written, or "unknown".
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise DataError(f"class name {name!r}: expected text that is not blank")
+    composed = unicodedata.normalize("NFC", name)
+    if len(composed) > LONGEST_NAME:
+        raise DataError(f"class name of {len(composed)} characters: expected at most {LONGEST_NAME}")
+    if not is_text(composed):
+        raise DataError(f"class name {composed!r}: has bytes that are no text")
+    if composed.casefold() == UNKNOWN:
         raise DataError(f"class name {name!r}: this is the answer for sounds that are not enrolled; choose another")
+    return composed
+
+
+def is_text(name: str) -> bool:
+    """Whether a name can be written as UTF-8; names of files on Linux may be any bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def add_clips(clips: tuple[EnrolledClip, ...], new: Iterable[EnrolledClip]) -> tuple[EnrolledClip, ...]:

@@ -1,13 +1,16 @@
 """Answers as text, for people and programs. Columns and keys have a version, because programs read them."""
 
 import csv
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
+from types import SimpleNamespace
 from typing import Any
 
+from rich.cells import cell_len
+
 from fewshot_audio.data.names import unique_names
+from fewshot_audio.errors import on_one_line
 from fewshot_audio.recognition.enrolled import UNKNOWN
 from fewshot_audio.recognition.events import Event
 from fewshot_audio.recognition.options import PER_FILE, Format
@@ -41,19 +44,29 @@ def most_probable(probabilities: Mapping[str, float], top: int) -> dict[str, flo
     return {name: round(value, 4) for name, value in ordered}
 
 
-def as_csv(results: Iterable[FileResult], top: int) -> str:
-    """One row for each event, and one for a recording without any, whose status and remark say why."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
+BYTE_ORDER_MARK = "\ufeff"
+"""Begins a text that spreadsheets are to read as UTF-8."""
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+"""First characters of cells that spreadsheets compute."""
+
+
+def as_csv(results: Iterable[FileResult], top: int, *, excel: bool = False) -> str:
+    """One row for each event, and one for a recording without any, whose status and remark say why.
+
+    Args:
+        results: the recordings.
+        top: how many classes are listed with their probabilities.
+        excel: whether the text is for a spreadsheet, see ``_csv_text``.
+    """
+    rows: list[Sequence[object]] = [CSV_COLUMNS]
     for result in results:
         for event in result.events:
             numbers = _numbers(event)
             tops = json.dumps(most_probable(event.probabilities, top), ensure_ascii=False)
-            writer.writerow([result.file, *numbers.values(), tops, result.status, result.remark, VERSION])
+            rows.append([result.file, *numbers.values(), tops, result.status, result.remark, VERSION])
         if not result.events:
-            writer.writerow([result.file, *[""] * 7, result.status, result.remark, VERSION])
-    return text.getvalue()
+            rows.append([result.file, *[""] * 7, result.status, result.remark, VERSION])
+    return _csv_text(rows, excel=excel)
 
 
 def as_json(results: Iterable[FileResult], top: int) -> str:
@@ -69,45 +82,88 @@ def as_jsonl(results: Iterable[FileResult], top: int) -> str:
 
 
 def as_raven(result: FileResult, rate: int) -> str:
-    """A selection table of Raven; its frequencies are 0 and half of ``rate``, the recognizer's sample rate."""
+    """A selection table of Raven, from 0 Hz to half of ``rate``, the recognizer's, or of the file's own rate."""
     lines = ["\t".join(RAVEN_COLUMNS)]
+    highest = min(rate, result.rate or rate) / 2
     for number, e in enumerate(result.events, start=1):
-        times = f"{e.start:.3f}\t{e.end:.3f}\t0\t{rate / 2:g}"
-        lines.append(f"{number}\tSpectrogram 1\t1\t{times}\t{e.label}\t{e.score:.4f}")
+        times = f"{e.start:.3f}\t{e.end:.3f}\t0\t{highest:g}"
+        lines.append(f"{number}\tSpectrogram 1\t1\t{times}\t{on_one_line(e.label)}\t{e.score:.4f}")
     return "\n".join(lines) + "\n"
 
 
 def as_audacity(result: FileResult) -> str:
     """A label track of Audacity: start, end, label and score."""
-    return "".join(f"{e.start:.6f}\t{e.end:.6f}\t{e.label} {e.score:.2f}\n" for e in result.events)
+    return "".join(f"{e.start:.6f}\t{e.end:.6f}\t{on_one_line(e.label)} {e.score:.2f}\n" for e in result.events)
 
 
-def as_text(results: Iterable[FileResult], output_format: Format, top: int) -> str:
-    """All recordings in one text: table, json, jsonl or csv."""
-    writers = {Format.table: as_table, Format.json: as_json, Format.jsonl: as_jsonl, Format.csv: as_csv}
+def as_text(results: Sequence[FileResult], output_format: Format, top: int, *, excel: bool = False) -> str:
+    """All recordings in one text: table, json, jsonl or csv; ``excel`` concerns csv only."""
+    if output_format == Format.csv:
+        return as_csv(results, top, excel=excel)
+    writers = {Format.table: as_table, Format.json: as_json, Format.jsonl: as_jsonl}
     return writers[output_format](results, top)
 
 
 def label_files(results: Sequence[FileResult], output_format: Format) -> list[str]:
-    """Names for the files of recordings: the recording's name, with a digest if several have the same."""
-    return [n + PER_FILE[output_format] for n in unique_names([(PurePath(r.file).name, r.file) for r in results])]
+    """Names for the files of recordings: the recording's name, with a digest if several have the same.
+
+    One that cannot be used has none (""): an empty table would say that nothing is to be heard in it.
+    """
+    names = unique_names([(PurePath(result.file).name, result.file) for result in results])
+    return [
+        name + PER_FILE[output_format] if result.error is None else ""
+        for name, result in zip(names, results, strict=True)
+    ]
 
 
-def as_table(results: Iterable[FileResult], top: int) -> str:
-    """Aligned columns for people: file, start, end, label, score, and the most probable classes."""
-    rows: list[tuple[str, ...]] = [("file", "start", "end", "label", "score", f"most probable ({top})")]
+def as_list(results: Sequence[FileResult], labels: Sequence[str], *, excel: bool = False) -> str:
+    """One row of CSV for each recording: its file of labels, how many there are, and what is to be said of it."""
+    rows: list[Sequence[object]] = [("file", "labels", "events", "seconds", "status", "remark")]
+    for result, name in zip(results, labels, strict=True):
+        numbers = len(result.events), round(result.seconds, 3)
+        rows.append((result.file, name, *numbers, result.status, result.remark))
+    return _csv_text(rows, excel=excel)
+
+
+def _csv_text(rows: Iterable[Sequence[object]], *, excel: bool) -> str:
+    """Write rows as CSV.
+
+    For a spreadsheet it begins with a byte order mark, and ``'`` stands before a text that would be computed, such as
+    that of a class called "=1+1"; otherwise every text is as it is.
+    """
+    lines: list[str] = []
+    # The default end of a row, so that line breaks of both kinds in names are quoted (up to Python 3.12).
+    writer = csv.writer(SimpleNamespace(write=lines.append))
+    for row in rows:
+        writer.writerow([_not_computed(cell) for cell in row] if excel else row)
+    return (BYTE_ORDER_MARK if excel else "") + "".join(line.removesuffix("\r\n") + "\n" for line in lines)
+
+
+def _not_computed(cell: object) -> object:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell
+
+
+def as_table(results: Sequence[FileResult], top: int) -> str:
+    """Aligned columns for people: file, start, end, label, score, the most probable classes, and remarks if any."""
+    rows: list[tuple[str, ...]] = [("file", "start", "end", "label", "score", f"most probable ({top})", "remark")]
     for result in results:
+        file, remark = on_one_line(result.file), on_one_line(result.remark)
         for e in result.events:
             tops = ", ".join(f"{name} {value:.2f}" for name, value in most_probable(e.probabilities, top).items())
             score = f"{e.score:.2f}" if e.label != UNKNOWN else "-"
-            rows.append((result.file, f"{e.start:.2f}", f"{e.end:.2f}", e.label, score, tops))
+            rows.append(
+                (file, f"{e.start:.2f}", f"{e.end:.2f}", on_one_line(e.label), score, on_one_line(tops), remark)
+            )
         if not result.events:
-            rows.append((result.file, "-", "-", "-", "-", result.remark))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+            rows.append((file, "-", "-", "-", "-", "-", remark))
+    if not any(result.remark for result in results):
+        rows = [row[:-1] for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     lines = (
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in rows
+        "  ".join(cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))
+        for row in rows
     )
-    return "".join(line.rstrip() + "\n" for line in lines)
+    return "".join(line.rstrip(" ") + "\n" for line in lines)
 
 
 def _numbers(e: Event) -> dict[str, Any]:

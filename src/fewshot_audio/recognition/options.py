@@ -27,7 +27,9 @@ class ScanOptions:
         hop: seconds from the start of a window, which is a segment long, to that of the next; None answers a
             recording as one clip.
         threshold: probability of the best class below which the answer is "unknown".
+        strict: whether a recording of which a part cannot be decoded is refused, and not answered by the rest.
     """
 
     hop: float | None = None
     threshold: float = 0.0
+    strict: bool = False

@@ -26,7 +26,7 @@ from fewshot_audio.recognition.enrolled import (
     EnrolledClass,
     EnrolledClip,
     Enrollment,
-    check_name,
+    checked_name,
 )
 from fewshot_audio.recognition.parts import RecognizerParts
 from fewshot_audio.recognition.scoring import Floats, clip_means
@@ -222,7 +222,7 @@ class Recognizer:
         Raises:
             DataError: the name cannot be one of a class, there is no clip, or a clip cannot be used.
         """
-        check_name(name)
+        name = checked_name(name)
         new = [
             EnrolledClip(clip.name, len(clip.segments), rows, clip.silence)
             for clip, rows in self.embedder.embed_clips(clips)

@@ -1,8 +1,6 @@
 """The result of a scan for one recording, and its status in words."""
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from fewshot_audio.errors import plural
 from fewshot_audio.recognition.events import Event
@@ -13,12 +11,15 @@ class FileResult:
     """The result of one recording.
 
     Args:
-        file: its path, as text that can be written anywhere (``display``).
+        file: its path, as text that can be written anywhere (``clips.as_text``).
         seconds: its duration.
         windows: how many windows were answered; 1 if it was answered as one clip.
         unknown: how many of them are of no enrolled class.
         silent: how many of them are silent.
         events: the sounds that were recognized.
+        rate: the file's own sample rate, Hz.
+        silence: why nothing is to be heard in the whole of it; "" if something is.
+        damage: what is wrong with the file, of which the rest was answered; "" if nothing is.
         error: why the recording cannot be used; None if it can.
     """
 
@@ -28,6 +29,9 @@ class FileResult:
     unknown: int = 0
     silent: int = 0
     events: tuple[Event, ...] = ()
+    rate: int = 0
+    silence: str = ""
+    damage: str = ""
     error: str | None = None
 
     @property
@@ -41,10 +45,7 @@ class FileResult:
         if self.error is not None:
             return self.error
         if self.events:
-            return ""
-        return f"nothing recognized (of {plural(self.windows, 'window')} {self.unknown} unknown, {self.silent} silent)"
-
-
-def display(path: Path) -> str:
-    """A path as text that can be written anywhere; bytes that are no text are escaped."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+            return self.damage
+        counts = f"of {plural(self.windows, 'window')} {self.unknown} unknown, {self.silent} silent"
+        nothing = f"nothing to hear (silent: {self.silence})" if self.silence else f"nothing recognized ({counts})"
+        return "; ".join(filter(None, (nothing, self.damage)))

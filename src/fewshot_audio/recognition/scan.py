@@ -1,20 +1,22 @@
 """Many recordings, one after another: a bad one never stops the others, and an interrupted scan can continue."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from fewshot_audio.audio.decode import Samples, decode_blocks
+from fewshot_audio.audio.decode import Decoding
 from fewshot_audio.audio.rejection import Reason, Rejected
+from fewshot_audio.audio.samples import Samples
 from fewshot_audio.progress import Progress, silent
-from fewshot_audio.recognition.clips import LoadedClip
+from fewshot_audio.recognition.clips import LoadedClip, as_text
 from fewshot_audio.recognition.enrolled import UNKNOWN
 from fewshot_audio.recognition.events import decide, make_event, merge
 from fewshot_audio.recognition.options import ScanOptions
 from fewshot_audio.recognition.recognizer import Recognizer
-from fewshot_audio.recognition.results import FileResult, display
+from fewshot_audio.recognition.results import FileResult
 from fewshot_audio.recognition.scan_journal import ScanJournal, recording_key
 from fewshot_audio.recognition.windows import Window, scan_recording
 
@@ -63,31 +65,51 @@ def answer_file(
     """
     try:
         if options.hop is None:
-            return _answer_clip(recognizer, path, options.threshold)
-        return _answer_windows(recognizer, path, options.hop, options.threshold, report)
+            result = _answer_clip(recognizer, path, options.threshold)
+        else:
+            result = _answer_windows(recognizer, path, options.hop, options.threshold, report)
     except Rejected as error:
-        return FileResult(display(path), error=str(error))
+        return FileResult(as_text(path), error=str(error))
+    return FileResult(result.file, error=result.damage) if options.strict and result.damage else result
 
 
 def _answer_clip(recognizer: Recognizer, path: Path, threshold: float) -> FileResult:
-    samples = _decode_clip(path, recognizer.sample_rate, recognizer.segment_seconds)
+    decoding = Decoding(path, recognizer.sample_rate)
+    samples = _decode_clip(decoding, recognizer.sample_rate, recognizer.segment_seconds)
     seconds = len(samples) / recognizer.sample_rate
     try:
+        decoding.level.check(recognizer.sample_rate)
         clip = LoadedClip.of(samples, recognizer.preprocessing)
     except Rejected as error:
         if error.reason != Reason.SILENT:
             raise
-        return FileResult(display(path), seconds, windows=1, silent=1)
+        return FileResult(
+            as_text(path),
+            seconds,
+            windows=1,
+            silent=1,
+            rate=decoding.rate,
+            silence=error.detail,
+            damage=decoding.damage,
+        )
     answers = recognizer.classify(clip)
     label = decide(answers[0], threshold)
     events = (make_event(0.0, seconds, label, answers),)
-    return FileResult(display(path), seconds, windows=1, unknown=int(label == UNKNOWN), events=events)
+    return FileResult(
+        as_text(path),
+        seconds,
+        windows=1,
+        unknown=int(label == UNKNOWN),
+        events=events,
+        rate=decoding.rate,
+        damage=decoding.damage,
+    )
 
 
-def _decode_clip(path: Path, rate: int, segment_seconds: float) -> Samples:
+def _decode_clip(decoding: Decoding, rate: int, segment_seconds: float) -> Samples:
     """Decode a recording, in memory that is bounded by the longest clip."""
     blocks, samples = [], 0
-    for block in decode_blocks(path, rate):
+    for block in decoding:
         blocks.append(block)
         samples += len(block)
         if samples > LONGEST_CLIP * rate:
@@ -103,11 +125,12 @@ def _answer_windows(
     recognizer: Recognizer, path: Path, hop: float, threshold: float, report: Callable[[str], None]
 ) -> FileResult:
     rate = recognizer.sample_rate
+    decoding = Decoding(path, rate)
     windows = unknown = quiet = end = 0
 
     def counted() -> Iterator[Window]:
         nonlocal windows, unknown, quiet, end
-        for window in scan_recording(recognizer, path, hop):
+        for window in scan_recording(recognizer, decoding, hop):
             windows, end = windows + 1, window.end
             quiet += window.answer is None
             unknown += window.answer is not None and decide(window.answer, threshold) == UNKNOWN
@@ -116,4 +139,11 @@ def _answer_windows(
             yield window
 
     events = tuple(merge(counted(), rate, threshold))
-    return FileResult(display(path), end / rate, windows, unknown, quiet, events)
+    result = FileResult(
+        as_text(path), end / rate, windows, unknown, quiet, events, rate=decoding.rate, damage=decoding.damage
+    )
+    try:
+        decoding.level.check(rate)
+    except Rejected as error:  # windows of what an ultrasonic call leaves below half of the rate have answers too
+        return replace(result, unknown=0, silent=windows, events=(), silence=error.detail)
+    return result

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from fewshot_audio.files import explained_writes, write_text
 from fewshot_audio.recognition.bundle import BUNDLE_FILE
+from fewshot_audio.recognition.clips import as_text
 from fewshot_audio.recognition.events import Event
 from fewshot_audio.recognition.options import ScanOptions
-from fewshot_audio.recognition.results import FileResult, display
+from fewshot_audio.recognition.results import FileResult
 
 FORMAT = 1
 
@@ -18,7 +19,8 @@ class ScanJournal:
     """A file beside the output of a scan, with one result a line.
 
     Args:
-        path: the file; results in it are taken over if its fingerprint is the same.
+        path: the file, written when the first result is added; results in it are taken over if its fingerprint is the
+            same.
         fingerprint: stands for the bundle and the options, as ``scan_fingerprint`` gives it.
     """
 
@@ -26,8 +28,8 @@ class ScanJournal:
         self.path = path
         self.results: dict[str, FileResult] = {}
         header = json.dumps({"format": FORMAT, "fingerprint": fingerprint})
-        lines = path.read_text(encoding="utf-8").split("\n") if path.is_file() else [""]
-        intact = [header]
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.is_file() else [""]
+        self._intact = [header]
         if lines[0] == header:
             for line in lines[1:-1]:  # after the last newline there is nothing, or what a killed process left
                 try:
@@ -36,11 +38,13 @@ class ScanJournal:
                     self.results[values["key"]] = FileResult(**values["result"], events=events)
                 except (ValueError, TypeError, KeyError):
                     break
-                intact.append(line)
-        write_text(path, "\n".join(intact) + "\n")
+                self._intact.append(line)
 
     def add(self, key: str, result: FileResult) -> None:
         """Record a result; it has been handed to the operating system when this returns."""
+        if self._intact:
+            write_text(self.path, "\n".join(self._intact) + "\n")
+            self._intact = []
         with explained_writes(self.path), self.path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps({"key": key, "result": asdict(result)}) + "\n")
         self.results[key] = result
@@ -62,5 +66,5 @@ def recording_key(path: Path) -> str:
     try:
         stat = path.stat()
     except OSError:
-        return display(path)
-    return f"{display(path.absolute())}|{stat.st_size}|{stat.st_mtime_ns}"
+        return as_text(path)
+    return f"{as_text(path.absolute())}|{stat.st_size}|{stat.st_mtime_ns}"

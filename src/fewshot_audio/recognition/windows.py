@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from fewshot_audio.audio.decode import Samples, decode_blocks
+from fewshot_audio.audio.decode import Decoding
 from fewshot_audio.audio.rejection import Reason, Rejected
+from fewshot_audio.audio.samples import Samples
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.recognition.embedder import GROUP
 from fewshot_audio.recognition.enrolled import Classification
@@ -43,7 +43,7 @@ def slide(blocks: Iterable[Samples], length: int, hop: int) -> Iterator[tuple[in
         yield start, rest
 
 
-def scan_recording(recognizer: Recognizer, path: Path, hop_seconds: float) -> Iterator[Window]:
+def scan_recording(recognizer: Recognizer, decoding: Decoding, hop_seconds: float) -> Iterator[Window]:
     """Answer for the windows of a recording, in memory that does not grow with it.
 
     Windows are a segment long and cut from the recording as it is at the recognizer's rate: each answer is, bit for
@@ -69,10 +69,10 @@ def scan_recording(recognizer: Recognizer, path: Path, hop_seconds: float) -> It
             yield Window(start, end, answer)
         group.clear()
 
-    for start, samples in slide(decode_blocks(path, preprocessing.sample_rate), length, hop):
+    for start, samples in slide(iter(decoding), length, hop):
         try:
             # Only the features of a group are held: its waveforms would take four times the memory.
-            features = embedder.features(preprocessing.segments(preprocessing.normalize(samples)))
+            features = embedder.features(preprocessing.segments(preprocessing.normalize(samples, decoding.level.floor)))
         except Rejected as error:
             if error.reason == Reason.TOO_SHORT and start:
                 continue

@@ -21,7 +21,13 @@ from fewshot_audio.recognition.bundle.folder import BundleState, current_digest
 from fewshot_audio.recognition.bundle.frozen_views import in_words, join_views
 from fewshot_audio.recognition.bundle.schema import FORMAT, KIND, BundleDescription, ClassSection, file_hash
 from fewshot_audio.recognition.embedder import LARGEST_EMBEDDING, Embedder
-from fewshot_audio.recognition.enrolled import EnrolledClass, EnrolledClip, check_name
+from fewshot_audio.recognition.enrolled import (
+    LONGEST_SAVED_CLIP_NAME,
+    EnrolledClass,
+    EnrolledClip,
+    checked_name,
+    is_text,
+)
 from fewshot_audio.recognition.parts import RecognizerParts
 from fewshot_audio.runtime.device import resolve_device
 
@@ -153,11 +159,11 @@ def _read_classes(folder: Path, description: BundleDescription) -> dict[str, Enr
         )
     classes: dict[str, EnrolledClass] = {}
     for number, section in enumerate(description.classes):
-        check_name(section.name)
+        checked_name(section.name)
         if section.name in classes:
             raise DataError(f"{folder / BUNDLE_FILE}: class {section.name!r} is there twice")
-        if not all(clip.name.isprintable() for clip in section.clips):
-            raise DataError(f"{folder / BUNDLE_FILE}: class {section.name!r} has a clip with an unprintable name")
+        if not all(is_text(clip.name) and len(clip.name) <= LONGEST_SAVED_CLIP_NAME for clip in section.clips):
+            raise DataError(f"{folder / BUNDLE_FILE}: class {section.name!r} has a clip without a usable name")
         rows, prototype = tensors[f"{number}.rows"], tensors[f"{number}.prototype"]
         classes[section.name] = _read_class(path, section, rows, prototype, rows_per_segment, width)
     return classes
