@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fewshot_audio.data import csv_files
-from fewshot_audio.data.csv_files import csv_table, read_rows
+from fewshot_audio.data.csv_files import csv_table, read_numbered_rows, read_rows
 from fewshot_audio.errors import DataError
 
 ROWS = [{"class": "dog", "clip": "a, b", "group": "x"}, {"class": 'a "cat"', "clip": "é\n鳥", "group": ""}]
@@ -35,6 +35,34 @@ def test_tabs_blank_lines_short_and_long_rows(tmp_path: Path) -> None:
         {"class": "cat", "clip": ""},
         {"class": "owl", "clip": "c"},
     ]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", ",,,\n", ",,,\r\n", "\r\n\r\n , \t,\r\n", ",,,"])
+def test_rows_without_text_are_no_rows(tmp_path: Path, end: str) -> None:
+    path = write(tmp_path, "class,clip\r\n,,\r\ndog,a\r\n" + end)
+    assert list(read_numbered_rows(path, ("class", "clip"))) == [(3, {"class": "dog", "clip": "a"})]
+
+
+def test_semicolons_as_spreadsheets_write_them(tmp_path: Path) -> None:
+    path = write(tmp_path, "\ufeffclass;clip;seconds\r\ndog;a, b;1,5\r\n;;\r\n")
+    assert list(read_rows(path, ("class", "clip"), ("seconds",))) == [
+        {"class": "dog", "clip": "a, b", "seconds": "1,5"}
+    ]
+    path = write(tmp_path, "class,clip;group\ndog,a;b\n")  # a comma separates, if it gives the columns
+    assert list(read_rows(path, ("class",), ("clip;group",))) == [{"class": "dog", "clip;group": "a;b"}]
+    assert list(read_rows(write(tmp_path, "class\ndog;1\n"), ("class",))) == [{"class": "dog;1"}]
+    with pytest.raises(DataError, match=r"found: 'a;b'\)"):
+        list(read_rows(write(tmp_path, "a;b\n1;2\n"), ("class",)))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_unicode_as_spreadsheets_write_it(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "table.csv"
+    path.write_bytes("class\tclip\r\né\t鳥\r\n".encode(encoding))
+    assert list(read_rows(path, ("class", "clip"))) == [{"class": "é", "clip": "鳥"}]
+    path.write_bytes("class\tclip\r\n".encode("utf-16") + b"\x00")
+    with pytest.raises(DataError, match=r"table\.csv cannot be read.*expected UTF-8"):
+        list(read_rows(path, ("class", "clip")))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 
@@ -38,7 +39,7 @@ def test_class_folders_of_any_depth_and_case(tmp_path: Path) -> None:
         "dog/deep/er/b.FLAC": ("dog", "deep/er/b"),
     }
     assert list(recordings) == sorted(recordings)
-    assert len(recordings["dog/a.wav"].sound.read(16_000)) == 4800
+    assert len(recordings["dog/a.wav"].sound.read(16_000).samples) == 4800
 
 
 def test_other_files_are_listed_and_hidden_ones_are_no_inputs(tmp_path: Path) -> None:
@@ -57,6 +58,7 @@ def test_other_files_are_listed_and_hidden_ones_are_no_inputs(tmp_path: Path) ->
     assert list(recordings) == ["dog/a.wav"]
     assert {name: item.reason for name, item in skipped.items()} == {
         "LICENSE": Reason.NOT_AUDIO,
+        "empty class": Reason.EMPTY,
         "loose.wav": Reason.NO_CLASS,
         "dog/notes.txt": Reason.NOT_AUDIO,
         "dog/broken.wav": Reason.MISSING,
@@ -154,6 +156,65 @@ def test_esc50_accounts_for_every_row_and_file(tmp_path: Path) -> None:
         ("audio/extra.wav", Reason.NOT_LISTED),
         ("audio/notes.txt", Reason.NOT_AUDIO),
     ]
+
+
+@pytest.mark.parametrize(
+    ("listed", "stored"),
+    [
+        ("1.2-rec.3.wav", "1.2-rec.3.wav"),
+        ("1.2-rec.3", "1.2-rec.3.wav"),
+        ("1.2-rec.3.wav", "1.2-rec.3.flac"),
+        ("rec.WAV", "rec.wav"),
+        ("rec.wav", "rec.FLAC"),
+        ("audio/rec.wav", "rec.wav"),
+        (normalize("NFC", "café.wav"), normalize("NFD", "café.wav")),
+        (normalize("NFD", "café.wav"), normalize("NFC", "café.flac")),
+        ("rec.wav", "part/rec.wav"),
+        ("rec.5", "rec.5"),
+    ],
+)
+def test_esc50_files_by_the_names_in_the_table(tmp_path: Path, listed: str, stored: str) -> None:
+    write(tmp_path / "audio" / "sound.wav").rename(tmp_path / "audio" / "rec.bin")
+    (tmp_path / "audio" / stored).parent.mkdir(exist_ok=True)
+    (tmp_path / "audio" / "rec.bin").rename(tmp_path / "audio" / stored)
+    (tmp_path / "meta").mkdir()
+    (tmp_path / "meta" / "esc50.csv").write_text(f"filename,category\n{listed},{normalize('NFD', 'é')}\n,\n")
+    recordings, skipped = enumerate_source(Esc50(tmp_path))
+    assert not skipped
+    clip = recordings[f"audio/{stored}"]
+    assert clip.clip == Path(stored).name.removesuffix(".wav").removesuffix(".flac").removesuffix(".FLAC")
+    assert clip.class_name == normalize("NFC", "é")
+
+
+def test_esc50_takes_no_file_of_a_similar_name(tmp_path: Path) -> None:
+    for name in ("rec.1.wav", "old/rec.2.wav", "rec.2.wav"):
+        write(tmp_path / "audio" / name)
+    (tmp_path / "meta").mkdir()
+    (tmp_path / "meta" / "esc50.csv").write_text("filename,category\nrec.1.5,a\nrec,a\nrec.2.wav,a\n")
+    recordings, skipped = enumerate_source(Esc50(tmp_path))
+    assert list(recordings) == ["audio/rec.2.wav"]
+    assert {name: item.reason for name, item in skipped.items()} == {
+        "audio/rec.1.5": Reason.MISSING,
+        "audio/rec": Reason.MISSING,
+        "audio/rec.1.wav": Reason.NOT_LISTED,
+        "audio/old/rec.2.wav": Reason.NOT_LISTED,
+    }
+
+
+def test_esc50_links_and_what_systems_leave_in_folders(tmp_path: Path) -> None:
+    root = esc50(tmp_path / "esc", classes=1, clips=2)
+    first, second = sorted((root / "audio").iterdir())
+    first.symlink_to(first.rename(tmp_path / "elsewhere.flac"))
+    second.unlink()
+    second.symlink_to("nowhere.flac")
+    write(root / "audio" / "._1-1000-A-0.wav")
+    write(root / "audio" / "__MACOSX" / "1-1000-A-0.wav")
+    (root / "audio" / "Thumbs.db").touch()
+    recordings, skipped = enumerate_source(Esc50(root))
+    assert list(recordings) == ["audio/1-1000-A-0.flac"]
+    assert {name: (item.class_name, item.reason) for name, item in skipped.items()} == {
+        "audio/2-1000-B-0.flac": ("sound_00", Reason.MISSING)
+    }
 
 
 def test_esc50_layouts_that_are_none(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -241,7 +242,7 @@ def test_voxceleb1_segments_are_cut_from_whole_recordings(tmp_path: Path) -> Non
     assert cut.group == "abcdefgh_03"
     whole = write(tmp_path / "whole.wav", seed=3, seconds=1.1, rate=44_100)
     expected = soundfile.read(whole, dtype="float32")[0][round(0.5 * 44_100) : round(0.8 * 44_100)]
-    np.testing.assert_array_equal(cut.sound.read(44_100), expected)
+    np.testing.assert_array_equal(cut.sound.read(44_100).samples, expected)
     assert cut.sound.fingerprint() != recordings["id10003", "abcdefgh_03/00001"].sound.fingerprint()
     assert [(item.source, item.reason) for item in items if isinstance(item, SkippedInput)] == [
         ("voxceleb1.csv: id10002/abcdefgh_02/00001 (0.1 to 0.4 s)", Reason.MISSING),
@@ -252,6 +253,42 @@ def test_voxceleb1_segments_are_cut_from_whole_recordings(tmp_path: Path) -> Non
     ]
     with pytest.raises(DataError, match=r"recording is 1\.1 s long, expected to contain 5 to 6 s"):
         recordings["id10000", "abcdefgh_00/00003"].sound.read(16_000)
+
+
+def test_voxceleb1_recordings_behind_links_and_hidden_ones(tmp_path: Path) -> None:
+    root = layouts.voxceleb1_cuts(tmp_path / "root", classes=3, clips=1)
+    folder = root / "recordings"
+    folder.symlink_to(folder.rename(tmp_path / "disk"), target_is_directory=True)
+    (folder / "again").symlink_to(tmp_path / "disk", target_is_directory=True)
+    (folder / "abcdefgh_02.flac").unlink()
+    (folder / "abcdefgh_02.flac").symlink_to("nowhere.flac")
+    for hidden in (".trash", "@eaDir"):
+        write(root / hidden / "abcdefgh_02.wav")
+    with (root / "voxceleb1.csv").open("a") as stream:
+        stream.write(",,,,,,\n")
+    items = list(VoxCeleb1(root).recordings())
+    sounds = [item.sound for item in items if isinstance(item, Recording)]
+    assert [sound.path.name for sound in sounds if isinstance(sound, AudioFile)] == [
+        "abcdefgh_00.wav",
+        "An interview [abcdefgh_01].mp3",
+    ]
+    assert [(item.source, item.reason) for item in items if isinstance(item, SkippedInput)] == [
+        ("voxceleb1.csv: id10002/abcdefgh_02/00001 (0.1 to 0.4 s)", Reason.MISSING),
+        ("recordings/abcdefgh_02.flac", Reason.MISSING),
+        ("recordings/again", Reason.LINK_LOOP),
+    ]
+
+
+def test_voxceleb1_videos_by_the_names_in_the_table(tmp_path: Path) -> None:
+    write(tmp_path / f"{normalize('NFD', 'é')}.part.1.wav", seconds=1.0)
+    name = normalize("NFC", "é")
+    (tmp_path / "voxceleb1.csv").write_text(f"uri;start;end;speaker\n\nx/{name}.part.1;0;1;{name}\nx/y;0,5;1;b\n")
+    source = VoxCeleb1(tmp_path).recordings()
+    recording = next(source)
+    assert isinstance(recording, Recording)
+    assert (recording.class_name, recording.clip) == (name, f"{name}.part.1/00001")
+    with pytest.raises(DataError, match=r"voxceleb1\.csv, line 4: .*'0,5'"):
+        next(source)
 
 
 def test_voxceleb1_tables_that_are_none(tmp_path: Path) -> None:

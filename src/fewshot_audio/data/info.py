@@ -10,13 +10,14 @@ from typing import Any
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.config import PHASES
 from fewshot_audio.data.clip_files import SEGMENT_AXES, list_clips, read_shape
-from fewshot_audio.data.csv_files import read_rows
+from fewshot_audio.data.csv_files import read_numbered_rows, read_rows
 from fewshot_audio.data.joint import DatasetFolders
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.norm import read_norm
 from fewshot_audio.data.splits import Splits, read_splits
 from fewshot_audio.errors import DataError, FewShotError
 from fewshot_audio.files import write_atomic
+from fewshot_audio.runtime.figures import new_figure, plot_label, write_figure
 
 SMALLEST = 10  # classes that are listed by name
 SHOTS = 5  # of the benchmark's episodes
@@ -109,24 +110,20 @@ def plot_lengths(info: DatasetInfo, path: Path) -> None:
     Raises:
         FewShotError: matplotlib is missing, or has no such format.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise FewShotError("pictures need matplotlib: pip install 'fewshot-audio[plots]'") from error
+    figure = new_figure(8, 4)
     lengths = info.lengths
-    figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.subplots()
     axes.hist(lengths or [clip.segments for clip in info.clips], bins=50, color="#35618e")
-    axes.set(title=f"{info.folder.name}: {len(info.clips)} clips", ylabel="clips")
+    axes.set(title=f"{plot_label(info.folder.name)}: {len(info.clips)} clips", ylabel="clips")
     axes.set_xlabel("seconds" if lengths else "segments")
     kind = path.suffix[1:].lower() or "png"
     if kind not in figure.canvas.get_supported_filetypes():
         raise FewShotError(f"{path}: no picture format {kind!r}, try .png, .svg or .pdf")
-    write_atomic(path, lambda stream: figure.savefig(stream, format=kind))
+    write_atomic(path, lambda stream: write_figure(figure, stream, kind))
 
 
 def _read_clips(path: Path) -> Iterable[ClipRecord]:
-    for line, row in enumerate(read_rows(path, ("class", "segments", "seconds", "group")), 2):
+    for line, row in read_numbered_rows(path, ("class", "segments", "seconds", "group")):
         try:
             yield ClipRecord(row["class"], int(row["segments"]), float(row["seconds"]), row["group"])
         except (TypeError, ValueError) as error:

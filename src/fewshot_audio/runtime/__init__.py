@@ -1,1 +1,1 @@
-"""The machine: device, processes that train together, allocator, warnings of other libraries, tensors."""
+"""The machine: device, processes that train together, allocator, warnings of other libraries, figures, tensors."""

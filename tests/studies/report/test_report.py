@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from fewshot_audio.cli import main
+from fewshot_audio.data.names import safe_name
 from fewshot_audio.errors import DataError
 from fewshot_audio.experiments.run_experiment import run_experiment
 from fewshot_audio.functional.pca import PrincipalComponents
@@ -103,7 +104,7 @@ def test_the_page_shows_the_results_of_every_experiment(folder: Path, page: Page
         one = collect_evidence(folder / "experiments" / name, folder / "data")
         assert f"{100 * one.results['accuracy']:.2f} %" in page.text
     assert page.text.count("Confusion") == 0
-    assert page.tags.count("details") == 4  # two configs each
+    assert page.tags.count("details") == 6  # of each experiment its classes and two configs
 
 
 def test_examples_can_be_heard(page: Page) -> None:
@@ -115,7 +116,8 @@ def test_examples_can_be_heard(page: Page) -> None:
 def test_plots_are_written_as_png_and_svg(folder: Path, page: Page) -> None:
     written = sorted(path.name for path in (folder / "plots").iterdir())
     kinds = ("classes", "confusion", "curves", "map", "reliability", "shots")
-    expected = [f"{name}_{kind}.{end}" for name in NAMES for kind in kinds for end in ("png", "svg")]
+    names = [safe_name(name) for name in NAMES]
+    expected = [f"{name}_{kind}.{end}" for name in names for kind in kinds for end in ("png", "svg")]
     assert written == sorted([*expected, "comparison_shots.png", "comparison_shots.svg"])
 
 

@@ -27,7 +27,7 @@ class Esc50:
         table = self.root / TABLE
         if not table.is_file() or not (self.root / "audio").is_dir():
             raise DataError(f"{self.root} is not ESC-50 in its published layout: expected {TABLE} and audio/")
-        rows = read_table(table, ("filename", "category"), ("src_file", "fold"))
+        rows = [row for _, row in read_table(table, ("filename", "category"), ("src_file", "fold"))]
         # Copies without the origin of a clip have fold 0; their src_file is then not a recording.
         groups = ("" if row["fold"] == "0" else row["src_file"] for row in rows)
         entries = (Entry(row["filename"], row["category"], group) for row, group in zip(rows, groups, strict=True))

@@ -34,5 +34,5 @@ class FsdKaggle2018:
                 )
         for part, table in PARTS.items():
             rows = read_table(self.root / table, ("fname", "label"), ("freesound_id",))
-            entries = (Entry(row["fname"], row["label"], row["freesound_id"]) for row in rows)
+            entries = (Entry(row["fname"], row["label"], row["freesound_id"]) for _, row in rows)
             yield from match_files(self.root, part, entries, table)

@@ -1,13 +1,14 @@
 """Sources with a table of their recordings: read the table, and match it with the files."""
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from unicodedata import normalize
 
+from fewshot_audio.audio import recordings
 from fewshot_audio.audio.decode import is_audio
 from fewshot_audio.audio.rejection import Reason
-from fewshot_audio.data.csv_files import read_rows
+from fewshot_audio.data.csv_files import read_numbered_rows
 from fewshot_audio.data.sources.base import AudioFile, Recording, SkippedInput, printable
 from fewshot_audio.errors import DataError
 
@@ -21,29 +22,36 @@ class Entry:
     group: str = ""
 
 
-def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> list[dict[str, str]]:
-    """Read columns of a table, as ``read_rows`` does, and strip blanks around cells.
+def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> list[tuple[int, dict[str, str]]]:
+    """Read columns of a table, as ``read_numbered_rows`` does, and strip blanks around cells.
 
     Args:
         path: the table.
         columns: columns that the table must have, without empty cells.
         optional: columns that are read as "" if they are missing.
 
+    Returns:
+        The rows, each with its line.
+
     Raises:
         DataError: the table cannot be read, lacks a column, or has an empty cell; names it.
     """
-    rows = [{name: cell.strip() for name, cell in row.items()} for row in read_rows(path, columns, optional)]
-    for line, row in enumerate(rows, 2):
+    rows = []
+    for line, cells in read_numbered_rows(path, columns, optional):
+        row = {name: cell.strip() for name, cell in cells.items()}
         empty = next((column for column in columns if not row[column]), None)
         if empty is not None:
             raise DataError(f"{path}, line {line}: {empty} is empty")
+        rows.append((line, row))
     return rows
 
 
 def match_files(root: Path, folder: str, entries: Iterable[Entry], table: str) -> Iterator[Recording | SkippedInput]:
     """Yield every entry of a table with its file, then every other file of the folder as skipped.
 
-    Files are matched by stem, because a recording may have another format than in the table, such as a lossless copy.
+    Files are matched by their names without the extension of a sound file, because a recording may have another format
+    than in the table, such as a lossless copy. A file of the very name comes first, then one that lies less deep.
+    Accented letters are equal whether they are composed or not, as some systems change them in the names of files.
 
     Args:
         root: the folder of the source.
@@ -51,26 +59,39 @@ def match_files(root: Path, folder: str, entries: Iterable[Entry], table: str) -
         entries: the rows of the table.
         table: the table's name, for the reasons in ``skipped.csv``.
     """
-    files: dict[str, list[Path]] = {}
-    for name in sorted(os.listdir(root / folder)):  # noqa: PTH208 - strings, 300,000 times
-        if not name.startswith("."):
-            file = root / folder / name
-            files.setdefault(file.stem if is_audio(file) else name, []).append(file)
+    files: dict[str, list[recordings.Entry]] = {}
+    for file in recordings.walk(root / folder):
+        files.setdefault(_matched_name(file.name), []).append(file)
     used_names: set[str] = set()
     for entry in entries:
-        candidates = files.get(Path(entry.filename).stem, [])
-        matches = [file for file in candidates if file.name == entry.filename] or candidates
-        source = f"{folder}/{entry.filename}"
-        if not matches:
-            yield SkippedInput(source, entry.class_name, Reason.MISSING, f"named in {table}, not in {folder}/")
-        elif matches[0].name in used_names:
-            yield SkippedInput(source, entry.class_name, Reason.DUPLICATE, f"named twice in {table}")
+        candidates = files.get(_matched_name(entry.filename), [])
+        source, class_name = f"{folder}/{entry.filename}", recordings.class_of(entry.class_name)
+        if not candidates:
+            yield SkippedInput(source, class_name, Reason.MISSING, f"named in {table}, not in {folder}/")
+            continue
+        file = min(candidates, key=lambda file: (file.path.name != entry.filename, file.name.count("/")))
+        if file.name in used_names:
+            yield SkippedInput(source, class_name, Reason.DUPLICATE, f"named twice in {table}")
+            continue
+        used_names.add(file.name)
+        source = printable(f"{folder}/{file.name}")
+        if file.problem is None or file.problem.reason == Reason.NOT_AUDIO:  # the table says that it is a recording
+            clip = _without_extension(file.path)
+            yield Recording(source, class_name, clip, AudioFile(file.path), entry.group)
         else:
-            file = matches[0]
-            used_names.add(file.name)
-            source = printable(f"{folder}/{file.name}")
-            yield Recording(source, entry.class_name, file.stem, AudioFile(file), entry.group)
-    for file in (file for same_stem in files.values() for file in same_stem):
-        if file.name not in used_names:
-            reason = Reason.NOT_LISTED if is_audio(file) else Reason.NOT_AUDIO
-            yield SkippedInput(printable(f"{folder}/{file.name}"), "", reason, f"not named in {table}")
+            yield SkippedInput(source, class_name, file.problem.reason, file.problem.detail)
+    for file in (file for same_name in files.values() for file in same_name if file.name not in used_names):
+        reason, detail = Reason.NOT_LISTED, f"not named in {table}"
+        if file.problem is not None:
+            reason, detail = file.problem.reason, file.problem.detail
+        yield SkippedInput(printable(f"{folder}/{file.name}"), "", reason, detail)
+
+
+def _matched_name(name: str) -> str:
+    """What a file and its entry in the table have in common."""
+    return normalize("NFC", _without_extension(Path(name)))
+
+
+def _without_extension(path: Path) -> str:
+    """A file's name without the extension of a sound file; what follows another dot belongs to the name."""
+    return path.stem if is_audio(path) else path.name

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
+from unicodedata import normalize
 
-from fewshot_audio.audio.decode import is_audio
+from fewshot_audio.audio.recordings import Entry, class_of, walk
 from fewshot_audio.audio.rejection import Reason
 from fewshot_audio.data.source_limits import SourceLimits
 from fewshot_audio.data.sources.base import AudioFile, Recording, SkippedInput, printable
@@ -55,16 +56,18 @@ class VoxCeleb1:
             yield replace(item, source=f"wav/{item.source}", class_name=ids.get(item.class_name, item.class_name))
 
     def _cuts(self) -> Iterator[Recording | SkippedInput]:
-        ids, videos = self._ids(), self._videos()
+        ids, files = self._ids(), self._files()
+        # If a video exists in several formats, the first path counts.
+        videos = {_video(file.path): file for file in reversed(files) if file.problem is None}
         numbers: Counter[tuple[str, str]] = Counter()
         used_videos: set[str] = set()
-        for line, row in enumerate(read_table(self.root / SEGMENTS, ("uri", "start", "end", "speaker")), 2):
+        for line, row in read_table(self.root / SEGMENTS, ("uri", "start", "end", "speaker")):
             try:
                 start, end = float(row["start"]), float(row["end"])
             except ValueError as error:
                 raise DataError(f"{self.root / SEGMENTS}, line {line}: {error}") from error
-            video = row["uri"].rpartition("/")[2]
-            speaker = ids.get(row["speaker"], row["speaker"])
+            video = normalize("NFC", row["uri"].rpartition("/")[2])
+            speaker = class_of(ids.get(row["speaker"], row["speaker"]))
             numbers[speaker, video] += 1
             clip = f"{video}/{numbers[speaker, video]:05d}"
             source = f"{SEGMENTS}: {speaker}/{clip} ({start:g} to {end:g} s)"
@@ -72,25 +75,19 @@ class VoxCeleb1:
                 yield SkippedInput(source, speaker, Reason.MISSING, f"no recording is named by the video {video}")
             else:
                 used_videos.add(video)
-                yield Recording(source, speaker, clip, AudioFile(videos[video], (start, end)), video)
-        for path in self._files():
-            video = _video(path)
-            source = printable(path.relative_to(self.root))
-            if not is_audio(path):
-                yield SkippedInput(source, "", Reason.NOT_AUDIO, f"extension {path.suffix!r}")
+                yield Recording(source, speaker, clip, AudioFile(videos[video].path, (start, end)), video)
+        for file in files:
+            video, source = _video(file.path), printable(file.name)
+            if file.problem is not None:
+                yield SkippedInput(source, "", file.problem.reason, file.problem.detail)
             elif video not in used_videos:
                 yield SkippedInput(source, "", Reason.NOT_LISTED, f"no row of {SEGMENTS} names the video {video}")
-            elif path != videos[video]:
-                yield SkippedInput(source, "", Reason.DUPLICATE, f"the same video as {videos[video].name}")
+            elif file != videos[video]:
+                yield SkippedInput(source, "", Reason.DUPLICATE, f"the same video as {printable(videos[video].name)}")
 
-    def _files(self) -> list[Path]:
-        """List every file below the root except the tables and hidden files."""
-        files = (path for path in self.root.rglob("*") if not path.is_dir() and path.name not in (SEGMENTS, SPEAKERS))
-        return sorted(path for path in files if not path.name.startswith("."))
-
-    def _videos(self) -> dict[str, Path]:
-        """Map videos to whole recordings; if a video exists in several formats, the first path counts."""
-        return {_video(path): path for path in reversed(self._files()) if is_audio(path)}
+    def _files(self) -> list[Entry]:
+        """List every file below the root except the tables."""
+        return [file for file in walk(self.root) if file.path.name not in (SEGMENTS, SPEAKERS)]
 
     def _ids(self) -> dict[str, str]:
         """Map speakers' names to ids."""
@@ -98,10 +95,10 @@ class VoxCeleb1:
         if not table.is_file():
             return {}
         rows = read_table(table, ("VoxCeleb1 ID", "VGGFace1 ID"))
-        return {row["VGGFace1 ID"]: row["VoxCeleb1 ID"] for row in rows}
+        return {row["VGGFace1 ID"]: row["VoxCeleb1 ID"] for _, row in rows}
 
 
 def _video(path: Path) -> str:
     """Return the video in the name of a whole recording."""
     match = _IN_BRACKETS.search(path.stem)
-    return match[1] if match else path.stem
+    return match[1] if match else normalize("NFC", path.stem)

@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,15 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from fewshot_audio.errors import FewShotError
+from fewshot_audio.data.names import unique_names
+from fewshot_audio.errors import FewShotError, on_one_line
 from fewshot_audio.files import write_text
 from fewshot_audio.functional.reliability import reliability
 from fewshot_audio.functional.statistics import Z95
 from fewshot_audio.progress import Progress, prefixed, silent
+from fewshot_audio.runtime.figures import write_figure
 from fewshot_audio.studies.report import plots
-from fewshot_audio.studies.report.evidence import Evidence, collect_evidence
+from fewshot_audio.studies.report.evidence import Evidence, Floats, collect_evidence
 from fewshot_audio.studies.report.examples import Example
 from fewshot_audio.studies.report.paired import paired_difference
 
@@ -52,39 +55,41 @@ def write_report(
             raise FewShotError(f"a report needs {package}: pip install 'fewshot-audio[report]'")
     from jinja2 import Environment, StrictUndefined
 
-    evidence = [collect_evidence(folder, data_root, prefixed(progress, f"{folder.name}: ")) for folder in folders]
+    names = [on_one_line(folder.absolute().name) for folder in folders]
+    evidence = [
+        replace(collect_evidence(folder, data_root, prefixed(progress, f"{name}: ")), name=name)
+        for folder, name in zip(folders, names, strict=True)
+    ]
+    file_names = unique_names([(name, str(folder)) for name, folder in zip(names, folders, strict=True)])
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["percent"] = _percent
     template = environment.from_string(resources.files(__package__).joinpath("template.html").read_text("utf-8"))
-    write_text(
-        path,
-        template.render(
-            experiments=[_section(one, plot_folder) for one in evidence],
-            comparisons=[_comparison(*pair) for pair in itertools.combinations(evidence, 2)],
-            shots=_shots_of_all(evidence, plot_folder) if len(evidence) > 1 else None,
-        ),
+    text = template.render(
+        experiments=[_section(one, name, plot_folder) for one, name in zip(evidence, file_names, strict=True)],
+        comparisons=[_comparison(*pair) for pair in itertools.combinations(evidence, 2)],
+        shots=_shots_of_all(evidence, plot_folder) if len(evidence) > 1 else None,
     )
+    write_text(path, text.encode(errors="backslashreplace").decode())  # a clip's name may be no Unicode
 
 
-def _section(evidence: Evidence, plot_folder: Path | None) -> dict[str, Any]:
-    """The values that the template shows of one experiment."""
+def _section(evidence: Evidence, file_name: str, plot_folder: Path | None) -> dict[str, Any]:
+    """The values that the template shows of one experiment, whose plots' file names begin with ``file_name``."""
     with np.errstate(invalid="ignore", divide="ignore"):
         share = evidence.confusion_counts / np.where(evidence.query_counts > 0, evidence.query_counts, np.nan)
     accuracy = share.diagonal()
     interval = Z95 * np.sqrt(accuracy * (1 - accuracy) / evidence.query_counts.diagonal())
     calibration = reliability(evidence.probability, evidence.correct)
-    numbers, mean, ci95 = (np.array(column) for column in zip(*evidence.shots, strict=True))
     way = evidence.results["runs"][0]["test"]["n_way"]
     figures = {
         "curves": plots.curves(evidence.metrics, evidence.best_epochs),
         "classes": plots.class_accuracies(evidence.classes, accuracy, interval),
         "confusion": plots.confusion(evidence.classes, share),
-        "shots": plots.shots(numbers.astype(int).tolist(), {evidence.name: (mean, ci95)}, way),
+        "shots": plots.shots([shot for shot, _, _ in evidence.shots], [_shots_line(evidence)], way),
         "map": plots.embedding_map(evidence.classes, evidence.points, evidence.labels, evidence.explained_variance),
         "reliability": plots.reliability_diagram(calibration),
     }
     if plot_folder:
-        plots.save({f"{evidence.name}_{name}": figure for name, figure in figures.items()}, plot_folder)
+        plots.save({f"{file_name}_{name}": figure for name, figure in figures.items()}, plot_folder)
     return {
         "name": evidence.name,
         "results": evidence.results,
@@ -97,6 +102,7 @@ def _section(evidence: Evidence, plot_folder: Path | None) -> dict[str, Any]:
             name: float(np.median([row["seconds"] for row in rows])) for name, rows in evidence.metrics.items()
         },
         "examples": [_example(example, evidence.sample_rate) for example in evidence.examples],
+        "classes": [(evidence.classes[i], accuracy[i], interval[i]) for i in np.argsort(accuracy, kind="stable")],
         "hardest": evidence.classes[int(np.nanargmin(accuracy))],
         "easiest": evidence.classes[int(np.nanargmax(accuracy))],
         "configs": {kind: json.dumps(config, indent=2) for kind, config in evidence.results["config"].items()},
@@ -119,16 +125,21 @@ def _shots_of_all(evidence: Sequence[Evidence], plot_folder: Path | None) -> str
     ways = {one.results["runs"][0]["test"]["n_way"] for one in evidence}
     if len(ways) > 1 or any([shot for shot, _, _ in one.shots] != numbers for one in evidence):
         return None
-    lines = {one.name: (np.array([s[1] for s in one.shots]), np.array([s[2] for s in one.shots])) for one in evidence}
-    figure = plots.shots(numbers, lines, ways.pop())
+    figure = plots.shots(numbers, [_shots_line(one) for one in evidence], ways.pop())
     if plot_folder:
         plots.save({"comparison_shots": figure}, plot_folder)
     return _svg(figure)
 
 
+def _shots_line(evidence: Evidence) -> tuple[str, Floats, Floats]:
+    """An experiment's name, accuracies over shots, and half widths of their intervals."""
+    accuracies, intervals = np.array([row[1:] for row in evidence.shots]).T
+    return evidence.name, accuracies, intervals
+
+
 def _example(example: Example, rate: int) -> dict[str, Any]:
     image = io.BytesIO()
-    plots.spectrogram(example.features).savefig(image, format="png", dpi=110)
+    write_figure(plots.spectrogram(example.features), image, "png", dpi=110)
     audio = None
     if example.waveform is not None:
         sound = io.BytesIO()
@@ -136,9 +147,9 @@ def _example(example: Example, rate: int) -> dict[str, Any]:
         soundfile.write(sound, scaled, rate, format="FLAC", subtype="PCM_16")
         audio = _data_uri("audio/flac", sound.getvalue())
     return {
-        "clip": example.clip,
-        "truth": example.truth,
-        "answer": example.answer,
+        "clip": on_one_line(example.clip),
+        "truth": on_one_line(example.truth),
+        "answer": on_one_line(example.answer),
         "probability": example.probability,
         "image": _data_uri("image/png", image.getvalue()),
         "audio": audio,
@@ -147,7 +158,7 @@ def _example(example: Example, rate: int) -> dict[str, Any]:
 
 def _svg(figure: Any) -> str:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    write_figure(figure, buffer, "svg")
     return _data_uri("image/svg+xml", buffer.getvalue())
 
 
@@ -156,4 +167,4 @@ def _data_uri(kind: str, data: bytes) -> str:
 
 
 def _percent(value: float | None, digits: int = 2) -> str:
-    return "-" if value is None else f"{100 * value:.{digits}f} %"
+    return "-" if value is None or np.isnan(value) else f"{100 * value:.{digits}f} %"

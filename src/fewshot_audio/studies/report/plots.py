@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fewshot_audio.engine.history import Row
 from fewshot_audio.files import write_atomic
 from fewshot_audio.functional.reliability import Reliability
+from fewshot_audio.runtime.figures import new_figure, plot_labels, write_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,7 +27,7 @@ CURVES = {
 
 def curves(runs: Mapping[str, Sequence[Row]], best_epochs: Mapping[str, int]) -> "Figure":
     """One panel per quantity, one line per run; a dot marks the epoch (from 1) whose weights were tested."""
-    figure = _figure(11, 5.2)
+    figure = new_figure(11, 5.2)
     for number, (key, title) in enumerate(CURVES.items(), start=1):
         axes = figure.add_subplot(2, 2, number)
         for name, rows in runs.items():
@@ -47,10 +48,13 @@ def class_accuracies(names: Sequence[str], accuracy: Floats, ci95: Floats) -> "F
     Shape:
         accuracy and ci95: (classes,).
     """
-    figure = _figure(7, 0.28 * len(names) + 1.2)
+    figure = new_figure(7, 0.28 * len(names) + 1.2)
     axes = figure.add_subplot()
     order = np.argsort(-accuracy, kind="stable")
-    axes.barh([names[i] for i in order], 100 * accuracy[order], xerr=100 * ci95[order], color="#4c78a8", height=0.7)
+    places = range(len(names))
+    axes.barh(places, 100 * accuracy[order], xerr=100 * ci95[order], color="#4c78a8", height=0.7)
+    labels = plot_labels(names)
+    axes.set_yticks(places, [labels[i] for i in order])
     axes.set(xlabel="accuracy of its queries, %", xlim=(0, 100))
     axes.grid(axis="x", alpha=0.25)
     return figure
@@ -63,11 +67,12 @@ def confusion(names: Sequence[str], share: Floats) -> "Figure":
         share: (classes, classes); NaN for classes that were in no common task.
     """
     size = 0.42 * len(names) + 2.2
-    figure = _figure(size + 0.8, size)
+    figure = new_figure(size + 0.8, size)
     axes = figure.add_subplot()
     image = axes.imshow(100 * share, cmap="Blues", vmin=0, vmax=100)
-    axes.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize="small")
-    axes.set_yticks(range(len(names)), names, fontsize="small")
+    labels = plot_labels(names)
+    axes.set_xticks(range(len(names)), labels, rotation=60, ha="right", fontsize="small")
+    axes.set_yticks(range(len(names)), labels, fontsize="small")
     axes.set(xlabel="answer", ylabel="true class")
     if len(names) <= 20:
         for row, column in np.ndindex(*share.shape):
@@ -79,21 +84,22 @@ def confusion(names: Sequence[str], share: Floats) -> "Figure":
     return figure
 
 
-def shots(numbers: Sequence[int], accuracy: Mapping[str, tuple[Floats, Floats]], way: int) -> "Figure":
+def shots(numbers: Sequence[int], experiments: Sequence[tuple[str, Floats, Floats]], way: int) -> "Figure":
     """Accuracy over the number of support clips, one line per experiment.
 
     Args:
         numbers: numbers of support clips per class.
-        accuracy: by experiment, the accuracies and the half widths of their 95 % intervals, each (numbers,).
+        experiments: of each, its name, the accuracies and the half widths of their 95 % intervals, both (numbers,).
         way: classes of a task.
     """
-    figure = _figure(6, 3.6)
+    figure = new_figure(6, 3.6)
     axes = figure.add_subplot()
-    for name, (mean, ci95) in accuracy.items():
-        axes.errorbar(numbers, 100 * mean, yerr=100 * ci95, marker="o", capsize=3, label=name)
+    labels = plot_labels([name for name, _, _ in experiments])
+    for label, (_, mean, ci95) in zip(labels, experiments, strict=True):
+        axes.errorbar(numbers, 100 * mean, yerr=100 * ci95, marker="o", capsize=3, label=label)
     axes.set(xlabel="shots (support clips per class)", ylabel=f"{way}-way accuracy, %", xticks=list(numbers))
     axes.grid(alpha=0.25)
-    if len(accuracy) > 1:
+    if len(experiments) > 1:
         axes.legend(fontsize="small")
     return figure
 
@@ -107,12 +113,12 @@ def embedding_map(names: Sequence[str], points: Floats, labels: NDArray[np.int64
         labels: index of each clip's class, (clips,).
         explained: the share of the variance along each component, (2,).
     """
-    figure = _figure(8.5, 5.5)
+    figure = new_figure(8.5, 5.5)
     axes = figure.add_subplot()
-    for number, name in enumerate(names):
+    for number, label in enumerate(plot_labels(names)):
         own = points[labels == number]
         marker = "os^DvPX*"[number // 10 % 8]
-        axes.scatter(own[:, 0], own[:, 1], s=18, marker=marker, color=f"C{number % 10}", label=name, alpha=0.8)
+        axes.scatter(own[:, 0], own[:, 1], s=18, marker=marker, color=f"C{number % 10}", label=label, alpha=0.8)
     axes.set(
         xlabel=f"first component ({100 * explained[0]:.0f} % of the variance)",
         ylabel=f"second component ({100 * explained[1]:.0f} %)",
@@ -123,7 +129,7 @@ def embedding_map(names: Sequence[str], points: Floats, labels: NDArray[np.int64
 
 def reliability_diagram(bins: Reliability) -> "Figure":
     """Share of correct answers over the probability of the answer."""
-    figure = _figure(4.6, 4.2)
+    figure = new_figure(4.6, 4.2)
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="gray", linewidth=1, linestyle="--")
     filled = bins.counts > 0
@@ -135,7 +141,7 @@ def reliability_diagram(bins: Reliability) -> "Figure":
 
 def spectrogram(features: Floats) -> "Figure":
     """Draw a log-mel spectrogram. Shape: (mels, frames)."""
-    figure = _figure(2.6, 1.5)
+    figure = new_figure(2.6, 1.5)
     axes = figure.add_subplot()
     axes.imshow(features, origin="lower", aspect="auto", cmap="magma", vmin=np.percentile(features, 5))
     axes.set_axis_off()
@@ -148,11 +154,5 @@ def save(figures: Mapping[str, "Figure"], folder: Path) -> list[Path]:
     for name, figure in figures.items():
         for kind in ("png", "svg"):
             paths.append(folder / f"{name}.{kind}")
-            write_atomic(paths[-1], partial(figure.savefig, format=kind, dpi=150))
+            write_atomic(paths[-1], partial(write_figure, figure, kind=kind, dpi=150))
     return paths
-
-
-def _figure(width: float, height: float) -> "Figure":
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")

@@ -10,8 +10,8 @@ from optuna.trial import FrozenTrial, TrialState
 from fewshot_audio.config import EXPERIMENT_FILE, MODEL_CONFIG_FILE, ExperimentConfig
 from fewshot_audio.config.load import change_configs
 from fewshot_audio.data.csv_files import csv_table
-from fewshot_audio.errors import FewShotError
 from fewshot_audio.files import write_atomic, write_json, write_text
+from fewshot_audio.runtime.figures import new_figure, plot_label, plot_labels, write_figure
 from fewshot_audio.studies.tune.search import Search
 from fewshot_audio.studies.tune.study import REASON, RETRY_OF
 
@@ -67,16 +67,12 @@ def write_plots(search: Search, study: optuna.Study) -> list[Path]:
     Raises:
         FewShotError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise FewShotError("plots need matplotlib: pip install 'fewshot-audio[plots]'") from error
+    history = new_figure(8, 4.5)  # even if there is nothing to plot: a missing matplotlib is an error then, too
     paths = []
     if complete_trials(study):
-        paths.append(_save(_history(Figure((8, 4.5), layout="constrained"), study), search.folder / HISTORY_PLOT))
+        paths.append(_save(_history(history, study), search.folder / HISTORY_PLOT))
     if shares := importances(study):
-        size = (8, 1 + 0.4 * len(shares))
-        paths.append(_save(_importance(Figure(size, layout="constrained"), shares), search.folder / IMPORTANCE_PLOT))
+        paths.append(_save(_importance(new_figure(8, 1 + 0.4 * len(shares)), shares), search.folder / IMPORTANCE_PLOT))
     return paths
 
 
@@ -94,7 +90,7 @@ def _history(figure: Any, study: optuna.Study) -> Any:
     if pruned:
         accuracies = [100 * max(trial.intermediate_values.values()) for trial in pruned]
         axes.scatter([trial.number for trial in pruned], accuracies, marker="x", color="#b0533c", label="stopped early")
-    axes.set(xlabel="trial", ylabel="validation accuracy, %", title=study.study_name)
+    axes.set(xlabel="trial", ylabel="validation accuracy, %", title=plot_label(study.study_name))
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
@@ -104,14 +100,15 @@ def _history(figure: Any, study: optuna.Study) -> Any:
 def _importance(figure: Any, shares: dict[str, float]) -> Any:
     axes = figure.add_subplot()
     keys = list(shares)[::-1]
-    axes.barh(keys, [shares[key] for key in keys], color="#35618e")
+    axes.barh(range(len(keys)), [shares[key] for key in keys], color="#35618e")
+    axes.set_yticks(range(len(keys)), plot_labels(keys))
     axes.set(xlabel="importance (shares of 1)", title="What separates the better trials from the others")
     axes.grid(axis="x", alpha=0.3)
     return figure
 
 
 def _save(figure: Any, path: Path) -> Path:
-    write_atomic(path, lambda stream: figure.savefig(stream, format="png", dpi=120))
+    write_atomic(path, lambda stream: write_figure(figure, stream, "png", dpi=120))
     return path
 
 
