@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import soundfile
-from fewshot_audio.runtime.tensor_file import save_tensors
 from numpy.typing import NDArray
 
 from fewshot_audio.audio.preprocessing import Preprocessing
@@ -16,6 +15,7 @@ from fewshot_audio.data.norm import write_norm
 from fewshot_audio.data.splits import Splits, write_splits
 from fewshot_audio.engine.history import WEIGHTS_FILE
 from fewshot_audio.experiments.run_folder import Run
+from fewshot_audio.runtime.tensor_file import save_tensors
 from tests.tiny import FRAMES, MELS, tiny_configs
 
 NAME = "Tiny"  # of the dataset in the tiny configs
