@@ -6,7 +6,6 @@ import re
 import shutil
 import threading
 from collections import namedtuple
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -24,20 +23,13 @@ from fewshot_audio.data.sources.fsdkaggle2018 import FsdKaggle2018
 from fewshot_audio.data.sources.nsynth import NSynth
 from fewshot_audio.data.sources.speechcommands import SpeechCommands
 from fewshot_audio.errors import DataError
-from tests.data.download_server import Behavior, Handler, Server, good, running, status
+from tests.data.download_server import Behavior, Handler, Server, good, status
 from tests.data.test_download_archive import contents_of, pack_tar, pack_zip
 
 HASTY = RetryPolicy(tries=2, step=1000, stall_seconds=0.3, first_delay=0.0)
 TRAIN = {f"toy-train/audio/{number}.wav": bytes([number]) * 5000 for number in range(4)}
 TEST = {"audio/0.wav": b"test", "list.txt": b"0"}
 Usage = namedtuple("Usage", "total used free")
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("no_proxy", "*")
-    with running() as server:
-        yield server
 
 
 @pytest.fixture

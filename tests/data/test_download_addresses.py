@@ -1,7 +1,6 @@
 """Addresses: which are asked for, where redirects may lead, and that no secret of one is shown."""
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,17 +8,10 @@ import pytest
 from fewshot_audio.data.download.addresses import LONGEST_TEXT, follow, shown_address, shown_text
 from fewshot_audio.data.download.fetch import RetryPolicy, fetch
 from fewshot_audio.errors import DataError
-from tests.data.download_server import Behavior, Server, good, redirect, running, status
+from tests.data.download_server import Behavior, Server, good, redirect, status
 
 ONCE = RetryPolicy(tries=1, stall_seconds=0.3, first_delay=0.0)
 SECRET = "t0ps3cret"
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("no_proxy", "*")
-    with running() as server:
-        yield server
 
 
 def test_redirects_stay_encrypted_and_anonymous() -> None:

@@ -1,7 +1,7 @@
 """Answers that lie: no two versions are spliced, no coded bytes are stored, lengths are checked, drips are given up."""
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -11,7 +11,7 @@ import pytest
 from fewshot_audio.data.download.fetch import RetryPolicy, fetch
 from fewshot_audio.data.download.partial_file import part_path
 from fewshot_audio.errors import DataError
-from tests.data.download_server import Behavior, Handler, Server, chunked, good, raw, redirect, running
+from tests.data.download_server import Behavior, Handler, Server, chunked, good, raw, redirect
 
 BODY = random.Random(0).randbytes(50_000)
 HALF = 20_000
@@ -21,18 +21,6 @@ LIMIT = 1_000_000
 CHANGE = "Wed, 01 Jul 2026 10:00:00 GMT"
 LATER = "Thu, 02 Jul 2026 10:00:00 GMT"
 OK = b"HTTP/1.1 200 OK\r\n"
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("no_proxy", "*")
-    with running() as server:
-        yield server
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    return tmp_path / "deep" / "file.zip"
 
 
 def answer(code: int, headers: Mapping[str, str | int], body: bytes = b"") -> Behavior:

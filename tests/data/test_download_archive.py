@@ -59,6 +59,17 @@ def refused(archive: Path, message: str, limits: UnpackLimits = LIMITS) -> None:
     assert sorted(archive.parent.parent.rglob("*")) == before
 
 
+def interrupted(archive: Path, target: Path, after: int) -> None:
+    """An extraction that is interrupted after so many bytes."""
+
+    def interrupt(count: int) -> None:
+        if count >= after:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        extract(archive, target, LIMITS, on_bytes=interrupt)
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     (tmp_path / "in").mkdir()
@@ -255,14 +266,7 @@ def test_an_existing_target_is_left_alone(path: Path, pack: Pack) -> None:
 @packs
 def test_stopped_and_continued_whole_files_are_kept(path: Path, pack: Pack) -> None:
     target = path.parent / "esc"
-    pack(path, FILES)
-
-    def interrupt(count: int) -> None:
-        if count >= 2800:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        extract(path, target, LIMITS, on_bytes=interrupt)
+    interrupted(pack(path, FILES), target, 2800)
     assert not target.exists()
     assert unpacked_so_far(target) == 2800
     times = {file.name: file.stat().st_mtime_ns for file in path.parent.rglob("a/*.wav")}
@@ -276,12 +280,7 @@ def test_stopped_and_continued_whole_files_are_kept(path: Path, pack: Pack) -> N
 @packs
 def test_files_of_another_archive_are_not_kept(path: Path, pack: Pack) -> None:
     target = path.parent / "esc"
-
-    def interrupt(count: int) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        extract(pack(path, FILES), target, LIMITS, on_bytes=interrupt)
+    interrupted(pack(path, FILES), target, 0)
     other = {name: data[::-1] for name, data in FILES.items()}
     pack(path, other)
     os.utime(path, ns=(0, 0))

@@ -4,10 +4,8 @@ import errno
 import hashlib
 import os
 import random
-import resource
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -20,8 +18,9 @@ from fewshot_audio.data.download.archive import UnpackLimits, extract
 from fewshot_audio.data.download.catalog import Archive, CatalogEntry, Checksum
 from fewshot_audio.data.download.fetch import RetryPolicy
 from fewshot_audio.errors import DataError, WriteError
-from tests.data.download_server import Server, good, running
+from tests.data.download_server import Server, good
 from tests.data.test_download_archive import contents_of, pack_tar, pack_zip
+from tests.disks import file_size_limit
 
 HASTY = RetryPolicy(tries=2, step=1000, stall_seconds=0.3, first_delay=0.0)
 FILES = {f"toy/{number}.wav": random.Random(number).randbytes(40_000 * number) for number in (1, 2, 3)}
@@ -29,13 +28,6 @@ EXPECTED = {name.removeprefix("toy/"): data for name, data in FILES.items()}
 LIMITS = UnpackLimits(unpacked=1_000_000)
 Pack = Callable[[Path, Mapping[str, bytes]], Path]
 packs = pytest.mark.parametrize("pack", [pack_zip, pack_tar], ids=["zip", "tar.gz"])
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("no_proxy", "*")
-    with running() as server:
-        yield server
 
 
 @pytest.fixture
@@ -51,22 +43,11 @@ def entry(server: Server, tmp_path: Path, pack: Pack = pack_zip, checksum: bool 
     return CatalogEntry("toy", "Toy", server.address, "none", "toy/*.wav", (archive,), ("toy/1.wav",), "toy")
 
 
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """Let the system refuse to write files beyond this size."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 @packs
 def test_a_limit_while_downloading(server: Server, tmp_path: Path, folder: Path, pack: Pack) -> None:
     toy = entry(server, tmp_path, pack)
     file = folder / ARCHIVES / "toy.bin"
-    with largest_file(50_000), pytest.raises(WriteError) as caught:
+    with file_size_limit(50_000), pytest.raises(WriteError) as caught:
         acquire(toy, folder, retry=HASTY)
     assert str(caught.value).startswith(f"{file}: cannot be written: File too large; what has arrived is kept in")
     assert file.with_name("toy.bin.part").stat().st_size == 50_000
@@ -80,7 +61,7 @@ def test_a_limit_while_unpacking(server: Server, tmp_path: Path, folder: Path, p
     toy = entry(server, tmp_path, pack)
     (folder / ARCHIVES).mkdir(parents=True)
     (tmp_path / "packed").rename(folder / ARCHIVES / "toy.bin")
-    with largest_file(100_000), pytest.raises(WriteError) as caught:
+    with file_size_limit(100_000), pytest.raises(WriteError) as caught:
         acquire(toy, folder, retry=HASTY)
     assert str(caught.value).startswith(
         f"{folder / 'toy'}: cannot be made of {folder / ARCHIVES / 'toy.bin'}: File too"

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,18 +29,6 @@ from tests.data.download_server import (
 BODY = random.Random(0).randbytes(50_000)
 HASTY = RetryPolicy(tries=3, step=1000, stall_seconds=0.3, first_delay=0.0)
 LIMIT = 1_000_000
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("no_proxy", "*")
-    with running() as server:
-        yield server
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    return tmp_path / "deep" / "file.zip"
 
 
 def remaining_files(target: Path) -> list[str]:

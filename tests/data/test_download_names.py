@@ -17,7 +17,7 @@ from fewshot_audio.data.download.archive import UnpackLimits, extract
 from fewshot_audio.data.download.archive_errors import DamagedArchive, RefusedArchive
 from fewshot_audio.data.download.archive_members import LARGEST_DIRECTORY
 from fewshot_audio.data.download.member_names import MemberNames
-from tests.data.test_download_archive import FILES, LIMITS, contents_of, pack_tar, pack_zip, packs, refused
+from tests.data.test_download_archive import FILES, LIMITS, contents_of, interrupted, pack_tar, pack_zip, packs, refused
 
 Pack = Callable[[Path, Mapping[str, bytes]], Path]
 
@@ -297,14 +297,7 @@ def test_a_tar_bomb_behind_a_skipped_member(path: Path) -> None:
 def test_links_that_appear_between_two_calls(path: Path, pack: Pack, plant: str, tmp_path: Path) -> None:
     """Neither followed nor taken for what was unpacked: the extraction begins anew."""
     target = path.parent / "esc"
-    pack(path, FILES)
-
-    def interrupt(count: int) -> None:
-        if count >= 2800:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        extract(path, target, LIMITS, on_bytes=interrupt)
+    interrupted(pack(path, FILES), target, 2800)
     partial = next(entry for entry in path.parent.iterdir() if entry.name.endswith(".partial"))
     outside = tmp_path / "outside"
     outside.mkdir()

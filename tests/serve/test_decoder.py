@@ -10,20 +10,26 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from fewshot_audio.audio.decode import decode
+from fewshot_audio.audio.decode_messages import BLOCK, DONE, HEAD, REJECTED
 from fewshot_audio.audio.rejection import Reason, Rejected
-from fewshot_audio.serve import decode_worker
+from fewshot_audio.audio.sandbox import DecodingProcess
 from fewshot_audio.serve.decoder import Decoder
 from tests.audio import flavors
 from tests.serve.conftest import LIMITS, SharedDecoder
 from tests.serve.hostile import UPLOADS
 from tests.serve.sounds import tone, tone_wav, wav
 
-REPLY_OF = "import sys; sys.stdin.buffer.read(16); sys.stdout.buffer.write({!r}); sys.stdout.flush(); "
+
+def reply(kind: bytes, payload: bytes, length: int | None = None) -> str:
+    """Code of a worker that answers so."""
+    message = HEAD.pack(kind, len(payload) if length is None else length) + payload
+    return f"import sys; sys.stdin.buffer.readline(); sys.stdout.buffer.write({message!r}); sys.stdout.flush()"
 
 
 def program(code: str) -> list[str]:
@@ -100,28 +106,35 @@ def test_what_is_wrong_with_a_file_is_told(decoder: SharedDecoder, tmp_path: Pat
     assert len(samples) == pytest.approx(16_000 * 3, rel=0.1)
 
 
-def test_a_recording_that_is_too_long_is_decoded_no_further(tmp_path: Path) -> None:
-    path = tmp_path / "a.wav"
-    path.write_bytes(tone_wav(300, seconds=6.0))
+def test_a_recording_that_is_too_long_is_decoded_no_further(temporary_folders: Path) -> None:
+    """Nor is the process believed that sends it."""
+    code = f"import sys\nwhile True: sys.stdout.buffer.write({HEAD.pack(BLOCK, 4000)!r} + bytes(4000))"
+    decoder = Decoder(16_000, replace(LIMITS, decoders=1), program(code))
     with pytest.raises(Rejected, match="too long: more than 5 s"):
-        decode_worker.bounded_decode(path, 16_000, 5.0)
+        decoder.decode(tone_wav(300), "a.wav")
+    decoder.close()
 
 
 def test_a_process_is_used_again_after_good_files_only(single: Decoder, temporary_folders: Path) -> None:
-    assert list(temporary_folders.iterdir()) == []
+    def idle() -> DecodingProcess | None:
+        process = single._idle.get()
+        single._idle.put(process)
+        return process
+
+    assert idle() is None
     single.decode(tone_wav(300), "a.wav")
-    [first] = temporary_folders.iterdir()
+    first = idle()
+    assert first
     single.decode(tone_wav(300), "a.wav")
-    assert [first] == list(temporary_folders.iterdir())
-    assert list(first.iterdir()) == []
+    assert idle() is first
+    assert not first.ended
     with pytest.raises(Rejected):
         single.decode(b"text", "a.wav")
-    assert list(temporary_folders.iterdir()) == []
+    assert idle() is None
+    assert first.ended
     single.decode(tone_wav(300), "a.wav")
-    assert list(temporary_folders.iterdir()) != [first]
-    single.close()
+    assert idle() is not None
     assert list(temporary_folders.iterdir()) == []
-    single._idle.put(None)
 
 
 def test_a_decoder_that_hangs_is_killed_with_all_that_it_started(temporary_folders: Path, tmp_path: Path) -> None:
@@ -153,14 +166,21 @@ def is_alive(pid: int) -> bool:
     [
         "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
         "raise SystemExit(3)",
-        REPLY_OF.format(b"+" + (1 << 62).to_bytes(8, "little")),
-        REPLY_OF.format(b"+" + (7).to_bytes(8, "little") + b"1234567"),
-        REPLY_OF.format(b"-" + (2).to_bytes(8, "little") + b"{}"),
-        REPLY_OF.format(b"-" + (9).to_bytes(8, "little") + b"[1, 2, 3]"),
-        REPLY_OF.format(b"-" + (3).to_bytes(8, "little") + b"\xff{}"),
-        REPLY_OF.format(b"+1"),
+        reply(BLOCK, b"", (1 << 32) - 1),
+        reply(BLOCK, b"1234567"),
+        reply(REJECTED, b"{}"),
+        reply(REJECTED, b'{"reason": "none", "detail": ""}'),
+        reply(REJECTED, b"[1, 2, 3]"),
+        reply(REJECTED, b"\xff{}"),
+        reply(DONE, b"[" * 50_000),
+        reply(BLOCK, b"1", 4),
+        reply(b"r", b"16000"),
+        "print()",
     ],
-    ids=["segfault", "exit", "endless reply", "odd samples", "no reason", "no object", "no text", "half a reply"],
+    ids=[
+        *("segfault", "exit", "endless", "odd samples", "no reason", "other reason", "no object", "no text", "depth"),
+        *("half a message", "another message", "no message"),
+    ],
 )
 def test_a_decoder_that_crashes_costs_its_file_only(code: str, temporary_folders: Path) -> None:
     decoder = Decoder(16_000, replace(LIMITS, decoders=1), program(code))
@@ -180,14 +200,32 @@ def test_an_upload_that_nobody_reads_does_not_block(temporary_folders: Path) -> 
     decoder.close()
 
 
+def test_a_process_without_samples(temporary_folders: Path) -> None:
+    decoder = Decoder(16_000, replace(LIMITS, decoders=1), program(reply(DONE, b'{"damage": ""}')))
+    with pytest.raises(Rejected, match="empty: the recording has 0 samples"):
+        decoder.decode(tone_wav(300), "a.wav")
+    decoder.close()
+
+
 def test_memory_is_bounded(temporary_folders: Path) -> None:
-    """An hour of sound, allowed by its length, in a process that may hold 160 MB."""
-    limits = replace(LIMITS, decoders=1, clip_seconds=7200.0, decode_bytes=160 << 20)
+    """Samples that take 400 MB, in a process that may hold 300 MB, libraries included."""
+    code = (
+        "import sys, numpy as np; from fewshot_audio.audio import decode_worker as w\n"
+        "w.send_samples = lambda *_: str(np.ones(100_000_000, np.float32).sum()); w.main(int(sys.argv[1]))"
+    )
+    decoder = Decoder(16_000, replace(LIMITS, decoders=1, decode_bytes=300 << 20), program(code))
+    with pytest.raises(Rejected, match="needs more memory than is allowed"):
+        decoder.decode(tone_wav(300), "a.wav")
+    decoder.close()
+
+
+def test_a_long_recording_takes_little_memory(temporary_folders: Path) -> None:
+    """An hour of sound, allowed by its length: the process sends the samples, 230 MB, block by block."""
+    limits = replace(LIMITS, decoders=1, clip_seconds=7200.0, decode_bytes=300 << 20)
     decoder = Decoder(16_000, limits)
     samples = np.zeros(3600 * 4000, dtype=np.int16)
     samples[::4000] = 5000
-    with pytest.raises(Rejected, match="needs more memory than is allowed"):
-        decoder.decode(wav(samples, 4000, kind="FLAC"), "a.flac")
+    assert len(decoder.decode(wav(samples, 4000, kind="FLAC"), "a.flac").samples) == 3600 * 16_000
     decoder.close()
 
 
@@ -199,6 +237,24 @@ def test_a_worker_that_was_killed_between_files_is_replaced(single: Decoder) -> 
     single._idle.put(process)
     with pytest.raises(Rejected, match="crashed"):
         single.decode(tone_wav(300), "a.wav")
+    assert len(single.decode(tone_wav(300), "a.wav").samples) == 9600
+
+
+def test_a_worker_whose_time_is_up_just_after_it_finished_is_replaced(
+    single: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = DecodingProcess.message
+
+    def late(process: DecodingProcess, *kinds: bytes) -> tuple[bytes, Any]:
+        answer = message(process, *kinds)
+        if answer[0] == DONE:
+            time.sleep(1.5)
+        return answer
+
+    single.limits = replace(single.limits, decode_seconds=1.0)
+    monkeypatch.setattr(DecodingProcess, "message", late)
+    assert len(single.decode(tone_wav(300), "a.wav").samples) == 9600
+    monkeypatch.undo()
     assert len(single.decode(tone_wav(300), "a.wav").samples) == 9600
 
 

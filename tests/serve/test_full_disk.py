@@ -8,7 +8,6 @@ import signal
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from safetensors import SafetensorError
 
 from fewshot_audio.errors import DataError, WriteError
 from fewshot_audio.recognition.recognizer import Recognizer
-from fewshot_audio.serve import decode_worker
 from fewshot_audio.serve.decoder import Decoder
 from tests.serve.conftest import LIMITS, Serve
 from tests.serve.fake import FakeRecognizer
@@ -27,7 +25,7 @@ from tests.serve.test_api import HIGH, LOW, classify, enroll, error, names, teac
 from tests.serve.test_command import command
 
 FULL = OSError(errno.ENOSPC, "No space left on device", "/secret/place")
-SMALL = 512  # bytes that a file may have where the disk is "full"
+SMALL = 4096  # bytes that a file may have where the disk is "full"
 
 
 class FullDisk(FakeRecognizer):
@@ -158,33 +156,17 @@ def test_decoders_without_a_folder(serve: Serve, monkeypatch: pytest.MonkeyPatch
     teach(client, low=LOW)
 
 
-@pytest.fixture
-def answer_on_full_disk(tmp_path: Path) -> Callable[[], tuple[bytes, bytes | memoryview]]:
-    """Asks a decoding process's function for a file that it cannot store."""
-    (tmp_path / "upload.wav").symlink_to("/dev/full")
-    data = tone_wav(300)
-    stream = io.BytesIO(data + b"next")
+def test_an_upload_that_cannot_be_stored_is_not_called_the_recordings_fault(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise FULL
 
-    def answer() -> tuple[bytes, bytes | memoryview]:
-        reply = decode_worker.answer(".wav", stream, len(data), tmp_path, 16_000, 5.0)
-        assert stream.read() == b"next"  # the request was read to its end
-        return reply
-
-    return answer
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
-def test_a_decoding_process_on_a_full_disk(answer_on_full_disk: Callable[[], tuple[bytes, bytes]]) -> None:
-    status, payload = answer_on_full_disk()
-    assert status == decode_worker.NO_SPACE
-    assert decode_worker.ERROR_NUMBER.unpack(payload) == (errno.ENOSPC,)
-
-
-def test_it_is_not_called_the_recordings_fault(serve: Serve) -> None:
-    reply = decode_worker.NO_SPACE + (4).to_bytes(8, "little") + decode_worker.ERROR_NUMBER.pack(errno.ENOSPC)
-    code = f"import sys; sys.stdin.buffer.read(16); sys.stdout.buffer.write({reply!r}); sys.stdout.flush()"
-    client = serve(decoder=Decoder(16_000, LIMITS, [sys.executable, "-c", code]))
-    assert "No space left on device" in error(classify(client, tone_wav(LOW)), 507)
+    client = serve()
+    monkeypatch.setattr(Path, "write_bytes", full)
+    message = error(classify(client, tone_wav(LOW)), 507)
+    assert "No space left on device" in message
+    assert "/secret" not in message
 
 
 def test_a_decoding_process_keeps_a_lower_limit_that_it_was_given(caplog: pytest.LogCaptureFixture) -> None:
@@ -197,9 +179,9 @@ def test_a_decoding_process_keeps_a_lower_limit_that_it_was_given(caplog: pytest
 
 
 LIMITED = (
-    "import resource, sys; from fewshot_audio.serve import decode_worker as w\n"
-    "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)); set = resource.setrlimit\n"
+    "import resource, sys; from fewshot_audio.audio import decode_worker as w\n"
+    "resource.setrlimit(resource.RLIMIT_AS, (700 << 20, 700 << 20)); set = resource.setrlimit\n"
     "def strict(kind, limits):\n"
-    "    assert kind != resource.RLIMIT_FSIZE or limits[1] <= 1 << 20; set(kind, limits)\n"
-    "resource.setrlimit = strict; w.main(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))"
+    "    assert kind != resource.RLIMIT_AS or limits[1] <= 700 << 20; set(kind, limits)\n"
+    "resource.setrlimit = strict; w.main(int(sys.argv[1]))"
 )

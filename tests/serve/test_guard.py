@@ -182,11 +182,11 @@ def test_a_hanging_decoder_delays_only_itself(serve: Serve) -> None:
     """One of two decoders hangs; good requests go on meanwhile."""
     limits = replace(LIMITS, decode_seconds=2.0)
     code = (
-        "import sys; from fewshot_audio.serve import decode_worker as w; d = w.bounded_decode\n"
+        "import sys; from fewshot_audio.audio import decode_worker as w; send_samples = w.send_samples\n"
         "def hang(path, *rest):\n"
         "    import time; b'hang' in path.read_bytes() and time.sleep(1000)\n"
-        "    return d(path, *rest)\n"
-        "w.bounded_decode = hang; w.main(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))"
+        "    return send_samples(path, *rest)\n"
+        "w.send_samples = hang; w.main(int(sys.argv[1]))"
     )
     client = serve(limits=limits, decoder=Decoder(16_000, limits, [sys.executable, "-c", code]))
     teach(client, low=300.0, high=3000.0)

@@ -1,6 +1,7 @@
 """Two writers of one bundle, two tabs on one server: nobody's change is lost, nobody changes what they do not see."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,41 @@ def load(request: pytest.FixtureRequest, bundle: Path) -> Callable[[], Backend]:
     return lambda: kind.load(bundle)
 
 
+@pytest.fixture
+def backend(load: Callable[[], Backend]) -> Backend:
+    """The server's own."""
+    return load()
+
+
+@pytest.fixture
+def served(serve: Serve, backend: Backend, bundle: Path) -> TestClient:
+    """A server that saves to the bundle."""
+    return serve(backend, folder=bundle)
+
+
+@contextmanager
+def full_disk(backend: Backend) -> Iterator[None]:
+    """Let saving fail."""
+
+    def no_space(folder: Path) -> None:
+        raise OSError(28, "No space left on device", str(folder))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backend, "save", no_space)
+        yield
+
+
 def add_elsewhere(load: Callable[[], Backend], folder: Path, name: str, pitch: float = HIGH) -> None:
     other = load()
     other.enroll(name, [tone(pitch).astype("float32")])
     other.save(folder)
+
+
+def check_refused(response: Response) -> None:
+    """The change was not made, and the answer has what another program saved."""
+    assert "Another program" in error(response, 409)
+    assert state_of(response) == {"low": 1, "high": 1}
+    assert response.json()["state"]["unsaved"] == 0
 
 
 def state_of(response: Response) -> dict[str, Any]:
@@ -43,122 +75,94 @@ def state_of(response: Response) -> dict[str, Any]:
 
 
 def test_questions_are_answered_by_what_another_program_saved(
-    serve: Serve, load: Callable[[], Backend], bundle: Path
+    served: TestClient, load: Callable[[], Backend], bundle: Path
 ) -> None:
-    client = serve(load(), folder=bundle)
-    before = client.get("/api/state").json()
+    before = served.get("/api/state").json()
     add_elsewhere(load, bundle, "high")
-    assert classify(client, tone_wav(HIGH, 5)).json()["best"] == "high"
-    assert {point["name"] for point in client.get("/api/map").json()["points"]} == {"low", "high"}
-    state = client.get("/api/state").json()
-    assert names(client) == {"low": 1, "high": 1}
+    assert classify(served, tone_wav(HIGH, 5)).json()["best"] == "high"
+    assert {point["name"] for point in served.get("/api/map").json()["points"]} == {"low", "high"}
+    state = served.get("/api/state").json()
+    assert names(served) == {"low": 1, "high": 1}
     assert state["revision"] > before["revision"]
     assert (state["unsaved"], state["save_error"]) == (0, None)
 
 
 @pytest.mark.parametrize("action", ["enroll", "remove", "rename"])
 def test_a_change_on_a_changed_folder_is_refused_once(
-    action: str, serve: Serve, load: Callable[[], Backend], bundle: Path
+    action: str, served: TestClient, load: Callable[[], Backend], bundle: Path
 ) -> None:
-    client = serve(load(), folder=bundle)
     changes: dict[str, Callable[[], Response]] = {
-        "enroll": lambda: enroll(client, "low", tone_wav(LOW, 3)),
-        "remove": lambda: client.delete("/api/classes", params={"name": "low"}),
-        "rename": lambda: client.patch("/api/classes", params={"name": "low"}, json={"name": "deep"}),
+        "enroll": lambda: enroll(served, "low", tone_wav(LOW, 3)),
+        "remove": lambda: served.delete("/api/classes", params={"name": "low"}),
+        "rename": lambda: served.patch("/api/classes", params={"name": "low"}, json={"name": "deep"}),
     }
     add_elsewhere(load, bundle, "high")
-    refused = changes[action]()
-    assert "Another program" in error(refused, 409)
-    assert state_of(refused) == {"low": 1, "high": 1}
+    check_refused(changes[action]())
     assert load().classes == ["low", "high"]
     assert changes[action]().status_code == 200
     after = {"enroll": {"low": 2, "high": 1}, "remove": {"high": 1}, "rename": {"deep": 1, "high": 1}}
-    assert names(client) == after[action]
+    assert names(served) == after[action]
     assert {name: len(load().clips(name)) for name in load().classes} == after[action]
 
 
 def test_a_changed_folder_is_noticed_before_a_change_is_made(
-    serve: Serve, load: Callable[[], Backend], bundle: Path, monkeypatch: pytest.MonkeyPatch
+    served: TestClient, backend: Backend, load: Callable[[], Backend], bundle: Path
 ) -> None:
     """Also if saving would not notice it: the disk is full."""
-    backend = load()
-    client = serve(backend, folder=bundle)
     add_elsewhere(load, bundle, "high")
-    monkeypatch.setattr(backend, "save", no_space)
-    refused = client.delete("/api/classes", params={"name": "low"})
-    assert "Another program" in error(refused, 409)
-    assert state_of(refused) == {"low": 1, "high": 1}
-    assert refused.json()["state"]["unsaved"] == 0
+    with full_disk(backend):
+        check_refused(served.delete("/api/classes", params={"name": "low"}))
 
 
 def test_a_race_that_only_saving_notices(
-    serve: Serve, load: Callable[[], Backend], bundle: Path, monkeypatch: pytest.MonkeyPatch
+    served: TestClient, backend: Backend, load: Callable[[], Backend], bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backend = load()
-    client = serve(backend, folder=bundle)
     add_elsewhere(load, bundle, "high")
     with monkeypatch.context() as late:
         late.setattr(backend, "is_current", lambda folder: True)  # the other program was a little later
-        refused = enroll(client, "mid", tone_wav(1000.0))
-    assert "Another program" in error(refused, 409)
-    assert state_of(refused) == {"low": 1, "high": 1}
-    assert refused.json()["state"]["unsaved"] == 0
-    assert enroll(client, "mid", tone_wav(1000.0)).status_code == 200
+        check_refused(enroll(served, "mid", tone_wav(1000.0)))
+    assert enroll(served, "mid", tone_wav(1000.0)).status_code == 200
     assert load().classes == ["low", "high", "mid"]
 
 
 def test_unsaved_changes_join_what_another_program_saved(
-    serve: Serve, load: Callable[[], Backend], bundle: Path, monkeypatch: pytest.MonkeyPatch
+    served: TestClient, backend: Backend, load: Callable[[], Backend], bundle: Path
 ) -> None:
-    backend = load()
-    client = serve(backend, folder=bundle)
-    with monkeypatch.context() as full:
-        full.setattr(backend, "save", no_space)
-        assert enroll(client, "mid", tone_wav(1000.0)).json()["state"]["unsaved"] == 1
+    with full_disk(backend):
+        assert enroll(served, "mid", tone_wav(1000.0)).json()["state"]["unsaved"] == 1
     add_elsewhere(load, bundle, "high")
-    state = client.get("/api/state").json()
-    assert names(client) == {"low": 1, "high": 1, "mid": 1}
+    state = served.get("/api/state").json()
+    assert names(served) == {"low": 1, "high": 1, "mid": 1}
     assert state["unsaved"] == 1
     assert "No space left on device" in state["save_error"]
-    assert client.delete("/api/classes", params={"name": "low"}).json()["save_error"] is None
+    assert served.delete("/api/classes", params={"name": "low"}).json()["save_error"] is None
     assert set(load().classes) == {"high", "mid"}
 
 
-def no_space(folder: Path) -> None:
-    raise OSError(28, "No space left on device", str(folder))
-
-
 def test_an_unsaved_change_that_does_not_fit_any_more_is_told(
-    serve: Serve, load: Callable[[], Backend], bundle: Path, monkeypatch: pytest.MonkeyPatch
+    served: TestClient, backend: Backend, load: Callable[[], Backend], bundle: Path
 ) -> None:
-    backend = load()
-    client = serve(backend, folder=bundle)
-    with monkeypatch.context() as full:
-        full.setattr(backend, "save", no_space)
-        client.delete("/api/classes", params={"name": "low"})
+    with full_disk(backend):
+        served.delete("/api/classes", params={"name": "low"})
     other = load()
     other.enroll("high", [tone(HIGH).astype("float32")])
     other.remove("low")
     other.save(bundle)
-    state = client.get("/api/state").json()
+    state = served.get("/api/state").json()
     assert state["unsaved"] == 1
     assert state["save_error"]
-    monkeypatch.undo()
     assert load().classes == ["high"]  # the other program's state is whole
 
 
-def test_a_folder_that_cannot_be_read_again_leaves_the_state_here(
-    serve: Serve, load: Callable[[], Backend], bundle: Path
-) -> None:
-    client = serve(load(), folder=bundle)
+def test_a_folder_that_cannot_be_read_again_leaves_the_state_here(served: TestClient, bundle: Path) -> None:
     (bundle / "recognizer.json").write_text("{")
-    state = client.get("/api/state").json()
+    state = served.get("/api/state").json()
     assert "Another program has changed" in state["save_error"]
     assert str(bundle) not in state["save_error"]
-    assert classify(client, tone_wav(LOW, 5)).json()["best"] == "low"
-    state = enroll(client, "high", tone_wav(HIGH)).json()["state"]
+    assert classify(served, tone_wav(LOW, 5)).json()["best"] == "low"
+    state = enroll(served, "high", tone_wav(HIGH)).json()["state"]
     assert state["unsaved"] == 1
-    assert names(client) == {"low": 1, "high": 1}
+    assert names(served) == {"low": 1, "high": 1}
 
 
 def test_a_bundle_that_hears_otherwise_needs_a_restart(serve: Serve, tmp_path: Path) -> None:
@@ -196,15 +200,12 @@ def test_the_check_up_is_made_once_for_a_state(serve: Serve) -> None:
 
 
 def test_what_could_not_be_saved_is_saved_at_the_end(
-    serve: Serve, load: Callable[[], Backend], bundle: Path, monkeypatch: pytest.MonkeyPatch
+    served: TestClient, backend: Backend, load: Callable[[], Backend]
 ) -> None:
-    backend = load()
-    client = serve(backend, folder=bundle)
-    with monkeypatch.context() as full:
-        full.setattr(backend, "save", no_space)
-        enroll(client, "mid", tone_wav(1000.0))
+    with full_disk(backend):
+        enroll(served, "mid", tone_wav(1000.0))
     assert load().classes == ["low"]
-    client.app.state.context.service.close()  # type: ignore[attr-defined]
+    served.app.state.context.service.close()  # type: ignore[attr-defined]
     assert load().classes == ["low", "mid"]
 
 

@@ -90,6 +90,8 @@ def _run(
 
     os.dup2(sender.fileno(), 1)
     os.dup2(sender.fileno(), 2)
+    # New ones, as of a process that began so: the old ones remember whether one can seek in what was there before.
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", encoding="utf-8", closefd=False) for number in (1, 2))
     torch.set_num_threads(1)
     for step in prepare:
         step()

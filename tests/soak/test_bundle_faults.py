@@ -5,10 +5,8 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +16,7 @@ import soundfile
 from fewshot_audio import Recognizer
 from fewshot_audio.cli import main
 from fewshot_audio.recognition.bundle import BUNDLE_FILE, LOCK_FILE, OWN_FILE
+from tests.disks import small_disk
 from tests.recognition import recognizers
 from tests.soak.commands import Command, check_ended_well, killed, killed_at, largest_file, run
 from tests.soak.reliability import record
@@ -28,13 +27,6 @@ NEW, NOTES = "whistle", "notes.txt"
 State = dict[str, list[str]]
 
 pytestmark = pytest.mark.soak
-
-
-@pytest.fixture
-def chance() -> random.Random:
-    seed = random.SystemRandom().randrange(2**32)
-    logging.getLogger(__name__).warning("seed %d", seed)  # shown if the test fails
-    return random.Random(seed)
 
 
 @pytest.fixture(scope="module")
@@ -158,19 +150,6 @@ def test_limits_of_file_size(bundle: Path, clip: Path, tmp_path: Path, chance: r
         lost, wrong = lost + results[0], wrong + results[1]
     assert refused >= TRIALS // 2
     record("limit of the file size during `enroll --add`", trials=TRIALS, lost=lost, wrong=wrong)
-
-
-@contextmanager
-def small_disk(folder: Path, size: int) -> Iterator[None]:
-    """Mount a disk of so many bytes in memory; skips the test where that is not allowed."""
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode != 0:
-        pytest.skip("needs to mount a small disk, which only the administrator may")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_full_disk(bundle: Path, clip: Path, tmp_path: Path, chance: random.Random) -> None:

@@ -1,6 +1,5 @@
 """``classify`` that is killed or fills the disk: the same command again writes what an undisturbed one writes."""
 
-import logging
 import os
 import random
 import shutil
@@ -20,13 +19,6 @@ RECORDINGS = 16
 OUTPUTS = {"csv": "answers.csv", "json": "answers.json", "raven": "labels"}
 
 pytestmark = pytest.mark.soak
-
-
-@pytest.fixture
-def chance() -> random.Random:
-    seed = random.SystemRandom().randrange(2**32)
-    logging.getLogger(__name__).warning("seed %d", seed)  # shown if the test fails
-    return random.Random(seed)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from fewshot_audio.data.download.fetch import RetryPolicy
 from fewshot_audio.errors import DataError, WriteError
 from tests.data.download_server import Behavior, Handler, Server, good, running
 from tests.data.test_download_archive import contents_of, pack_tar, pack_zip
-from tests.data.test_download_disk import largest_file
+from tests.disks import file_size_limit, small_disk
 from tests.soak.reliability import record
 
 TRIALS = 24
@@ -82,13 +81,6 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CatalogEntry]:
     with pytest.MonkeyPatch.context() as patch, running() as server:
         patch.setenv("no_proxy", "*")
         yield CatalogEntry("toy", "Toy", server.address, "none", "*/audio", tuple(served(server, bodies)))
-
-
-@pytest.fixture
-def chance() -> random.Random:
-    seed = random.SystemRandom().randrange(2**32)
-    logging.getLogger(__name__).warning("seed %d", seed)  # shown if the test fails
-    return random.Random(seed)
 
 
 def served(server: Server, bodies: dict[str, bytes]) -> Iterator[Archive]:
@@ -180,26 +172,13 @@ def test_random_limits_of_file_size_do_not_show(toy: CatalogEntry, tmp_path: Pat
             for part in FILES:
                 (folder / part).rename(tmp_path / f"{trial}-{part}")
         limit = chance.randrange(1, 38_000 if trial % 2 else largest)
-        with largest_file(limit), pytest.raises(WriteError, match=r"File too large; what .* is kept in"):
+        with file_size_limit(limit), pytest.raises(WriteError, match=r"File too large; what .* is kept in"):
             acquire(toy, folder, retry=HASTY)
         check_that_what_is_visible_is_whole(folder)
         acquire(toy, folder, retry=HASTY)
         missing, different = differences(folder)
         lost, wrong = lost + (missing > 0), wrong + (different > 0)
     record("file size limit during a download or its unpacking", trials=TRIALS, lost=lost, wrong=wrong)
-
-
-@contextmanager
-def small_disk(folder: Path, size: int) -> Iterator[None]:
-    """Mount a disk of so many bytes in memory; skips the test where that is not allowed."""
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode != 0:
-        pytest.skip("needs to mount a small disk, which only the administrator may")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_full_disk_does_not_show(toy: CatalogEntry, tmp_path: Path, chance: random.Random) -> None:

@@ -1,6 +1,5 @@
 """Flipped bits in everything that is read back to compute a number: refused by name, replaced, or without effect."""
 
-import logging
 import random
 from pathlib import Path
 
@@ -24,13 +23,6 @@ from tests.tiny import tiny_configs
 FLIPS = 500
 
 pytestmark = pytest.mark.soak
-
-
-@pytest.fixture
-def chance() -> random.Random:
-    seed = random.SystemRandom().randrange(2**32)
-    logging.getLogger(__name__).warning("seed %d", seed)  # shown if the test fails
-    return random.Random(seed)
 
 
 @pytest.fixture(scope="module")

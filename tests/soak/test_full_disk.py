@@ -1,8 +1,6 @@
 """Full disks and limits on files: a message, what was there before is whole, and the same command later ends alike."""
 
-import logging
 import random
-import resource
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ from fewshot_audio.experiments.run_experiment import run_experiment
 from fewshot_audio.files import write_json
 from fewshot_audio.runtime.tensor_file import load_tensors
 from tests.data.recordings import class_folders, contents
+from tests.disks import file_size_limit, small_disk
 from tests.engine.comparison import outcome
 from tests.engine.test_damaged_files import StopAfter
 from tests.soak.commands import Preparation, largest_file, run
@@ -30,13 +29,6 @@ TRIALS = 20
 LARGE = 1 << 28  # a disk that everything fits on
 
 pytestmark = pytest.mark.soak
-
-
-@pytest.fixture
-def chance() -> random.Random:
-    seed = random.SystemRandom().randrange(2**32)
-    logging.getLogger(__name__).warning("seed %d", seed)  # shown if the test fails
-    return random.Random(seed)
 
 
 class Disk:
@@ -53,16 +45,12 @@ class Disk:
 
 @contextmanager
 def disk(folder: Path, kind: str) -> Iterator[Disk]:
-    folder.mkdir()
-    mounted = kind == "full disk"
-    command = ["mount", "-t", "tmpfs", "-o", f"size={LARGE}", "tmpfs", str(folder)]
-    if mounted and subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("needs to mount a small disk, which only the administrator may")
-    try:
-        yield Disk(folder, mounted=mounted)
-    finally:
-        if mounted:
-            subprocess.run(["umount", str(folder)], check=True)
+    if kind == "full disk":
+        with small_disk(folder, LARGE):
+            yield Disk(folder, mounted=True)
+    else:
+        folder.mkdir()
+        yield Disk(folder, mounted=False)
 
 
 def used(folder: Path) -> int:
@@ -170,17 +158,6 @@ def test_preparation(tmp_path: Path, chance: random.Random, kind: str) -> None:
 # -- store and report --------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def limited(size: int) -> Iterator[None]:
-    """No file that this process writes may become larger."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def test_packing_a_store(tmp_path: Path, chance: random.Random) -> None:
     folder = write_tiny_dataset(tmp_path)
     expected = SegmentStore.open(folder).segments[:].copy()
@@ -189,7 +166,7 @@ def test_packing_a_store(tmp_path: Path, chance: random.Random) -> None:
         path = folder.features / "class-00" / "clip-00.npy"
         path.touch()  # the store is packed anew
         try:
-            with limited(round(10 ** chance.uniform(1, 6))):
+            with file_size_limit(round(10 ** chance.uniform(1, 6))):
                 SegmentStore.open(folder, precision="float16" if trial % 4 == 0 else "float32")
         except (WriteError, DataError) as error:
             failed += 1

@@ -24,13 +24,6 @@ CLASSES, CLIPS = 9, 6
 pytestmark = pytest.mark.soak
 
 
-@pytest.fixture
-def chance() -> random.Random:
-    seed = random.SystemRandom().randrange(2**32)
-    logging.getLogger(__name__).warning("seed %d", seed)  # shown if the test fails
-    return random.Random(seed)
-
-
 @pytest.fixture(scope="module")
 def home(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle, recordings of six classes, a trained experiment and its configs."""

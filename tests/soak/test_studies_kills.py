@@ -28,13 +28,6 @@ CHANGES = {"num_epochs": 3, "n_training_tasks": 2, "n_validation_tasks": 3}
 pytestmark = pytest.mark.soak
 
 
-@pytest.fixture
-def chance() -> random.Random:
-    seed = random.SystemRandom().randrange(2**32)
-    logging.getLogger(__name__).warning("seed %d", seed)  # shown if the test fails
-    return random.Random(seed)
-
-
 @pytest.fixture(scope="module")
 def base(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str | Path]:
     """The arguments for a pair of configs and its dataset, whose store is packed."""
@@ -117,15 +110,21 @@ def without_time(value: Any) -> Any:
     return [without_time(inner) for inner in value] if isinstance(value, list) else value
 
 
-def test_cross_validations_in_two_processes(base: list[str | Path], tmp_path: Path, chance: random.Random) -> None:
-    candidates = tmp_path / "candidates.json"
-    write_json(candidates, [{"name": f"lr {lr}", "set": {"lr": lr}} for lr in (0.001, 0.02)])
+def undisturbed_comparison(
+    base: list[str | Path], folder: Path, *learning_rates: float
+) -> tuple[list[str | Path], dict[str, Any], float]:
+    """The arguments for a comparison, but for the folder of its results; these; and the seconds that it takes."""
+    candidates = folder / "candidates.json"
+    write_json(candidates, [{"name": f"lr {lr}", "set": {"lr": lr}} for lr in learning_rates])
     arguments = ["crossval", *base, "--candidates", candidates, "--folds", "3", "--halving", "2x2,3x2"]
     arguments += ["--shots", "2,1", "--tasks", "20", "-o"]
     began = time.monotonic()
-    assert check_ended_well(*run([*arguments, tmp_path / "undisturbed"]))
-    seconds = time.monotonic() - began
-    undisturbed = comparison(tmp_path / "undisturbed")
+    assert check_ended_well(*run([*arguments, folder / "undisturbed"]))
+    return arguments, comparison(folder / "undisturbed"), time.monotonic() - began
+
+
+def test_cross_validations_in_two_processes(base: list[str | Path], tmp_path: Path, chance: random.Random) -> None:
+    arguments, undisturbed, seconds = undisturbed_comparison(base, tmp_path, 0.001, 0.02)
     kills = lost = wrong = 0
     for trial in range(TRIALS):
         folder = tmp_path / str(trial)
@@ -142,14 +141,7 @@ def test_cross_validations_in_two_processes(base: list[str | Path], tmp_path: Pa
 def test_cross_validations_that_are_killed_again_and_again(
     base: list[str | Path], tmp_path: Path, chance: random.Random
 ) -> None:
-    candidates = tmp_path / "candidates.json"
-    write_json(candidates, [{"name": "lr", "set": {"lr": 0.02}}])
-    arguments = ["crossval", *base, "--candidates", candidates, "--folds", "3", "--halving", "2x2,3x2"]
-    arguments += ["--shots", "2,1", "--tasks", "20", "-o"]
-    began = time.monotonic()
-    assert check_ended_well(*run([*arguments, tmp_path / "undisturbed"]))
-    seconds = time.monotonic() - began
-    undisturbed = comparison(tmp_path / "undisturbed")
+    arguments, undisturbed, seconds = undisturbed_comparison(base, tmp_path, 0.02)
     kills = lost = wrong = 0
     while kills < TRIALS:
         folder = tmp_path / str(kills)

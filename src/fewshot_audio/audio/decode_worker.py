@@ -1,76 +1,95 @@
 """The process that decodes what strangers may have made. It is bounded, and its parent kills it if it is slow.
 
 It reads requests, JSON lines, from its standard input and writes replies to its standard output until the input ends.
-A reply is a row of messages, each a kind (one byte), a length (4 bytes) and so many bytes: ``r`` the sample rate, ``b``
-a block of float32 samples ..., and in the end ``d`` (done) or ``x`` (rejected), with a JSON object.
+A request has the ``path`` of a file (hexadecimal) and a ``sample_rate``: if that is null, FFmpeg reads the file at its
+own rate, else all of ``decode`` happens here. A reply is a row of ``decode_messages``.
 """
 
 import json
 import os
-import struct
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+from fewshot_audio.audio.av_reader import AvReader
+from fewshot_audio.audio.decode import Decoding
+from fewshot_audio.audio.decode_messages import BLOCK, DONE, RATE, REJECTED, send
 from fewshot_audio.audio.rejection import Reason, Rejected
+from fewshot_audio.audio.samples import Samples
 
-MESSAGE = struct.Struct("<cI")
-RATE, BLOCK, DONE, REJECTED = b"r", b"b", b"d", b"x"
+MESSAGE_BYTES = 1 << 18  # of samples, at least
 
 
-def main(address_space: int, file_size: int) -> None:
+def main(address_space: int) -> None:
     """Answer requests until the input ends."""
     requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     silent = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 1)  # a library that prints must not write into the replies
     os.dup2(silent, 2)
-    confine(address_space, file_size)
+    confine(address_space)
     for line in requests:
         answer(json.loads(line), replies)
         replies.flush()
 
 
-def confine(address_space: int, file_size: int) -> None:
-    """Bound the memory and the files of this process and its children, if the system supports it."""
+def confine(address_space: int) -> None:
+    """Bound the memory of this process and its children, and let them write no file, if the system supports it."""
     if sys.platform == "win32":
         return
     import resource
 
-    for kind, limit in ((resource.RLIMIT_AS, address_space), (resource.RLIMIT_FSIZE, file_size)):
+    for kind, limit in ((resource.RLIMIT_AS, address_space), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)):
         hard = resource.getrlimit(kind)[1]  # this process may not raise it
         bound = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
         resource.setrlimit(kind, (bound, bound))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def answer(request: dict[str, str], replies: IO[bytes]) -> None:
+def answer(request: dict[str, Any], replies: IO[bytes]) -> None:
     """Decode the file that a request names."""
-    from fewshot_audio.audio.av_reader import AvReader
-
     try:
-        reader = AvReader(Path(os.fsdecode(bytes.fromhex(request["path"]))))
-        try:
-            send(replies, RATE, str(reader.rate).encode())
-            for block in reader.blocks():
-                send(replies, BLOCK, block.tobytes())
-            send(replies, DONE, json.dumps({"damage": reader.damage}).encode())
-        finally:
-            reader.close()
+        damage = send_samples(Path(os.fsdecode(bytes.fromhex(request["path"]))), request["sample_rate"], replies)
+        send(replies, DONE, json.dumps({"damage": damage}).encode())
     except Rejected as error:
-        send(replies, REJECTED, json.dumps({"reason": error.reason, "detail": error.detail}).encode())
+        reject(replies, error)
     except MemoryError:
-        detail = "decoding it needs more memory than is allowed"
-        send(replies, REJECTED, json.dumps({"reason": Reason.TOO_LONG, "detail": detail}).encode())
+        reject(replies, Rejected(Reason.TOO_LONG, "decoding it needs more memory than is allowed"))
     except OSError as error:
-        rejected = Rejected.from_os_error(error)
-        send(replies, REJECTED, json.dumps({"reason": rejected.reason, "detail": rejected.detail}).encode())
+        reject(replies, Rejected.from_os_error(error))
 
 
-def send(replies: IO[bytes], kind: bytes, payload: bytes) -> None:
-    """Write one message."""
-    replies.write(MESSAGE.pack(kind, len(payload)))
-    replies.write(payload)
+def send_samples(path: Path, sample_rate: int | None, replies: IO[bytes]) -> str:
+    """Send the samples of a file; returns what is wrong with it."""
+    if sample_rate is not None:
+        decoding = Decoding(path, sample_rate, other_reader=AvReader)
+        send_blocks(replies, decoding)
+        decoding.level.check(sample_rate)
+        return decoding.damage
+    reader = AvReader(path)
+    try:
+        send(replies, RATE, str(reader.rate).encode())
+        send_blocks(replies, reader.blocks())
+        return reader.damage
+    finally:
+        reader.close()
+
+
+def send_blocks(replies: IO[bytes], blocks: Iterable[Samples]) -> None:
+    """Write blocks, joined to larger ones: a codec's frames are so short that the messages would take longer."""
+    joined = bytearray()
+    for block in blocks:
+        joined += block.tobytes()
+        if len(joined) >= MESSAGE_BYTES:
+            send(replies, BLOCK, joined)
+            joined = bytearray()
+    if joined:
+        send(replies, BLOCK, joined)
+
+
+def reject(replies: IO[bytes], error: Rejected) -> None:
+    """Write why the file cannot be decoded."""
+    send(replies, REJECTED, json.dumps({"reason": error.reason, "detail": error.detail}).encode())
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]))

@@ -2,10 +2,11 @@
 
 import codecs
 import csv
-import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 
 from fewshot_audio.errors import DataError, format_names
 
@@ -64,11 +65,15 @@ def read_numbered_rows(
 
 def csv_table(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
     """Return rows as CSV, numbers in full; a missing value and None are empty fields."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text(chain([columns], ([row.get(column) for column in columns] for row in rows)))
+
+
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+    """Return rows as CSV, each ending in a line feed."""
+    lines: list[str] = []
+    # The default end of a row, so that line breaks of both kinds in names are quoted (up to Python 3.12).
+    csv.writer(SimpleNamespace(write=lines.append)).writerows(rows)
+    return "".join(line.removesuffix("\r\n") + "\n" for line in lines)
 
 
 def _encoding(path: Path) -> str:

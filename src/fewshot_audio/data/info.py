@@ -1,5 +1,6 @@
 """The contents of a dataset folder: counts, lengths, splits, and the largest episodes that they allow."""
 
+import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +14,7 @@ from fewshot_audio.data.clip_files import SEGMENT_AXES, list_clips, read_shape
 from fewshot_audio.data.csv_files import read_numbered_rows, read_rows
 from fewshot_audio.data.joint import DatasetFolders
 from fewshot_audio.data.layout import DatasetFolder
-from fewshot_audio.data.norm import read_norm
+from fewshot_audio.data.norm import find_norm, read_norm
 from fewshot_audio.data.splits import Splits, read_splits
 from fewshot_audio.errors import DataError, FewShotError
 from fewshot_audio.files import write_atomic
@@ -98,7 +99,7 @@ def inspect_dataset(folder: DatasetFolder) -> DatasetInfo:
         tuple(_read_clips(folder.clips) if folder.clips.is_file() else _count_segments(folder.features)),
         shape[1:],
         read_splits(folder.splits) if folder.splits.is_file() else None,
-        read_norm(folder.norm_stats) if folder.norm_stats.is_file() else None,
+        read_norm(folder.norm_stats) if find_norm(folder.norm_stats) else None,
         DatasetFolders((folder,)).read_preprocessing(),
         Counter(row["reason"] for row in read_rows(folder.skipped, ("reason",))) if folder.skipped.is_file() else {},
     )
@@ -125,9 +126,12 @@ def plot_lengths(info: DatasetInfo, path: Path) -> None:
 def _read_clips(path: Path) -> Iterable[ClipRecord]:
     for line, row in read_numbered_rows(path, ("class", "segments", "seconds", "group")):
         try:
-            yield ClipRecord(row["class"], int(row["segments"]), float(row["seconds"]), row["group"])
-        except (TypeError, ValueError) as error:
+            segments, seconds = int(row["segments"]), float(row["seconds"])
+        except ValueError as error:
             raise DataError(f"{path}, line {line}: {error}") from error
+        if segments < 1 or not 0 < seconds < math.inf:
+            raise DataError(f"{path}, line {line}: {segments} segments, {seconds:g} seconds, expected positive numbers")
+        yield ClipRecord(row["class"], segments, seconds, row["group"])
 
 
 def _count_segments(features: Path) -> Iterable[ClipRecord]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class ServerLimits:
     """Bounds on what clients may send and the server holds.
 
-    ``guard`` and ``request_body`` enforce those of bodies and requests, ``form`` those of a form's parts, ``uploads``,
-    ``decoder`` and ``decode_worker`` those of recordings, ``routes`` and ``service`` those of classes and clips.
+    ``guard`` and ``request_body`` enforce those of bodies and requests, ``form`` those of a form's parts, ``uploads``
+    and ``decoder`` those of recordings, ``routes`` and ``service`` those of classes and clips.
 
     Attributes:
         upload_bytes: body of a request that sends recordings.

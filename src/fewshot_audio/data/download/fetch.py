@@ -1,4 +1,9 @@
-"""Fetch one file over http or https: resumable, with a limited number of attempts, a least rate and a limited size."""
+"""Fetch one file over http or https: resumable, with a limited number of attempts, a least rate and a limited size.
+
+Its own code, because archives have up to 24 GB: pooch (1.9) begins each attempt with the first byte, bounds neither
+size nor rate, and follows redirects from https to http. huggingface_hub (2.4) continues without asking whether the file
+is still of the same version (If-Range), and bounds neither.
+"""
 
 import ssl
 import threading

@@ -34,7 +34,7 @@ class PartialFile:
     def version(self) -> Version:
         """The version of the received bytes; without a name if no later request can ask for it."""
         try:
-            note = json.loads(self._note.read_text())
+            note = json.loads(self._note.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
             return Version()
         if not isinstance(note, dict) or note.get("url") != self.url:
