@@ -115,7 +115,7 @@ def test_a_killed_process_leaves_no_lock(tiny_dataset: Path, tmp_path: Path) -> 
 
 def test_gathered_runs_equal_those_of_one_machine(machines: list[Path], tmp_path: Path, whole: dict[str, Any]) -> None:
     results = gather_runs(machines, tmp_path / "all")
-    assert results == json.loads((tmp_path / "all" / "results.json").read_text())
+    assert results.as_json() == json.loads((tmp_path / "all" / "results.json").read_text())
     assert outcome(tmp_path / "all") == whole
     assert not list((tmp_path / "all").glob(".*partial"))
     before = (tmp_path / "all" / "results.json").read_bytes()
@@ -135,7 +135,7 @@ def test_a_run_that_is_not_finished_is_left_out_and_said(
     half = shutil.copytree(machines[0], tmp_path / "half")
     (half / "run-3" / "result.json").unlink()
     results = gather_runs([half, machines[1]], tmp_path / "all")
-    assert [run["seed"] for run in results["runs"]] == [0, 1]
+    assert [run.seed for run in results.runs] == [0, 1]
     assert "left out, because they are not finished: run-3" in caplog.text
     (half / "run-1" / "result.json").unlink()
     with pytest.raises(DataError, match="no finished run"):

@@ -22,8 +22,7 @@ from fewshot_audio.experiments.dataset import open_dataset
 from fewshot_audio.experiments.run_experiment import run_experiment
 from fewshot_audio.experiments.run_folder import Run
 from fewshot_audio.files import write_json
-from fewshot_audio.models.build import build_network
-from fewshot_audio.models.huggingface_files import complete_model
+from fewshot_audio.models.build import build_network, complete_model
 from fewshot_audio.progress import silent
 from fewshot_audio.studies.holdout import check_training, open_development
 from fewshot_audio.studies.reproduce.matrix import Cell
@@ -69,7 +68,7 @@ def test_every_scenario(
     folder = write_pretrained(tmp_path / kind, kind)
     experiment, model = configs(folder, scenario, loss, **{"Pretrained.freeze": freeze, "relation_head": relation})
     results = run_experiment(experiment, model, root, tmp_path / "out")
-    assert 0 <= results["accuracy"] <= 1
+    assert 0 <= results.accuracy <= 1
     run = tmp_path / "out" / "tiny" / "run-1"
     before = Run.read(run).untrained_network().state_dict()
     shutil.rmtree(folder)

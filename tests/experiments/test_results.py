@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from shutil import copytree
 from typing import Any
@@ -9,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fewshot_audio.engine.history import read_metrics, write_metrics
 from fewshot_audio.errors import ConfigError, DataError
 from fewshot_audio.experiments.folder import ExperimentFolder
 from fewshot_audio.experiments.gather_runs import gather_runs
-from fewshot_audio.experiments.results import check_test, read_results, read_run_metrics, read_run_result
+from fewshot_audio.experiments.results import read_results, read_run_metrics, read_run_result, read_test
 from fewshot_audio.experiments.run_experiment import run_experiment
 from fewshot_audio.studies.report.evidence import collect_evidence
+from tests.compatibility.conftest import V0_1
 from tests.tiny import tiny_configs
 
 
@@ -43,9 +46,9 @@ def change(path: Path, key: str, value: Any) -> None:
 
 def test_what_a_run_wrote_is_read(experiment: Path) -> None:
     result = read_run_result(experiment / "run-1")
-    assert result.values["test"]["accuracy"] == result.accuracies.mean()
-    assert len(read_run_metrics(experiment / "run-1", result)) == 2
-    assert read_results(experiment)["runs"][0] == result.values
+    assert result.result.test.accuracy == result.accuracies.mean()
+    assert len(read_run_metrics(experiment / "run-1", result.result)) == 2
+    assert read_results(experiment).runs[0] == result.result
 
 
 @pytest.mark.parametrize(
@@ -61,6 +64,8 @@ def test_what_a_run_wrote_is_read(experiment: Path) -> None:
         ("test", []),
         ("best_epoch", 3),
         ("best_epoch", 0),
+        ("kept_epoch", 3),
+        ("kept_epoch", None),
         ("epochs", 1.5),
         ("seed", None),
     ],
@@ -117,24 +122,61 @@ def test_made_up_results_are_refused_by_name(
             read()
 
 
+@pytest.mark.parametrize("name", ["plain", "attention", "waveforms"])
+def test_results_of_version_0_1_are_read_and_written_in_the_same_form(name: str) -> None:
+    """They say as "best_epoch" which epoch was kept; that is all that has been added."""
+    folder = V0_1 / "runs" / name
+    results = read_results(folder)
+    written = results.as_json()
+    text = (folder / "results.json").read_text(encoding="utf-8")
+    old = json.loads(text)
+    assert list(written) == list(old)
+    assert [run.kept_epoch for run in results.runs] == [run["best_epoch"] for run in old["runs"]]
+    runs = [{key: value for key, value in asdict(run).items() if key != "kept_epoch"} for run in results.runs]
+    configs = {"config": old["config"]}  # has more keys by now
+    assert json.dumps({**written, "runs": runs, **configs}, indent=2, ensure_ascii=False) + "\n" == text
+
+
+def test_the_kept_epoch_is_the_one_whose_validation_is_reported(experiment: Path) -> None:
+    run = experiment / "run-1"
+    rows = read_metrics(run / "metrics.csv")
+    write_metrics(run / "metrics.csv", [row | {"val_accuracy": 0.9 - 0.2 * i} for i, row in enumerate(rows)])
+    for key, value in {"best_epoch": 1, "kept_epoch": 2, "val_accuracy": 0.7}.items():
+        change(run / "result.json", key, value)
+    result = read_run_result(run).result
+    assert (result.best_epoch, result.kept_epoch) == (1, 2)
+    assert [row["val_accuracy"] for row in read_run_metrics(run, result)] == pytest.approx([0.9, 0.7])
+    with pytest.raises(DataError, match=r"val_accuracy is 0\.9, expected 0\.7"):
+        read_run_metrics(run, replace(result, best_epoch=2, kept_epoch=1))
+
+
 def test_metrics_of_another_run_are_refused(experiment: Path) -> None:
     run = experiment / "run-1"
-    result, file = read_run_result(run), run / "metrics.csv"
+    result, file = read_run_result(run).result, run / "metrics.csv"
     lines = file.read_text().splitlines()
     file.write_text("\n".join(lines[:2]))
     with pytest.raises(DataError, match="1 epochs, expected 2"):
         read_run_metrics(run, result)
-    row = dict(zip(lines[0].split(","), lines[result.values["best_epoch"]].split(","), strict=True))
+    row = dict(zip(lines[0].split(","), lines[result.kept_epoch].split(","), strict=True))
     file.write_text("\n".join(lines).replace(row["val_accuracy"], "0.123"))
     with pytest.raises(DataError, match=r"val_accuracy is 0\.123"):
         read_run_metrics(run, result)
 
 
 @pytest.mark.parametrize(
-    "changes", [{"tasks": 0}, {"accuracy": 1.1}, {"std": None}, {"ci95": 0.2}, {"tasks": "10"}, {"accuracy": -0.1}]
+    "changes",
+    [
+        {"tasks": 0},
+        {"accuracy": 1.1},
+        {"std": None},
+        {"ci95": 0.2},
+        {"tasks": "10"},
+        {"accuracy": -0.1},
+        {"n_way": None},
+    ],
 )
 def test_the_summary_of_a_test_must_be_possible(tmp_path: Path, changes: dict[str, Any]) -> None:
-    test = {"accuracy": 0.5, "std": 0.1, "tasks": 100, "ci95": 0.0196}
-    check_test(tmp_path, test)
+    test = {"accuracy": 0.5, "ci95": 0.0196, "std": 0.1, "tasks": 100, "n_way": 5, "n_shot": 1, "n_query": 3}
+    assert list(asdict(read_test(tmp_path, test)).items()) == list(test.items())
     with pytest.raises(DataError, match=next(iter(changes))):
-        check_test(tmp_path, test | changes)
+        read_test(tmp_path, test | changes)

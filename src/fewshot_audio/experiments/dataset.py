@@ -87,7 +87,7 @@ def open_dataset(
         )
     check_episodes(experiment, store.index, splits, phases)
     preprocessing = folders.read_preprocessing()
-    views = make_views(experiment, preprocessing, folders.read_wave_stats())
+    views = make_views(experiment, preprocessing, folders.read_wave_stats() if kind == "waveforms" else None)
     return Dataset(folders, TrainingData(store, splits, views), mean, std, preprocessing)
 
 

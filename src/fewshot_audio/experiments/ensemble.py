@@ -22,7 +22,7 @@ def join_runs(folders: Sequence[Path], output: Path) -> Run:
     """Join the networks of runs into one, and write it as the folder of a new run.
 
     The new run is tested, enrolled with, exported and served as any run, and costs as much as its members together. The
-    projection head, which only training needs, is left out. Learned scales of the scores are averaged.
+    projection head, which only training needs, is left out.
 
     Args:
         folders: the run folders.
@@ -72,9 +72,6 @@ def side_by_side(networks: Sequence[FewShotNetwork], joined: FewShotNetwork) -> 
         if joined.center is not None:
             centers = [network.center for network in networks if network.center is not None]
             joined.center.copy_(torch.cat(centers) / math.sqrt(len(centers)))
-        if joined.log_scale is not None:
-            scales = [float(network.log_scale.detach()) for network in networks if network.log_scale is not None]
-            joined.log_scale.fill_(sum(scales) / len(scales))
     return joined
 
 

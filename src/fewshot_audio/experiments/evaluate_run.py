@@ -1,8 +1,9 @@
 """Tests of a trained run: its network, the same network untrained, or a baseline, on the test tasks of any config."""
 
 import logging
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from fewshot_audio.engine.tasks import TaskProtocol, plan_tasks
 from fewshot_audio.errors import ConfigError, DataError
 from fewshot_audio.experiments.dataset import Dataset, open_dataset
 from fewshot_audio.experiments.run_folder import Run
-from fewshot_audio.functional.statistics import summarize_tasks
+from fewshot_audio.functional.statistics import TaskSummary, summarize_tasks
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.runtime.device import start_runtime
@@ -24,6 +25,13 @@ from fewshot_audio.runtime.device import start_runtime
 logger = logging.getLogger(__name__)
 
 SYSTEMS = ("network", "untrained", *BASELINES)  # what evaluate_run can test
+
+
+@dataclass(frozen=True)
+class Evaluation(TaskSummary):
+    """A test, and the name of the dataset that it was made on."""
+
+    dataset: str
 
 
 class PreparedTest(NamedTuple):
@@ -42,7 +50,7 @@ def evaluate_run(
     system: str = "network",
     fresh_views: bool = False,
     progress: Progress = silent,
-) -> dict[str, Any]:
+) -> Evaluation:
     """Test a run's network, or a baseline.
 
     Args:
@@ -54,7 +62,7 @@ def evaluate_run(
         progress: called after every batch.
 
     Returns:
-        The section "test" of ``results.json``, and the dataset's name.
+        The accuracy with its interval, and the dataset's name.
 
     Raises:
         ConfigError: there is no such system.
@@ -68,7 +76,7 @@ def evaluate_run(
         if system in BASELINES
         else evaluate_network(test.system, test.protocol, fresh_views=fresh_views, progress=progress)
     )
-    return {**summarize_test(scores, experiment), "dataset": test.dataset.folders.name}
+    return Evaluation(**asdict(summarize_test(scores, experiment)), dataset=test.dataset.folders.name)
 
 
 def open_test(
@@ -117,7 +125,7 @@ def run_test(
     return evaluate_network(system, TaskProtocol.test(experiment), progress=progress)
 
 
-def summarize_test(scores: TaskScores, experiment: ExperimentConfig) -> dict[str, Any]:
+def summarize_test(scores: TaskScores, experiment: ExperimentConfig) -> TaskSummary:
     """The section "test" of ``results.json``."""
     return summarize_tasks(scores.accuracy, experiment.n_way_test, experiment.n_shot_test, experiment.n_query_test)
 

@@ -3,12 +3,12 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from fewshot_audio.config import EXPERIMENT_FILE, ExperimentConfig, ModelConfig
 from fewshot_audio.errors import ConfigError
-from fewshot_audio.experiments.results import RESULTS_FILE, RUN_RESULT_FILE, read_run_result
+from fewshot_audio.experiments.results import RESULTS_FILE, RUN_RESULT_FILE, ExperimentResults, read_run_result
 from fewshot_audio.experiments.run_folder import RUN_FILE, Run, versions
 from fewshot_audio.experiments.same_experiment import changed_settings
 from fewshot_audio.files import locked, remove_temporary_files, write_json
@@ -76,7 +76,7 @@ class ExperimentFolder:
         if self.path.exists():
             shutil.rmtree(self.path)
 
-    def summarize(self, experiment: ExperimentConfig, model: ModelConfig, dataset: str) -> dict[str, Any]:
+    def summarize(self, experiment: ExperimentConfig, model: ModelConfig, dataset: str) -> ExperimentResults:
         """Write ``results.json`` of the runs that are done, by any process, and return its content.
 
         Raises:
@@ -85,15 +85,17 @@ class ExperimentFolder:
         # Without the lock the slower of two processes could leave out the run that the other has just finished.
         with locked(self._lock("results")):
             done = [self.run(number) for number in range(1, experiment.num_runs + 1) if self.done(number)]
-            results = [read_run_result(run) for run in done]
-            summary = {
-                **summarize_runs([result.values for result in results], [result.accuracies for result in results]),
-                "dataset": dataset,
-                "config": {"experiment": experiment.model_dump(), "model": model.model_dump()},
-                "versions": versions(),
-            }
-            write_json(self.path / RESULTS_FILE, summary)
-        return summary
+            runs = [read_run_result(run) for run in done]
+            results = ExperimentResults(
+                runs=tuple(run.result for run in runs),
+                **asdict(summarize_runs([run.result.test for run in runs], [run.accuracies for run in runs])),
+                dataset=dataset,
+                experiment=experiment,
+                model=model,
+                versions=versions(),
+            )
+            write_json(self.path / RESULTS_FILE, results.as_json())
+        return results
 
     def _lock(self, name: str) -> Path:
         return self.path / LOCKS / name

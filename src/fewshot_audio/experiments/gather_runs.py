@@ -4,18 +4,17 @@ import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from fewshot_audio.errors import ConfigError, DataError
 from fewshot_audio.experiments.folder import ExperimentFolder
-from fewshot_audio.experiments.results import ACCURACIES_FILE, read_run_result
+from fewshot_audio.experiments.results import ACCURACIES_FILE, ExperimentResults, read_run_result
 from fewshot_audio.experiments.run_folder import RUN_FILE, Run
 from fewshot_audio.experiments.same_experiment import check_same_experiment
 
 logger = logging.getLogger(__name__)
 
 
-def gather_runs(folders: Sequence[Path], output: Path) -> dict[str, Any]:
+def gather_runs(folders: Sequence[Path], output: Path) -> ExperimentResults:
     """Copy the finished runs of several experiment folders into one, and summarize them.
 
     Args:

@@ -4,23 +4,24 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from fewshot_audio.config import ExperimentConfig, ModelConfig, check_configs, check_steps
-from fewshot_audio.engine.history import Row, kept_epoch
+from fewshot_audio.config import ExperimentConfig, ModelConfig, check_configs, check_steps, with_widths
+from fewshot_audio.engine.contrastive_losses import build_contrastive_loss
+from fewshot_audio.engine.history import Row, best_epoch, kept_epoch
 from fewshot_audio.engine.loader import TrainingData
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.experiments.dataset import Dataset, open_dataset
 from fewshot_audio.experiments.evaluate_run import run_test, summarize_test
 from fewshot_audio.experiments.folder import ExperimentFolder
-from fewshot_audio.experiments.results import ACCURACIES_FILE, RUN_RESULT_FILE
+from fewshot_audio.experiments.results import ACCURACIES_FILE, RUN_RESULT_FILE, ExperimentResults, RunResult
 from fewshot_audio.experiments.start_run import start_run
 from fewshot_audio.files import write_atomic, write_json
-from fewshot_audio.models.huggingface_files import complete_model
+from fewshot_audio.models.build import complete_model
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, prefixed, silent
 from fewshot_audio.runtime.device import resolve_device
@@ -40,7 +41,7 @@ def run_experiment(
     runs: Sequence[int] | None = None,
     ranks: Ranks = SINGLE_PROCESS,
     progress: Progress = silent,
-) -> dict[str, Any]:
+) -> ExperimentResults:
     """Train and test the runs of an experiment. All checks are made before any work.
 
     Args:
@@ -70,9 +71,10 @@ def run_experiment(
     def check() -> ModelConfig:
         for warning in check_configs(experiment, model):
             logger.warning(warning)
-        complete = complete_model(experiment.encoder_name, model)
+        build_contrastive_loss(experiment)  # raises if it cannot be
+        complete = with_widths(experiment, complete_model(experiment.encoder_name, model))
         check_steps(experiment.n_training_tasks, experiment.episodes_per_step, ranks.size)
-        if not set(selection) <= set(numbers):
+        if not selection or not set(selection) <= set(numbers):
             raise ConfigError(f"runs are numbered from 1 to num_runs, which is {experiment.num_runs}: got {selection}")
         folder.check(experiment, complete, resume=resume, overwrite=overwrite)
         resolve_device(experiment.device, experiment.gpu_index)  # raises if the GPU is missing
@@ -86,7 +88,6 @@ def run_experiment(
     if overwrite:
         ranks.on_rank_zero(folder.delete)
 
-    summary: dict[str, Any] = {}
     for number in selection:
         report = prefixed(progress, f"run {number}/{experiment.num_runs}: ")
         if not ranks.on_rank_zero(partial(folder.done, number)):
@@ -94,8 +95,8 @@ def run_experiment(
                 ranks.on_rank_zero(partial(lock.enter_context, folder.working_on(number)))
                 seed = experiment.seed + number - 1
                 _do_run(folder.run(number), experiment, model, seed, dataset, ranks, report)
-        summary = ranks.on_rank_zero(partial(folder.summarize, experiment, model, dataset.folders.name))
-    return summary
+        results = ranks.on_rank_zero(partial(folder.summarize, experiment, model, dataset.folders.name))
+    return results
 
 
 def _do_run(
@@ -136,13 +137,14 @@ def _finish(
     start = time.perf_counter()
     scores = run_test(network, experiment, data, progress)
     write_atomic(folder / ACCURACIES_FILE, lambda stream: np.save(stream, scores.accuracy))
-    best_epoch = kept_epoch(history, experiment.optimization.keep)
-    result = {
-        "seed": seed,
-        "best_epoch": best_epoch,
-        "epochs": len(history),
-        "val_accuracy": history[best_epoch - 1]["val_accuracy"],
-        "test": summarize_test(scores, experiment),
-        "seconds": round(sum(row["seconds"] for row in history) + time.perf_counter() - start, 1),
-    }
-    write_json(folder / RUN_RESULT_FILE, result)  # comes last: it marks the run as done
+    kept = kept_epoch(history, experiment.optimization.keep)
+    result = RunResult(
+        seed=seed,
+        best_epoch=best_epoch(history),
+        kept_epoch=kept,
+        epochs=len(history),
+        val_accuracy=history[kept - 1]["val_accuracy"],
+        test=summarize_test(scores, experiment),
+        seconds=round(sum(row["seconds"] for row in history) + time.perf_counter() - start, 1),
+    )
+    write_json(folder / RUN_RESULT_FILE, asdict(result))  # comes last: it marks the run as done

@@ -32,7 +32,7 @@ def start_run(
     Args:
         folder: the run's folder. Rank zero writes the configs there if the run is new.
         experiment: the experiment config; that of the run if it was started before (``changed_settings``).
-        model: the model config, complete (``models.huggingface_files.complete_model``).
+        model: the model config, complete (``models.build.complete_model``).
         seed: of the run.
         dataset: the dataset to train on.
         ranks: the processes that train together; all call this function with the same arguments.

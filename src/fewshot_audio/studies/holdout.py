@@ -13,10 +13,11 @@ import numpy as np
 from fewshot_audio.config import ExperimentConfig, ModelConfig, Phase, check_configs
 from fewshot_audio.data.selection import select_classes
 from fewshot_audio.data.splits import Splits
+from fewshot_audio.engine.contrastive_losses import build_contrastive_loss
 from fewshot_audio.engine.loader import TrainingData
 from fewshot_audio.errors import ConfigError, plural
 from fewshot_audio.experiments.dataset import Dataset, check_episodes, open_dataset
-from fewshot_audio.models.huggingface_files import complete_model
+from fewshot_audio.models.build import complete_model
 from fewshot_audio.progress import Progress, silent
 
 
@@ -50,6 +51,7 @@ def check_training(
         DataError: names the class.
     """
     check_configs(experiment, model)
+    build_contrastive_loss(experiment)  # raises if it cannot be
     model = complete_model(experiment.encoder_name, model)
     dataset.check_input(experiment, model)
     check_episodes(experiment, dataset.data.store.index, dataset.data.splits, phases)

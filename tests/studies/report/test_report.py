@@ -1,7 +1,9 @@
 """The report: one page with everything inside, and the numbers that it draws."""
 
 import base64
+import json
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -102,7 +104,7 @@ def test_names_are_text_and_not_markup(page: Page) -> None:
 def test_the_page_shows_the_results_of_every_experiment(folder: Path, page: Page) -> None:
     for name in NAMES:
         one = collect_evidence(folder / "experiments" / name, folder / "data")
-        assert f"{100 * one.results['accuracy']:.2f} %" in page.text
+        assert f"{100 * one.results.accuracy:.2f} %" in page.text
     assert page.text.count("Confusion") == 0
     assert page.tags.count("details") == 6  # of each experiment its classes and two configs
 
@@ -122,21 +124,21 @@ def test_plots_are_written_as_png_and_svg(folder: Path, page: Page) -> None:
 
 
 def test_confusions_add_up(evidence: Evidence) -> None:
-    test = evidence.results["runs"][0]["test"]
-    queries = test["tasks"] * test["n_way"] * test["n_query"]
+    test = evidence.results.runs[0].test
+    queries = test.tasks * test.n_way * test.n_query
     assert evidence.confusion_counts.sum() == queries
-    assert evidence.confusion_counts.diagonal().sum() / queries == pytest.approx(test["accuracy"])
+    assert evidence.confusion_counts.diagonal().sum() / queries == pytest.approx(test.accuracy)
     assert (evidence.confusion_counts <= evidence.query_counts).all()
     assert (evidence.query_counts.diagonal() == evidence.confusion_counts.sum(1)).all(), (
         "a query's own class is in its task"
     )
-    assert evidence.correct.mean() == pytest.approx(test["accuracy"])
+    assert evidence.correct.mean() == pytest.approx(test.accuracy)
 
 
 def test_accuracy_over_shots_passes_through_the_experiments_own(evidence: Evidence) -> None:
     shots = {shot: accuracy for shot, accuracy, _ in evidence.shots}
     assert sorted(shots) == [1, 2, 3, 5, 10]
-    assert shots[2] == pytest.approx(evidence.results["runs"][0]["test"]["accuracy"])
+    assert shots[2] == pytest.approx(evidence.results.runs[0].test.accuracy)
 
 
 def test_examples_are_what_they_say(evidence: Evidence) -> None:
@@ -152,9 +154,12 @@ def test_an_experiment_whose_first_run_is_elsewhere(folder: Path, tmp_path: Path
     changes = {"experiment_folder": "part", "num_runs": 3, "num_epochs": 3, "n_testing_tasks": 5}
     experiment, model = tiny_configs(changes)
     results = run_experiment(experiment, model, folder / "data", tmp_path, runs=[2, 3])
+    for file in (tmp_path / "part").rglob("result*.json"):  # so that the best epoch is another than the kept one
+        text = re.sub(r'"best_epoch": (\d)', lambda epoch: f'"best_epoch": {int(epoch[1]) % 3 + 1}', file.read_text())
+        file.write_text(text)
     part = collect_evidence(tmp_path / "part", folder / "data")
     assert list(part.metrics) == ["run 2", "run 3"]
-    assert part.best_epochs == {f"run {2 + i}": run["best_epoch"] for i, run in enumerate(results["runs"])}
+    assert part.kept_epochs == {f"run {2 + i}": run.kept_epoch for i, run in enumerate(results.runs)}
     assert len(part.accuracies) == 2
 
 
@@ -212,6 +217,20 @@ def test_experiments_on_other_tasks_are_not_compared(folder: Path, tmp_path: Pat
         main(["report", *map(str, arguments), "-o", str(tmp_path / "report.html")])
     assert not stop.value.code
     assert "not comparable" in (tmp_path / "report.html").read_text()
+
+
+def test_the_data_root_is_that_of_the_config_then_data(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = shutil.copytree(folder / "experiments" / "second", tmp_path / "second")
+    with pytest.raises(DataError, match="data root 'data' is not a folder"):
+        collect_evidence(experiment, None)
+    monkeypatch.chdir(folder)
+    expected = collect_evidence(experiment, None).probability
+    monkeypatch.chdir(tmp_path)
+    config = experiment / "run-1" / "experiment_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"data_root": str(folder / "data")}))
+    np.testing.assert_array_equal(collect_evidence(experiment, None).probability, expected)
 
 
 @pytest.mark.parametrize(

@@ -39,10 +39,10 @@ def test_it_runs_end_to_end(
     experiment, model = tiny_configs(changes, scenario=scenario, loss=loss or "cpl", encoder=encoder)
     results = run_experiment(experiment, model, tiny_dataset, tmp_path)
 
-    assert finite(results)
-    assert results == json.loads((tmp_path / "tiny" / "results.json").read_text())
-    assert 0 <= results["accuracy"] <= 1
-    assert results["runs"][0]["epochs"] == 1
+    assert finite(results.as_json())
+    assert results.as_json() == json.loads((tmp_path / "tiny" / "results.json").read_text())
+    assert 0 <= results.accuracy <= 1
+    assert results.runs[0].epochs == 1
     run = Run.read(tmp_path / "tiny" / "run-1")
     start, end = run.untrained_network().state_dict(), run.trained_network().state_dict()
     modules = {"encoder"}
@@ -55,7 +55,7 @@ def test_it_runs_end_to_end(
     assert all(value.isfinite().all() for value in end.values())
     accuracies = np.load(run.folder / "test_accuracies.npy")
     assert accuracies.shape == (4,)
-    assert results["accuracy"] == pytest.approx(accuracies.mean())
+    assert results.accuracy == pytest.approx(accuracies.mean())
 
 
 def finite(value: Any) -> bool:

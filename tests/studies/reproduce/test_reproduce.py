@@ -15,7 +15,7 @@ from fewshot_audio.config.recipes import RECIPES, recipe_configs
 from fewshot_audio.errors import ConfigError, Diverged
 from fewshot_audio.experiments.evaluate_run import evaluate_run
 from fewshot_audio.experiments.run_folder import Run
-from fewshot_audio.functional.statistics import ci95
+from fewshot_audio.functional.statistics import ci95, summarize_tasks
 from fewshot_audio.studies.reproduce import run as module
 from fewshot_audio.studies.reproduce.matrix import BUDGETS, DATASETS, SYSTEMS, Cell, cells
 from fewshot_audio.studies.reproduce.matrix_tables import MatrixRow, write_tables
@@ -80,7 +80,7 @@ def test_the_row_is_what_evaluate_says_of_each_run(plan: MatrixPlan, rows: list[
             for run in runs
         ]
         row = rows[0] if system == "network" else rows[1]
-        assert row.accuracy == pytest.approx(np.mean([test["accuracy"] for test in tests]))
+        assert row.accuracy == pytest.approx(np.mean([test.accuracy for test in tests]))
     assert (rows[1].system, rows[1].runs, rows[1].std_over_runs) == (
         LOG_MEL,
         0,
@@ -133,10 +133,10 @@ def test_tables_hold_the_rows_and_the_published_figures(tmp_path: Path) -> None:
 def test_pooling_summaries_is_pooling_tasks() -> None:
     random = np.random.default_rng(0)
     runs = [random.uniform(size=50) + shift for shift in (0, 0.1, 0.3)]
-    summary = pool_runs([{"accuracy": r.mean(), "std": r.std(), "tasks": 50} for r in runs])
-    assert summary["accuracy"] == pytest.approx(np.mean(runs))
-    assert summary["ci95"] == pytest.approx(ci95(np.concatenate(runs)))
-    assert summary["std_over_runs"] == pytest.approx(np.std([r.mean() for r in runs], ddof=1))
+    summary = pool_runs([summarize_tasks(accuracies, 5, 1, 1) for accuracies in runs])
+    assert summary.accuracy == pytest.approx(np.mean(runs))
+    assert summary.ci95 == pytest.approx(ci95(np.concatenate(runs)))
+    assert summary.std_over_runs == pytest.approx(np.std([r.mean() for r in runs], ddof=1))
 
 
 def test_the_published_budget_changes_nothing() -> None:
@@ -195,7 +195,7 @@ def test_a_joint_training_is_tested_on_each_of_its_datasets(plan: MatrixPlan, tm
 def test_what_needs_no_training_stands_once_for_a_dataset_and_its_tasks(
     plan: MatrixPlan, rows: list[MatrixRow], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    test = {"accuracy": 0.5, "std": 0.1, "tasks": 20}
+    test = summarize_tasks(np.repeat([0.4, 0.6], 10), 5, 1, 1)
     monkeypatch.setattr(module, "_evaluation", lambda *_: test)
     monkeypatch.setattr(module, "_train", lambda *_: [None, None])
     both = [Cell(NAME, "1", "Hybrid"), Cell(f"{NAME}+Other", "1", "Hybrid"), Cell(NAME, "1", "CNN")]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from fewshot_audio.data.episodes import EpisodeSampler
+from fewshot_audio.data.episodes import Episodes
 from fewshot_audio.engine.evaluate import TaskScores, evaluate_network
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.experiments.dataset import Dataset
@@ -56,7 +56,7 @@ def test_a_clips_probability_is_the_mean_over_its_rows(run: Run, tiny_dataset: P
         return
     dataset, scores = examine(run, tiny_dataset, "network", multi_segm=False)
     network, store = run.trained_network().eval(), dataset.data.store
-    sampler = EpisodeSampler(store.index, dataset.data.splits.test, 3, 2, 2, seed=0, phase="test")
+    sampler = Episodes(store.index, dataset.data.splits.test, 3, 2, 2, seed=0, phase="test")
     with torch.no_grad():
         for task in range(TASKS):
             episode = sampler.episode(0, task)
@@ -81,7 +81,7 @@ def test_log_mel_is_the_nearest_centroid_of_standardized_statistics(run: Run, ti
         [log_mel(store.segments[store.index.offsets[c]]) for name in splits.train for c in store.index.by_class[name]]
     )
     mean, std = training.mean(0), training.std(0)
-    sampler = EpisodeSampler(store.index, splits.test, 3, 2, 2, seed=0, phase="test")
+    sampler = Episodes(store.index, splits.test, 3, 2, 2, seed=0, phase="test")
     for task in range(TASKS):
         episode = sampler.episode(0, task)
         rows = {s: (log_mel(store.segments[s]) - mean) / std for s in {*episode.support.flat, *episode.query.flat}}
@@ -111,7 +111,7 @@ def test_classifiers_on_the_encoder_against_a_loop(run: Run, tiny_dataset: Path,
     store, splits = dataset.data.store, dataset.data.splits
     firsts = [store.index.offsets[clip] for name in splits.train for clip in store.index.by_class[name]]
     center = embeddings(run, dataset, np.array(sorted(firsts))).mean(0)
-    sampler = EpisodeSampler(store.index, splits.test, 3, 2, 2, seed=0, phase="test")
+    sampler = Episodes(store.index, splits.test, 3, 2, 2, seed=0, phase="test")
     for task in range(TASKS):
         episode = sampler.episode(0, task)
         support, query = (embeddings(run, dataset, part.ravel()) for part in (episode.support, episode.query))
@@ -134,7 +134,7 @@ def test_baselines_of_a_relation_network_score_by_distances(tiny_dataset: Path, 
     run_experiment(experiment, model, tiny_dataset, tmp_path)
     run = Run.read(tmp_path / experiment.experiment_folder / "run-1")
     for system in ("log-mel", "simpleshot", "linear-probe", "untrained"):
-        assert 0 < evaluate_run(run, tiny_dataset, experiment, system=system)["accuracy"] <= 1
+        assert 0 < evaluate_run(run, tiny_dataset, experiment, system=system).accuracy <= 1
 
 
 def test_an_unknown_system_is_refused(run: Run, tiny_dataset: Path) -> None:

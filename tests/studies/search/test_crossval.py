@@ -38,6 +38,7 @@ from fewshot_audio.studies.crossval.plan import (
     parse_rungs,
     read_candidates,
 )
+from fewshot_audio.studies.crossval.results import DivergedTraining, ShotResult, TrainingResult
 from fewshot_audio.studies.crossval.training import Training
 from fewshot_audio.studies.crossval.work import cross_validate
 from tests.tiny import tiny_configs, write_tiny_dataset
@@ -72,7 +73,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     done: list[str] = []
     original = training_module._train_and_test
 
-    def count(training: Training, *arguments: Any) -> dict[str, Any]:
+    def count(training: Training, *arguments: Any) -> TrainingResult | DivergedTraining:
         done.append(training.candidate.name)
         return original(training, *arguments)
 
@@ -121,9 +122,9 @@ def test_training_sees_every_class_but_the_fold_and_tests_the_last_epoch(
     plan = plan_of(tiny_dataset, tmp_path, {}, [Rung(1, 3)])
     training = Training(plan, plan.candidates[0], 1, 3, 7)
     training.run()
-    assert [training.result[key] for key in ("train_loss", "train_accuracy")] == [
-        last[0][key] for key in ("train_loss", "train_accuracy")
-    ]
+    result = training.result
+    assert isinstance(result, TrainingResult)
+    assert (result.train_loss, result.train_accuracy) == (last[0]["train_loss"], last[0]["train_accuracy"])
     (splits, rows, seed, epochs) = seen[0]
     assert splits.test == plan.folds[1]
     assert set(splits.train) == {name for fold in plan.folds for name in fold} - set(plan.folds[1])
@@ -134,21 +135,22 @@ def test_training_sees_every_class_but_the_fold_and_tests_the_last_epoch(
 
 def test_candidates_are_compared_on_the_same_tasks_with_the_same_seeds(tiny_dataset: Path, tmp_path: Path) -> None:
     plan = plan_of(tiny_dataset, tmp_path, {"same": {"loss.l_param": 99.0}})  # of no effect without a contrastive loss
-    base, same = sorted(cross_validate(plan)["candidates"], key=lambda row: row["name"])
-    assert [test["per_fold"] for test in same["shots"]] == [test["per_fold"] for test in base["shots"]]
-    assert [(test["difference"], test["interval"]) for test in same["shots"]] == [(0, 0), (0, 0)]
+    base, same = sorted(cross_validate(plan).candidates, key=lambda row: row.name)
+    assert [test.per_fold for test in same.shots] == [test.per_fold for test in base.shots]
+    assert [(test.difference, test.interval) for test in same.shots] == [(0, 0), (0, 0)]
     assert len(numbers(plan)) == 4  # both were trained: the key of a training holds every setting
-    assert base["shots"][0]["per_fold"][0] != base["shots"][0]["per_fold"][1]
+    first, second = base.shots[0].per_fold or ()
+    assert first != second
 
 
 def test_a_diverged_candidate_loses_and_says_why(tiny_dataset: Path, tmp_path: Path) -> None:
     candidates = {"wild": {"lr": 1e30}, "slow": {"lr": 1e-9}}
     plan = plan_of(tiny_dataset, tmp_path, candidates, [Rung(1, 2), Rung(2, 2)])
     summary = cross_validate(plan)
-    assert {row["name"]: row["folds"] for row in summary["candidates"]} == {"base": 2, "slow": 2, "wild": 1}
-    wild = summary["candidates"][-1]
-    assert "not finite" in wild["diverged"][0]
-    assert wild["shots"][0]["accuracy"] is None
+    assert {row.name: row.folds for row in summary.candidates} == {"base": 2, "slow": 2, "wild": 1}
+    wild = summary.candidates[-1]
+    assert "not finite" in wild.diverged[0]
+    assert wild.shots[0].accuracy is None
     assert "| wild | 1 x 2 | diverged | - | diverged | - | - | - |" in markdown(summary)
 
 
@@ -189,7 +191,7 @@ def test_finished_trainings_are_kept_and_candidates_may_be_added(
     more = {"slow": {"lr": 0.001}, "renamed": {"lr": 0.02}}
     summary = cross_validate(plan_of(tiny_dataset, tmp_path, more, [Rung(3, 2)]))
     assert counted[4:] == ["slow", "slow", "base", "slow", "renamed"]
-    assert {row["name"]: row["folds"] for row in summary["candidates"]} == {"base": 3, "slow": 3, "renamed": 3}
+    assert {row.name: row.folds for row in summary.candidates} == {"base": 3, "slow": 3, "renamed": 3}
 
 
 def test_what_a_process_left_that_was_killed_behind_its_result_is_removed(tiny_dataset: Path, tmp_path: Path) -> None:
@@ -290,10 +292,10 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Sequence[fl
     """Instead of training, an accuracy per candidate and fold."""
 
     def script(accuracies: dict[str, Sequence[float]]) -> None:
-        def pretend(training: Training, *_: Any) -> dict[str, Any]:
+        def pretend(training: Training, *_: Any) -> TrainingResult:
             accuracy = accuracies[training.candidate.name][training.fold]
-            shots = {shot: {"accuracy": accuracy / int(shot), "ci95": 0.0, "tasks": 1} for shot in ("2", "1")}
-            return {"parameters": 10, "runtime": {}, "shots": shots, "seconds_per_episode": 0.5}
+            shots = {shot: ShotResult(accuracy / shot, ci95=0.0, tasks=1) for shot in (2, 1)}
+            return TrainingResult(shots, 0.1, 0.9, seconds_per_episode=0.5, parameters=10, runtime={})
 
         monkeypatch.setattr(training_module, "_train_and_test", pretend)
 
@@ -317,7 +319,7 @@ def test_rungs_keep_the_best_share_and_the_base(
     assert [line["kept"] for line in journal] == [["base", "a", "d"], ["base", "d"]]
     assert [line["dropped"] for line in journal] == [["b", "c"], ["a"]]
     assert journal[0]["accuracy"] == {"base": 0.25, "a": 0.45, "b": 0.3, "c": 0.05, "d": 0.35}
-    assert [(row["name"], row["folds"], row["epochs"]) for row in summary["candidates"]] == [
+    assert [(row.name, row.folds, row.epochs) for row in summary.candidates] == [
         ("d", 4, 2),
         ("base", 4, 2),
         ("a", 3, 1),
@@ -327,23 +329,24 @@ def test_rungs_keep_the_best_share_and_the_base(
     assert len(trainings(plan, plan.candidates, rungs[0])) == 5
     cross_validate(plan)
     assert len((plan.folder / "journal.jsonl").read_text().splitlines()) == 2  # the same decisions are not repeated
-    assert json.loads((plan.folder / "crossval.json").read_text()) == summary
+    assert json.loads((plan.folder / "crossval.json").read_text()) == json.loads(json.dumps(summary.as_json()))
     assert (plan.folder / "table.md").read_text() == markdown(summary)
 
 
 def test_differences_are_paired_by_fold(tiny_dataset: Path, tmp_path: Path, scripted: Callable[[Any], None]) -> None:
     scripted(SCRIPT)
     plan = plan_of(tiny_dataset, tmp_path, {"b": {"lr": 0.02}}, [Rung(4, 1)])
-    best, base = cross_validate(plan)["candidates"]
+    best, base = cross_validate(plan).candidates
     own, other = np.array(SCRIPT["b"]), np.array(SCRIPT["base"])
     oracle = scipy.stats.ttest_rel(own, other).confidence_interval(0.95)
-    two, one = best["shots"]
-    assert one["accuracy"] == pytest.approx(own.mean())
-    assert one["difference"] == pytest.approx((oracle.low + oracle.high) / 2)
-    assert one["interval"] == pytest.approx((oracle.high - oracle.low) / 2)
-    assert two["difference"] == pytest.approx(one["difference"] / 2)
-    assert base["shots"][0]["difference"] == 0
-    line = f"| b | 4 x 1 | 38.75 | +6.25 ± {100 * two['interval']:.2f} | 77.50 | +12.50 ± {100 * one['interval']:.2f} |"
+    two, one = best.shots
+    assert one.accuracy == pytest.approx(own.mean())
+    assert one.difference == pytest.approx((oracle.low + oracle.high) / 2)
+    assert one.interval == pytest.approx((oracle.high - oracle.low) / 2)
+    assert two.difference == pytest.approx((oracle.low + oracle.high) / 4)
+    assert two.interval is not None
+    assert base.shots[0].difference == 0
+    line = f"| b | 4 x 1 | 38.75 | +6.25 ± {100 * two.interval:.2f} | 77.50 | +12.50 ± {100 * one.interval:.2f} |"
     assert line + " 0.500 | 10 |" in markdown(compare(plan))
 
 
@@ -374,13 +377,13 @@ def test_the_noise_is_that_of_all_candidates_of_the_rung(
     contrast[[0, 1]] = -1, 1
     error = np.sqrt(variance * contrast @ np.linalg.inv(design.T @ design) @ contrast)
     width = scipy.stats.t.ppf(0.975, degrees) * error
-    assert [row["shots"][1]["interval"] for row in summary["candidates"]] == pytest.approx([width] * rows)
+    assert [row.shots[1].interval for row in summary.candidates] == pytest.approx([width] * rows)
 
 
 def test_a_single_fold_has_no_interval(tiny_dataset: Path, tmp_path: Path, scripted: Callable[[Any], None]) -> None:
     scripted(SCRIPT)
     summary = cross_validate(plan_of(tiny_dataset, tmp_path, {"b": {"lr": 0.02}}, [Rung(1, 1)]))
-    assert summary["candidates"][0]["shots"][0]["interval"] is None
+    assert summary.candidates[0].shots[0].interval is None
     assert "| b | 1 x 1 | 30.00 | +5.00 | 60.00 | +10.00 |" in markdown(summary)
 
 

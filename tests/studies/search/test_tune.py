@@ -17,7 +17,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from fewshot_audio.config import read_configs
+from fewshot_audio.config import ModelConfig, read_configs
 from fewshot_audio.config.recipes import recipe_configs
 from fewshot_audio.data.splits import Splits
 from fewshot_audio.engine.evaluate import evaluate_network
@@ -248,6 +248,23 @@ def test_a_study_of_version_0_1_keeps_its_fingerprints() -> None:
     """The literal is what version 0.1 computed."""
     configs = describe_configs(*recipe_configs("ESC-50-master", "best", "Hybrid"))
     assert search_module._digest(configs) == "e2e5c987cf1dd6fc"
+
+
+@pytest.mark.parametrize("key", ["in_channels", "hidden_channels", "Attention.embed_dim"])
+def test_what_a_file_leaves_out_is_in_the_fingerprint_as_if_it_were_given(key: str) -> None:
+    experiment, model = recipe_configs("ESC-50-master", "best", "CNN")
+    values = model.model_dump()
+    if key == "Attention.embed_dim":
+        values["Attention"].pop("embed_dim", None)
+    else:
+        values["CNN"].pop(key, None)
+    left_out = ModelConfig.model_validate(values)
+    given = values | {
+        "CNN": values["CNN"] | {"in_channels": 1, "hidden_channels": 64},
+        "Attention": values["Attention"] | {"embed_dim": 64},
+    }
+    assert describe_configs(experiment, left_out) == describe_configs(experiment, ModelConfig.model_validate(given))
+    assert describe_configs(experiment, left_out)[1]["CNN"]["in_channels"] == 1
 
 
 def test_the_trial_of_a_lost_worker_is_taken_up_once(

@@ -13,6 +13,7 @@ from fewshot_audio.config.presets import scenario_configs
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.studies.holdout import open_development
 from fewshot_audio.studies.tune.space import Space, check_space, default_space, read_space
+from tests.parts import Hinge
 from tests.tiny import tiny_configs
 
 
@@ -54,6 +55,26 @@ def test_a_search_starts_from_the_base_where_it_lies_in_the_space(tmp_path: Path
         "Hybrid.out_dim": 8,
         "loss.angular.angle": 15,
     }
+
+
+def test_a_loss_that_cannot_judge_episodes_is_refused_before_the_search(tiny_dataset: Path, tmp_path: Path) -> None:
+    base = tiny_configs({"loss.cpl.use": False, "loss.metric.use": True}, scenario=4)
+    dataset = open_development(tiny_dataset, base[0])
+    choices = [["SupConLoss", "NTXentLoss"], ["SupConLoss", "ProxyAnchorLoss"]]
+    usable, unusable = (space_of(tmp_path, {"loss.metric.loss": {"choice": names}}) for names in choices)
+    check_space(usable, *base, dataset, "space.json")
+    with pytest.raises(ConfigError, match=r"'loss\.metric\.loss' = 'ProxyAnchorLoss': .*learns vectors"):
+        check_space(unusable, *base, dataset, "space.json")
+
+
+def test_keys_of_parts_from_outside_are_searched(tmp_path: Path) -> None:
+    key = "loss.tests.parts:Hinge.margin"
+    base = change_configs(*tiny_configs({"loss.cpl.use": False}, scenario=4), {key: 0.4}, "base")
+    space = space_of(tmp_path, {key: {"float": [0.1, 0.9]}, "loss.tests.parts:Hinge.use": {"choice": [True]}})
+    assert space.values_of(*base) == {key: 0.4}
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    experiment, _ = change_configs(*base, space.suggest(study.ask()), "trial")
+    assert getattr(experiment.loss, f"{Hinge.__module__}:Hinge").use
 
 
 @pytest.mark.parametrize("spelling", ["center_l2", "centre_l2"])

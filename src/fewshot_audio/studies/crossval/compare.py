@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,43 +9,40 @@ from numpy.typing import NDArray
 from fewshot_audio.functional.statistics import t_quantile
 from fewshot_audio.studies.crossval.halving import fold_accuracies, started_rungs, trainings
 from fewshot_audio.studies.crossval.plan import BASE, Candidate, Plan, Rung
+from fewshot_audio.studies.crossval.results import (
+    CandidateRow,
+    Comparison,
+    DivergedTraining,
+    ShotComparison,
+    TrainingResult,
+)
 from fewshot_audio.studies.tables import markdown_table
 
 INTERVAL = "95 %, randomized blocks: accuracy = candidate + fold + noise of the same size for all candidates of a rung"
 
 
-def compare(plan: Plan) -> dict[str, Any]:
+def compare(plan: Plan) -> Comparison:
     """Summarize every candidate at the last rung on which it and the base have finished a fold; the best first.
 
     The unit of replication is the fold, because the tasks of a fold share one trained network: a candidate's accuracy
     on a fold (the mean over seeds) is one observation, paired with the base's on the same tasks. Folds share training
     classes, which makes the interval somewhat too narrow, as in every cross-validation.
-
-    Returns:
-        The content of ``crossval.json``.
     """
-    rows: dict[str, dict[str, Any]] = {}
+    rows: dict[str, CandidateRow] = {}
     for rung, candidates, _ in started_rungs(plan):
-        rows |= {row["name"]: row for row in _rows(plan, candidates, rung)}
-    base = plan.candidates[0]
-    ranking = sorted(
-        rows.values(), key=lambda row: (-row["epochs"], -row["folds"], -(row["shots"][0]["accuracy"] or 0))
+        rows |= {row.name: row for row in _rows(plan, candidates, rung)}
+    return Comparison(
+        base=plan.candidates[0],
+        tasks=plan.protocol.tasks,
+        seeds=plan.protocol.seeds,
+        rungs=[str(rung) for rung in plan.rungs],
+        folds=plan.folds,
+        interval=INTERVAL,
+        candidates=sorted(rows.values(), key=lambda row: (-row.epochs, -row.folds, -(row.shots[0].accuracy or 0))),
     )
-    return {
-        "dataset": base.experiment.dataset_name,
-        "n_way": base.experiment.n_way_test,
-        "n_query": base.experiment.n_query_test,
-        "tasks": plan.protocol.tasks,
-        "seeds": list(plan.protocol.seeds),
-        "rungs": [str(rung) for rung in plan.rungs],
-        "folds": [list(classes) for classes in plan.folds],
-        "interval": INTERVAL,
-        "candidates": ranking,
-        "base": {"experiment": base.experiment.model_dump(), "model": base.model.model_dump()},
-    }
 
 
-def _rows(plan: Plan, candidates: Sequence[Candidate], rung: Rung) -> list[dict[str, Any]]:
+def _rows(plan: Plan, candidates: Sequence[Candidate], rung: Rung) -> list[CandidateRow]:
     """Each candidate's numbers on the folds of a rung that it and the base have finished, if there are any."""
     accuracies = {
         shot: {candidate.name: fold_accuracies(plan, candidate, rung, shot) for candidate in candidates}
@@ -62,37 +58,35 @@ def _rows(plan: Plan, candidates: Sequence[Candidate], rung: Rung) -> list[dict[
     return rows
 
 
-def _row(
-    plan: Plan, candidate: Candidate, rung: Rung, folds: list[int], numbers: list[dict[str, Any]]
-) -> dict[str, Any]:
+def _row(plan: Plan, candidate: Candidate, rung: Rung, folds: list[int], numbers: list[ShotComparison]) -> CandidateRow:
     results = [job.result for job in trainings(plan, [candidate], rung) if job.file.exists()]
-    complete = [result for result in results if "diverged" not in result]
-    seconds = [result["seconds_per_episode"] for result in complete]
-    return {
-        "name": candidate.name,
-        "set": candidate.changes,
-        "epochs": rung.epochs,
-        "folds": len(folds),
-        "diverged": [result["diverged"] for result in results if "diverged" in result],
-        "shots": numbers,
-        "seconds_per_episode": float(np.median(seconds)) if seconds else None,
-        "parameters": complete[0]["parameters"] if complete else None,
-    }
+    complete = [result for result in results if isinstance(result, TrainingResult)]
+    seconds = [result.seconds_per_episode for result in complete]
+    return CandidateRow(
+        name=candidate.name,
+        changes=candidate.changes,
+        epochs=rung.epochs,
+        folds=len(folds),
+        diverged=[result.diverged for result in results if isinstance(result, DivergedTraining)],
+        shots=numbers,
+        seconds_per_episode=float(np.median(seconds)) if seconds else None,
+        parameters=complete[0].parameters if complete else None,
+    )
 
 
-def _numbers(shot: int, name: str, folds: list[int], accuracies: dict[str, dict[int, float]]) -> dict[str, Any]:
+def _numbers(shot: int, name: str, folds: list[int], accuracies: dict[str, dict[int, float]]) -> ShotComparison:
     """One candidate's numbers at one shot; ``accuracies`` holds those of every candidate of the rung, by fold."""
     if min(*accuracies[name].values(), *accuracies[BASE].values()) < 0:
-        return {"n_shot": shot, "accuracy": None, "per_fold": None, "difference": None, "interval": None}
+        return ShotComparison(shot, accuracy=None, per_fold=None, difference=None, interval=None)
     comparable = [own for own in accuracies.values() if all(own.get(fold, -1) >= 0 for fold in folds)]
     per_fold = np.array([accuracies[name][fold] for fold in folds])
-    return {
-        "n_shot": shot,
-        "accuracy": float(per_fold.mean()),
-        "per_fold": per_fold.tolist(),
-        "difference": float((per_fold - [accuracies[BASE][fold] for fold in folds]).mean()),
-        "interval": block_interval(np.array([[own[fold] for fold in folds] for own in comparable])),
-    }
+    return ShotComparison(
+        n_shot=shot,
+        accuracy=float(per_fold.mean()),
+        per_fold=per_fold.tolist(),
+        difference=float((per_fold - [accuracies[BASE][fold] for fold in folds]).mean()),
+        interval=block_interval(np.array([[own[fold] for fold in folds] for own in comparable])),
+    )
 
 
 def block_interval(accuracies: NDArray[np.float64]) -> float | None:
@@ -117,26 +111,27 @@ def block_interval(accuracies: NDArray[np.float64]) -> float | None:
     return t_quantile(degrees) * math.sqrt(2 * float((residuals**2).sum()) / degrees / folds)
 
 
-def markdown(summary: dict[str, Any]) -> str:
-    """Return the result of ``compare`` as a table, in percent, with a line that says how it was computed."""
-    shots = summary["candidates"][0]["shots"] if summary["candidates"] else []
-    header = [column for test in shots for column in (f"{test['n_shot']}-shot", "difference")]
+def markdown(comparison: Comparison) -> str:
+    """Return a comparison as a table, in percent, with a line that says how it was computed."""
+    shots = comparison.candidates[0].shots if comparison.candidates else []
+    header = [column for test in shots for column in (f"{test.n_shot}-shot", "difference")]
     rows = []
-    for row in summary["candidates"]:
-        cells = [row["name"], f"{row['folds']} x {row['epochs']}"]
-        for test in row["shots"]:
-            cells += [_percent(test["accuracy"]), _difference(row["name"], test)]
-        complete = row["parameters"] is not None
-        cells += [f"{row['seconds_per_episode']:.3f}", f"{row['parameters']:,}"] if complete else ["-", "-"]
+    for row in comparison.candidates:
+        cells = [row.name, f"{row.folds} x {row.epochs}"]
+        for test in row.shots:
+            cells += [_percent(test.accuracy), _difference(row.name, test)]
+        cells.append("-" if row.seconds_per_episode is None else f"{row.seconds_per_episode:.3f}")
+        cells.append("-" if row.parameters is None else f"{row.parameters:,}")
         rows.append(cells)
     table = markdown_table(["candidate", "folds x epochs", *header, "s / episode", "parameters"], rows)
-    seeds = ", ".join(map(str, summary["seeds"]))
+    seeds = ", ".join(map(str, comparison.seeds))
+    experiment = comparison.base.experiment
     note = (
-        f"{summary['dataset']}: class-wise cross-validation inside the training and validation classes, "
-        f"{len(summary['folds'])} folds of {min(map(len, summary['folds']))} or more classes; "
-        f"{summary['n_way']}-way tasks, {summary['tasks']} a fold, {summary['n_query']} queries per class, "
+        f"{experiment.dataset_name}: class-wise cross-validation inside the training and validation classes, "
+        f"{len(comparison.folds)} folds of {min(map(len, comparison.folds))} or more classes; "
+        f"{experiment.n_way_test}-way tasks, {comparison.tasks} a fold, {experiment.n_query_test} queries per class, "
         f"seeds {seeds}; last epoch's weights; accuracy in %. "
-        f"Differences from the base are those on the same folds; interval: {summary['interval']}."
+        f"Differences from the base are those on the same folds; interval: {comparison.interval}."
     )
     return f"{table}\n{note}\n"
 
@@ -145,8 +140,8 @@ def _percent(accuracy: float | None) -> str:
     return "diverged" if accuracy is None else f"{100 * accuracy:.2f}"
 
 
-def _difference(name: str, test: dict[str, Any]) -> str:
-    if test["difference"] is None or name == BASE:
+def _difference(name: str, test: ShotComparison) -> str:
+    if test.difference is None or name == BASE:
         return "-"
-    interval = f" ± {100 * test['interval']:.2f}" if test["interval"] is not None else ""
-    return f"{100 * test['difference']:+.2f}{interval}"
+    interval = f" ± {100 * test.interval:.2f}" if test.interval is not None else ""
+    return f"{100 * test.difference:+.2f}{interval}"

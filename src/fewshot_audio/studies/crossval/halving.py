@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from fewshot_audio.studies.crossval.plan import Candidate, Plan, Rung
+from fewshot_audio.studies.crossval.results import TrainingResult
 from fewshot_audio.studies.crossval.training import Training
 
 
@@ -24,9 +25,8 @@ def fold_accuracies(plan: Plan, candidate: Candidate, rung: Rung, shot: int) -> 
         jobs = [Training(plan, candidate, fold, rung.epochs, seed) for seed in plan.protocol.seeds]
         if all(job.file.exists() for job in jobs):
             results = [job.result for job in jobs]
-            diverged = any("diverged" in result for result in results)
-            scores = [-1.0] if diverged else [float(result["shots"][str(shot)]["accuracy"]) for result in results]
-            accuracies[fold] = sum(scores) / len(scores)
+            scores = [result.shots[shot].accuracy for result in results if isinstance(result, TrainingResult)]
+            accuracies[fold] = sum(scores) / len(scores) if len(scores) == len(results) else -1.0
     return accuracies
 
 

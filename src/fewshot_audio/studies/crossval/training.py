@@ -3,20 +3,24 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fewshot_audio.config import ExperimentConfig, read_json
 from fewshot_audio.errors import DataError, Diverged
 from fewshot_audio.experiments.evaluate_run import run_test
 from fewshot_audio.experiments.run_folder import versions
 from fewshot_audio.files import write_json
-from fewshot_audio.functional.statistics import ci95
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.studies.crossval.plan import Candidate, Plan, with_test_tasks, with_training
+from fewshot_audio.studies.crossval.results import (
+    DivergedTraining,
+    ShotResult,
+    TrainingResult,
+    read_training_result,
+)
 from fewshot_audio.studies.fingerprint import describe_configs
 from fewshot_audio.studies.holdout import hold_out, open_development
 from fewshot_audio.studies.trial import FolderInUse, run_trial, working_on
@@ -61,12 +65,9 @@ class Training:
         return self.plan.folder / "trainings" / f"{self.key}.json"
 
     @property
-    def result(self) -> dict[str, Any]:
+    def result(self) -> TrainingResult | DivergedTraining:
         """The numbers of the finished training. Raises DataError if they are damaged, or of another training."""
-        values = read_json(self.file)
-        if "diverged" not in values:
-            _check_shots(self.file, values.get("shots"), [str(shot) for shot in self.plan.protocol.shots])
-        return values
+        return read_training_result(self.file, read_json(self.file), self.plan.protocol.shots)
 
     def run(self, progress: Progress = silent) -> bool:
         """Train and test unless the result exists; False if another process is working on this training.
@@ -76,7 +77,9 @@ class Training:
         try:
             with working_on(self._folder):
                 if not self.file.exists():
-                    write_json(self.file, {**self._describe(), **_train_and_test(self, self._folder, progress)})
+                    write_json(
+                        self.file, {**self._describe(), **_train_and_test(self, self._folder, progress).as_json()}
+                    )
                 shutil.rmtree(self._folder, ignore_errors=True)
         except FolderInUse:
             return False
@@ -93,7 +96,7 @@ class Training:
         """Where the training is under way."""
         return self.plan.folder / "under-way" / self.key
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> Mapping[str, object]:
         return {
             "candidate": self.candidate.name,
             "set": self.candidate.changes,
@@ -105,20 +108,7 @@ class Training:
         }
 
 
-def _check_shots(file: Path, shots: Any, expected: Sequence[str]) -> None:
-    if not isinstance(shots, dict) or list(shots) != list(expected):
-        raise DataError(f"{file}: expected 'shots' {', '.join(expected)}; delete the file to train and test again")
-    for shot, test in shots.items():
-        accuracy, interval, tasks = (
-            test.get(key) if isinstance(test, dict) else None for key in ("accuracy", "ci95", "tasks")
-        )
-        numbers = [value for value in (accuracy, interval) if isinstance(value, int | float) and 0 <= value <= 1]
-        if len(numbers) < 2 or not isinstance(tasks, int) or tasks < 1:
-            raise DataError(f"{file}: shots.{shot} is {test}, which no test gives; delete the file to test again")
-
-
-def _train_and_test(training: Training, folder: Path, progress: Progress) -> dict[str, Any]:
-    """Return the accuracy of each shot, the time of an episode and the parameters, or that the training diverged."""
+def _train_and_test(training: Training, folder: Path, progress: Progress) -> TrainingResult | DivergedTraining:
     experiment, plan = training.experiment, training.plan
     development = open_development(plan.data_root, experiment)
     if development.fingerprint != plan.fingerprint:
@@ -127,18 +117,16 @@ def _train_and_test(training: Training, folder: Path, progress: Progress) -> dic
     try:
         trial = run_trial(folder, experiment, training.candidate.model, dataset, progress)
     except Diverged as error:
-        return {"diverged": str(error)}
+        return DivergedTraining(str(error))
     tests = {
-        str(shot): run_test(trial.network, with_test_tasks(experiment, plan.protocol, shot), dataset.data).accuracy
+        shot: run_test(trial.network, with_test_tasks(experiment, plan.protocol, shot), dataset.data).accuracy
         for shot in plan.protocol.shots
     }
-    return {
-        "shots": {
-            shot: {"accuracy": float(accuracy.mean()), "ci95": ci95(accuracy), "tasks": len(accuracy)}
-            for shot, accuracy in tests.items()
-        },
-        **{key: trial.history[-1][key] for key in ("train_loss", "train_accuracy")},  # shows memorization
-        "seconds_per_episode": trial.seconds / experiment.n_training_tasks,
-        "parameters": sum(weights.numel() for weights in trial.network.parameters()),
-        "runtime": trial.runtime,
-    }
+    return TrainingResult(
+        shots={shot: ShotResult.of(accuracy) for shot, accuracy in tests.items()},
+        train_loss=trial.history[-1]["train_loss"],
+        train_accuracy=trial.history[-1]["train_accuracy"],
+        seconds_per_episode=trial.seconds / experiment.n_training_tasks,
+        parameters=sum(weights.numel() for weights in trial.network.parameters()),
+        runtime=trial.runtime,
+    )

@@ -19,13 +19,14 @@ from fewshot_audio.progress import Progress, prefixed, silent
 from fewshot_audio.studies.crossval.compare import compare, markdown
 from fewshot_audio.studies.crossval.halving import mean_accuracy, started_rungs
 from fewshot_audio.studies.crossval.plan import Candidate, Plan, Rung
+from fewshot_audio.studies.crossval.results import Comparison
 from fewshot_audio.studies.crossval.training import Training
 
 DECISIONS_FILE, SUMMARY_FILE, TABLE_FILE = "journal.jsonl", "crossval.json", "table.md"
 WAIT_SECONDS = 1.0
 
 
-def cross_validate(plan: Plan, workers: int = 1, progress: Progress = silent) -> dict[str, Any]:
+def cross_validate(plan: Plan, workers: int = 1, progress: Progress = silent) -> Comparison:
     """Do all trainings that are missing.
 
     Every decision about candidates is appended to ``journal.jsonl``; ``table.md`` and ``crossval.json`` are written
@@ -38,7 +39,7 @@ def cross_validate(plan: Plan, workers: int = 1, progress: Progress = silent) ->
         progress: called during every training.
 
     Returns:
-        The content of ``crossval.json`` at the end.
+        The comparison at the end, which ``crossval.json`` holds.
 
     Raises:
         Interrupted: Ctrl-C. No finished training is lost, and an unfinished one continues after its last epoch.
@@ -51,12 +52,12 @@ def cross_validate(plan: Plan, workers: int = 1, progress: Progress = silent) ->
     return summarize(plan)
 
 
-def summarize(plan: Plan) -> dict[str, Any]:
-    """Write ``crossval.json`` and ``table.md`` from the finished trainings, and return the content of the former."""
-    summary = compare(plan)
-    write_json(plan.folder / SUMMARY_FILE, summary)
-    write_text(plan.folder / TABLE_FILE, markdown(summary))
-    return summary
+def summarize(plan: Plan) -> Comparison:
+    """Write ``crossval.json`` and ``table.md`` from the finished trainings, and return the former's content."""
+    comparison = compare(plan)
+    write_json(plan.folder / SUMMARY_FILE, comparison.as_json())
+    write_text(plan.folder / TABLE_FILE, markdown(comparison))
+    return comparison
 
 
 def _work(plan: Plan, progress: Progress) -> None:

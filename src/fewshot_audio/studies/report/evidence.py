@@ -3,14 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from fewshot_audio.audio.preprocessing import Preprocessing
-from fewshot_audio.config import ExperimentConfig
 from fewshot_audio.engine.evaluate import Answers, TaskScores, evaluate_system
 from fewshot_audio.engine.history import Row
 from fewshot_audio.engine.system import CachedSystem, System
@@ -19,7 +17,13 @@ from fewshot_audio.errors import DataError
 from fewshot_audio.experiments.dataset import Dataset
 from fewshot_audio.experiments.evaluate_run import open_test
 from fewshot_audio.experiments.folder import ExperimentFolder
-from fewshot_audio.experiments.results import RESULTS_FILE, read_results, read_run_metrics, read_run_result
+from fewshot_audio.experiments.results import (
+    RESULTS_FILE,
+    ExperimentResults,
+    read_results,
+    read_run_metrics,
+    read_run_result,
+)
 from fewshot_audio.experiments.run_folder import Run
 from fewshot_audio.functional.pca import PrincipalComponents
 from fewshot_audio.functional.statistics import ci95
@@ -37,9 +41,9 @@ class Evidence:
 
     Attributes:
         name: name of the experiment's folder.
-        results: what ``results.json`` holds.
+        results: those in ``results.json``.
         metrics: the epochs of every finished run, by "run <number>".
-        best_epochs: the epoch (from 1) whose weights were tested, likewise.
+        kept_epochs: the epoch (from 1) whose weights were tested, likewise.
         accuracies: test accuracies, (runs, tasks).
         classes: the test classes.
         query_counts: (classes, classes): queries of the row's class in tasks that contain the column's class.
@@ -56,9 +60,9 @@ class Evidence:
     """
 
     name: str
-    results: dict[str, Any]
+    results: ExperimentResults
     metrics: dict[str, list[Row]]
-    best_epochs: dict[str, int]
+    kept_epochs: dict[str, int]
     accuracies: Floats
     classes: tuple[str, ...]
     query_counts: NDArray[np.int64]
@@ -74,18 +78,17 @@ class Evidence:
     dataset: str
 
     @property
-    def test_tasks(self) -> tuple[Any, ...]:
+    def test_tasks(self) -> tuple[str, TaskProtocol]:
         """What the test tasks were drawn from and how: equal for experiments with the same tasks."""
-        config = ExperimentConfig.model_validate(self.results["config"]["experiment"])
-        return self.dataset, replace(TaskProtocol.test(config), whole_clips=False, tie_strategy="")
+        return self.dataset, replace(TaskProtocol.test(self.results.experiment), whole_clips=False, tie_strategy="")
 
 
-def collect_evidence(folder: Path, data_root: Path, progress: Progress = silent) -> Evidence:
+def collect_evidence(folder: Path, data_root: Path | None, progress: Progress = silent) -> Evidence:
     """Read an experiment's folder and test its first finished run once more to collect every answer.
 
     Args:
         folder: the folder of a finished experiment.
-        data_root: the folder of the dataset folders.
+        data_root: the folder of the dataset folders; None: that of the experiment's config, then ``data``.
         progress: called during the test.
 
     Raises:
@@ -96,12 +99,13 @@ def collect_evidence(folder: Path, data_root: Path, progress: Progress = silent)
         raise DataError(f"{folder}: no {RESULTS_FILE} there; give the folder of a finished experiment")
     results = read_results(folder)
     runs = ExperimentFolder(folder)
-    numbers = [number for number in range(1, results["config"]["experiment"]["num_runs"] + 1) if runs.done(number)]
+    numbers = [number for number in range(1, results.experiment.num_runs + 1) if runs.done(number)]
     if not numbers:
         raise DataError(f"{folder}: no folder of a finished run in it")
-    run_results = {number: read_run_result(runs.run(number)) for number in numbers}
+    finished = {number: read_run_result(runs.run(number)) for number in numbers}
     run = Run.read(runs.run(numbers[0]))
-    dataset, network_system, protocol = open_test(run, data_root, run.experiment, progress=progress)
+    root = data_root or Path(run.experiment.data_root or "data")
+    dataset, network_system, protocol = open_test(run, root, run.experiment, progress=progress)
     system, classes = CachedSystem(network_system), dataset.data.splits.test
 
     def test(protocol: TaskProtocol) -> TaskScores:
@@ -114,9 +118,9 @@ def collect_evidence(folder: Path, data_root: Path, progress: Progress = silent)
     return Evidence(
         name=folder.name,
         results=results,
-        metrics={f"run {number}": read_run_metrics(runs.run(number), result) for number, result in run_results.items()},
-        best_epochs={f"run {number}": result.values["best_epoch"] for number, result in run_results.items()},
-        accuracies=np.stack([result.accuracies for result in run_results.values()]),
+        metrics={f"run {number}": read_run_metrics(runs.run(number), one.result) for number, one in finished.items()},
+        kept_epochs={f"run {number}": one.result.kept_epoch for number, one in finished.items()},
+        accuracies=np.stack([one.accuracies for one in finished.values()]),
         classes=classes,
         query_counts=query_counts,
         confusion_counts=confusion_counts,

@@ -31,7 +31,7 @@ PEAK = 0.9
 
 def write_report(
     folders: Sequence[Path],
-    data_root: Path,
+    data_root: Path | None,
     path: Path,
     plot_folder: Path | None = None,
     progress: Progress = silent,
@@ -40,7 +40,7 @@ def write_report(
 
     Args:
         folders: the folders of finished experiments.
-        data_root: the folder of the dataset folders.
+        data_root: the folder of the dataset folders; None: that of each experiment's config, then ``data``.
         path: the HTML file to write.
         plot_folder: if given, each plot is written there as PNG and SVG too.
         progress: called during the tests that the report repeats.
@@ -79,9 +79,9 @@ def _section(evidence: Evidence, file_name: str, plot_folder: Path | None) -> di
     accuracy = share.diagonal()
     interval = Z95 * np.sqrt(accuracy * (1 - accuracy) / evidence.query_counts.diagonal())
     calibration = reliability(evidence.probability, evidence.correct)
-    way = evidence.results["runs"][0]["test"]["n_way"]
+    way = evidence.results.runs[0].test.n_way
     figures = {
-        "curves": plots.curves(evidence.metrics, evidence.best_epochs),
+        "curves": plots.curves(evidence.metrics, evidence.kept_epochs),
         "classes": plots.class_accuracies(evidence.classes, accuracy, interval),
         "confusion": plots.confusion(evidence.classes, share),
         "shots": plots.shots([shot for shot, _, _ in evidence.shots], [_shots_line(evidence)], way),
@@ -93,7 +93,7 @@ def _section(evidence: Evidence, file_name: str, plot_folder: Path | None) -> di
     return {
         "name": evidence.name,
         "results": evidence.results,
-        "runs": [name.removeprefix("run ") for name in evidence.best_epochs],
+        "runs": [name.removeprefix("run ") for name in evidence.kept_epochs],
         "way": way,
         "plots": {name: _svg(figure) for name, figure in figures.items()},
         "ece": calibration.ece,
@@ -105,7 +105,10 @@ def _section(evidence: Evidence, file_name: str, plot_folder: Path | None) -> di
         "classes": [(evidence.classes[i], accuracy[i], interval[i]) for i in np.argsort(accuracy, kind="stable")],
         "hardest": evidence.classes[int(np.nanargmin(accuracy))],
         "easiest": evidence.classes[int(np.nanargmax(accuracy))],
-        "configs": {kind: json.dumps(config, indent=2) for kind, config in evidence.results["config"].items()},
+        "configs": {
+            kind: json.dumps(config.model_dump(), indent=2)
+            for kind, config in (("experiment", evidence.results.experiment), ("model", evidence.results.model))
+        },
     }
 
 
@@ -122,7 +125,7 @@ def _comparison(first: Evidence, second: Evidence) -> dict[str, Any]:
 def _shots_of_all(evidence: Sequence[Evidence], plot_folder: Path | None) -> str | None:
     """Accuracy over shots of all experiments in one plot, if their numbers of shots and classes are the same."""
     numbers = [shot for shot, _, _ in evidence[0].shots]
-    ways = {one.results["runs"][0]["test"]["n_way"] for one in evidence}
+    ways = {one.results.runs[0].test.n_way for one in evidence}
     if len(ways) > 1 or any([shot for shot, _, _ in one.shots] != numbers for one in evidence):
         return None
     figure = plots.shots(numbers, [_shots_line(one) for one in evidence], ways.pop())

@@ -25,7 +25,7 @@ CURVES = {
 }
 
 
-def curves(runs: Mapping[str, Sequence[Row]], best_epochs: Mapping[str, int]) -> "Figure":
+def curves(runs: Mapping[str, Sequence[Row]], kept_epochs: Mapping[str, int]) -> "Figure":
     """One panel per quantity, one line per run; a dot marks the epoch (from 1) whose weights were tested."""
     figure = new_figure(11, 5.2)
     for number, (key, title) in enumerate(CURVES.items(), start=1):
@@ -33,8 +33,8 @@ def curves(runs: Mapping[str, Sequence[Row]], best_epochs: Mapping[str, int]) ->
         for name, rows in runs.items():
             epochs, values = [row["epoch"] for row in rows], [row[key] for row in rows]
             (line,) = axes.plot(epochs, values, label=name, linewidth=1.2)
-            best = best_epochs[name] - 1
-            axes.plot(epochs[best], values[best], "o", color=line.get_color(), markersize=5)
+            kept = kept_epochs[name] - 1
+            axes.plot(epochs[kept], values[kept], "o", color=line.get_color(), markersize=5)
         axes.set(title=title, xlabel="epoch")
         axes.grid(alpha=0.25)
         if number == 1 and len(runs) > 1:

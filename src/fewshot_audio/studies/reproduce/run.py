@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from fewshot_audio.config import ExperimentConfig, ModelConfig, read_json
 from fewshot_audio.data.joint import DatasetFolders
@@ -12,12 +11,12 @@ from fewshot_audio.errors import ConfigError, DataError, Diverged
 from fewshot_audio.experiments.dataset import open_dataset
 from fewshot_audio.experiments.evaluate_run import evaluate_run
 from fewshot_audio.experiments.folder import ExperimentFolder
-from fewshot_audio.experiments.results import check_test
+from fewshot_audio.experiments.results import read_test
 from fewshot_audio.experiments.run_experiment import run_experiment
 from fewshot_audio.experiments.run_folder import Run
 from fewshot_audio.files import write_json
-from fewshot_audio.functional.statistics import Z95
-from fewshot_audio.models.huggingface_files import complete_model
+from fewshot_audio.functional.statistics import Z95, RunsSummary, TaskSummary
+from fewshot_audio.models.build import complete_model
 from fewshot_audio.progress import Progress, prefixed, silent
 from fewshot_audio.studies.reproduce.matrix import Cell
 from fewshot_audio.studies.reproduce.matrix_tables import MatrixRow
@@ -66,7 +65,7 @@ def reproduce(plan: MatrixPlan, progress: Progress = silent) -> Iterator[MatrixR
         Interrupted: the process was asked to stop.
     """
     configs = [(cell, *cell.configs(plan.budget, plan.overrides)) for cell in plan.cells]
-    baselines: set[tuple[Any, ...]] = set()  # those that have their row already
+    baselines: set[tuple[object, ...]] = set()  # those that have their row already
     for cell, experiment, model in configs:
         report = prefixed(progress, f"{cell.dataset} {cell.system_name} {cell.encoder}, ")
         note = _dataset_problem(plan.data_root, experiment, model, report)
@@ -103,7 +102,7 @@ def _train(plan: MatrixPlan, experiment: ExperimentConfig, model: ModelConfig, p
     """Train the runs that are missing and return all of them."""
     results = run_experiment(experiment, model, plan.data_root, plan.output, resume=True, progress=progress)
     folder = ExperimentFolder(plan.output / experiment.experiment_folder)
-    return [Run.read(folder.run(number)) for number in range(1, len(results["runs"]) + 1)]
+    return [Run.read(folder.run(number)) for number in range(1, len(results.runs) + 1)]
 
 
 def _with_test_classes(tasks: Tasks, root: Path, dataset: str) -> Tasks:
@@ -131,36 +130,29 @@ def _row(
     except (DataError, ConfigError) as error:  # another dataset's shape, fewer classes than ways
         return MatrixRow(dataset, trained_on, name, encoder, **asdict(tasks), note=str(error))
     n_runs = len(tests) if encoder else 0
-    return MatrixRow(dataset, trained_on, name, encoder, **asdict(tasks), runs=n_runs, **pool_runs(tests))
+    return MatrixRow(dataset, trained_on, name, encoder, **asdict(tasks), runs=n_runs, **asdict(pool_runs(tests)))
 
 
-def _evaluation(run: Run, root: Path, dataset: str, tasks: Tasks, system: str, progress: Progress) -> dict[str, Any]:
+def _evaluation(run: Run, root: Path, dataset: str, tasks: Tasks, system: str, progress: Progress) -> TaskSummary:
     """Test a run, or read the result of a former test from the run's folder."""
     path = run.folder / EVALUATIONS / f"{dataset}_{system}_{'-'.join(map(str, asdict(tasks).values()))}.json"
     if path.is_file():
-        former = read_json(path)
-        check_test(path, former)
-        return former
+        return read_test(path, read_json(path))
     experiment = run.experiment.model_copy(update={**tasks.changes, "dataset_name": dataset})
     result = evaluate_run(run, root, experiment, system=system, progress=progress)
-    write_json(path, result)
+    write_json(path, asdict(result))
     return result
 
 
-def pool_runs(tests: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Pool the test summaries of runs with equal numbers of tasks.
-
-    Returns:
-        ``accuracy``, the mean over runs; ``ci95``, the half width of its interval over the pooled tasks, None
-        for one task; and ``std_over_runs``, None for one run.
-    """
-    means = [test["accuracy"] for test in tests]
+def pool_runs(tests: Sequence[TaskSummary]) -> RunsSummary:
+    """Pool the tests of runs with equal numbers of tasks."""
+    means = [test.accuracy for test in tests]
     mean = sum(means) / len(means)
-    variance = sum(test["std"] ** 2 + (test["accuracy"] - mean) ** 2 for test in tests) / len(tests)
+    variance = sum(test.std**2 + (test.accuracy - mean) ** 2 for test in tests) / len(tests)
     spread = math.sqrt(sum((value - mean) ** 2 for value in means) / (len(means) - 1)) if len(means) > 1 else None
-    tasks = sum(test["tasks"] for test in tests)
+    tasks = sum(test.tasks for test in tests)
     interval = Z95 * math.sqrt(variance / tasks) if tasks > 1 else None
-    return {"accuracy": mean, "ci95": interval, "std_over_runs": spread}
+    return RunsSummary(mean, interval, spread)
 
 
 def _row_without_result(cell: Cell, tasks: Tasks, note: str) -> MatrixRow:

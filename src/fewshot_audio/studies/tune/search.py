@@ -96,6 +96,7 @@ class Search:
         return study, dataset
 
 
+@explained_storage()
 def run_search(
     search: Search,
     study: optuna.Study,
@@ -122,13 +123,6 @@ def run_search(
         DataError: the dataset has changed.
         WriteError: the storage cannot be written.
     """
-    with explained_storage():
-        _run_search(search, study, dataset, trials, timeout, progress)
-
-
-def _run_search(
-    search: Search, study: optuna.Study, dataset: Dataset, trials: int, timeout: float | None, progress: Progress
-) -> None:
     deadline = time.monotonic() + timeout if timeout is not None else np.inf
     while time.monotonic() < deadline:
         requeue_lost_trials(study, search.stale_after)
@@ -181,8 +175,8 @@ def _do_trial(
                 raise DataError(f"{data.folders} has changed since this search was started")
             model = check_training(data, *configs, ("train", "validation"))
             history = run_trial(folder, configs[0], model, data, progress, after_epoch).history
-            best_epoch = kept_epoch(history, configs[0].optimization.keep)
-            state, value = TrialState.COMPLETE, history[best_epoch - 1]["val_accuracy"]
+            kept = kept_epoch(history, configs[0].optimization.keep)
+            state, value = TrialState.COMPLETE, history[kept - 1]["val_accuracy"]
     except optuna.TrialPruned:
         reason = "worse than the median"
     except Diverged as error:

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from fewshot_audio.config import ExperimentConfig, ModelConfig, Role, keys_with, read_json, validate
 from fewshot_audio.config.base import Section
+from fewshot_audio.config.keys import split_key
 from fewshot_audio.config.load import change_configs
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.experiments.dataset import Dataset
@@ -190,7 +191,7 @@ def _dimension(label: str, entry: Any) -> Dimension:
 
 
 def _value_at(values: Mapping[str, Any], key: str) -> Any:
-    for part in key.split("."):
+    for part in split_key(key):
         if not isinstance(values, Mapping) or part not in values:
             return None
         values = values[part]
