@@ -12,7 +12,7 @@ import soundfile
 import soxr
 
 from fewshot_audio.audio import sandbox, sndfile
-from fewshot_audio.audio.decode import Decoding, decode, is_audio
+from fewshot_audio.audio.decode import Decoding, Level, decode, is_audio
 from fewshot_audio.audio.rejection import Reason, Rejected
 from tests.audio import flavors
 from tests.audio.flavors import CUT_OFF, HOLES, SECONDS, TWICE, UNREADABLE, WHOLE, Flavor
@@ -242,7 +242,7 @@ def test_a_decoder_that_crashes_or_hangs_costs_one_recording(
     monkeypatch.setattr(sandbox, "LONGEST_WAIT", 1.0)
     body = "os.kill(os.getpid(), 9)" if signal_name == "crash" else "time.sleep(60)"
     start = "import os, sys, time; from fewshot_audio.audio import decode_worker as w"
-    code = f"{start}\nw.answer = lambda r, s: {body}\nw.main(1 << 32, 0)"
+    code = f"{start}\nw.answer = lambda request, replies: {body}\nw.main(1 << 32)"
     monkeypatch.setattr(sandbox, "WORKER", (sys.executable, "-c", code))
     sandbox._idle_process().end()
     with pytest.raises(Rejected, match="crashed on it" if signal_name == "crash" else "stood still for 1 s") as caught:
@@ -250,6 +250,35 @@ def test_a_decoder_that_crashes_or_hangs_costs_one_recording(
     assert caught.value.reason == Reason.DAMAGED
     monkeypatch.undo()
     assert len(decode(good).samples) == 16_000
+
+
+def test_the_process_imports_nothing_of_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where recordings of strangers lie, modules of strangers may lie, too."""
+    soundfile.write(tmp_path / "a.mp3", tone(), 16_000)
+    for name in ("json.py", "numpy.py", "av.py"):
+        (tmp_path / name).write_text("import os; os._exit(1)")
+    monkeypatch.chdir(tmp_path)
+    sandbox._idle_process().end()
+    assert len(decode(Path("a.mp3")).samples) == 16_000
+
+
+def test_a_process_that_may_not_write_and_knows_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEWSHOT_AUDIO_TOKEN", "secret")
+    code = (
+        "import json, os, pathlib; from fewshot_audio.audio import decode_worker as w\n"
+        "def answer(request, replies):\n"
+        f"    try: pathlib.Path({str(tmp_path / 'file')!r}).write_text('text')\n"
+        "    except OSError as error:\n"
+        "        seen = [value for value in os.environ.values() if value == 'secret']\n"
+        "        detail = f'{error.strerror} {seen}'\n"
+        "        w.reject(replies, w.Rejected(w.Reason.UNREADABLE, detail))\n"
+        "w.answer = answer; w.main(1 << 32)"
+    )
+    process = sandbox.DecodingProcess(command=(sys.executable, "-c", code))
+    process.request(tmp_path)
+    with pytest.raises(Rejected, match=re.escape("unreadable: File too large []")):
+        process.message()
+    process.end()
 
 
 def test_a_caller_that_has_heard_enough_leaves_nothing_for_the_next_recording(tmp_path: Path) -> None:
@@ -298,6 +327,21 @@ def test_floating_point_samples_have_no_level(tmp_path: Path) -> None:
     np.testing.assert_allclose(decode(tmp_path / "a.wav").samples, 1e-9 * tone(), atol=1e-12)
     soundfile.write(tmp_path / "b.wav", 1e-3 * tone(), 16_000, subtype="PCM_24")
     assert len(decode(tmp_path / "b.wav").samples) == 16_000
+
+
+@pytest.mark.parametrize("scale", [1e25, 1.0, 1e-25])
+@pytest.mark.parametrize(("db", "is_silent"), [(-59.9, False), (-60.1, True)])
+def test_what_is_left_of_a_loud_ultrasound(scale: float, db: float, is_silent: bool) -> None:
+    """The squares of the first and the last scale leave the range of float32."""
+    level = Level(0.0)
+    wave = np.sqrt(2) * tone(2.0)
+    level.add_original((scale * wave).astype(np.float32))
+    level.add_resampled((scale * 10 ** (db / 20) * wave[:16_000]).astype(np.float32))
+    if is_silent:
+        with pytest.raises(Rejected, match="below 8000 Hz"):
+            level.check(16_000)
+    else:
+        level.check(16_000)
 
 
 def test_a_rejection_survives_the_way_between_processes() -> None:

@@ -2,9 +2,11 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -85,6 +87,17 @@ def test_unusable_waveforms_are_rejected_with_their_reason(wave: np.ndarray, rea
     assert caught.value.reason == reason
 
 
+def test_a_recording_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
+    preprocessing = Preprocessing(segment_seconds=1.0)
+    soundfile.write(tmp_path / "a.wav", np.sin(np.arange(16000)), 16000)
+    assert preprocessing.load(str(tmp_path / "a.wav")).shape == (16000,)
+    (tmp_path / "b.wav").write_text("no sound")
+    for name, reason in (("b.wav", Reason.UNREADABLE), ("c.wav", Reason.MISSING)):
+        with pytest.raises(Rejected, match=f"{name}: ") as error:
+            preprocessing.load(tmp_path / name)
+        assert error.value.reason == reason
+
+
 def test_features_do_not_depend_on_how_many_are_computed_at_once() -> None:
     segments = np.random.default_rng(0).normal(size=(19, SMALL.segment_samples)).astype(np.float32)
     features = SMALL.features(segments)
@@ -126,21 +139,52 @@ def test_wrong_values_are_refused_by_name() -> None:
         Preprocessing.of(segment_seconds=-1.0)
 
 
+def each_sample(values: list[float], times: int) -> list[float]:
+    return [value for value in values for _ in range(times)][:SMALL_SEGMENT]
+
+
+def tiled(values: list[float]) -> list[float]:
+    return [values[i % len(values)] for i in range(SMALL_SEGMENT)]
+
+
+def filled(compat: str, clip: list[float], rest: list[float]) -> list[float]:
+    """The last segment: ``rest`` is the whole clip if that is shorter than a segment, else its tail."""
+    times = math.ceil(SMALL_SEGMENT / len(rest))
+    tail = len(clip) > len(rest)
+    if compat == "metaaudio-offline":  # to_var_spec: samples of the clip, samples of the tail
+        return each_sample(rest, times)
+    if compat == "metaaudio-training":  # tiles of the clip, for a tail too, for which that is the clip's start
+        return tiled(clip)
+    if compat == "authors-waveforms":  # samples of the clip, for a tail too, as many times as the tail would need
+        return each_sample(clip, times)
+    return clip[:SMALL_SEGMENT] if tail else each_sample(clip, times)  # what 0.1 called metaaudio
+
+
+COMPATS = ["metaaudio-offline", "metaaudio-training", "authors-waveforms", "metaaudio"]
+
+
+@pytest.mark.parametrize("compat", COMPATS)
 @settings(deadline=None, max_examples=30)
-@given(st.integers(1, 3), st.integers(1, 3 * SMALL_SEGMENT), st.sampled_from(["metaaudio", "metaaudio-offline"]))
-def test_compat_fills_segments_up_as_the_published_programs_do(seed: int, samples: int, compat: str) -> None:
+@given(seed=st.integers(1, 3), samples=st.integers(1, 3 * SMALL_SEGMENT))
+def test_compat_fills_segments_up_as_the_published_programs_do(compat: str, seed: int, samples: int) -> None:
     wave = np.random.default_rng(seed).standard_normal(samples).astype(np.float32)
     expected = []
     for start in range(0, samples, SMALL_SEGMENT):
         piece = wave[start : start + SMALL_SEGMENT].tolist()
-        if len(piece) < SMALL_SEGMENT:
-            times = math.ceil(SMALL_SEGMENT / len(piece))
-            slow = [value for value in piece for _ in range(times)][:SMALL_SEGMENT]
-            piece = wave[:SMALL_SEGMENT].tolist() if start and compat == "metaaudio" else slow
-        expected.append(piece)
+        expected.append(piece if len(piece) == SMALL_SEGMENT else filled(compat, wave.tolist(), piece))
     seconds = SMALL_SEGMENT / 16_000
     preprocessing = Preprocessing.of(segment_seconds=seconds, n_fft=64, hop_length=64, n_mels=8, compat=compat)
     np.testing.assert_array_equal(preprocessing.segments(wave), np.array(expected, dtype=np.float32))
+
+
+def test_each_compat_is_another_program() -> None:
+    """Of a clip that is too short and of one with a tail, no two of them make the same segments."""
+    answers = set()
+    for compat in ["", *COMPATS]:
+        preprocessing = Preprocessing.of(segment_seconds=0.01, n_fft=64, hop_length=64, n_mels=8, compat=compat)
+        clips = [np.arange(1, 1 + samples, dtype=np.float32) for samples in (70, 230)]
+        answers.add(b"".join(preprocessing.segments(clip).tobytes() for clip in clips))
+    assert len(answers) == 5
 
 
 def test_compat_is_off_saved_and_compared() -> None:

@@ -19,6 +19,14 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
+@pytest.mark.parametrize("name", ["a\rb", "a\r\nb", "a\nb", "\r", "a\r\n"])
+def test_line_breaks_of_any_kind_in_a_name(tmp_path: Path, name: str) -> None:
+    rows = [{"class": name, "clip": "1"}, {"class": "owl", "clip": name}]
+    text = csv_table(("class", "clip"), rows)
+    assert text == f'class,clip\n"{name}",1\nowl,"{name}"\n'
+    assert list(read_rows(write(tmp_path, text), ("class", "clip"))) == rows
+
+
 @pytest.mark.parametrize("start", ["", "\ufeff"])
 def test_what_is_written_is_read(tmp_path: Path, start: str) -> None:
     path = write(tmp_path, start + csv_table(("class", "clip", "group"), ROWS))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fewshot_audio.data.clip_index import ClipIndex
 from fewshot_audio.data.disjoint_groups import check_groups, smallest_subset
-from fewshot_audio.data.episodes import Episode, EpisodeSampler
+from fewshot_audio.data.episodes import Episode, Episodes
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.store import SegmentStore
 from fewshot_audio.errors import DataError
@@ -33,9 +33,9 @@ def index_of(classes: list[list[int]]) -> ClipIndex:
     return ClipIndex(np.arange(len(groups) + 1), by_class, np.array(groups))
 
 
-def sampler(index: ClipIndex, way: int, shot: int, query: int, **options: Any) -> EpisodeSampler:
+def sampler(index: ClipIndex, way: int, shot: int, query: int, **options: Any) -> Episodes:
     how = {"seed": 0, "phase": "train", "disjoint_groups": True, **options}
-    return EpisodeSampler(index, list(index.by_class), way, shot, query, **how)
+    return Episodes(index, list(index.by_class), way, shot, query, **how)
 
 
 def plain(episode: Episode) -> list[Any]:
@@ -140,7 +140,7 @@ def test_an_experiment_keeps_recordings_apart(root: Path, tmp_path: Path) -> Non
     run = Run.read(tmp_path / "out" / "tiny" / "run-1")
     assert run.experiment.disjoint_groups
     together = experiment.model_copy(update={"disjoint_groups": False})
-    assert evaluate_run(run, root, together)["tasks"] == 10
+    assert evaluate_run(run, root, together).tasks == 10
     dataset = open_dataset(root, experiment)
     groups = dataset.data.store.index.groups
     assert groups is not None

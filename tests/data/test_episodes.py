@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fewshot_audio.config import PHASES, Phase
 from fewshot_audio.data.clip_index import ClipIndex
-from fewshot_audio.data.episodes import Episode, EpisodeSampler
+from fewshot_audio.data.episodes import Episode, Episodes
 
 
 def clip_index(classes: list[list[int]]) -> ClipIndex:
@@ -23,8 +23,8 @@ def clip_index(classes: list[list[int]]) -> ClipIndex:
     return ClipIndex(offsets, by_class)
 
 
-def sampler(index: ClipIndex, way: int, shot: int, query: int, seed: int = 0, phase: Phase = "train") -> EpisodeSampler:
-    return EpisodeSampler(index, list(index.by_class), way, shot, query, seed=seed, phase=phase)
+def sampler(index: ClipIndex, way: int, shot: int, query: int, seed: int = 0, phase: Phase = "train") -> Episodes:
+    return Episodes(index, list(index.by_class), way, shot, query, seed=seed, phase=phase)
 
 
 def equal(one: Episode, other: Episode) -> bool:
@@ -160,7 +160,7 @@ def test_every_order_of_clips_is_drawn_alike() -> None:
 def test_classes_follow_the_split_not_the_alphabet() -> None:
     index = clip_index([[1] * 4, [1] * 4, [1] * 4])
     split = ["c2", "c0", "c1"]
-    drawn = EpisodeSampler(index, split, 3, 2, 2, seed=0, phase="test").episode(0, 0)
+    drawn = Episodes(index, split, 3, 2, 2, seed=0, phase="test").episode(0, 0)
     assert drawn.classes.tolist() == [0, 1, 2]
     for row, name in enumerate(split):
         assert set(drawn.support[row].tolist()) | set(drawn.query[row].tolist()) == set(index.by_class[name].tolist())

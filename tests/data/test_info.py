@@ -85,6 +85,11 @@ def test_folders_that_are_none(tmp_path: Path) -> None:
         ("class,clip\n", "column 'segments' is missing"),
         ("class,group,segments,seconds\na,,1\n", "line 2"),
         ("class,group,segments,seconds\na,,x,1\n", "line 2"),
+        ("class,group,segments,seconds\na,,1,1\na,,-1,1\n", "line 3: -1 segments, 1 seconds, expected positive"),
+        ("class,group,segments,seconds\na,,0,1\n", "line 2: 0 segments"),
+        ("class,group,segments,seconds\na,,1,nan\n", "line 2: 1 segments, nan seconds"),
+        ("class,group,segments,seconds\na,,1,inf\n", "line 2: 1 segments, inf seconds"),
+        ("class,group,segments,seconds\na,,1,-2\n", "line 2: 1 segments, -2 seconds"),
         ("\0", "clips.csv"),
     ],
 )

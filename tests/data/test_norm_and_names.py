@@ -70,6 +70,73 @@ def test_numbers_that_are_none(tmp_path: Path, numbers: np.ndarray | None) -> No
         read_norm(path)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mean = -7.5\nstd = 18.25\n",
+        "std = 18.25\nmean = -7.5\n",
+        '"""Training."""\nimport numpy as np  # dB\n\nglob_norm = np.array([[[-7.5]], [[18.25]]], dtype=np.float32)\n',
+        "from numpy import asarray\nasarray((-7.5, 18.25))",
+        "-7.5, 18.25",
+        "[-7.5e0, 1825e-2]\n",
+    ],
+)
+def test_numbers_in_a_python_file_are_read_where_there_is_no_npy(tmp_path: Path, text: str) -> None:
+    (tmp_path / "glob_norm.py").write_text(text)
+    assert read_norm(tmp_path / "glob_norm.npy") == (-7.5, 18.25)
+    write_norm(tmp_path / "glob_norm.npy", 1.0, 2.0)
+    assert read_norm(tmp_path / "glob_norm.npy") == (1.0, 2.0)
+
+
+def test_an_npy_file_that_is_called_py(tmp_path: Path) -> None:
+    write_norm(tmp_path / "a.npy", -7.5, 18.25)
+    (tmp_path / "a.npy").rename(tmp_path / "glob_norm.py")
+    assert read_norm(tmp_path / "glob_norm.npy") == (-7.5, 18.25)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("open('executed', 'w')", "line 1"),
+        ("import os\nmean = os.system('touch executed')\nstd = 1", "line 2"),
+        ("class A: pass", "line 1 is not a value"),
+        ("a, b = 1, 2", "line 1 is not a value"),
+        ("[1, 2, 3]", "found 3 numbers"),
+        ("", "found 0 numbers"),
+        ("True, 2", "not a number"),
+        ("'1', '2'", "not a number"),
+        ("1 + 1, 2", "not a number"),
+        ("2, -1", "above 0"),
+        ("0, 1e999", "finite"),
+        ("0, " + "9" * 1990, "too large"),
+        ("0, " + "(" * 900 + "1" + ")" * 900, "nested"),
+        ("0, " + "-" * 1900 + "1", "cannot be read"),
+        ("0, 1 #" + " " * 2000, "more than 2000 bytes"),
+        ("0, \0", "null bytes"),
+        ("\N{MINUS SIGN}1, 1", "invalid"),
+    ],
+)
+def test_other_python_is_refused_and_never_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "glob_norm.py").write_text(text, encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        read_norm(tmp_path / "glob_norm.npy")
+    assert words in str(caught.value)
+    assert "glob_norm.py" in str(caught.value)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_an_unreadable_python_file_names_the_usual_file(tmp_path: Path) -> None:
+    (tmp_path / "glob_norm.py").write_text("mean = 1")
+    with pytest.raises(DataError, match=r"glob_norm\.py: .*found 1 numbers.*or glob_norm\.npy beside it"):
+        read_norm(tmp_path / "glob_norm.npy")
+    (tmp_path / "glob_norm.py").unlink()
+    with pytest.raises(DataError, match=r"glob_norm\.npy: .*no glob_norm\.py of numbers beside it"):
+        read_norm(tmp_path / "glob_norm.npy")
+
+
 def test_numbers_that_are_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "glob_norm.npy"
     write_norm(path, -7.5, 18.25)

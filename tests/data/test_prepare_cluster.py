@@ -7,19 +7,25 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fewshot_audio.audio.decode import Decoded
+from fewshot_audio.audio.rejection import Reason, Rejected
+from fewshot_audio.config.plugins import VARIABLE, is_named
 from fewshot_audio.data import cluster as cluster_room
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.prepare import prepare
+from fewshot_audio.data.sources.base import AudioFile, Recording, SkippedInput
 from fewshot_audio.data.sources.folder import ClassFolders
 from fewshot_audio.errors import DataError
 from tests.data.recordings import SMALL, class_folders, contents
 from tests.data.test_prepare import run
 
+ROOT = Path(__file__).parents[2]
 distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install 'fewshot-audio[cluster]'")
 
 
@@ -31,7 +37,9 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     local = ("--host", "127.0.0.1", "--dashboard-address", ":0")
     commands = [(*dask, "scheduler", "--port", "0", *file, *local)]
     commands += [(*dask, "worker", *file, *local, "--nthreads", "1", "--no-nanny")] * 2
-    processes = [subprocess.Popen(c, cwd=home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for c in commands]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}  # the workers have the sources' package, as this process has
+    processes = [subprocess.Popen(command, cwd=home, env=environment, **quiet) for command in commands]
     try:
         while not (home / "scheduler.json").exists():
             assert processes[0].poll() is None
@@ -79,6 +87,40 @@ def test_the_command_hands_the_work_to_a_cluster(tmp_path: Path, scheduler: str)
     assert all(after[worker] > before[worker] for worker in before), "both workers took part"
     there = DatasetFolder(tmp_path / "there" / "source")
     assert contents(there) == contents(DatasetFolder(tmp_path / "here" / "source"))
+
+
+@dataclass(frozen=True)
+class OnlyWithPlugin:
+    """A sound that is read only where the package of the sources is named."""
+
+    path: Path
+
+    def read(self, sample_rate: int) -> Decoded:
+        if not is_named("field_sounds"):
+            raise Rejected(Reason.UNREADABLE, "the package is not named")
+        return AudioFile(self.path).read(sample_rate)
+
+    def fingerprint(self) -> str:
+        return AudioFile(self.path).fingerprint()
+
+
+class FromPlugin(ClassFolders):
+    """Class folders whose sounds are read by code from outside."""
+
+    def recordings(self) -> Iterator[Recording | SkippedInput]:
+        for item in super().recordings():
+            assert isinstance(item, Recording)
+            yield replace(item, sound=OnlyWithPlugin(self.root / item.source))
+
+
+def test_workers_on_other_machines_are_told_the_plugins(
+    tmp_path: Path, scheduler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = FromPlugin(class_folders(tmp_path / "source"))
+    with pytest.raises(DataError, match="none of the 45 inputs could be prepared"):
+        prepare(source, DatasetFolder(tmp_path / "without"), SMALL, cluster=scheduler)
+    monkeypatch.setenv(VARIABLE, "field_sounds")
+    assert prepare(source, DatasetFolder(tmp_path / "with"), SMALL, cluster=scheduler).prepared == 45
 
 
 def test_clusters_that_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,7 +54,7 @@ def test_from_the_published_layout_to_a_trained_network(name: str, tmp_path: Pat
     assert sum(report.skipped.values()) == skipped
     experiment, model = tiny_configs({"n_training_tasks": 1, "n_validation_tasks": 1, "num_epochs": 1})
     results = run_experiment(experiment, model, tmp_path / "root", tmp_path / "experiments")
-    assert results["runs"][0]["test"]["tasks"] == 10
+    assert results.runs[0].test.tasks == 10
 
 
 def reasons(skipped: dict[str, SkippedInput]) -> dict[str, Reason]:

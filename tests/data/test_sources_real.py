@@ -37,7 +37,7 @@ def some(root: Path, name: str) -> Path:
 def trains(folder: DatasetFolder, **settings: object) -> None:
     experiment, model = tiny_configs({"num_epochs": 1, **settings})
     results = run_experiment(experiment, model, folder.path.parent, folder.path.parent / "experiments")
-    assert results["runs"][0]["test"]["tasks"] == 10
+    assert results.runs[0].test.tasks == 10
 
 
 def test_speakers_as_voxceleb1_train(tmp_path: Path) -> None:

@@ -82,12 +82,12 @@ class Level:
 
     def add_original(self, block: Samples) -> None:
         """Count samples at the recording's own rate."""
-        self._original += float(np.square(block, dtype=np.float64).sum())
+        self._original += _energy(block)
         self._original_count += len(block)
 
     def add_resampled(self, block: Samples) -> None:
         """Count samples at the rate that they are used at."""
-        self._resampled += float(np.square(block, dtype=np.float64).sum())
+        self._resampled += _energy(block)
         self._resampled_count += len(block)
 
     def check(self, sample_rate: int) -> None:
@@ -241,6 +241,12 @@ def resample_blocks(blocks: Iterator[Samples], source_rate: int, target_rate: in
     for block in blocks:
         yield stream.resample_chunk(block)
     yield stream.resample_chunk(np.empty(0, dtype=np.float32), last=True)
+
+
+def _energy(block: Samples) -> float:
+    """The sum of the squares: in float32, which takes a fifth of the time, unless its range does not suffice."""
+    energy = float(np.einsum("i,i->", block, block))
+    return energy if 1e-20 < energy < 1e30 else float(np.square(block, dtype=np.float64).sum())
 
 
 def _decibels(level: float) -> str:

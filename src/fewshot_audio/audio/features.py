@@ -23,6 +23,11 @@ class LogMel(nn.Module):
 
     Shape:
         (..., samples) -> (..., n_mels, frames) with frames = 1 + samples // hop_length.
+
+    Example:
+        >>> log_mel = LogMel(sample_rate=8000, n_fft=512, hop_length=128, n_mels=64)
+        >>> log_mel(torch.randn(4, 8000)).shape
+        torch.Size([4, 64, 63])
     """
 
     window: Tensor

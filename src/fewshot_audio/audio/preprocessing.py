@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from fewshot_audio.audio.features import LogMel
 
-Compat = Literal["", "metaaudio", "metaaudio-offline"]
+# "metaaudio" is a mixture of two programs that version 0.1 made; it stays for the datasets and models that record it.
+Compat = Literal["", "metaaudio-offline", "metaaudio-training", "authors-waveforms", "metaaudio"]
 
 _BLOCK = 1 << 20  # samples that are normalized at once
 
@@ -40,8 +41,8 @@ class Preprocessing(BaseModel):
         hop_length: distance of spectrogram frames, in samples at ``sample_rate``; at most ``n_fft``.
         n_mels: number of mel bins, evenly spaced from 0 Hz to the Nyquist frequency; at most ``n_fft // 2 + 1``.
         eps: power added to every mel bin before the logarithm; silence is ``10 * log10(eps)`` dB.
-        compat: the program whose way of filling the last segment is reproduced, see ``segments``; "" for none. It slows
-            short sounds down, and is meant for comparisons only.
+        compat: the program whose way of filling the last segment is reproduced, see ``segments``; "" for none. It is
+            meant for comparisons only.
 
     Example:
         >>> preprocessing = Preprocessing(segment_seconds=1.0)
@@ -127,16 +128,19 @@ class Preprocessing(BaseModel):
 
         return LogMel(self.sample_rate, self.n_fft, self.hop_length, self.n_mels, self.eps, dtype or torch.float32)
 
-    def load(self, path: Path) -> Samples:
+    def load(self, path: str | Path) -> Samples:
         """Read and z-normalize a recording.
 
         Returns:
             Samples (samples,), float32.
 
         Raises:
-            Rejected: as ``decode`` and ``normalize`` raise it.
+            Rejected: as ``decode`` and ``normalize`` raise it; names the file.
         """
-        return self.normalize(decode(path, self.sample_rate).samples)
+        try:
+            return self.normalize(decode(Path(path), self.sample_rate).samples)
+        except Rejected as error:
+            raise Rejected(error.reason, f"{path}: {error.detail}") from error
 
     def normalize(self, samples: Samples, floor: float = 0.0) -> Samples:
         """Shift and scale a whole recording (samples,) to mean 0 and standard deviation 1.
@@ -175,9 +179,16 @@ class Preprocessing(BaseModel):
         a segment. A remainder shorter than one FFT window after a full segment is dropped, just as a clip that short
         is rejected.
 
-        With ``compat``, each sample of a clip shorter than a segment is repeated instead. A remainder of any length
-        is replaced by the start of the clip ("metaaudio", as MetaAudio does when it cuts during training), or each of
-        its samples is repeated ("metaaudio-offline", as MetaAudio's preparation scripts do).
+        With ``compat`` a remainder of any length is kept, and a clip shorter than a segment (c) and a remainder after a
+        full segment (r) become a segment as in that program; ``times`` is how many of them a segment holds, rounded up:
+
+        - "metaaudio-offline", MetaAudio's script ``to_var_spec``, which made the published features: each sample of
+          c or r is repeated ``times`` times, which slows the sound down.
+        - "metaaudio-training", MetaAudio when it cuts while training: c is tiled; r is replaced by the clip's start.
+        - "authors-waveforms", the authors' waveform input: each sample of c, or of the clip's start in place of r, is
+          repeated ``times`` times.
+        - "metaaudio", no program but what version 0.1 called so: each sample of c is repeated; r is replaced by the
+          clip's start.
 
         Shape:
             (samples,) -> (segments, segment_samples).
@@ -185,16 +196,30 @@ class Preprocessing(BaseModel):
         length = self.segment_samples
         whole = len(waveform) // length
         full, rest = waveform[: whole * length].reshape(whole, length), waveform[whole * length :]
-        if self.compat and len(rest):
-            if whole and self.compat == "metaaudio":
-                last = waveform[:length]
-            else:
-                last = np.repeat(rest, -(-length // len(rest)))[:length]
-        elif whole and len(rest) < self.n_fft:
+        if whole == self.segment_count(len(waveform)):
             return full
-        else:
-            last = np.resize(rest, length)
-        return np.concatenate([full, last[None]])
+        return np.concatenate([full, self._fill(waveform, rest)[None]])
+
+    def segment_count(self, samples: int) -> int:
+        """Number of segments into which ``segments`` cuts so many samples, at least one."""
+        whole, rest = divmod(samples, self.segment_samples)
+        return whole + (rest > 0 and not (whole > 0 and rest < self.n_fft and not self.compat))
+
+    def _fill(self, waveform: Samples, rest: Samples) -> Samples:
+        """Return the last segment, of a remainder that is the whole waveform if that is shorter than a segment."""
+        length = self.segment_samples
+        times = -(-length // len(rest))
+        match self.compat:
+            case "":
+                return np.resize(rest, length)
+            case "metaaudio-training":
+                return np.resize(waveform[:length], length)
+            case "authors-waveforms":
+                return np.repeat(waveform[: -(-length // times)], times)[:length]
+            case "metaaudio" if len(rest) < len(waveform):
+                return waveform[:length]
+            case _:
+                return np.repeat(rest, times)[:length]
 
     def features(self, segments: Samples) -> Samples:
         """Compute log-mel spectrograms in dB, in float64, rounded to float32.

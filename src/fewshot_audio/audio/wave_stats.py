@@ -29,6 +29,11 @@ class WaveStats:
         centroid: in Hz.
         bandwidth: in Hz.
         flatness: from 0 to 1; 1 is white noise.
+
+    Example:
+        >>> tone = np.sin(2 * np.pi * 1000 * np.arange(16_000) / 16_000).astype(np.float32)
+        >>> round(WaveStats.of(tone, sample_rate=16_000).centroid, -2)  # to 100 Hz
+        1000.0
     """
 
     centroid: float

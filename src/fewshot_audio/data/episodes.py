@@ -29,8 +29,8 @@ class Episode:
     query_clips: Indices
 
 
-class EpisodeSampler:
-    """Draws the episodes of one phase from the classes of its split.
+class Episodes:
+    """All episodes of one phase, each drawn by number from the classes of the phase's split.
 
     Support and query of an episode never share a clip; every item is one random segment of its clip. The caller must
     have checked that there are enough classes and clips (``config.check_classes``) and source recordings

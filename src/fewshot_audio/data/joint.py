@@ -13,6 +13,7 @@ from fewshot_audio.data.clip_files import list_clips
 from fewshot_audio.data.joined_store import join_stores, joined_class_name
 from fewshot_audio.data.layout import DatasetFolder, find_dataset
 from fewshot_audio.data.norm import Moments, read_norm
+from fewshot_audio.data.published import published_wave_stats
 from fewshot_audio.data.splits import Splits, read_splits
 from fewshot_audio.data.store import SegmentStore
 from fewshot_audio.errors import DataError
@@ -128,22 +129,30 @@ class DatasetFolders:
         Raises:
             DataError: the folders disagree.
         """
-        files = [member.preprocessing for member in self.members if member.preprocessing.is_file()]
-        settings = [Preprocessing.from_json(file.read_text(encoding="utf-8"), str(file)) for file in files]
-        for file, preprocessing in zip(files, settings, strict=True):
-            if preprocessing != settings[0]:
+        settings = {m.preprocessing: setting for m in self.members if (setting := m.read_preprocessing())}
+        files = list(settings)
+        for file, preprocessing in settings.items():
+            if preprocessing != settings[files[0]]:
                 raise DataError(
-                    f"{file} differs from {files[0]}: {preprocessing} instead of {settings[0]}; datasets that are "
-                    "joined need one preprocessing"
+                    f"{file} differs from {files[0]}: {preprocessing} instead of {settings[files[0]]}; datasets that "
+                    "are joined need one preprocessing"
                 )
-        return settings[0] if len(settings) == len(self.members) else None
+        return settings[files[0]] if len(files) == len(self.members) else None
 
     def read_wave_stats(self) -> WaveStats | None:
-        """Read the spectral statistics, averaged over the datasets; None if a folder has none."""
-        files = [member.wave_stats for member in self.members]
-        if not all(file.is_file() for file in files):
-            return None
-        return WaveStats.mean(read_wave_stats(file) for file in files)
+        """Read the spectral statistics, or the published ones, averaged over the datasets; None if one has none."""
+        stats = [_read_wave_stats(member) for member in self.members]
+        complete = [each for each in stats if each is not None]
+        return WaveStats.mean(complete) if len(complete) == len(stats) else None
+
+
+def _read_wave_stats(folder: DatasetFolder) -> WaveStats | None:
+    if folder.wave_stats.is_file():
+        return read_wave_stats(folder.wave_stats)
+    stats = published_wave_stats(folder.name)
+    if stats:
+        logger.warning("%s: missing; the published statistics of %s are used", folder.wave_stats, folder.name)
+    return stats
 
 
 def folder_name(root: Path, name: str) -> str:

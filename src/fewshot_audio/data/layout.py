@@ -4,6 +4,7 @@ import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
+from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.errors import DataError
 
 ALIASES = {"voxceleb1": "voxceleb", "esc-50": "esc-50-master", "esc50": "esc-50-master", "birdclef2020": "birdclef"}
@@ -27,7 +28,10 @@ class DatasetFolder:
 
     @property
     def waveforms(self) -> Path:
-        """``waveforms_npy/<class>/<clip>.npy``: float32 (segments, samples), z-normalized per clip."""
+        """``waveforms_npy/<class>/<clip>.npy``: float32 (segments, samples), z-normalized per clip.
+
+        Other tools keep whole recordings there, (samples,), which are cut into segments when they are packed.
+        """
         return self.path / "waveforms_npy"
 
     @property
@@ -37,7 +41,10 @@ class DatasetFolder:
 
     @property
     def norm_stats(self) -> Path:
-        """``norm_stats/glob_norm.npy``: float (2, 1, 1), mean and standard deviation of the training classes."""
+        """``norm_stats/glob_norm.npy``: float (2, 1, 1), mean and standard deviation of the training classes.
+
+        ``read_norm`` also reads a ``glob_norm.py`` of another tool.
+        """
         return self.path / "norm_stats" / "glob_norm.npy"
 
     @property
@@ -49,6 +56,15 @@ class DatasetFolder:
     def preprocessing(self) -> Path:
         """``preprocessing.json``: how the features were made; absent in folders made by other tools."""
         return self.path / "preprocessing.json"
+
+    def read_preprocessing(self) -> Preprocessing | None:
+        """Read ``preprocessing.json``; None if there is none.
+
+        Raises:
+            DataError: it cannot be used; names it.
+        """
+        file = self.preprocessing
+        return Preprocessing.from_json(file.read_text(encoding="utf-8"), str(file)) if file.is_file() else None
 
     @property
     def clips(self) -> Path:

@@ -10,21 +10,9 @@ from pathlib import Path
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.preparation_journal import JOURNAL
 from fewshot_audio.errors import DataError, WriteError
-from fewshot_audio.files import TEMPORARY, locked
+from fewshot_audio.files import TEMPORARY
 
-LOCK = ".prepare.lock"
-
-
-@contextmanager
-def preparation_lock(folder: DatasetFolder) -> Iterator[None]:
-    """Hold the lock that allows one preparation of a folder at a time.
-
-    Raises:
-        DataError: another process prepares the folder.
-        WriteError: it cannot be written.
-    """
-    with locked(folder.path / LOCK, DataError(f"{folder.path} is being prepared by another process")):
-        yield
+LOCK = ".prepare.lock"  # allows one preparation of a folder at a time
 
 
 @contextmanager

@@ -35,9 +35,12 @@ class PreparationPlan:
         """List the inputs of a source.
 
         Raises:
-            DataError: there is nothing to prepare.
+            DataError: there is nothing to prepare, or the source yields something else than inputs.
         """
         inputs = list(source.recordings())
+        for item in inputs:
+            if not isinstance(item, Recording | SkippedInput):
+                raise DataError(f"source {source.name!r} yields {item!r:.100}, expected Recording or SkippedInput")
         classes = sorted({item.class_name for item in inputs if item.class_name})
         names = dict(zip(classes, unique_names([(name, name) for name in classes]), strict=True))
         by_class: dict[str, list[Recording]] = {}

@@ -12,7 +12,7 @@ from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.names import safe_name
 from fewshot_audio.data.norm import Moments, write_norm
 from fewshot_audio.data.part_counts import PartCounts, count_parts
-from fewshot_audio.data.preparation_folder import clear, explained_errors, preparation_lock, prune
+from fewshot_audio.data.preparation_folder import LOCK, clear, explained_errors, prune
 from fewshot_audio.data.preparation_journal import PreparationJournal
 from fewshot_audio.data.preparation_plan import PreparationPlan, count_reasons, describe_reasons
 from fewshot_audio.data.preparation_resume import bring_up_to_date
@@ -21,7 +21,7 @@ from fewshot_audio.data.sources.base import SkippedInput, Source
 from fewshot_audio.data.splits import Splits, choose_splits, read_splits, write_splits
 from fewshot_audio.data.workers import PreparationJob
 from fewshot_audio.errors import DataError, plural
-from fewshot_audio.files import write_text
+from fewshot_audio.files import locked, write_text
 from fewshot_audio.progress import Progress, silent
 
 FORMAT = 3  # raise it whenever the same recording gives other bits
@@ -106,7 +106,8 @@ def prepare(
         if plan.skipped and not folder.features.is_dir():
             write_skipped(folder, plan.skipped)
         raise _with_skipped(error, plan.skipped, folder) from error
-    with preparation_lock(folder), explained_errors(folder):
+    in_use = DataError(f"{folder.path} is being prepared by another process")
+    with locked(folder.path / LOCK, in_use), explained_errors(folder):
         journal = PreparationJournal(folder, {"format": FORMAT, "source": source.name, **preprocessing.model_dump()})
         if journal.fresh:
             clear(folder)

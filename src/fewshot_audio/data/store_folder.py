@@ -12,11 +12,13 @@ from typing import Literal
 import numpy as np
 import platformdirs
 
+from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.data.clip_checksums import read_checksums
-from fewshot_audio.data.clip_files import SEGMENT_AXES, is_clip, list_clips
+from fewshot_audio.data.clip_files import SEGMENT_AXES, is_clip, is_whole, lengths_differ, list_clips
 from fewshot_audio.data.clip_index import Indices
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.packed_store import FORMAT, DamagedStore, PackedStore
+from fewshot_audio.data.published import published_preprocessing
 from fewshot_audio.data.store_packing import pack
 from fewshot_audio.errors import DataError
 from fewshot_audio.files import explained_writes, locked
@@ -87,7 +89,16 @@ class StoreFolder:
 
     def _name(self) -> Path:
         kind = self.kind if self.precision == "float32" else f"{self.kind}-{self.precision}"
-        return Path(kind) / clips_fingerprint(self.clips)[:20]
+        cut = self._cut()
+        how = f"-{hashlib.sha256(cut.to_json().encode()).hexdigest()[:8]}" if cut else ""
+        return Path(kind) / f"{clips_fingerprint(self.clips)[:20]}{how}"
+
+    def _cut(self) -> Preprocessing | None:
+        """How waveforms that another tool kept whole are cut; None if the clips are segments already."""
+        first = next(list_clips(self.clips), None) if self.kind == "waveforms" else None
+        if first is None or not is_whole(first):
+            return None
+        return self.folder.read_preprocessing() or published_preprocessing(self.folder.name)
 
     def _pack(self, name: Path, is_intact: Callable[[PackedStore], bool], progress: Progress) -> PackedStore:
         """Pack the store, unless another process has done so, or does it now."""
@@ -100,7 +111,14 @@ class StoreFolder:
                 return store
             clips, axes = list(list_clips(self.clips)), SEGMENT_AXES[self.kind]
             checksums = read_checksums(self.folder, self.kind)
-            pack(clips, packed, axes, np.dtype(self.precision), checksums, progress)
+            cut = self._cut()
+            if cut and not lengths_differ(clips):
+                cut = None
+            elif cut:
+                logger.warning(
+                    "%s: clips of different lengths, cut into segments of %g s", self.clips, cut.segment_seconds
+                )
+            pack(clips, packed, axes, np.dtype(self.precision), checksums, progress, cut)
             return PackedStore.read(packed)
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 from fewshot_audio.data.clip_checksums import is_intact, read_checksums
 from fewshot_audio.data.clip_files import list_clips
 from fewshot_audio.data.layout import DatasetFolder
-from fewshot_audio.data.norm import Moments, read_norm
+from fewshot_audio.data.norm import Moments, find_norm, read_norm
 from fewshot_audio.data.preparation_journal import read_journal
 from fewshot_audio.data.splits import read_splits
 from fewshot_audio.data.store import SegmentStore
@@ -94,7 +94,7 @@ def _norm_differs(folder: DatasetFolder) -> bool | None:
     moments: dict[str, list[Moments]] = {}
     for clip in read_journal(folder):
         moments.setdefault(clip.class_name, []).append(clip.moments)
-    if not folder.splits.is_file() or not folder.norm_stats.is_file():
+    if not folder.splits.is_file() or not find_norm(folder.norm_stats):
         return None
     training = read_splits(folder.splits).train
     if any(name not in moments for name in training):

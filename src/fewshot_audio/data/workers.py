@@ -4,7 +4,7 @@ import io
 import os
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -15,6 +15,7 @@ from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.rejection import Rejected
 from fewshot_audio.audio.samples import Samples
 from fewshot_audio.audio.wave_stats import WaveStats
+from fewshot_audio.config.plugins import name_plugins, named_packages
 from fewshot_audio.data.cluster import dask_workers
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.norm import Moments
@@ -49,12 +50,13 @@ class PlannedClip:
 
 @dataclass(frozen=True)
 class PreparationJob:
-    """The settings of a preparation, and its destination."""
+    """The settings of a preparation, its destination, and the plugins that the user named, for other machines."""
 
     folder: DatasetFolder
     preprocessing: Preprocessing
     waveforms: bool
     limits: SourceLimits
+    plugins: tuple[str, ...] = field(default_factory=lambda: tuple(named_packages()))
 
 
 def prepare_clips(
@@ -94,6 +96,7 @@ def _prepare_chunk(
     clips: Sequence[PlannedClip], job: PreparationJob, owner: int | None
 ) -> list[PreparedClip | SkippedInput]:
     keep_pages()
+    name_plugins(job.plugins)
     outcomes = []
     for clip in clips:
         if owner is not None and owner not in (os.getpid(), os.getppid()):

@@ -251,12 +251,23 @@ def test_draws_are_uniform_up_to_their_extremes() -> None:
         assert_uniform(draw.freq_start[draw.freq_width == width], 0, mels - width)
 
 
-def test_masks_reach_their_caps() -> None:
-    draw = draw_specaugment(3000, 4, 20, params(mask_param=15, p=0.3), generator(0))
-    assert draw.time_width.max() == 6
-    assert draw.freq_width.max() == 4
-    assert draw.time_width.min() == 1
-    assert draw.freq_width.min() == 1
+def test_capped_masks_are_as_often_narrow_as_wide() -> None:
+    """On a clip of a second, p leaves fewer frames than the largest width: the cap is no more likely than the rest."""
+    draw = draw_specaugment(6000, 4, 20, params(mask_param=15, p=0.3), generator(0))
+    assert_uniform(draw.time_width, 1, 6)
+    assert_uniform(draw.freq_width, 1, 4)
+    for width in range(1, 7):
+        assert_uniform(draw.time_start[draw.time_width == width], 0, 20 - width)
+
+
+def test_a_cap_that_is_not_reached_changes_no_bit() -> None:
+    """Neither p nor the number of mel bins enters a draw as long as both allow ``mask_param``."""
+    first = draw_specaugment(50, 7, 94, params(mask_param=7, p=7 / 94 + 1e-9), generator(3))
+    second = draw_specaugment(50, 7, 94, params(mask_param=7, p=1.0), generator(3))
+    for name in NAMES:
+        assert torch.equal(getattr(first, name), getattr(second, name))
+    widths = torch.randint(1, 8, first.time_width.shape, generator=generator(3))
+    assert torch.equal(first.time_width, widths)
 
 
 def test_no_time_mask_where_p_leaves_no_frame() -> None:

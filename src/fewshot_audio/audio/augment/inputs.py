@@ -1,9 +1,8 @@
-"""Random changes of the training inputs themselves: mixing, time, filter curves, masks.
+"""Random changes of the training inputs themselves: time, filter curves, masks.
 
 Drawing the parameters is separate from applying them.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -23,8 +22,6 @@ class InputDraw:
     """Parameters of the changes of n segments; float64 and int64 on the CPU.
 
     Attributes:
-        partner: index of the segment that is mixed in as background (n,).
-        share: share of the power that the background takes (n,).
         start: input frame that output frame 0 shows (n,).
         pace: input frames per output frame (n,): output frame t shows input frame ``start + pace * t``, circularly.
         curve: gain of each mel bin in dB (n, mels).
@@ -34,8 +31,6 @@ class InputDraw:
         freq_width: mel bins of each frequency mask (n, frequency_masks).
     """
 
-    partner: Tensor
-    share: Tensor
     start: Tensor
     pace: Tensor
     curve: Tensor
@@ -51,32 +46,28 @@ def identity(x: Tensor) -> Tensor:
 
 
 def draw_change(
-    params: InputAugmentation, segments: tuple[int, ...], size: tuple[int, int], std: Tensor, generator: torch.Generator
+    params: InputAugmentation, n: int, size: tuple[int, int], std: Tensor, generator: torch.Generator
 ) -> Change:
     """Draw how the support or the query segments of an episode are changed.
 
     Args:
         params: which changes, and their ranges.
-        segments: (n_way, segments of a class).
+        n: number of segments.
         size: (mels, frames) of a segment.
         std: standard deviation by which the segments are normalized, in dB.
         generator: a CPU generator.
 
     Returns:
-        A function that maps normalized segments (n_way * segments of a class, mels, frames) to the same shape.
+        A function that maps normalized segments (n, mels, frames) to the same shape.
     """
     if not params.active:
         return identity
-    return partial(change_inputs, draw=draw_inputs(params, segments, size, generator), std=std)
+    return partial(change_inputs, draw=draw_inputs(params, n, size, generator), std=std)
 
 
-def draw_inputs(
-    params: InputAugmentation, segments: tuple[int, ...], size: tuple[int, int], generator: torch.Generator
-) -> InputDraw:
+def draw_inputs(params: InputAugmentation, n: int, size: tuple[int, int], generator: torch.Generator) -> InputDraw:
     """Draw the parameters of ``draw_change``; masks must not be wider than ``size``."""
-    n_way, items = segments
     mels, frames = size
-    n = n_way * items
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
         return low + (high - low) * torch.rand(shape, generator=generator, dtype=torch.float64)
@@ -85,10 +76,7 @@ def draw_inputs(
         width = torch.randint(widths[0], widths[1] + 1, (n, count), generator=generator)
         return uniform_up_to(size - width, generator), width
 
-    own_class = torch.arange(n_way).repeat_interleave(items)
-    other_class = (own_class + torch.randint(1, n_way, (n,), generator=generator)) % n_way
-    partner = other_class * items + torch.randint(items, (n,), generator=generator)
-    share = uniform(0, params.mix, n)
+    uniform(0, 1, 2 * n)  # what version 0.1 drew here for an option that is gone: a seed still gives the same numbers
     slowest, fastest = params.time_scale
     pace = uniform(slowest, fastest, n)
     start = uniform(0, 1, n) * (1 - pace).clamp(min=0) * (frames - 1)  # a crop lies inside the segment
@@ -100,8 +88,6 @@ def draw_inputs(
     time_start, time_width = masks(params.time_masks, params.time_mask_width, frames)
     freq_start, freq_width = masks(params.frequency_masks, params.frequency_mask_width, mels)
     return InputDraw(
-        partner=partner,
-        share=share,
         start=start + shift,
         pace=pace,
         curve=gain + filter_curve(inner, heights, mels),
@@ -134,7 +120,7 @@ def filter_curve(inner: Tensor, heights: Tensor, mels: int) -> Tensor:
 
 
 def change_inputs(x: Tensor, draw: InputDraw, std: Tensor) -> Tensor:
-    """Mix, move in time, filter, then mask with 0, the dataset's mean; skip the changes that have no effect.
+    """Move in time, filter, then mask with 0, the dataset's mean; skip the changes that have no effect.
 
     Args:
         x: normalized segments; not changed.
@@ -145,8 +131,6 @@ def change_inputs(x: Tensor, draw: InputDraw, std: Tensor) -> Tensor:
         x (n, mels, frames), std () -> (n, mels, frames) on x's device.
     """
     mels, frames = x.shape[-2:]
-    if draw.share.any():
-        x = mix(x, draw.partner, draw.share, std)
     if draw.start.any() or (draw.pace != 1).any():
         x = resample_frames(x, draw.start, draw.pace)
     if draw.curve.any():
@@ -156,24 +140,6 @@ def change_inputs(x: Tensor, draw: InputDraw, std: Tensor) -> Tensor:
         freq = mask_positions(draw.freq_start, draw.freq_width, mels, x.device).unsqueeze(2)
         x = x.masked_fill(time | freq, 0)
     return x
-
-
-def mix(x: Tensor, partner: Tensor, share: Tensor, std: Tensor) -> Tensor:
-    """Mix each segment's power with that of another one as background; labels stay (BYOL-A, Niizumi et al. 2021).
-
-    Args:
-        x: normalized segments.
-        partner: index of each segment's background.
-        share: share of the power that the background takes.
-        std: standard deviation by which the segments are normalized, in dB.
-
-    Shape:
-        x (n, mels, frames), partner and share (n,), std () -> (n, mels, frames).
-    """
-    nats = std * (math.log(10) / 10)  # one unit of x, as a natural logarithm of power; the mean cancels
-    weight = share.to(x.device, x.dtype).view(-1, 1, 1)
-    background = x[partner.to(x.device)] * nats + weight.log()
-    return torch.logaddexp(x * nats + torch.log1p(-weight), background) / nats
 
 
 def resample_frames(x: Tensor, start: Tensor, pace: Tensor) -> Tensor:

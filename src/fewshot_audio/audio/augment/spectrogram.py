@@ -47,8 +47,9 @@ def draw_specaugment(
 ) -> SpecAugmentDraw:
     """Draw the parameters of ``n`` examples.
 
-    Widths are uniform in 1..mask_param, then limited: a time mask to ``p * frames``. Starts are uniform among those
-    with which the mask lies inside. The warp moves a frame of [W, frames - W) by at most W frames.
+    Widths are uniform in 1..cap; the cap is ``mask_param``, for a time mask at most ``p * frames``, for a frequency
+    mask at most ``mels``. Starts are uniform among those with which the mask lies inside. The warp moves a frame of
+    [W, frames - W) by at most W frames.
 
     Args:
         n: number of examples.
@@ -61,8 +62,8 @@ def draw_specaugment(
     widest_freq = min(params.mask_param, mels)
     masks = (n, params.num_mask)
 
-    def widths(widest: int) -> Tensor:
-        return torch.randint(1, params.mask_param + 1, masks, generator=generator).clamp(max=widest)
+    def widths(widest: int) -> Tensor:  # of no frame if p leaves none
+        return torch.randint(1, max(widest, 1) + 1, masks, generator=generator).clamp(max=widest)
 
     time_width, freq_width = widths(widest_time), widths(widest_freq)
     return SpecAugmentDraw(

@@ -10,6 +10,7 @@ from fewshot_audio.audio.decode import Decoded, decode
 from fewshot_audio.audio.rejection import Reason, Rejected
 from fewshot_audio.audio.samples import Span
 from fewshot_audio.data.source_limits import SourceLimits
+from fewshot_audio.errors import DataError
 
 
 class Sound(Protocol):
@@ -64,12 +65,27 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class SkippedInput:
-    """One input that is not a usable recording, and the reason."""
+    """One input that is not a usable recording, and the reason.
+
+    Attributes:
+        source: its name in reports (its path within the source).
+        class_name: its class; "" if that is unknown.
+        reason: a code of ``skipped.csv``, such as "not_listed".
+        detail: the reason in words.
+
+    Raises:
+        DataError: there is no such code; names all.
+    """
 
     source: str
     class_name: str
     reason: Reason
     detail: str
+
+    def __post_init__(self) -> None:
+        if self.reason not in tuple(Reason):
+            raise DataError(f"{self.source}: there is no reason {self.reason!r}, expected one of {', '.join(Reason)}")
+        object.__setattr__(self, "reason", Reason(self.reason))  # sources from outside give the text
 
 
 class Source(Protocol):

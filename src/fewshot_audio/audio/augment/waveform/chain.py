@@ -1,4 +1,4 @@
-"""Apply the eleven transforms to segments, in a fixed order, with the parameters of a draw."""
+"""Apply the eleven transforms to segments, in a fixed order, then those from outside, with the parameters of a draw."""
 
 from collections.abc import Callable
 
@@ -79,4 +79,6 @@ def _transform(x: Tensor, draw: WaveformDraw) -> Tensor:
         elif len(rows):
             index = rows.to(x.device)
             x.index_copy_(0, index, transform(x.index_select(0, index), draw, rows))
+    for extra in draw.extra:
+        x = extra.apply(x, draw.sample_rate)
     return x

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from fewshot_audio.audio.augment.waveform.extra import draw_extra
 from fewshot_audio.audio.augment.waveform.filters import LOWEST_HZ
 from fewshot_audio.audio.augment.waveform.parameters import WaveformDraw
 from fewshot_audio.audio.wave_stats import WaveStats
@@ -42,6 +43,7 @@ def draw_waveform_views(
     Raises:
         ConfigError: a transform that adapts has a probability above 0, but ``stats`` is None.
     """
+    extra = draw_extra(params.extra, n_examples, generator)
     rows = _Rows(n_examples, generator)
     low, middle, high = _frequencies(params, stats, sample_rate)
     mask_length = int(n_samples * params.timemasking_mask_fraction)
@@ -79,6 +81,7 @@ def draw_waveform_views(
         mask_on=rows.chance(params.timemasking_p),
         mask_start=rows.integers(0, n_samples - mask_length, params.timemasking_masks),
         mask_length=mask_length,
+        extra=extra,
     )
 
 

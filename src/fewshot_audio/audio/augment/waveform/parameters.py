@@ -5,6 +5,8 @@ from typing import Any, Self
 
 from torch import Tensor
 
+from fewshot_audio.audio.augment.waveform.extra import ExtraDraw
+
 
 @dataclass(frozen=True)
 class WaveformDraw:
@@ -42,6 +44,7 @@ class WaveformDraw:
     mask_on: Tensor
     mask_start: Tensor  # (n, masks) int64
     mask_length: int  # samples of each mask
+    extra: tuple[ExtraDraw, ...] = ()  # transforms from outside
 
     def __len__(self) -> int:
         return len(self.gain_on)
@@ -49,4 +52,5 @@ class WaveformDraw:
     def __getitem__(self, rows: slice | Tensor) -> Self:
         """Return the parameters of some examples: a slice, an index tensor or a mask."""
         values: dict[str, Any] = {name: value[rows] for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return replace(self, **values)
+        extra = tuple(each.with_tensors({k: v[rows] for k, v in each.tensors.items()}) for each in self.extra)
+        return replace(self, **values, extra=extra)
