@@ -22,7 +22,7 @@ from benchmarks.common import in_child, random_dataset, report
 from benchmarks.naive import NaiveNetwork
 from benchmarks.train_step import build
 from fewshot_audio.config import ExperimentConfig
-from fewshot_audio.data.episodes import EpisodeSampler
+from fewshot_audio.data.episodes import Episodes
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.splits import read_splits
 from fewshot_audio.data.store import SegmentStore
@@ -56,7 +56,7 @@ def time_naive(network: FewShotNetwork, experiment: ExperimentConfig, root: Path
     folder = DatasetFolder(root / "test")
     store, maker = SegmentStore.open(folder), SpecViews(experiment.specaug_params)
     files = sorted(folder.features.glob("*/*.npy"))
-    sampler = EpisodeSampler(store.index, read_splits(folder.splits).test, 5, 5, 5, seed=0, phase="test")
+    sampler = Episodes(store.index, read_splits(folder.splits).test, 5, 5, 5, seed=0, phase="test")
     naive = NaiveNetwork(network.eval())
     generator = torch.Generator().manual_seed(0)
     began = time.perf_counter()

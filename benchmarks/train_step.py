@@ -30,7 +30,7 @@ from benchmarks.common import (
 from benchmarks.naive import NaiveNetwork, PublishedPairsNetwork
 from fewshot_audio.config import ExperimentConfig, ModelConfig
 from fewshot_audio.config.presets import scenario_configs
-from fewshot_audio.data.episodes import EpisodeSampler
+from fewshot_audio.data.episodes import Episodes
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.splits import read_splits
 from fewshot_audio.data.store import SegmentStore
@@ -103,7 +103,7 @@ def time_naive(
     folder = DatasetFolder(root / "random")
     splits = read_splits(folder.splits)
     store = SegmentStore.open(folder)
-    sampler = EpisodeSampler(store.index, splits.train, 5, 5, 5, seed=0, phase="train")
+    sampler = Episodes(store.index, splits.train, 5, 5, 5, seed=0, phase="train")
     files = sorted(folder.features.glob("*/*.npy"))
     maker = SpecViews(experiment.specaug_params)
     generator = torch.Generator().manual_seed(0)

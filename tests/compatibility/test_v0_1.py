@@ -6,6 +6,7 @@ sums are rounded otherwise: hence the tolerances. Only names and files that stay
 """
 
 import csv
+import json
 import re
 import shutil
 from collections.abc import Callable, Iterable
@@ -17,7 +18,8 @@ import pytest
 
 from fewshot_audio import Recognizer
 from fewshot_audio.config import check_configs, read_configs
-from tests.compatibility.conftest import V0_1, american, assert_holds, leaves, read
+from fewshot_audio.errors import ConfigError, FewShotError
+from tests.compatibility.conftest import RETIRED, V0_1, american, assert_holds, leaves, read
 from tests.compatibility.observe import (
     BUNDLES,
     EVALUATIONS,
@@ -45,12 +47,15 @@ batch normalization have no gradient but rounding errors, which Adam makes whole
 FLIPPED = 0.06
 """By how much accuracies may then differ: a few of 36 validation queries, and of 120 test queries, near a tie."""
 
-EXPERIMENTS = ["plain", "attention", "relation", "residual", "waveforms"]
+EXPERIMENTS = ["plain", "attention", "relation-pooled", "residual-pooled", "waveforms"]
 """Experiments to resume. Not "pretrained": 0.1 asks for the pretrained encoder's own folder before it looks further."""
 
 PROSE = ("ci95_over", "interval")
 """Keys of results that hold a sentence."""
 
+ANSWERS, RESULTS = (
+    read(V0_1 / kind / "expected.json") | read(V0_1 / kind / "expected-pooled.json") for kind in ("bundles", "runs")
+)
 DATASETS = read(V0_1 / "dataset" / "expected.json")
 CONFIGS = read(V0_1 / "configs" / "expected.json")
 COMMANDS = read(V0_1 / "commands.json")
@@ -117,7 +122,7 @@ def bundle(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def assert_answers_as_ever(recognizer: Recognizer, name: str) -> None:
-    expected = read(V0_1 / "bundles" / "expected.json")[name]
+    expected = ANSWERS[name]
     actual = bundle_answers(recognizer, name)
     for key in ("answers", "answers_with_another_class"):
         assert_same_answers(actual[key], expected[key], PROBABILITY)
@@ -141,7 +146,7 @@ def test_files_are_classified_as_ever(shell: Shell, tmp_path: Path) -> None:
     asked = questions(SEGMENTS["Sounds"])
     for number, name in ((1, "two"), (2, "three")):
         write_wav(tmp_path / "asked" / f"{name}.wav", asked[number])
-    for expected in read(V0_1 / "bundles" / "expected.json")["plain"]["commands"]:
+    for expected in ANSWERS["plain"]["commands"]:
         line = ["classify", bundle, tmp_path / "asked", *expected["options"], "-o", tmp_path / "answers"]
         assert shell(*line, "--format", "json").code == 0
         actual = read(tmp_path / "answers")
@@ -159,7 +164,7 @@ def test_files_are_classified_as_ever(shell: Shell, tmp_path: Path) -> None:
 
 
 def test_a_bundle_is_changed_in_place(shell: Shell, tmp_path: Path) -> None:
-    bundle = as_found(V0_1 / "bundles" / "relation", tmp_path / "relation")
+    bundle = as_found(V0_1 / "bundles" / "relation-pooled", tmp_path / "relation")
     wav = write_wav(tmp_path / "new.wav", questions(SEGMENTS["Sounds"])[3])
     rename = ["--rename", "class drone", "low"]
     assert shell("enroll", bundle, wav, "--add", "new", "--remove", "class bell", *rename).code == 0
@@ -176,7 +181,7 @@ def test_a_run_is_evaluated_as_ever(
     name: str, number: int, runs: Path, data_root: Path, shell: Shell, tmp_path: Path
 ) -> None:
     needs(name)
-    expected = read(V0_1 / "runs" / "expected.json")[name][number]
+    expected = RESULTS[name][number]
     assert expected["options"] == EVALUATIONS[name][number]
     line = ["evaluate", run_of(runs, name), "--data-root", data_root, *expected["options"]]
     outcome = shell(*line, "--json", tmp_path / "found.json")
@@ -196,7 +201,7 @@ def test_a_run_is_enrolled_with_as_ever(name: str, runs: Path, data_root: Path, 
     outcome = shell(*line, "-o", tmp_path / "made")
     assert outcome.code == 0, outcome.err
     recognizer = Recognizer.load(tmp_path / "made")
-    expected = read(V0_1 / "bundles" / "expected.json")[bundle]
+    expected = ANSWERS[bundle]
     assert recognizer.classes == expected["classes"]
     assert_same_answers(recognizer_answers(recognizer, questions(seconds)), expected["answers"], FITTED)
 
@@ -210,7 +215,7 @@ def test_the_shipped_recognizer_enrolls_as_ever(shell: Shell, tmp_path: Path) ->
 def test_runs_are_joined_as_ever(runs: Path, data_root: Path, shell: Shell, tmp_path: Path) -> None:
     several = [runs / "plain" / f"run-{number}" for number in (1, 2)]
     assert shell("join", *several, "-o", tmp_path / "joined").code == 0
-    expected = read(V0_1 / "runs" / "expected.json")["joined"][0]
+    expected = RESULTS["joined"][0]
     line = ["evaluate", tmp_path / "joined", "--data-root", data_root, *expected["options"]]
     assert shell(*line, "--json", tmp_path / "found.json").code == 0
     assert_holds(read(tmp_path / "found.json"), expected["result"])
@@ -345,19 +350,64 @@ def test_preparing_again_keeps_what_is_prepared(name: str, shell: Shell, tmp_pat
 # Configs
 
 
+def without_retired(folder: Path, to: Path) -> list[Path]:
+    """A copy of a pair of configs in which what later versions do not have is at its default."""
+    to.mkdir()
+    files = []
+    for name in ("experiment_config.json", "model_config.json"):
+        values = read(folder / name)
+        for key, default in RETIRED.items():
+            *above, last = key.split(".")
+            section = values.get(above[0], {}) if above else values
+            if last in section:
+                section[last] = default
+        for section in values.values():
+            if isinstance(section, dict) and section.get("pooling") == "attention":
+                section["pooling"] = "mean"
+        files.append(to / name)
+        files[-1].write_text(json.dumps(values))
+    return files
+
+
 @pytest.mark.parametrize("name", CONFIGS)
-def test_a_pair_of_configs_means_what_it_meant(name: str) -> None:
+def test_a_pair_of_configs_means_what_it_meant(name: str, tmp_path: Path) -> None:
     """Every key of the file keeps its value, and every key that it leaves out its default; later keys may be added."""
-    files = [V0_1 / "configs" / name / f"{what}_config.json" for what in ("experiment", "model")]
+    files = without_retired(V0_1 / "configs" / name, tmp_path / name)
     expected = CONFIGS[name]
     pair = read_configs(files[0], files[1])
     for what, file, config in zip(("experiment", "model"), files, pair, strict=True):
         assert_holds(leaves(config.model_dump()), leaves(read(file)) | expected[what], rel=0, abs=0)
     if "refused" in expected:  # and what is to be done is said
-        with pytest.raises(Exception, match=re.escape(expected["refused"])):
+        with pytest.raises(ConfigError, match=re.escape(expected["refused"])):
             check_configs(*pair)
         pair = read_configs(files[0], files[1], expected["settings"])
-    assert [named_keys(w) for w in check_configs(*pair)] == [named_keys(w) for w in expected["warnings"]]
+    warnings = [named_keys(warning) for warning in expected["warnings"] if not named_keys(warning) & RETIRED.keys()]
+    assert [named_keys(warning) for warning in check_configs(*pair)] == warnings
+
+
+@pytest.mark.parametrize("name", ["options", "choices", "warnings"])
+def test_a_pair_of_configs_with_retired_values_is_refused_for_each_of_them(name: str) -> None:
+    files = [V0_1 / "configs" / name / f"{what}_config.json" for what in ("experiment", "model")]
+    values = leaves(read(files[0])) | leaves(read(files[1]))
+    used = {key for key, default in RETIRED.items() if values.get(key, default) != default}
+    used |= {key for key, value in values.items() if value == "attention"}
+    assert len(used) > 2
+    with pytest.raises(ConfigError) as error:
+        read_configs(files[0], files[1])
+    lines = str(error.value).splitlines()
+    assert len(lines) == len(used)
+    for key in used:
+        assert any(f"key {key!r}: version 0.1 of fewshot-audio was the last to have it" in line for line in lines)
+
+
+@pytest.mark.parametrize(("name", "key"), [("relation", "Hybrid.pooling"), ("residual", "learn_score_scale")])
+def test_what_was_trained_with_a_retired_value_is_refused(name: str, key: str, runs: Path, shell: Shell) -> None:
+    retired = rf"{key}': version 0\.1 of fewshot-audio was the last to have it"
+    with pytest.raises(FewShotError, match=retired):
+        Recognizer.load(V0_1 / "bundles" / name)
+    outcome = shell("evaluate", run_of(runs, name))
+    assert outcome.code == 1
+    assert re.search(retired, " ".join(outcome.err.split()))
 
 
 def test_the_old_spelling_of_a_value_can_be_set(data_root: Path, runs: Path, shell: Shell, tmp_path: Path) -> None:
@@ -376,29 +426,29 @@ def base(runs: Path, data_root: Path) -> list[object]:
     """What both searches started from."""
     settings = ["relation_head=false", "n_way_train=2", "n_way_validation=2"]
     settings += ["n_training_tasks=2", "n_validation_tasks=4"]
-    line = [*pair_of(run_of(runs, "relation")), "--data-root", data_root]
+    line = [*pair_of(run_of(runs, "relation-pooled")), "--data-root", data_root]
     return [*line, *(part for setting in settings for part in ("--set", setting))]
 
 
 def test_a_finished_cross_validation_trains_nothing(base: list[object], shell: Shell, tmp_path: Path) -> None:
-    folder = as_found(V0_1 / "searches", tmp_path / "searches")
+    folder = as_found(V0_1 / "searches-pooled", tmp_path / "searches")
     files = {path.name: path.read_bytes() for path in (folder / "crossval" / "trainings").iterdir()}
     line = ["crossval", *base, "--candidates", folder / "candidates.json", "--folds", 2, "--epochs", 1]
     outcome = shell(*line, "--tasks", 20, "--shots", "2,1", "-o", folder / "crossval")
     assert outcome.code == 0, outcome.err
     assert {path.name: path.read_bytes() for path in (folder / "crossval" / "trainings").iterdir()} == files
-    actual, expected = (read(path / "crossval" / "crossval.json") for path in (folder, V0_1 / "searches"))
+    actual, expected = (read(path / "crossval" / "crossval.json") for path in (folder, V0_1 / "searches-pooled"))
     assert_holds(without(actual, "versions"), without(expected, "versions"))
 
 
 def test_a_finished_search_is_recognized(base: list[object], shell: Shell, tmp_path: Path) -> None:
     pytest.importorskip("optuna")
-    folder = as_found(V0_1 / "searches", tmp_path / "searches")
+    folder = as_found(V0_1 / "searches-pooled", tmp_path / "searches")
     line = ["tune", *base, "--set", "embedding_transform=centre_l2", "--space", folder / "space.json", "--epochs", 1]
     outcome = shell(*line, "--trials", 2, "-o", folder / "tune")
     assert outcome.code == 0, outcome.err
     for name in ("trials.csv", "best/experiment_config.json", "best/model_config.json"):
-        actual, expected = (path / "tune" / name for path in (folder, V0_1 / "searches"))
+        actual, expected = (path / "tune" / name for path in (folder, V0_1 / "searches-pooled"))
         if name.endswith("json"):
             assert_holds(read(actual), read(expected))
         else:

@@ -17,7 +17,7 @@ import fewshot_audio.engine.evaluate
 import fewshot_audio.engine.module
 import fewshot_audio.engine.tasks
 from fewshot_audio.config import PHASES, ExperimentConfig, ModelConfig, Phase
-from fewshot_audio.data.episodes import Episode, EpisodeSampler
+from fewshot_audio.data.episodes import Episode, Episodes
 from fewshot_audio.engine.episode_loss import EpisodeResult, episode_loss
 from fewshot_audio.engine.evaluate import TaskScores, evaluate_network
 from fewshot_audio.engine.fit import train_run
@@ -25,6 +25,7 @@ from fewshot_audio.engine.module import EpisodicTraining
 from fewshot_audio.engine.system import NetworkSystem
 from fewshot_audio.engine.tasks import TaskProtocol
 from fewshot_audio.experiments.dataset import Dataset, open_dataset
+from fewshot_audio.experiments.results import ExperimentResults
 from fewshot_audio.experiments.run_experiment import run_experiment
 from fewshot_audio.experiments.run_folder import Run
 from fewshot_audio.functional.vote import vote
@@ -41,7 +42,7 @@ class Experiment:
     """What a whole experiment left behind, and the episodes that it drew."""
 
     output: Path
-    results: dict[str, Any]
+    results: ExperimentResults
     weights: list[Weights]
     metrics: list[dict[str, float]]
     episodes: dict[Phase, list[Episode]]
@@ -188,7 +189,7 @@ def recorded_episodes() -> Iterator[dict[Phase, list[Episode]]]:
     """Collect the episodes that training, validation and testing draw inside the block."""
     episodes: dict[Phase, list[Episode]] = {phase: [] for phase in PHASES}
 
-    class Recorder(EpisodeSampler):
+    class Recorder(Episodes):
         def __init__(self, *values: Any, phase: Phase, **options: Any) -> None:
             super().__init__(*values, phase=phase, **options)
             self.drawn = episodes[phase]
@@ -198,8 +199,8 @@ def recorded_episodes() -> Iterator[dict[Phase, list[Episode]]]:
             return self.drawn[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fewshot_audio.engine.module, "EpisodeSampler", Recorder)
-        patch.setattr(fewshot_audio.engine.tasks, "EpisodeSampler", Recorder)
+        patch.setattr(fewshot_audio.engine.module, "Episodes", Recorder)
+        patch.setattr(fewshot_audio.engine.tasks, "Episodes", Recorder)
         yield episodes
 
 

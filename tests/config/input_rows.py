@@ -77,8 +77,6 @@ VIEWS = {"train_query_augmentations": True}
 
 
 INPUT_ROWS = [
-    Row("input_augmentation.mix", (0.0, 0.1, 0.5), compared(distance),
-        so_that(lambda off, little, much: off == 0 < little < much)),
     Row("input_augmentation.time_scale", ([1.0, 1.0], [0.8, 1.0], [0.5, 2.0]), compared(distance),
         so_that(lambda off, little, much: off == 0 < little < much)),
     Row("input_augmentation.shift", (0.0, 0.25, 0.5), compared(furthest_shift),

@@ -32,11 +32,6 @@ def saves_what_it_trained(bench: Bench, experiment: E, model: M) -> bool:
     return all(torch.equal(state[name], value) for name, value in run.weights[0].items())
 
 
-def ways(bench: Bench, experiment: E, model: M) -> list[int]:
-    """Classes of each training episode."""
-    return [episode.support.shape[0] for episode in bench.run(experiment, model).episodes["train"]]
-
-
 def datasets_of_an_episode(bench: Bench, experiment: E, model: M) -> set[int]:
     """How many datasets the classes of an episode come from."""
     names = bench.open(experiment).data.splits
@@ -57,8 +52,6 @@ OPTION_ROWS = [
     Row("optimization.averaging", (0.0, 0.9), saves_what_it_trained, as_(True, False)),
     Row("optimization.keep", ("best", "last"), lambda *args: len(epoch_moves(*args)), as_(2, 4),
         given={"num_epochs": 4, "patience": 1}),
-    Row("way_schedule", ([], [[1, 5]], [[0, 4], [1, 2]]), ways, as_([3, 3], [3, 5], [4, 2]),
-        given=ONE_STEP_AN_EPOCH | {"num_epochs": 2}),
     Row("joint_sampling", ("within", "free"), datasets_of_an_episode, as_({1}, {1, 2}),
         given={"dataset_name": "Tiny+Other", "n_training_tasks": 12, "num_epochs": 1}),
     Row("score_scale", (1.0, 4.0), scores, so_that(
@@ -66,10 +59,6 @@ OPTION_ROWS = [
     Row("embedding_transform", ("none", "center_l2", "power"), lambda *args: Bench.judge(*args).scores),
     Row("embedding_transform", ("none", "center_l2", "power"), losses, so_that(  # in testing alone
         lambda none, centered, power: none.loss == centered.loss == power.loss)),
-    Row("score_scale", (1.0, 4.0), scores, so_that(
-        lambda one, four: one.any() and torch.allclose(four, 4 * one)), given={"learn_score_scale": True}),
-    Row("learn_score_scale", (False, True), lambda *args: [step.get("log_scale") for step in first_step(*args)],
-        so_that(lambda fixed, learned: fixed == [None, None] and learned[0] == 0 and abs(learned[1].item()) > 1e-3)),
     Row("loss.classification_weight", (0.0, 1.0, 3.0), losses, so_that(
         lambda off, one, three: 0 < (one.loss - off.loss).item()
         == pytest.approx((three.loss - off.loss).item() / 3, rel=1e-5))),

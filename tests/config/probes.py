@@ -55,7 +55,7 @@ def shared_recordings(bench: Bench, experiment: E, model: M) -> dict[Phase, int]
 def whole(bench: Bench, experiment: E, model: M) -> Any:
     """Weights and episodes of an experiment."""
     run = bench.run(experiment, model)
-    return {"weights": run.weights, "results": run.results["accuracy"], **run.episodes}
+    return {"weights": run.weights, "results": run.results.accuracy, **run.episodes}
 
 
 # Probes: training
@@ -126,7 +126,7 @@ def reported_in_fp32(bench: Bench, experiment: E, model: M) -> Weights:
         bench.root,
         tiny_configs({"precision": "fp32"})[0],
     )
-    assert again["accuracy"] == run.results["accuracy"]
+    assert again.accuracy == run.results.accuracy
     return run.weights[0]
 
 
@@ -144,14 +144,14 @@ def run_folders(bench: Bench, experiment: E, model: M) -> Any:
     """Folders of the runs, which all have other weights."""
     run = bench.run(experiment, model)
     folders = sorted(path.parent.name for path in run.output.rglob("model.pt"))
-    assert len({str(plain(weights)) for weights in run.weights}) == len(folders) == len(run.results["runs"])
+    assert len({str(plain(weights)) for weights in run.weights}) == len(folders) == len(run.results.runs)
     return folders
 
 
 def dataset(bench: Bench, experiment: E, model: M) -> Any:
     """The folder that an experiment used, and the weights that it made of it."""
     run = bench.run(experiment, model)
-    return run.results["dataset"], run.weights
+    return run.results.dataset, run.weights
 
 
 def trained_from_config_root(bench: Bench, experiment: E, model: M) -> Any:

@@ -202,8 +202,9 @@ def test_many_small_classes_are_counted() -> None:
     ("pool", "message"),
     [
         ([2, 2], None),
-        ([3, 1], "Hybrid.pool_dim: four poolings by 3 need 81 mel bins, but a segment has 16"),
-        ([1, 3], "Hybrid.pool_dim: four poolings by 3 need 81 frames, but a segment has 32"),
+        ([3, 1], "Hybrid.pool_dim: four poolings by 3 need 81 mel bins, but a segment has 16, expected at most 2"),
+        ([1, 3], "Hybrid.pool_dim: four poolings by 3 need 81 frames, but a segment has 32, expected at most 2"),
+        ([9, 2], "Hybrid.pool_dim: four poolings by 9 need 6561 mel bins, but a segment has 16, expected at most 2"),
     ],
 )
 def test_four_poolings_leave_something(pool: list[int], message: str | None) -> None:

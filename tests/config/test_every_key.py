@@ -88,13 +88,6 @@ def only_tests_move(seen: list[Any], values: tuple[Any, ...]) -> None:
         assert one[same] == two[same]
 
 
-def only_one_channel(seen: list[Any], values: tuple[Any, ...]) -> None:
-    (shapes, _), refused = seen
-    assert shapes == [(4, 1, 3, 3)]
-    assert isinstance(refused, Refusal)
-    assert "in_channels" in refused.message
-
-
 def only_one_score(seen: list[Any], values: tuple[Any, ...]) -> None:
     (shapes, made), refused = seen
     assert shapes == [(1, 8)]
@@ -113,6 +106,7 @@ def one_of_both(seen: list[Any], values: tuple[Any, ...]) -> None:
 VIEWS = {"train_query_augmentations": True, "specaug_params.use": True}
 CPL: dict[str, Any] = {"scenario": 4}
 ANGULAR: dict[str, Any] = {"scenario": 4, "loss": "angular"}
+METRIC = {"loss.cpl.use": False, "loss.metric.use": True}
 UNPROJECTED = {"project_prototypes": False}
 ONE_STEP_AN_EPOCH = {"n_training_tasks": 1}
 RELATION = {"relation_head": True}
@@ -195,6 +189,13 @@ LOSS_ROWS = [
         as_(6, 18), given={"loss.angular.angle": 0}, **ANGULAR),
     Row("loss.angular.alpha", (20, 45), losses, so_that(
         lambda small, large: small.pairs == large.pairs and small.contrastive < large.contrastive), **ANGULAR),
+    Row("loss.metric.use", (False, True), losses, so_that(
+        lambda off, on: off.contrastive == 0 < on.contrastive), METRIC, **CPL),
+    Row("loss.metric.loss", ("SupConLoss", "TripletMarginLoss", "NTXentLoss"), losses, given=METRIC, **CPL),
+    # The hinge of similar embeddings grows with the margin, and all triplets are over it.
+    Row("loss.metric.params", ({"margin": 10.0}, {"margin": 12.0}), losses, so_that(
+        lambda some, more: more.contrastive.item() == pytest.approx(some.contrastive.item() + 2, rel=1e-5)),
+        METRIC | {"loss.metric.loss": "TripletMarginLoss"}, **CPL),
     Row("normalize_prototypes", (False, True), losses, given=UNPROJECTED, **ANGULAR),
     Row("normalize_prototypes", (False, True), losses, so_that(  # the head normalizes
         lambda raw, unit: plain(raw) == plain(unit)), **ANGULAR),
@@ -222,8 +223,6 @@ SPECAUG_ROWS = [
 def encoder_rows(encoder: Literal["CNN", "Hybrid"], width: int) -> list[Row]:
     """What both encoders have; ``width`` is what their last layer reads."""
     return [
-        Row(f"{encoder}.in_channels", (1, 2), architecture(scores, "encoder.blocks.0.conv.weight"), only_one_channel,
-            encoder=encoder),
         Row(f"{encoder}.hidden_channels", (4, 6), architecture(scores, "encoder.blocks.1.conv.weight"),
             shaped(lambda n: (n, n, 3, 3)), encoder=encoder),
         Row(f"{encoder}.pool_dim", ([2, 2], [1, 2], [2, 1]), probes.feature_map, as_((1, 2), (16, 2), (1, 32)),
@@ -231,7 +230,7 @@ def encoder_rows(encoder: Literal["CNN", "Hybrid"], width: int) -> list[Row]:
         Row(f"{encoder}.out_dim", (8, 12), architecture(scores, "encoder.linear.weight"),
             shaped(lambda n: (n, width)), encoder=encoder),
         Row(f"{encoder}.pool_last", (True, False), probes.feature_map, as_((1, 2), (2, 4)), encoder=encoder),
-        Row(f"{encoder}.pooling", ("last", "mean", "mean_max", "attention"),
+        Row(f"{encoder}.pooling", ("last", "mean", "mean_max"),
             architecture(lambda *args: Bench.run(*args).weights, "encoder.linear.weight"),
             shaped(lambda kind: (8, {"last": width, "mean_max": 8}.get(kind, 4))), encoder=encoder),
     ]  # fmt: skip
@@ -239,18 +238,15 @@ def encoder_rows(encoder: Literal["CNN", "Hybrid"], width: int) -> list[Row]:
 
 RESNET: dict[str, Any] = {"given": {"encoder_name": "ResNet12"}}
 RESNET_ROWS = [
-    Row("ResNet12.in_channels", (1, 2), architecture(scores, "encoder.blocks.0.convs.0.weight"), only_one_channel,
-        **RESNET),
     Row("ResNet12.widths", ([4, 4, 6, 8], [4, 6, 6, 10]),
         architecture(scores, "encoder.blocks.1.convs.2.weight", "encoder.linear.weight"),
         shaped(lambda widths: (widths[1], widths[1], 3, 3), lambda widths: (8, widths[3])), **RESNET),
     Row("ResNet12.stem_stride", (1, 2), architecture(scores, "encoder.stem.0.weight"),
         shaped(lambda stride: (4, 1, 3, 3) if stride == 2 else None),
         given={"encoder_name": "ResNet12", "ResNet12.pool_last": False}),
-    Row("ResNet12.pooling", ("mean", "mean_max", "attention"),
-        architecture(lambda *args: Bench.run(*args).weights, "encoder.linear.weight", "encoder.pooling.query"),
-        shaped(lambda kind: (8, 16 if kind == "mean_max" else 8),
-               lambda kind: (8,) if kind == "attention" else None), **RESNET),
+    Row("ResNet12.pooling", ("mean", "mean_max"),
+        architecture(lambda *args: Bench.run(*args).weights, "encoder.linear.weight"),
+        shaped(lambda kind: (8, 16 if kind == "mean_max" else 8)), **RESNET),
     Row("ResNet12.pool_last", (True, False), probes.feature_map, as_((1, 2), (2, 4)), **RESNET),
     Row("ResNet12.drop_block", (0.0, 0.5), losses, so_that(
         lambda off, on: off.loss != on.loss), **RESNET),
@@ -382,7 +378,7 @@ def test_without_a_change_nothing_changes(scenario: int, bench: Bench) -> None:
     one, two = bench.run(*configs), bench.run_again(*configs)
     assert one.output != two.output
     assert plain([one.weights, one.episodes]) == plain([two.weights, two.episodes])
-    assert one.results["accuracy"] == two.results["accuracy"]
+    assert one.results.accuracy == two.results.accuracy
     differing = {key for old, new in zip(one.metrics, two.metrics, strict=True) for key in old if old[key] != new[key]}
     assert differing <= {"seconds"}
 

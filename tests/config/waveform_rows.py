@@ -12,6 +12,7 @@ from fewshot_audio.models.views import make_views
 from tests.config.bench import Bench, Probe
 from tests.config.probes import E, M, views
 from tests.config.rows import Row, as_, so_that
+from tests.transforms import Tripling
 
 STATS = WaveStats(centroid=2000.0, bandwidth=1500.0, flatness=0.2)
 SAMPLES, SEGMENTS, DRAWS = 4000, 3, 200
@@ -88,6 +89,14 @@ def bounded(low: str, high: str, lows: tuple[float, float], highs: tuple[float, 
     ]
 
 
+def threefold(bench: Bench, experiment: E, model: M) -> Any:
+    """Which of two segments' copies are three times the original, and which are the original."""
+    waveforms = torch.randn(SEGMENTS, SAMPLES, generator=torch.Generator().manual_seed(1))
+    copies = waveform_views(waveforms, draw(experiment, SEGMENTS))[:, 1:]
+    original = waveforms.unsqueeze(1)
+    return torch.equal(copies, original.expand_as(copies)), torch.equal(copies, (3 * original).expand_as(copies))
+
+
 def shift_share(experiment_draw: WaveformDraw) -> Tensor:
     return experiment_draw.shift_samples / SAMPLES
 
@@ -131,4 +140,6 @@ WAVEFORM_ROWS = [
         MASKS_ONLY | {"waveaug_params.timemasking_mask_fraction": 0.1}),
     Row("waveaug_params.timemasking_mask_fraction", (0.1, 0.25), mask_zeros, as_(400, 1000),
         MASKS_ONLY | {"waveaug_params.timemasking_masks": 1}),
+    Row("waveaug_params.extra", ([], [{"name": Tripling.__name__}]), threefold, as_((True, False), (False, True)),
+        SILENT),
 ]  # fmt: skip

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fewshot_audio.config import ExperimentConfig
-from fewshot_audio.data.episodes import EpisodeSampler
+from fewshot_audio.data.episodes import Episodes
 from fewshot_audio.engine.episode_loss import EpisodeResult, Objective, episode_loss
 from fewshot_audio.engine.module import EpisodicTraining
 from fewshot_audio.experiments.dataset import Dataset, open_dataset
@@ -362,7 +362,7 @@ def test_every_view_differs_from_the_original(
     training(dataset, experiment, network, seed=4).training_step(1)
     n_views = 1 if scenario == 1 else 4
     data = dataset.data
-    drawn = EpisodeSampler(data.store.index, data.splits.train, WAY, SHOT, QUERY, seed=4, phase="train").episode(0, 1)
+    drawn = Episodes(data.store.index, data.splits.train, WAY, SHOT, QUERY, seed=4, phase="train").episode(0, 1)
     n_support = drawn.support.size * n_views
     parts = (
         seen[0][:n_support].view(-1, n_views, MELS, FRAMES),

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fewshot_audio.config import ExperimentConfig, ModelConfig, Phase
-from fewshot_audio.data.episodes import Episode, EpisodeSampler
+from fewshot_audio.data.episodes import Episode, Episodes
 from fewshot_audio.data.splits import Splits
 from fewshot_audio.engine import system as system_module
 from fewshot_audio.engine import task_batches
@@ -72,7 +72,7 @@ class NaiveEvaluation:
         self.experiment, self.store, self.phase = experiment, dataset.data.store, phase
         classes = dataset.data.splits[phase]
         sizes = experiment.way(phase), experiment.shot(phase), experiment.query(phase)
-        sampler = EpisodeSampler(self.store.index, classes, *sizes, seed=SEED, phase=phase)
+        sampler = Episodes(self.store.index, classes, *sizes, seed=SEED, phase=phase)
         self.episodes = [sampler.episode(0, task) for task in range(TASKS)]
         self.whole_clips = phase == "test" and experiment.multi_segm
         self.with_views = experiment.specaug_params.use and experiment.query_flag(phase)

@@ -13,7 +13,7 @@ from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.wave_stats import WaveStats, write_wave_stats
 from fewshot_audio.config import PHASES
 from fewshot_audio.data.device_cache import DeviceCache
-from fewshot_audio.data.episodes import EpisodeSampler
+from fewshot_audio.data.episodes import Episodes
 from fewshot_audio.data.joint import DatasetFolders
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.norm import write_norm
@@ -112,7 +112,7 @@ def test_one_folder_is_what_it_was(root: Path) -> None:
 def test_an_episode_has_one_dataset_or_any(root: Path, sampling: Any) -> None:
     data = open_dataset(root, joint()[0]).data
     names = data.splits.train
-    sampler = EpisodeSampler(data.store.index, names, 3, 2, 2, seed=0, phase="train", joint_sampling=sampling)
+    sampler = Episodes(data.store.index, names, 3, 2, 2, seed=0, phase="train", joint_sampling=sampling)
     drawn = [frozenset(names[c].split("/")[0] for c in sampler.episode(0, task).classes) for task in range(400)]
     count = Counter(drawn)
     if sampling == "within":
@@ -120,7 +120,7 @@ def test_an_episode_has_one_dataset_or_any(root: Path, sampling: Any) -> None:
         assert abs(count[frozenset({NAME})] - 200) < 60  # six deviations
     else:  # three of twenty classes are of one dataset with probability 4/19
         assert abs(count[frozenset({NAME, "Other"})] - 400 * 15 / 19) < 50
-    again = EpisodeSampler(data.store.index, names, 3, 2, 2, seed=0, phase="train", joint_sampling=sampling)
+    again = Episodes(data.store.index, names, 3, 2, 2, seed=0, phase="train", joint_sampling=sampling)
     for task in (7, 3):
         one, other = vars(sampler.episode(2, task)), vars(again.episode(2, task))
         assert all(np.array_equal(one[key], other[key]) for key in one)
@@ -129,14 +129,14 @@ def test_an_episode_has_one_dataset_or_any(root: Path, sampling: Any) -> None:
 def test_datasets_are_as_likely_as_each_other_whatever_their_size(root: Path, tmp_path: Path) -> None:
     data = open_dataset(root, joint()[0]).data
     names = [*data.splits.train[:3], *data.splits.train[10:]]  # 3 classes of one, 10 of the other
-    sampler = EpisodeSampler(data.store.index, names, 3, 2, 2, seed=1, phase="train")
+    sampler = Episodes(data.store.index, names, 3, 2, 2, seed=1, phase="train")
     small = sum(int(sampler.episode(0, task).classes.max()) < 3 for task in range(400))
     assert abs(small - 200) < 60
 
 
 def test_one_dataset_draws_the_episodes_that_it_always_drew(root: Path) -> None:
     data = open_dataset(root, tiny_configs()[0]).data
-    sampler = EpisodeSampler(data.store.index, data.splits.train, 3, 2, 2, seed=0, phase="train")
+    sampler = Episodes(data.store.index, data.splits.train, 3, 2, 2, seed=0, phase="train")
     assert [sampler.episode(0, task).classes.tolist() for task in range(3)] == [[0, 6, 8], [4, 5, 9], [2, 7, 8]]
     assert sampler.episode(0, 0).support.tolist() == [[12, 21], [153, 162], [212, 210]]
 
@@ -183,7 +183,7 @@ def test_a_jointly_trained_network_keeps_its_normalization_whatever_it_is_tested
     write_norm(DatasetFolder(data / "Other").norm_stats, OTHER_MEAN, OTHER_STD)
     experiment, model = joint({"num_epochs": 1})
     results = run_experiment(experiment, model, data, tmp_path)
-    assert results["dataset"] == JOINT
+    assert results.dataset == JOINT
     run = Run.read(tmp_path / experiment.experiment_folder / "run-1")
     network = run.trained_network()
     actual = network.norm_mean.item(), network.norm_std.item()
@@ -191,13 +191,13 @@ def test_a_jointly_trained_network_keeps_its_normalization_whatever_it_is_tested
 
     def test() -> dict[str, float]:
         configs = {name: experiment.model_copy(update={"dataset_name": name}) for name in (NAME, "Other", "Third")}
-        return {name: evaluate_run(run, data, config)["accuracy"] for name, config in configs.items()}
+        return {name: evaluate_run(run, data, config).accuracy for name, config in configs.items()}
 
     before = test()
     for name in before:
         write_norm(DatasetFolder(data / name).norm_stats, 0, 1)
     assert test() == before
-    assert evaluate_run(run, data, experiment)["accuracy"] == results["accuracy"]
+    assert evaluate_run(run, data, experiment).accuracy == results.accuracy
 
 
 def test_an_interrupted_joint_training_goes_on_to_the_same_bits(

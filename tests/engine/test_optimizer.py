@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from fewshot_audio.engine.optimizer import WeightAverage, build_optimizer, learning_rate
+from fewshot_audio.errors import ConfigError
 from fewshot_audio.functional.losses import prototypical_loss
 from tests.tiny import tiny_configs
 
@@ -36,6 +37,11 @@ def test_milestones_count_from_the_start_after_a_warm_up_too() -> None:
         update={"num_epochs": 6, "lr": 1.0, "scheduler_milestones": [3], "scheduler_gamma": 0.1}
     )
     assert [learning_rate(experiment, epoch) for epoch in range(6)] == pytest.approx([1 / 3, 2 / 3, 1, 0.1, 0.1, 0.1])
+
+
+def test_a_network_without_weights_is_refused() -> None:
+    with pytest.raises(ConfigError, match="there is nothing to train"):
+        build_optimizer([], lr=0.1, weight_decay=0.0)
 
 
 def test_adamw_by_hand() -> None:

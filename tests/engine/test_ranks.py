@@ -182,7 +182,7 @@ def test_two_processes_equal_two_episodes_a_step(pair: Pair, tiny_dataset: Path,
     results = run_experiment(*tiny_configs(SCENARIO_5 | {"episodes_per_step": 2}, scenario=5), tiny_dataset, tmp_path)
     job, expected = pair
     theirs = expected["results"]
-    close(theirs, without_seconds(json.loads(json.dumps(results))))
+    close(theirs, without_seconds(json.loads(json.dumps(results.as_json()))))
     for run in ("run-1", "run-2"):
         states = [
             torch.load(folder / run / "state.pt", weights_only=True) for folder in (job.folder, tmp_path / "tiny")
@@ -190,7 +190,7 @@ def test_two_processes_equal_two_episodes_a_step(pair: Pair, tiny_dataset: Path,
         for part in ("network", "history"):
             close(*(without_seconds(state[part]) for state in states))
     one = run_experiment(*tiny_configs(SCENARIO_5, scenario=5), tiny_dataset, tmp_path / "one")
-    assert one["runs"][0]["val_accuracy"] != theirs["runs"][0]["val_accuracy"] or (
+    assert one.runs[0].val_accuracy != theirs["runs"][0]["val_accuracy"] or (
         outcome(tmp_path / "one" / "tiny")["runs"]["run-1"]["model"] != expected["runs"]["run-1"]["model"]
     )  # so that the comparison above says something
 

@@ -1,5 +1,6 @@
 """Training: its schedule, what it writes, that it repeats to the bit, and that no interruption shows in the end."""
 
+import importlib.metadata
 import json
 import math
 import random
@@ -7,6 +8,7 @@ import shlex
 import shutil
 import signal
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fewshot_audio.cli import main
-from fewshot_audio.config import ExperimentConfig, ModelConfig
+from fewshot_audio.config import ExperimentConfig, ModelConfig, with_widths
 from fewshot_audio.engine import checkpoint
 from fewshot_audio.engine.episode_loss import EpisodeResult, episode_loss
 from fewshot_audio.engine.evaluate import TaskScores, evaluate_network
@@ -27,6 +29,7 @@ from fewshot_audio.engine.system import NetworkSystem
 from fewshot_audio.errors import ConfigError, DataError, FewShotError, Interrupted
 from fewshot_audio.experiments.dataset import open_dataset
 from fewshot_audio.experiments.evaluate_run import evaluate_run
+from fewshot_audio.experiments.results import ExperimentResults
 from fewshot_audio.experiments.run_experiment import run_experiment
 from fewshot_audio.experiments.run_folder import Run
 from tests.engine.comparison import metrics, outcome, run_outcome, tensors
@@ -118,9 +121,9 @@ def test_the_best_epoch_is_kept_and_patience_ends_training(tiny_dataset: Path, t
     epochs = Epochs(run)
     results = run_experiment(*tiny_configs(changes), tiny_dataset, tmp_path, progress=epochs)
 
-    result = results["runs"][0]
-    assert (result["best_epoch"], result["epochs"]) == (2, 5)
-    assert result["val_accuracy"] == pytest.approx(0.7)
+    result = results.runs[0]
+    assert (result.best_epoch, result.kept_epoch, result.epochs) == (2, 2, 5)
+    assert result.val_accuracy == pytest.approx(0.7)
     rows = metrics(run)
     assert [row["epoch"] for row in rows] == ["1", "2", "3", "4", "5"]
     assert [float(row["val_accuracy"]) for row in rows] == pytest.approx(SCRIPT[:5])
@@ -141,9 +144,10 @@ def test_the_best_epoch_is_kept_and_patience_ends_training(tiny_dataset: Path, t
 @pytest.mark.usefixtures("scripted")
 def test_the_last_epoch_is_kept_where_that_is_asked_for(tiny_dataset: Path, tmp_path: Path) -> None:
     changes = {"num_epochs": 5, "patience": 1, "optimization": {"keep": "last"}}
-    result = run_experiment(*tiny_configs(changes), tiny_dataset, tmp_path)["runs"][0]
+    result = run_experiment(*tiny_configs(changes), tiny_dataset, tmp_path).runs[0]
     run = tmp_path / "tiny" / "run-1"
-    assert (result["best_epoch"], result["epochs"], result["val_accuracy"]) == (5, 5, pytest.approx(SCRIPT[4]))
+    assert (result.best_epoch, result.kept_epoch, result.epochs) == (2, 5, 5)
+    assert result.val_accuracy == pytest.approx(SCRIPT[4])
     kept = torch.load(run / "model.pt", weights_only=True)
     last = torch.load(run / "state.pt", weights_only=True)["network"]
     assert all(torch.equal(kept[name], value) for name, value in last.items())
@@ -166,7 +170,7 @@ def test_progress_tells_loss_and_accuracy(tiny_dataset: Path, tmp_path: Path) ->
 
 
 @pytest.fixture(scope="module")
-def two_runs(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def two_runs(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ExperimentResults]:
     """Folder and results of an undisturbed experiment of two runs with everything switched on."""
     output = tmp_path_factory.mktemp("two-runs")
     results = run_experiment(*everything(), tiny_dataset, output)
@@ -179,14 +183,15 @@ def everything(changes: dict[str, Any] | None = None) -> Configs:
     return tiny_configs(switched | (changes or {}), scenario=5)
 
 
-def test_results_json(two_runs: tuple[Path, dict[str, Any]]) -> None:
-    folder, results = two_runs
-    assert results == json.loads((folder / "results.json").read_text())
+def test_results_json(two_runs: tuple[Path, ExperimentResults]) -> None:
+    folder, summary = two_runs
+    results = json.loads((folder / "results.json").read_text())
+    assert summary.as_json() == results
     assert set(results) >= {"runs", "accuracy", "ci95", "std_over_runs", "dataset", "config", "versions"}
     accuracies = [np.load(folder / f"run-{i}" / "test_accuracies.npy") for i in (1, 2)]
     for number, (run, tasks) in enumerate(zip(results["runs"], accuracies, strict=True)):
         assert run["seed"] == number
-        assert 1 <= run["best_epoch"] <= run["epochs"] == 3
+        assert 1 <= run["best_epoch"] == run["kept_epoch"] <= run["epochs"] == 3
         rows = metrics(folder / f"run-{number + 1}")
         assert run["val_accuracy"] == max(float(row["val_accuracy"]) for row in rows)
         assert run["val_accuracy"] == float(rows[run["best_epoch"] - 1]["val_accuracy"])
@@ -203,17 +208,18 @@ def test_results_json(two_runs: tuple[Path, dict[str, Any]]) -> None:
     assert results["ci95"] == pytest.approx(1.96 * np.std(np.concatenate(accuracies)) / math.sqrt(10))
     assert results["dataset"] == "Tiny"
     experiment, model = everything()
-    assert results["config"] == {"experiment": experiment.model_dump(), "model": model.model_dump()}
-    assert results["versions"]["torch"] == torch.__version__.partition("+")[0] or torch.__version__
+    complete = with_widths(experiment, model)
+    assert results["config"] == {"experiment": experiment.model_dump(), "model": complete.model_dump()}
+    assert results["versions"]["torch"] == importlib.metadata.version("torch")
 
 
-def test_a_runs_folder(two_runs: tuple[Path, dict[str, Any]]) -> None:
+def test_a_runs_folder(two_runs: tuple[Path, ExperimentResults]) -> None:
     folder, _ = two_runs
     experiment, model = everything()
     for number in (1, 2):
         run = folder / f"run-{number}"
         assert json.loads((run / "experiment_config.json").read_text()) == experiment.model_dump()
-        assert json.loads((run / "model_config.json").read_text()) == model.model_dump()
+        assert json.loads((run / "model_config.json").read_text()) == with_widths(experiment, model).model_dump()
         state = torch.load(run / "model.pt", weights_only=True)
         assert all(isinstance(value, torch.Tensor) for value in state.values())
         columns = {"epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "contrastive_loss"}
@@ -222,16 +228,16 @@ def test_a_runs_folder(two_runs: tuple[Path, dict[str, Any]]) -> None:
         assert not list(run.glob(".*.tmp"))
 
 
-def test_a_run_is_tested_again_to_the_same_number(two_runs: tuple[Path, dict[str, Any]], tiny_dataset: Path) -> None:
+def test_a_run_is_tested_again_to_the_same_number(two_runs: tuple[Path, ExperimentResults], tiny_dataset: Path) -> None:
     folder, results = two_runs
     for number in (1, 2):
         run = Run.read(folder / f"run-{number}")
         again = evaluate_run(run, tiny_dataset, run.experiment)
-        assert again == {**results["runs"][number - 1]["test"], "dataset": "Tiny"}
+        assert asdict(again) == {**asdict(results.runs[number - 1].test), "dataset": "Tiny"}
 
 
 def test_the_untrained_network_is_where_the_run_started(
-    two_runs: tuple[Path, dict[str, Any]], tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
+    two_runs: tuple[Path, ExperimentResults], tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Run.read(two_runs[0] / "run-2")
     tested: list[dict[str, torch.Tensor]] = []
@@ -270,7 +276,7 @@ def test_bf16_is_for_training_only(tiny_dataset: Path, tmp_path: Path, monkeypat
 
 
 def test_the_same_seed_gives_the_same_bits(
-    two_runs: tuple[Path, dict[str, Any]], tiny_dataset: Path, tmp_path: Path
+    two_runs: tuple[Path, ExperimentResults], tiny_dataset: Path, tmp_path: Path
 ) -> None:
     torch.rand(7)  # the state of the global generator is none of its business
     run_experiment(*everything(), tiny_dataset, tmp_path)
@@ -278,7 +284,7 @@ def test_the_same_seed_gives_the_same_bits(
 
 
 def test_another_seed_gives_other_weights_and_run_i_has_seed_plus_i(
-    two_runs: tuple[Path, dict[str, Any]], tiny_dataset: Path, tmp_path: Path
+    two_runs: tuple[Path, ExperimentResults], tiny_dataset: Path, tmp_path: Path
 ) -> None:
     first, second = (two_runs[0] / f"run-{i}" for i in (1, 2))
     assert tensors(first / "model.pt") != tensors(second / "model.pt")
@@ -317,7 +323,7 @@ MOMENTS: dict[str, tuple[str, int]] = {
 @pytest.mark.usefixtures("every_step_reports")
 @pytest.mark.parametrize(("step", "least"), MOMENTS.values(), ids=list(MOMENTS))
 def test_an_interrupted_experiment_resumes_to_the_same_bits(
-    two_runs: tuple[Path, dict[str, Any]], tiny_dataset: Path, tmp_path: Path, step: str, least: int
+    two_runs: tuple[Path, ExperimentResults], tiny_dataset: Path, tmp_path: Path, step: str, least: int
 ) -> None:
     press = Interruption(lambda description, done: description == step and done >= least)
     with pytest.raises((Interrupted, KeyboardInterrupt)):
@@ -329,7 +335,7 @@ def test_an_interrupted_experiment_resumes_to_the_same_bits(
 
 @pytest.mark.usefixtures("every_step_reports")
 def test_any_number_of_interruptions_is_survived(
-    two_runs: tuple[Path, dict[str, Any]], tiny_dataset: Path, tmp_path: Path
+    two_runs: tuple[Path, ExperimentResults], tiny_dataset: Path, tmp_path: Path
 ) -> None:
     chance = random.Random(0)
     interruptions = 0
@@ -354,7 +360,7 @@ def test_any_number_of_interruptions_is_survived(
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 @pytest.mark.parametrize("file", ["model.pt", "metrics.csv", "state.pt", "test_accuracies.npy", "result.json"])
 def test_an_interruption_at_any_write_is_survived(
-    two_runs: tuple[Path, dict[str, Any]],
+    two_runs: tuple[Path, ExperimentResults],
     tiny_dataset: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -425,7 +431,7 @@ def test_ctrl_c_works_again_after_an_interrupted_training(tiny_dataset: Path, tm
 
 
 def test_a_finished_experiment_resumes_to_itself(
-    two_runs: tuple[Path, dict[str, Any]], tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
+    two_runs: tuple[Path, ExperimentResults], tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("there is nothing to do")
@@ -436,11 +442,11 @@ def test_a_finished_experiment_resumes_to_itself(
 
 
 def test_more_runs_are_added_by_resuming(
-    two_runs: tuple[Path, dict[str, Any]], tiny_dataset: Path, tmp_path: Path
+    two_runs: tuple[Path, ExperimentResults], tiny_dataset: Path, tmp_path: Path
 ) -> None:
     run_experiment(*everything({"num_runs": 1}), tiny_dataset, tmp_path)
     results = run_experiment(*everything(), tiny_dataset, tmp_path, resume=True)
-    assert results["accuracy"] == two_runs[1]["accuracy"]
+    assert results.accuracy == two_runs[1].accuracy
     assert run_outcome(tmp_path / "tiny" / "run-2")["model"] == run_outcome(two_runs[0] / "run-2")["model"]
 
 
@@ -479,7 +485,7 @@ def test_an_existing_experiment_is_refused_unless_told(tiny_dataset: Path, tmp_p
     ("changes", "key"), [({"lr": 0.1}, "lr"), ({"num_epochs": 9}, "num_epochs"), ({"Hybrid.seq_type": "GRU"}, "Hybrid")]
 )
 def test_other_settings_cannot_resume(
-    two_runs: tuple[Path, dict[str, Any]], tiny_dataset: Path, changes: dict[str, Any], key: str
+    two_runs: tuple[Path, ExperimentResults], tiny_dataset: Path, changes: dict[str, Any], key: str
 ) -> None:
     folder, _ = two_runs
     before = outcome(folder)
@@ -573,9 +579,9 @@ def job(tiny_dataset: Path, tmp_path: Path) -> Job:
 
 
 def test_kill_9_at_random_moments_does_not_show(
-    two_runs: tuple[Path, dict[str, Any]], tiny_dataset: Path, job: Job
+    two_runs: tuple[Path, ExperimentResults], tiny_dataset: Path, job: Job
 ) -> None:
-    work = sum(run["seconds"] for run in two_runs[1]["runs"])
+    work = sum(run.seconds for run in two_runs[1].runs)
     delays = [random.uniform(0, share * work) for share in (0.7, 0.3)]
     killed = [job.kill_at(after(delay)) for delay in delays]
     run_experiment(*everything(), tiny_dataset, job.home, resume=True)
@@ -599,7 +605,10 @@ def test_ctrl_c_stops_the_command_and_it_says_how_to_go_on(tiny_dataset: Path, t
 
 @pytest.mark.usefixtures("_logging")
 def test_the_command_that_ctrl_c_prints_goes_on(
-    two_runs: tuple[Path, dict[str, Any]], job: Job, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    two_runs: tuple[Path, ExperimentResults],
+    job: Job,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     calls = 0
 

@@ -65,7 +65,7 @@ def test_scores_equal_those_of_spectrogram_input(root: Path) -> None:
 def test_every_scenario_trains_on_waveforms(root: Path, tmp_path: Path, scenario: int, loss: str) -> None:
     experiment, model = wave_configs(scenario=scenario, loss=loss)
     results = run_experiment(experiment, model, root, tmp_path)
-    assert 0 <= results["accuracy"] <= 1
+    assert 0 <= results.accuracy <= 1
     assert (tmp_path / "tiny" / "run-1" / "model.pt").is_file()
 
 

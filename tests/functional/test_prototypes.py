@@ -131,3 +131,11 @@ def test_gradients(distance: Distance) -> None:
     support = normal(2, 3, 4, seed=0).requires_grad_()
     queries = normal(3, 4, seed=1).requires_grad_()
     assert torch.autograd.gradcheck(lambda s, q: prototypical_scores(prototypes(s), q, distance), (support, queries))
+
+
+def test_unknown_distances_and_transforms_are_refused() -> None:
+    x = torch.ones(2, 3)
+    with pytest.raises(ValueError, match="distance is 'manhattan', expected 'euclidean', 'squared' or 'cosine'"):
+        prototypical_scores(x, x, "manhattan")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="embeddings is 'centre_l2', expected 'none', 'center_l2' or 'power'"):
+        transform_embeddings(x, "centre_l2")  # type: ignore[arg-type]

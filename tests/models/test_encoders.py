@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear, max_pool2d
 
 from fewshot_audio.config.model import CNNConfig, HybridConfig
-from fewshot_audio.models.encoders import build_encoder
+from fewshot_audio.models.build import build_encoder
 from tests.numerics import generator, normal, seeded_layers
 
 SeqType = Literal["RNN", "GRU", "LSTM"]
@@ -17,7 +17,7 @@ SEQ_TYPES: tuple[SeqType, ...] = ("RNN", "GRU", "LSTM")
 
 
 def cnn_config(hidden: int = 3, pool: tuple[int, int] = (2, 2), out: int = 4) -> CNNConfig:
-    section = {"in_channels": 1, "hidden_channels": hidden, "pool_dim": pool, "out_dim": out}
+    section = {"hidden_channels": hidden, "pool_dim": pool, "out_dim": out}
     return CNNConfig.model_validate_json(json.dumps(section))
 
 
@@ -84,10 +84,6 @@ def pool_positions(encoder: Any, config: CNNConfig, positions: Tensor) -> Tensor
     pooled_ = []
     for example in positions:
         rows = list(example)
-        if config.pooling == "attention":
-            weights = torch.stack([(row * encoder.pooling.query).sum() for row in rows]).exp()
-            pooled_.append(sum(w / weights.sum() * row for w, row in zip(weights, rows, strict=True)))
-            continue
         parts = [sum(rows) / len(rows)]
         if config.pooling == "mean_max":
             largest = rows[0]
@@ -168,7 +164,7 @@ CASES = [
     *(
         pytest.param(pooled(config, pooling, pool_last), 17, 34, id=f"{name} {pooling}{' unpooled' * (not pool_last)}")
         for name, config in (("CNN", cnn_config()), ("Hybrid", hybrid_config("GRU")))
-        for pooling in ("last", "mean", "mean_max", "attention")
+        for pooling in ("last", "mean", "mean_max")
         for pool_last in (True, False)
         if pooling != "last" or not pool_last
     ),
@@ -274,15 +270,6 @@ def test_the_unpooled_last_block_leaves_a_map_of_4_by_5() -> None:
     encoder = build_encoder("CNN", pooled(cnn_config(64, (3, 3), 64), "mean_max", False), 128, 157)
     assert encoder.map_size == (4, 5)
     assert encoder.feature_map(torch.zeros(1, 128, 157)).shape == (1, 64, 4, 5)
-
-
-def test_attention_starts_as_the_mean() -> None:
-    x = normal(3, 16, 32, seed=1, dtype=torch.float32)
-    outputs = []
-    for pooling in ("mean", "attention"):
-        with seeded_layers():
-            outputs.append(build_encoder("CNN", pooled(cnn_config(), pooling, False), 16, 32).eval()(x))
-    torch.testing.assert_close(*outputs)
 
 
 def test_hybrid_has_124544_parameters() -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from fewshot_audio.config import ModelConfig
 from fewshot_audio.models.fusion import ViewAttention
 from fewshot_audio.models.heads import ProjectionHead, RelationHead
 from tests.numerics import generator, gradients, normal, seeded_layers
@@ -207,3 +208,16 @@ def test_view_attention_drops_in_training_only() -> None:
     module.train()
     with seeded_layers():
         assert not torch.equal(module(x), module(x))
+
+
+def test_the_defaults_are_the_documented_ones() -> None:
+    """Those of the model file."""
+    model = ModelConfig()
+    parts = ((ProjectionHead(64), model.Projection), (RelationHead(2 * 64), model.Relation))
+    for part, section in parts:
+        sizes = [layer.out_features for layer in part.modules() if isinstance(layer, nn.Linear)]
+        widths = section.model_dump(exclude={"input_dim", "out_dim"}, exclude_none=True).values()
+        assert [size for size in sizes if size > 1] == list(widths)
+    layer, attention = ViewAttention(64).layer, model.Attention
+    assert (layer.self_attn.num_heads, layer.linear1.out_features) == (attention.num_heads, attention.ffn_dim)
+    assert layer.dropout.p == attention.dropout

@@ -10,7 +10,7 @@ from torch.nn.functional import conv2d, leaky_relu, linear, max_pool2d
 from fewshot_audio.config import check_input
 from fewshot_audio.config.model import ResNet12Config
 from fewshot_audio.errors import ConfigError
-from fewshot_audio.models.encoders import build_encoder
+from fewshot_audio.models.build import build_encoder
 from fewshot_audio.models.resnet import DropBlock
 from tests.models.test_encoders import batch_norm
 from tests.numerics import normal, seeded_layers

@@ -14,10 +14,11 @@ from fewshot_audio.config.load import (
     parse_override,
     read_configs,
     read_json,
-    validate,
 )
 from fewshot_audio.config.model import ModelConfig
 from fewshot_audio.config.optimization import Optimization
+from fewshot_audio.config.validation import validate
+from fewshot_audio.config.widths import with_widths
 
 __all__ = [
     "EXPERIMENT_FILE",
@@ -42,4 +43,5 @@ __all__ = [
     "read_configs",
     "read_json",
     "validate",
+    "with_widths",
 ]

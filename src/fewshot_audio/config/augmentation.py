@@ -5,6 +5,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from fewshot_audio.config.base import Count, Positive, Probability, Section
+from fewshot_audio.config.waveform_transforms import ExtraTransforms
 
 
 class SpecAugParams(Section):
@@ -32,68 +33,70 @@ Fraction = Annotated[float, Field(gt=0, lt=2)]
 class WaveAugParams(Section):
     """Waveform views of a segment; applied with ``input_type: "wav"``. ``*_p`` is a probability per example."""
 
-    use: bool
+    use: bool = False
     """Make `aug_num` augmented copies of each waveform segment."""
-    aug_num: Count
+    aug_num: Count = 3
     """Augmented copies per segment; views = aug_num + 1."""
-    min_gain_in_db: Decibel
+    min_gain_in_db: Decibel = -6.0
     """Lowest gain, dB."""
-    max_gain_in_db: Decibel
+    max_gain_in_db: Decibel = 6.0
     """Highest gain, dB."""
-    gain_p: Probability
+    gain_p: Probability = 0.5
     """Probability of a gain."""
-    min_snr_in_db: Decibel
+    min_snr_in_db: Decibel = 10.0
     """Lower bound of the noise's signal-to-noise ratio, dB."""
-    max_snr_in_db: Decibel
+    max_snr_in_db: Decibel = 25.0
     """Upper bound of the noise's signal-to-noise ratio, dB."""
-    noise_min_f_decay: Annotated[float, Field(ge=-8, le=8)]
+    noise_min_f_decay: Annotated[float, Field(ge=-8, le=8)] = -2.0
     """Lowest spectral decay exponent of the noise."""
-    noise_max_f_decay: Annotated[float, Field(ge=-8, le=8)]
+    noise_max_f_decay: Annotated[float, Field(ge=-8, le=8)] = 2.0
     """Highest spectral decay exponent of the noise."""
-    noise_p: Probability
+    noise_p: Probability = 0.5
     """Probability of added colored noise."""
-    bandstop_min_bandwidth_fraction: Fraction
+    bandstop_min_bandwidth_fraction: Fraction = 0.5
     """Smallest bandwidth, share of the center."""
-    bandstop_max_bandwidth_fraction: Fraction
+    bandstop_max_bandwidth_fraction: Fraction = 1.0
     """Largest bandwidth, share of the center."""
-    bandstop_p: Probability
+    bandstop_p: Probability = 0.5
     """Probability of a band-stop filter."""
-    highpass_p: Probability
+    highpass_p: Probability = 0.3
     """Probability of a high-pass filter."""
-    lowpass_p: Probability
+    lowpass_p: Probability = 0.5
     """Probability of a low-pass filter."""
-    pitchshift_min_transpose_semitones: Semitones
+    pitchshift_min_transpose_semitones: Semitones = -4.0
     """Lowest transposition, semitones."""
-    pitchshift_max_transpose_semitones: Semitones
+    pitchshift_max_transpose_semitones: Semitones = 4.0
     """Highest transposition, semitones."""
-    pitchshift_p: Probability
+    pitchshift_p: Probability = 0.5
     """Probability of a pitch shift."""
-    shift_min_shift: Annotated[float, Field(ge=-1, le=1)]
+    shift_min_shift: Annotated[float, Field(ge=-1, le=1)] = -0.5
     """Lowest circular shift, share of the length."""
-    shift_max_shift: Annotated[float, Field(ge=-1, le=1)]
+    shift_max_shift: Annotated[float, Field(ge=-1, le=1)] = 0.5
     """Highest circular shift, share of the length."""
-    shift_p: Probability
+    shift_p: Probability = 0.5
     """Probability of a circular shift in time."""
-    spliceout_num_time_intervals: Count
+    spliceout_num_time_intervals: Count = 8
     """Number of pieces that splice-out removes."""
-    spliceout_max_width: Count
+    spliceout_max_width: Count = 400
     """Longest removed piece, milliseconds."""
-    spliceout_p: Probability
+    spliceout_p: Probability = 0.5
     """Probability of a splice-out."""
-    timeinversion_p: Probability
+    timeinversion_p: Probability = 0.0
     """Probability of playing the segment backwards."""
-    min_stretch_ratio: Annotated[Positive, Field(le=4)]
+    min_stretch_ratio: Annotated[Positive, Field(le=4)] = 0.9
     """Lowest stretch ratio; above 1 is longer."""
-    max_stretch_ratio: Annotated[Positive, Field(le=4)]
+    max_stretch_ratio: Annotated[Positive, Field(le=4)] = 1.1
     """Highest stretch ratio; above 1 is longer."""
-    timestretch_p: Probability
+    timestretch_p: Probability = 0.0
     """Probability of a time stretch."""
-    timemasking_masks: Count
+    timemasking_masks: Count = 5
     """Number of time masks."""
-    timemasking_mask_fraction: Probability
+    timemasking_mask_fraction: Probability = 0.01
     """Length of a time mask, share of the length."""
-    timemasking_p: Probability
+    timemasking_p: Probability = 0.5
     """Probability of time masking."""
+    extra: ExtraTransforms = Field(default_factory=list)
+    """Transforms from outside, [{"name": "package.module:Class", "p": 0.5, "params": {}}], applied after these."""
 
     @model_validator(mode="after")
     def _ranges_are_ordered(self) -> Self:

@@ -1,9 +1,13 @@
 """The strict base class of every config section, the roles of keys, and number types that sections share."""
 
+import logging
+from collections.abc import Mapping
 from enum import Flag, auto
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+log = logging.getLogger(__name__)
 
 
 class Section(BaseModel):
@@ -21,6 +25,22 @@ class Section(BaseModel):
         use_attribute_docstrings=True,
     )
 
+    retired: ClassVar[Mapping[str, Any]] = {}
+    """Keys that version 0.1 was the last to have, and the values at which they changed nothing: there they are dropped.
+    At other values they are unknown keys, of which ``config.validation.retirement`` says since when."""
+    retired_values: ClassVar[Mapping[str, Any]] = {}
+    """Keys, and the value of each that version 0.1 was the last to know."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_retired(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        idle = {key for key, value in cls.retired.items() if key in values and values[key] == value}
+        for key in idle:
+            log.info("%s: the key %r is ignored: it was removed after version 0.1", cls.__name__, key)
+        return {key: value for key, value in values.items() if key not in idle}
+
 
 class Role(Flag):
     """How work over several trainings treats a key; stands in the ``Annotated`` of the key."""
@@ -36,6 +56,12 @@ class Role(Flag):
     """The same for every candidate: it decides which tasks are solved, how long training lasts, or where it runs."""
 
 
+def _pair(value: Any) -> Any:
+    """Read 3 as [3, 3]."""
+    return [value, value] if type(value) is int else value
+
+
 Count = Annotated[int, Field(ge=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
+PoolDim = Annotated[list[Count], Field(min_length=2, max_length=2), BeforeValidator(_pair)]

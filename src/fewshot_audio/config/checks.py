@@ -1,10 +1,13 @@
 """Checks across keys, files and data, made before any work starts."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 
 from fewshot_audio.config.augmentation import SpecAugParams
 from fewshot_audio.config.experiment import PHASES, ExperimentConfig, Phase
-from fewshot_audio.config.model import EncoderConfig, ModelConfig, PretrainedConfig, ResNet12Config
+from fewshot_audio.config.model import CNNConfig, ModelConfig, PretrainedConfig, ResNet12Config
+from fewshot_audio.config.widths import derived_widths
 from fewshot_audio.errors import ConfigError, format_names, plural
 
 
@@ -17,39 +20,25 @@ def check_configs(experiment: ExperimentConfig, model: ModelConfig) -> list[str]
     Raises:
         ConfigError: keys contradict each other; one line for each contradiction.
     """
-    errors = [
-        *_pretrained_errors(experiment, model),
-        *_attention_errors(experiment, model),
-        *_width_errors(experiment, model),
-    ]
-    if experiment.contrastive == "cpl":
-        rows = experiment.n_query_train * experiment.query_rows("train")
-        if experiment.loss.cpl.m_param > rows:
-            errors.append(
-                f"loss.cpl.m_param is {experiment.loss.cpl.m_param}, but a class has {rows} query rows in training: "
-                f"the largest possible value is {rows}"
-            )
-    if experiment.relation_head and experiment.embedding_transform != "none":
-        errors.append("embedding_transform needs distances: set embedding_transform=none, or relation_head=false")
-    warmup = experiment.optimization.warmup_epochs
-    if warmup >= experiment.num_epochs:
-        errors.append(
-            f"optimization.warmup_epochs is {warmup}, expected less than the {experiment.num_epochs} of num_epochs"
-        )
+    errors = [error for check in CONTRADICTIONS for error in check(experiment, model)]
     if errors:
         raise ConfigError("\n".join(errors))
-    check_steps(experiment.n_training_tasks, experiment.episodes_per_step)
     return _warnings(experiment)
+
+
+def contradictions_of_the_rest(experiment: ExperimentConfig, model: ModelConfig) -> list[str]:
+    """What ``check_configs`` would refuse, if wrong keys are left out of the two: their attributes are not there."""
+    errors: list[str] = []
+    for check in CONTRADICTIONS:
+        with suppress(AttributeError, ConfigError):  # one of the keys that it compares is wrong itself
+            errors += check(experiment, model)
+    return errors
 
 
 def check_steps(n_training_tasks: int, episodes_per_step: int, processes: int = 1) -> None:
     """Check that an epoch is whole steps of ``processes`` that train together. Raises ConfigError."""
-    step = episodes_per_step * processes
-    if n_training_tasks % step:
-        raise ConfigError(
-            f"n_training_tasks is {n_training_tasks}, not a multiple of the {step} episodes of a step "
-            f"(episodes_per_step {episodes_per_step} x {plural(processes, 'process')})"
-        )
+    for error in _step_errors(n_training_tasks, episodes_per_step, processes):
+        raise ConfigError(error)
 
 
 def check_classes(experiment: ExperimentConfig, clips: Mapping[Phase, Mapping[str, int]], dataset: str = "") -> None:
@@ -69,10 +58,6 @@ def check_classes(experiment: ExperimentConfig, clips: Mapping[Phase, Mapping[st
         way, needed = experiment.way(phase), experiment.shot(phase) + experiment.query(phase)
         if way > len(clips[phase]):
             errors.append(f"n_way_{phase} is {way}, but the {phase} split{of} has {plural(len(clips[phase]), 'class')}")
-        widest = max(experiment.train_ways - {way}, default=0) if phase == "train" else 0
-        if widest > len(clips[phase]):
-            classes = plural(len(clips[phase]), "class")
-            errors.append(f"way_schedule goes up to {widest}, but the train split{of} has {classes}")
         small = sorted((count, name) for name, count in clips[phase].items() if count < needed)
         if small:
             listed = format_names([f"{name!r} ({count})" for count, name in small])
@@ -86,7 +71,7 @@ def check_classes(experiment: ExperimentConfig, clips: Mapping[Phase, Mapping[st
 
 def check_input(experiment: ExperimentConfig, model: ModelConfig, mels: int, frames: int) -> None:
     """Check the configs against the size of a segment's spectrogram. Raises ConfigError."""
-    errors = _size_errors(experiment.encoder_name, model.encoder(experiment.encoder_name), mels, frames)
+    errors = _size_errors(experiment, model, mels, frames)
     if experiment.input_type == "spec" and experiment.specaug_params.use:
         errors += warp_errors(experiment.specaug_params, frames)
     inputs = experiment.input_augmentation
@@ -105,85 +90,140 @@ def warp_errors(params: SpecAugParams, frames: int) -> list[str]:
     return [f"specaug_params.W is {params.W}, but must be less than half of the {frames} frames of a segment"]
 
 
-def _size_errors(name: str, encoder: EncoderConfig, mels: int, frames: int) -> list[str]:
-    if isinstance(encoder, PretrainedConfig):
-        return []
-    count = {3: "three", 4: "four"}[encoder.poolings]
+def _size_errors(experiment: ExperimentConfig, model: ModelConfig, mels: int, frames: int) -> list[str]:
+    encoder = model.encoder(experiment.encoder_name)
     if isinstance(encoder, ResNet12Config):
-        stem = f"stem_stride: {encoder.stem_stride}, then {count} poolings by 2"
-        least = encoder.stem_stride * (2**encoder.poolings - 1) + 1
-        needs = [(stem, least), (stem, least)]
+        cause = f"stem_stride: {encoder.stem_stride}, then {_counted(encoder.poolings)} by 2"
+        needs = [(cause, encoder.stem_stride * (2**encoder.poolings - 1) + 1)] * 2
+        advice = ["", ""]
+    elif isinstance(encoder, CNNConfig):
+        count = _counted(encoder.poolings)
+        needs = [(f"pool_dim: {count} by {pool}", pool**encoder.poolings) for pool in encoder.pool_dim]
+        advice = [f", expected at most {_root(size, encoder.poolings)}" for size in (mels, frames)]
     else:
-        needs = [(f"pool_dim: {count} poolings by {pool}", pool**encoder.poolings) for pool in encoder.pool_dim]
-    sizes = zip(needs, ("mel bins", "frames"), (mels, frames), strict=True)
+        return []
+    sizes = zip(needs, ("mel bins", "frames"), (mels, frames), advice, strict=True)
     return [
-        f"{name}.{cause} need {needed} {axis}, but a segment has {size}"
-        for (cause, needed), axis, size in sizes
+        f"{experiment.encoder_name}.{cause} need {needed} {axis}, but a segment has {size}{expected}"
+        for (cause, needed), axis, size, expected in sizes
         if needed > size
     ]
 
 
-def _pretrained_errors(experiment: ExperimentConfig, model: ModelConfig) -> Sequence[str]:
+def _root(size: int, degree: int) -> int:
+    """The largest integer whose power of that degree does not exceed ``size``."""
+    return next(root for root in itertools.count(1) if (root + 1) ** degree > size)
+
+
+def _counted(poolings: int) -> str:
+    return {3: "three poolings", 4: "four poolings"}[poolings]
+
+
+def _pretrained_errors(experiment: ExperimentConfig, model: ModelConfig) -> Iterator[str]:
     if not isinstance(model.encoder(experiment.encoder_name), PretrainedConfig):
-        return ()
+        return
     reads = f"encoder_name {experiment.encoder_name!r} reads waveforms, but"
-    errors = []
     if model.members > 1:
-        errors.append(
-            f"members is {model.members}, but a pretrained encoder cannot be joined with others: set members=1"
-        )
+        yield f"members is {model.members}, but a pretrained encoder cannot be joined with others: set members=1"
     if experiment.input_type == "spec":
-        errors.append(
-            f'{reads} input_type is "spec": set input_type=wav (the dataset must have been prepared with --waveforms)'
-        )
+        yield f'{reads} input_type is "spec": set input_type=wav (the dataset must have been prepared with --waveforms)'
     if experiment.input_augmentation.active:
-        errors.append(f"{reads} input_augmentation changes spectrograms: leave it out")
-    return errors
+        yield f"{reads} input_augmentation changes spectrograms: leave it out"
 
 
-def _attention_errors(experiment: ExperimentConfig, model: ModelConfig) -> Sequence[str]:
-    if not experiment.use_attention:
-        return ()
+def _views_errors(experiment: ExperimentConfig, _: ModelConfig) -> Iterator[str]:
     section = "specaug_params" if experiment.input_type == "spec" else "waveaug_params"
     missing = [] if experiment.augmentation else [f"{section}.use"]
     missing += [f"{phase}_query_augmentations" for phase in PHASES if not experiment.query_flag(phase)]
-    errors = []
-    if missing:
-        errors.append(
+    if experiment.use_attention and missing:
+        yield (
             f"use_attention is true, which needs views everywhere, but {', '.join(missing)} "
             f"{'is' if len(missing) == 1 else 'are'} false: set {' and '.join(f'{key}=true' for key in missing)}, "
             "or use_attention=false"
         )
-    attention, out_dim = model.Attention, model.out_dim(experiment.encoder_name)
-    if attention.embed_dim != out_dim:
+
+
+def _attention_errors(experiment: ExperimentConfig, model: ModelConfig) -> Iterator[str]:
+    if not experiment.use_attention:
+        return
+    expected, given = derived_widths(experiment, model)["Attention"]["embed_dim"], model.Attention.embed_dim
+    if given not in (None, expected):
         origin = f"{experiment.encoder_name}.out_dim{_times_members(model)}"
-        errors.append(f"Attention.embed_dim is {attention.embed_dim}, expected {origin} = {out_dim}")
-    if attention.embed_dim % attention.num_heads:
-        errors.append(f"Attention.num_heads ({attention.num_heads}) does not divide embed_dim ({attention.embed_dim})")
-    return errors
+        yield f"Attention.embed_dim is {given}, expected {origin} = {expected}, or leave it out"
+    elif expected % model.Attention.num_heads:
+        yield f"Attention.num_heads ({model.Attention.num_heads}) does not divide embed_dim ({expected})"
 
 
 def _times_members(model: ModelConfig) -> str:
     return f" x {model.members} members" if model.members > 1 else ""
 
 
-def _width_errors(experiment: ExperimentConfig, model: ModelConfig) -> Sequence[str]:
+def _projection_errors(experiment: ExperimentConfig, model: ModelConfig) -> Iterator[str]:
+    if not experiment.contrastive:
+        return
+    width, given = derived_widths(experiment, model)["Projection"]["input_dim"], model.Projection.input_dim
+    origin = _origin_of_width(experiment, model)
+    if given not in (None, width):
+        yield f"Projection.input_dim is {given}, expected {width} ({origin}), or leave it out"
+    if not experiment.project_prototypes and model.Projection.output_dim != width:
+        yield (
+            f"Projection.output_dim is {model.Projection.output_dim}, expected {width} ({origin}): "
+            "project_prototypes is false, so projected queries are compared with prototypes as they are"
+        )
+
+
+def _relation_errors(experiment: ExperimentConfig, model: ModelConfig) -> Iterator[str]:
+    if not experiment.relation_head:
+        return
+    expected, given = derived_widths(experiment, model)["Relation"]["input_dim"], model.Relation.input_dim
+    if given not in (None, expected):
+        origin = _origin_of_width(experiment, model)
+        yield f"Relation.input_dim is {given}, expected {expected} (2 x {expected // 2}; {origin}), or leave it out"
+    if experiment.embedding_transform != "none":
+        yield "embedding_transform needs distances: set embedding_transform=none, or relation_head=false"
+
+
+def _origin_of_width(experiment: ExperimentConfig, model: ModelConfig) -> str:
+    """Of which factors the width of an embedding is the product."""
+    views = f" x {experiment.views_when_on} views" if experiment.use_attention else ""
     out_dim = model.encoder(experiment.encoder_name).out_dim
-    width, views = experiment.embedding_width(model.out_dim(experiment.encoder_name)), experiment.views_when_on
-    origin = f"{experiment.encoder_name}.out_dim {out_dim}" + _times_members(model)
-    origin += f" x {views} views" if experiment.use_attention else ""
-    errors = []
-    if experiment.contrastive:
-        if model.Projection.input_dim != width:
-            errors.append(f"Projection.input_dim is {model.Projection.input_dim}, expected {width} ({origin})")
-        if not experiment.project_prototypes and model.Projection.output_dim != width:
-            errors.append(
-                f"Projection.output_dim is {model.Projection.output_dim}, expected {width} ({origin}): "
-                "project_prototypes is false, so projected queries are compared with prototypes as they are"
-            )
-    if experiment.relation_head and model.Relation.input_dim != 2 * width:
-        errors.append(f"Relation.input_dim is {model.Relation.input_dim}, expected {2 * width} (2 x {width}; {origin})")
-    return errors
+    return f"{experiment.encoder_name}.out_dim {out_dim}{_times_members(model)}{views}"
+
+
+def _cpl_errors(experiment: ExperimentConfig, _: ModelConfig) -> Iterator[str]:
+    rows = experiment.n_query_train * experiment.query_rows("train")
+    if experiment.contrastive == "cpl" and experiment.loss.cpl.m_param > rows:
+        yield (
+            f"loss.cpl.m_param is {experiment.loss.cpl.m_param}, but a class has {rows} query rows in training: "
+            f"the largest possible value is {rows}"
+        )
+
+
+def _epoch_errors(experiment: ExperimentConfig, _: ModelConfig) -> Iterator[str]:
+    warmup = experiment.optimization.warmup_epochs
+    if warmup >= experiment.num_epochs:
+        yield f"optimization.warmup_epochs is {warmup}, expected less than the {experiment.num_epochs} of num_epochs"
+
+
+def _step_errors(n_training_tasks: int, episodes_per_step: int, processes: int = 1) -> Iterator[str]:
+    step = episodes_per_step * processes
+    if n_training_tasks % step:
+        yield (
+            f"n_training_tasks is {n_training_tasks}, not a multiple of the {step} episodes of a step "
+            f"(episodes_per_step {episodes_per_step} x {plural(processes, 'process')})"
+        )
+
+
+CONTRADICTIONS: tuple[Callable[[ExperimentConfig, ModelConfig], Iterator[str]], ...] = (
+    _pretrained_errors,
+    _views_errors,
+    _attention_errors,
+    _projection_errors,
+    _relation_errors,
+    _cpl_errors,
+    _epoch_errors,
+    lambda experiment, _: _step_errors(experiment.n_training_tasks, experiment.episodes_per_step),
+)
 
 
 def _warnings(experiment: ExperimentConfig) -> list[str]:
@@ -198,13 +238,15 @@ def _warnings(experiment: ExperimentConfig) -> list[str]:
             for name in experiment.loss.used
         ]
     if experiment.relation_head:
+        loss = experiment.loss
+        has_classifier = loss.classification_weight or loss.pretraining_epochs  # whose labels are smoothed, too
+        effect = "smooths the labels of the classifier only" if has_classifier else "has no effect"
         distances = {
-            "loss.label_smoothing": experiment.loss.label_smoothing,
-            "distance": experiment.distance != "euclidean",
-            "score_scale": experiment.score_scale != 1,
-            "learn_score_scale": experiment.learn_score_scale,
+            f"loss.label_smoothing {effect}": loss.label_smoothing,
+            "distance has no effect": experiment.distance != "euclidean",
+            "score_scale has no effect": experiment.score_scale != 1,
         }
-        warnings += [f"{key} has no effect: relation_head is true" for key, changed in distances.items() if changed]
+        warnings += [f"{warning}: relation_head is true" for warning, changed in distances.items() if changed]
     if not experiment.augmentation:
         flags = [f"{phase}_query_augmentations" for phase in PHASES if experiment.query_flag(phase)]
         if flags:

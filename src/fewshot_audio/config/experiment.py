@@ -1,15 +1,15 @@
 """The experiment file: data, episodes, losses and training."""
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, SerializeAsAny
 
 from fewshot_audio.config.augmentation import SpecAugParams, WaveAugParams
 from fewshot_audio.config.base import Count, Positive, Role, Section
 from fewshot_audio.config.input_augmentation import InputAugmentation
-from fewshot_audio.config.losses import Contrastive, LossConfig
+from fewshot_audio.config.losses import LossConfig
 from fewshot_audio.config.optimization import Optimization
-from fewshot_audio.config.values import EncoderReference, Milestones, RelativeFolder, WaySchedule
+from fewshot_audio.config.values import EncoderReference, Milestones, RelativeFolder
 
 Phase = Literal["train", "validation", "test"]
 Distance = Literal["euclidean", "squared", "cosine"]
@@ -33,6 +33,8 @@ def _american(value: Any) -> Any:
 
 class ExperimentConfig(Section):
     """The experiment file."""
+
+    retired: ClassVar = {"learn_score_scale": False, "way_schedule": []}
 
     encoder_name: EncoderReference
     """The encoder: "CNN", "Hybrid" (a CRNN), "ResNet12", or "hf:<folder or id>" (one of Hugging Face)."""
@@ -70,7 +72,7 @@ class ExperimentConfig(Section):
     """Make views of all clips in testing."""
     lr: Positive
     """Initial learning rate of Adam."""
-    loss: LossConfig
+    loss: SerializeAsAny[LossConfig]
     num_epochs: Annotated[Count, FIXED_IN_STUDIES]
     """Largest number of training epochs."""
     multi_segm: Annotated[bool, FIXED_IN_STUDIES]
@@ -101,7 +103,7 @@ class ExperimentConfig(Section):
     project_prototypes: bool
     """Prototypes go through the projection head too."""
     specaug_params: SpecAugParams
-    waveaug_params: WaveAugParams
+    waveaug_params: WaveAugParams = WaveAugParams()
 
     seed: Annotated[Seed, FIXED_IN_STUDIES] = 0
     """Seed of the first run; each further run adds 1."""
@@ -130,12 +132,8 @@ class ExperimentConfig(Section):
     embedding_transform: Annotated[EmbeddingTransform, BeforeValidator(_american)] = "none"
     """In validation and testing, "center_l2" subtracts the mean of the training classes and L2-normalizes; "power"
     takes square roots and L2-normalizes."""
-    learn_score_scale: bool = False
-    """Train the factor; score_scale is its first value."""
     input_augmentation: InputAugmentation = InputAugmentation()
     optimization: Optimization = Optimization()
-    way_schedule: WaySchedule = Field(default_factory=list)
-    """[epoch, way] pairs: the classes of a training episode from that epoch on (counted from 0)."""
 
     @property
     def augmentation(self) -> bool:
@@ -158,19 +156,9 @@ class ExperimentConfig(Section):
         return self.n_validation_tasks or self.n_training_tasks
 
     @property
-    def contrastive(self) -> Contrastive | None:
-        """The contrastive loss that is used, if any."""
+    def contrastive(self) -> str | None:
+        """The contrastive loss that is used, if any, by its key in ``loss``."""
         return self.loss.used[0] if self.use_contrastive and self.loss.used else None
-
-    def train_way(self, epoch: int) -> int:
-        """Classes of a training episode of an epoch (from 0)."""
-        ways = [self.n_way_train, *(way for after, way in self.way_schedule if epoch >= after)]
-        return ways[-1]
-
-    @property
-    def train_ways(self) -> set[int]:
-        """Every number of classes that training episodes have in some epoch."""
-        return {self.train_way(epoch) for epoch in range(self.num_epochs)}
 
     def way(self, phase: Phase) -> int:
         """Classes of an episode of ``phase``."""

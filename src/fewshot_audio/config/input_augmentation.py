@@ -1,6 +1,6 @@
 """The ``input_augmentation`` section of the experiment file."""
 
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -18,9 +18,8 @@ class InputAugmentation(Section):
     off by default; what is on is applied in the order of the keys.
     """
 
-    mix: Annotated[float, Field(ge=0, le=0.5)] = 0.0
-    """Largest share of the power of a background: a segment of another class, which is mixed in. Support is mixed with
-    support, queries with queries. 0: off."""
+    retired: ClassVar = {"mix": 0}
+
     time_scale: Annotated[list[Scale], Field(min_length=2, max_length=2)] = Field(default_factory=lambda: [1.0, 1.0])
     """Range of the share of the frames that is resampled to the segment's length: below 1 a random crop is stretched,
     above 1 the segment is sped up and repeated. [1, 1]: off."""
@@ -52,5 +51,5 @@ class InputAugmentation(Section):
     @property
     def active(self) -> bool:
         """Whether anything is on."""
-        levels = self.mix, self.shift, self.gain_db, self.filter_db, self.time_masks, self.frequency_masks
+        levels = self.shift, self.gain_db, self.filter_db, self.time_masks, self.frequency_masks
         return any(levels) or self.time_scale != [1, 1]

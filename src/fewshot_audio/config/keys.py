@@ -1,5 +1,6 @@
 """The keys of the two files, listed by walking their sections."""
 
+import re
 from collections.abc import Iterator
 from typing import get_args
 
@@ -8,10 +9,31 @@ from pydantic import BaseModel
 from fewshot_audio.config.base import Role
 from fewshot_audio.config.experiment import ExperimentConfig
 from fewshot_audio.config.model import ModelConfig
+from fewshot_audio.config.open_section import OpenSection
+
+
+def split_key(path: str) -> list[str]:
+    """The parts of a dotted key; a part from outside, such as the second of "loss.package.module:Class.use", is one."""
+    first, _, rest = path.partition(".")
+    return [first, *re.findall(r"[^:]+:[^.]+|[^.]+", rest)]
+
+
+def has_key(section: type[BaseModel], key: str) -> bool:
+    """Whether a section has a key, that of a part from outside included."""
+    return key in _with_outside(section, key).model_fields
+
+
+def _with_outside(section: type[BaseModel], key: str) -> type[BaseModel]:
+    return section.including([key]) if issubclass(section, OpenSection) else section
 
 
 def subsection(section: type[BaseModel], key: str) -> type[BaseModel] | None:
-    """The section that a key holds, if it holds one."""
+    """The section that a key holds, if it holds one; a number is the place in a list of sections."""
+    if key.isdigit():
+        return section
+    section = _with_outside(section, key)
+    if key not in section.model_fields:
+        return None
     annotation = section.model_fields[key].annotation
     for candidate in (annotation, *get_args(annotation)):
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):

@@ -1,23 +1,21 @@
-"""Reading the two JSON files: overrides, strict checks, and errors that name the key and the nearest valid one."""
+"""Reading the two JSON files, and changing keys of either by their dotted names."""
 
-import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel
 
 from fewshot_audio.config.base import Section
+from fewshot_audio.config.checks import contradictions_of_the_rest
 from fewshot_audio.config.experiment import ExperimentConfig
-from fewshot_audio.config.keys import subsection
-from fewshot_audio.config.model import ModelConfig
+from fewshot_audio.config.keys import has_key, split_key, subsection
+from fewshot_audio.config.model import ModelConfig, load_encoder
+from fewshot_audio.config.validation import collected, hint, validate, validate_or_collect
 from fewshot_audio.errors import ConfigError
 
 EXPERIMENT_FILE, MODEL_CONFIG_FILE = "experiment_config.json", "model_config.json"
-
-S = TypeVar("S", bound=Section)
 
 
 def read_configs(experiment: Path, model: Path, overrides: Sequence[str] = ()) -> tuple[ExperimentConfig, ModelConfig]:
@@ -26,27 +24,35 @@ def read_configs(experiment: Path, model: Path, overrides: Sequence[str] = ()) -
     The first part of an override's key decides which file it changes. Values are JSON; what is not JSON is a string.
 
     Raises:
-        ConfigError: one line for each problem.
+        ConfigError: one line for each problem of the files and of the overrides; beside these, as far as the other keys
+            show them, what ``check_configs`` would refuse.
     """
-    values = {"experiment": read_json(experiment), "model": read_json(model)}
-    _check_kind(experiment, values["experiment"], ExperimentConfig, "an experiment", ModelConfig, "a model")
-    _check_kind(model, values["model"], ModelConfig, "a model", ExperimentConfig, "an experiment")
-    for override in overrides:
-        _assign(*parse_override(override), values, f"--set {override!r}")
-    return (
-        validate(ExperimentConfig, values["experiment"], str(experiment)),
-        validate(ModelConfig, values["model"], str(model)),
+    problems: list[str] = []
+    files: dict[str, dict[str, Any]] = {}
+    with collected(problems):
+        files["experiment"] = _read_kind(experiment, ExperimentConfig, "an experiment", ModelConfig, "a model")
+    with collected(problems):
+        files["model"] = _read_kind(model, ModelConfig, "a model", ExperimentConfig, "an experiment")
+    for override in _encoder_first(overrides):
+        with collected(problems):
+            _assign(*parse_override(override), {"experiment": {}, "model": {}} | files, f"--set {override!r}")
+    pair = (
+        validate_or_collect(ExperimentConfig, files.get("experiment"), str(experiment), problems),
+        validate_or_collect(ModelConfig, files.get("model"), str(model), problems),
     )
+    if problems:
+        raise ConfigError("\n".join([*problems, *contradictions_of_the_rest(*pair)]))
+    return pair
 
 
-def _check_kind(
-    path: Path, values: dict[str, Any], expected: type[Section], kind: str, other: type[Section], other_kind: str
-) -> None:
-    """Refuse a file with no key of its own kind, but some of the other kind: the two files were swapped."""
+def _read_kind(path: Path, expected: type[Section], kind: str, other: type[Section], other_kind: str) -> dict[str, Any]:
+    """Read a file; refuse one with no key of its own kind, but some of the other kind: the two files were swapped."""
+    values = read_json(path)
     if not values.keys() & expected.model_fields.keys() and values.keys() & other.model_fields.keys():
         raise ConfigError(
             f"{path}: this is {other_kind} file, expected {kind} file (-e names the experiment file, -m the model file)"
         )
+    return values
 
 
 def read_experiment(experiment: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
@@ -97,24 +103,6 @@ def parse_json(content: bytes, origin: str) -> dict[str, Any]:
     return value
 
 
-def validate(section: type[S], value: Any, where: str) -> S:
-    """Validate a JSON value as ``section``; each line of the ConfigError begins with ``where``, the name of a file."""
-    try:
-        return section.model_validate(value)
-    except ValidationError as error:
-        lines = [f"{where}: {_explain(section, details)}" for details in error.errors()]
-        raise ConfigError("\n".join(lines)) from error
-
-
-def _hint(name: str, keys: Iterable[str]) -> str:
-    """Return `` (nearest known key: 'x')`` or, if none is near, the list of all keys."""
-    by_lower_case = {key.lower(): key for key in keys}
-    close = difflib.get_close_matches(name.lower(), by_lower_case, n=1, cutoff=0.5)
-    if close:
-        return f" (nearest known key: {by_lower_case[close[0]]!r})"
-    return f" (known keys: {', '.join(by_lower_case.values())})"
-
-
 def change_configs(
     experiment: ExperimentConfig, model: ModelConfig, changes: Mapping[str, Any], where: str
 ) -> tuple[ExperimentConfig, ModelConfig]:
@@ -123,10 +111,18 @@ def change_configs(
     Raises:
         ConfigError: one line for each problem, each beginning with ``where``.
     """
+    problems: list[str] = []
     values = {"experiment": experiment.model_dump(), "model": model.model_dump()}
-    for path, value in changes.items():
-        _assign(path, value, values, where)
-    return validate(ExperimentConfig, values["experiment"], where), validate(ModelConfig, values["model"], where)
+    for path in _encoder_first(changes):
+        with collected(problems):
+            _assign(path, changes[path], values, where)
+    pair = (
+        validate_or_collect(ExperimentConfig, values["experiment"], where, problems),
+        validate_or_collect(ModelConfig, values["model"], where, problems),
+    )
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return pair
 
 
 def parse_override(override: str) -> tuple[str, Any]:
@@ -142,39 +138,35 @@ def parse_override(override: str) -> tuple[str, Any]:
 
 def _assign(path: str, value: Any, values: dict[str, dict[str, Any]], where: str) -> None:
     """Set a dotted key in the file that its first part belongs to."""
-    keys = path.split(".")
-    section: type[BaseModel] | None
-    if keys[0] in ExperimentConfig.model_fields:
-        section, target = ExperimentConfig, values["experiment"]
-    elif keys[0] in ModelConfig.model_fields:
-        section, target = ModelConfig, values["model"]
-    else:
-        hint = _hint(keys[0], [*ExperimentConfig.model_fields, *ModelConfig.model_fields])
-        raise ConfigError(f"{where}: unknown key {keys[0]!r}{hint}")
+    keys = split_key(path)
+    files: dict[str, type[Section]] = {"experiment": ExperimentConfig, "model": ModelConfig}
+    if not any(keys[0] in section.model_fields for section in files.values()):
+        load_encoder(values["experiment"].get("encoder_name"))  # it may be the section of this one
+    name = next((name for name, section in files.items() if _may_stand(section, keys[0])), None)
+    if name is None:
+        known_keys = [key for section in files.values() for key in section.model_fields]
+        raise ConfigError(f"{where}: unknown key {keys[0]!r}{hint(keys[0], known_keys)}")
+    section: type[BaseModel] | None = files[name]
     for depth, key in enumerate(keys):
         if section is None:
             raise ConfigError(f"{where}: {'.'.join(keys[:depth])!r} has no keys below it")
-        if key not in section.model_fields:
-            raise ConfigError(f"{where}: unknown key {key!r}{_hint(key, section.model_fields)}")
-        if depth < len(keys) - 1:
-            section = subsection(section, key)
-            target = target.setdefault(key, {})
-            if not isinstance(target, dict):
-                raise ConfigError(f"{where}: {'.'.join(keys[: depth + 1])!r} is not an object in the file")
+        if not _may_stand(section, key):
+            raise ConfigError(f"{where}: unknown key {key!r}{hint(key, section.model_fields)}")
+        section = subsection(section, key)
+        if section is None and ":" in key:  # a part from outside that cannot be loaded: reading the file says why
+            break
+    target = values[name]
+    for depth, key in enumerate(keys[:-1]):
+        target = target.setdefault(key, {})
+        if not isinstance(target, dict):
+            raise ConfigError(f"{where}: {'.'.join(keys[: depth + 1])!r} is not an object in the file")
     target[keys[-1]] = value
 
 
-def _explain(section: type[BaseModel], details: ErrorDetails) -> str:
-    location = [str(part) for part in details["loc"]]
-    key = ".".join(location)
-    if details["type"] == "extra_forbidden":
-        owner: type[BaseModel] | None = section
-        for part in location[:-1]:
-            owner = subsection(owner, part) if owner else None
-        return f"unknown key {key!r}{_hint(location[-1], owner.model_fields if owner else ())}"
-    if details["type"] == "missing":
-        return f"missing key {key!r}"
-    value = "" if isinstance(details["input"], dict) else f" (found {details['input']!r})"
-    if details["type"] == "model_type":
-        return f"key {key!r}: expected an object{value}"
-    return f"key {key!r}: {details['msg'].removeprefix('Value error, ')}{value}" if key else details["msg"]
+def _encoder_first(paths: Iterable[str]) -> list[str]:
+    """Dotted keys, or overrides that begin with them, in their order, but the encoder's name before its options."""
+    return sorted(paths, key=lambda path: path.partition("=")[0].strip() != "encoder_name")
+
+
+def _may_stand(section: type[BaseModel], key: str) -> bool:
+    return has_key(section, key) or (issubclass(section, Section) and key in section.retired)

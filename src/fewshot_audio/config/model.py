@@ -1,29 +1,37 @@
 """The model file: sizes and options of each part of the network."""
 
-from typing import Annotated, Any, Literal, TypeAlias
+from contextlib import suppress
+from typing import Annotated, Any, ClassVar, Literal, cast
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 
-from fewshot_audio.config.base import Count, Section
+from fewshot_audio.config.base import Count, PoolDim, Section
+from fewshot_audio.config.open_section import OpenSection
+from fewshot_audio.config.registry import Part, Registry
+from fewshot_audio.errors import ConfigError
 
 EncoderName = Literal["CNN", "Hybrid", "ResNet12"]
 PRETRAINED = "hf:"  # prefix of the folder or id of a Hugging Face audio encoder
 
-PoolDim = Annotated[list[Count], Field(min_length=2, max_length=2)]
+
+class EncoderConfig(Section):
+    """What the section of every encoder has."""
+
+    out_dim: Count = 64
+    """Width of the encoder's output."""
 
 
-class CNNConfig(Section):
+class CNNConfig(EncoderConfig):
     """Four convolution blocks and a linear layer."""
 
-    in_channels: Literal[1]
-    """Channels of the input; a spectrogram has 1."""
-    hidden_channels: Count
+    retired: ClassVar = {"in_channels": 1}
+    retired_values: ClassVar = {"pooling": "attention"}
+
+    hidden_channels: Count = 64
     """Channels of every convolution."""
-    pool_dim: PoolDim
-    """Pooling of each block: [mel, time]."""
-    out_dim: Count
-    """Width of the encoder's output."""
-    pooling: Literal["last", "mean", "mean_max", "attention"] = "last"
+    pool_dim: PoolDim = Field(default_factory=lambda: [3, 3])
+    """Pooling of each block: [mel, time], or one number for both."""
+    pooling: Literal["last", "mean", "mean_max"] = "last"
     """Input of the last layer: "last", the whole map (Hybrid: the last step); else the map pooled over positions."""
     pool_last: bool = True
     """The last block pools too; if not, the last map of a 128 x 157 segment is 4 x 5, not 1 x 1."""
@@ -37,24 +45,25 @@ class CNNConfig(Section):
 class HybridConfig(CNNConfig):
     """Four convolution blocks and a recurrent layer over time (CRNN)."""
 
-    seq_layers: Count
+    seq_layers: Count = 1
     """Stacked recurrent layers."""
-    seq_type: Literal["RNN", "GRU", "LSTM"]
+    seq_type: Literal["RNN", "GRU", "LSTM"] = "RNN"
     """Kind of recurrent layer."""
-    bidirectional: bool
+    bidirectional: bool = False
     """Run over time in both directions and add the two outputs."""
 
 
-class ResNet12Config(Section):
+class ResNet12Config(EncoderConfig):
     """A strided stem, four residual blocks of three convolutions, pooling and a linear layer."""
 
-    in_channels: Literal[1] = 1
-    """Channels of the input; a spectrogram has 1."""
+    retired: ClassVar = {"in_channels": 1}
+    retired_values: ClassVar = {"pooling": "attention"}
+
     widths: Annotated[list[Count], Field(min_length=4, max_length=4)] = Field(default_factory=lambda: [24, 48, 96, 160])
     """Channels of the four blocks; published: 64 to 640."""
     stem_stride: Annotated[int, Field(ge=1, le=4)] = 2
     """Stride of a first convolution, which makes the blocks cheaper. 1: none."""
-    pooling: Literal["mean", "mean_max", "attention"] = "mean"
+    pooling: Literal["mean", "mean_max"] = "mean"
     """Pooling over the positions of the last map."""
     pool_last: bool = True
     """The last block pools (2 x 2) too."""
@@ -64,8 +73,6 @@ class ResNet12Config(Section):
     """Side of these squares, at most that of the map."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Dropout before the linear layer."""
-    out_dim: Count = 64
-    """Width of the encoder's output."""
 
     @property
     def poolings(self) -> int:
@@ -73,13 +80,11 @@ class ResNet12Config(Section):
         return 4 if self.pool_last else 3
 
 
-class PretrainedConfig(Section):
+class PretrainedConfig(EncoderConfig):
     """A pretrained Hugging Face audio encoder and a linear layer, for ``encoder_name: "hf:..."``."""
 
     freeze: bool = True
     """Do not train the pretrained weights."""
-    out_dim: Count = 64
-    """Width of the linear layer's output."""
     definition: dict[str, Any] | None = None
     """Contents of the encoder's own config files. A run fills this in when it starts; afterwards it does not need the
     encoder's folder for them."""
@@ -94,65 +99,100 @@ class PretrainedConfig(Section):
         return value
 
 
-EncoderConfig: TypeAlias = CNNConfig | ResNet12Config | PretrainedConfig
+ENCODERS = Registry(
+    "encoder",
+    [
+        Part("CNN", CNNConfig, "fewshot_audio.models.encoders:CNN"),
+        Part("Hybrid", HybridConfig, "fewshot_audio.models.encoders:Hybrid"),
+        Part("ResNet12", ResNet12Config, "fewshot_audio.models.resnet:ResNet12"),
+    ],
+    keys=["out_dim"],
+)
+register_encoder = ENCODERS.register
+
+
+def load_encoder(name: Any) -> None:
+    """Register an encoder from outside, if this may be its name; whether it is one is checked by ``encoder_name``."""
+    if isinstance(name, str) and not name.startswith(PRETRAINED):
+        with suppress(ConfigError):
+            ENCODERS.find(name)
 
 
 class AttentionConfig(Section):
     """One transformer encoder layer over the views of a segment."""
 
-    embed_dim: Count
-    """Width of a view's embedding: the encoder's out_dim."""
-    num_heads: Count
+    embed_dim: Count | None = None
+    """Width of a view's embedding: the encoder's out_dim. null: derived."""
+    num_heads: Count = 1
     """Attention heads; must divide embed_dim."""
-    ffn_dim: Count
+    ffn_dim: Count = 256
     """Width of the feed-forward layer."""
-    dropout: Annotated[float, Field(ge=0, lt=1)]
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Dropout inside the layer."""
 
 
 class ProjectionConfig(Section):
     """Projection head of the contrastive branch: linear, ReLU, linear, L2 normalization."""
 
-    input_dim: Count
-    """Width of an embedding: out_dim, with attention out_dim x views."""
-    hidden_dim: Count
+    input_dim: Count | None = None
+    """Width of an embedding: out_dim, with attention out_dim x views. null: derived."""
+    hidden_dim: Count = 128
     """Width of the hidden layer."""
-    output_dim: Count
+    output_dim: Count = 256
     """Width of the projected embedding."""
 
 
 class RelationConfig(Section):
     """Relation head (Sung et al. 2018): scores a query and a prototype, concatenated."""
 
-    input_dim: Count
-    """Twice the width of an embedding."""
-    hidden_dim1: Count
+    input_dim: Count | None = None
+    """Twice the width of an embedding. null: derived."""
+    hidden_dim1: Count = 256
     """Width of the first hidden layer."""
-    hidden_dim2: Count
+    hidden_dim2: Count = 128
     """Width of the second hidden layer."""
-    hidden_dim3: Count
+    hidden_dim3: Count = 256
     """Width of the third hidden layer."""
-    out_dim: Literal[1]
-    """One relation score."""
+    out_dim: Literal[1] | None = None
+    """One relation score. null: derived."""
 
 
-class ModelConfig(Section):
-    """The model file."""
+class ModelConfig(OpenSection):
+    """The model file. It also holds the sections of encoders from outside, under their names."""
 
-    CNN: CNNConfig
-    Hybrid: HybridConfig
-    Attention: AttentionConfig
-    Projection: ProjectionConfig
-    Relation: RelationConfig
+    parts: ClassVar = ENCODERS
+
+    CNN: CNNConfig = CNNConfig()
+    Hybrid: HybridConfig = HybridConfig()
+    Attention: AttentionConfig = AttentionConfig()
+    Projection: ProjectionConfig = ProjectionConfig()
+    Relation: RelationConfig = RelationConfig()
     ResNet12: ResNet12Config = ResNet12Config()
     Pretrained: PretrainedConfig = PretrainedConfig()
     members: Count = 1
     """Encoders whose outputs are concatenated; `fewshot-audio join` joins those of runs."""
 
     def encoder(self, name: str) -> EncoderConfig:
-        """Return the section of an encoder: the one with its name, or ``Pretrained`` if the name begins with "hf:"."""
-        section: EncoderConfig = self.Pretrained if name.startswith(PRETRAINED) else getattr(self, name)
-        return section
+        """Return the section of an encoder: ``Pretrained`` if its name begins with "hf:", else that of its part.
+
+        One from outside may have no section in the file; then it has its default options.
+
+        Raises:
+            ConfigError: the encoder cannot be loaded, or its section is missing and has keys without defaults.
+        """
+        if name.startswith(PRETRAINED):
+            return self.Pretrained
+        part = ENCODERS.find(name)
+        section = getattr(self, part.name, None)
+        if section is None and part.section is not None:
+            try:
+                section = part.section()
+            except ValidationError as error:
+                keys = ", ".join(".".join(map(str, details["loc"])) for details in error.errors())
+                raise ConfigError(
+                    f"the model file has no section {part.name!r}, which encoder {name!r} needs for: {keys}"
+                ) from error
+        return cast(EncoderConfig, section)  # or another with the key `out_dim`, as the registry makes sure
 
     def out_dim(self, name: str) -> int:
         """Width of a view's embedding by an encoder, with all members."""

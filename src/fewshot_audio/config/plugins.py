@@ -8,7 +8,7 @@ its top-level package is named by ``--plugin``, by the variable FEWSHOT_AUDIO_PL
 import os
 import re
 from collections.abc import Iterable
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 
 from fewshot_audio.errors import ConfigError
 
@@ -34,9 +34,12 @@ def named_packages() -> list[str]:
     return [package for package in os.environ.get(VARIABLE, "").replace(" ", "").split(",") if package]
 
 
-def installed_plugins() -> dict[str, EntryPoint]:
-    """Entry points of installed packages, by the top-level packages of their modules."""
-    return {point.module.partition(".")[0]: point for point in entry_points(group=ENTRY_POINTS)}
+def installed_plugins() -> dict[str, list[str]]:
+    """Modules that the entry points of installed packages name, by their top-level packages."""
+    modules: dict[str, list[str]] = {}
+    for point in entry_points(group=ENTRY_POINTS):
+        modules.setdefault(point.module.partition(".")[0], []).append(point.module)
+    return modules
 
 
 def is_named(package: str) -> bool:

@@ -4,14 +4,13 @@ The numbers are the tables of Sgouropoulos et al. 2025; datasets without a row t
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from fewshot_audio.config.experiment import PHASES, ExperimentConfig
-from fewshot_audio.config.load import validate
-from fewshot_audio.config.model import EncoderName, ModelConfig
+from fewshot_audio.config.model import EncoderName, ModelConfig, ProjectionConfig
+from fewshot_audio.config.validation import validate
 
 MILESTONES = (20, 40, 60)
-OUT_DIM, SPEC_VIEWS = 64, 4
 
 
 @dataclass(frozen=True)
@@ -39,40 +38,6 @@ PUBLISHED = {
     "nsynth": Hyperparameters(9, 36, 1, 0.42157, 0.0008, 0.48426, (64, 64), 8.566, 4.081, 3, 15, False, False),
     "birdclef": Hyperparameters(6, 29, 1, 0.298, 0.00149, 0.59974, (128, 256), 9.1625, 2.6981, 4, 15, False, True),
     "voxceleb": Hyperparameters(6, 29, 1, 0.298, 0.00149, 0.59974, (128, 256), 9.1625, 2.6981, 4, 0, True, True),
-}
-
-WAVEFORM_AUGMENTATION: dict[str, Any] = {
-    "use": False,
-    "aug_num": 3,
-    "min_gain_in_db": -6,
-    "max_gain_in_db": 6,
-    "gain_p": 0.5,
-    "min_snr_in_db": 10,
-    "max_snr_in_db": 25,
-    "noise_min_f_decay": -2,
-    "noise_max_f_decay": 2,
-    "noise_p": 0.5,
-    "bandstop_min_bandwidth_fraction": 0.5,
-    "bandstop_max_bandwidth_fraction": 1,
-    "bandstop_p": 0.5,
-    "highpass_p": 0.3,
-    "lowpass_p": 0.5,
-    "pitchshift_min_transpose_semitones": -4,
-    "pitchshift_max_transpose_semitones": 4,
-    "pitchshift_p": 0.5,
-    "shift_min_shift": -0.5,
-    "shift_max_shift": 0.5,
-    "shift_p": 0.5,
-    "spliceout_num_time_intervals": 8,
-    "spliceout_max_width": 400,
-    "spliceout_p": 0.5,
-    "timeinversion_p": 0,
-    "min_stretch_ratio": 0.9,
-    "max_stretch_ratio": 1.1,
-    "timestretch_p": 0,
-    "timemasking_masks": 5,
-    "timemasking_mask_fraction": 0.01,
-    "timemasking_p": 0.5,
 }
 
 
@@ -133,27 +98,6 @@ def scenario_configs(
             "mask_value": 0,
             "p": preset.p,
         },
-        "waveaug_params": WAVEFORM_AUGMENTATION,
     }
-    return validate(ExperimentConfig, experiment, f"configs of {dataset!r}"), model_config(attention, preset.head)
-
-
-def model_config(attention: bool, head: tuple[int, int] = (128, 256)) -> ModelConfig:
-    """Return the documented model file with the widths that fit: 64 without attention, 64 x 4 views with it."""
-    width = OUT_DIM * (SPEC_VIEWS if attention else 1)
-    convolutions = {"in_channels": 1, "hidden_channels": 64, "pool_dim": [3, 3], "out_dim": OUT_DIM}
-    return ModelConfig.model_validate(
-        {
-            "CNN": convolutions,
-            "Hybrid": {**convolutions, "seq_layers": 1, "seq_type": "RNN", "bidirectional": False},
-            "Attention": {"embed_dim": OUT_DIM, "num_heads": 1, "ffn_dim": 256, "dropout": 0.1},
-            "Projection": {"input_dim": width, "hidden_dim": head[0], "output_dim": head[1]},
-            "Relation": {
-                "input_dim": 2 * width,
-                "hidden_dim1": 256,
-                "hidden_dim2": 128,
-                "hidden_dim3": 256,
-                "out_dim": 1,
-            },
-        }
-    )
+    projection = ProjectionConfig(hidden_dim=preset.head[0], output_dim=preset.head[1])
+    return validate(ExperimentConfig, experiment, f"configs of {dataset!r}"), ModelConfig(Projection=projection)

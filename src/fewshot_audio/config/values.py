@@ -2,33 +2,30 @@
 
 import itertools
 from pathlib import PurePosixPath
-from typing import Annotated, get_args
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
 from fewshot_audio.config.base import Count
-from fewshot_audio.config.model import PRETRAINED, EncoderName
+from fewshot_audio.config.model import ENCODERS, PRETRAINED
+from fewshot_audio.errors import ConfigError
 
 
 def _encoder(value: str) -> str:
-    names = get_args(EncoderName)
-    if value in names or value.removeprefix(PRETRAINED) not in ("", value):
+    if value.startswith(PRETRAINED):
+        if value == PRETRAINED:
+            raise ValueError(f"expected '{PRETRAINED}<folder or id of an audio encoder>'")
         return value
-    raise ValueError(f"expected {', '.join(map(repr, names))} or '{PRETRAINED}<folder or id of an audio encoder>'")
+    try:
+        ENCODERS.find(value)  # one from outside is imported here, if the user has named its package
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+    return value
 
 
 def _increasing(value: list[int]) -> list[int]:
     if any(later <= earlier for earlier, later in itertools.pairwise(value)):
         raise ValueError("milestones must increase")
-    return value
-
-
-def _way_schedule(value: list[list[int]]) -> list[list[int]]:
-    epochs, ways = [epoch for epoch, _ in value], [way for _, way in value]
-    if any(epoch < 0 for epoch in epochs) or epochs != sorted(set(epochs)):
-        raise ValueError("epochs must be 0 or more and increase")
-    if any(way < 2 for way in ways):
-        raise ValueError("an episode has at least 2 classes")
     return value
 
 
@@ -42,5 +39,4 @@ def _relative_folder(value: str) -> str:
 
 EncoderReference = Annotated[str, AfterValidator(_encoder)]
 Milestones = Annotated[list[Count], AfterValidator(_increasing)]
-WaySchedule = Annotated[list[Annotated[list[int], Field(min_length=2, max_length=2)]], AfterValidator(_way_schedule)]
 RelativeFolder = Annotated[str, Field(min_length=1), AfterValidator(_relative_folder)]

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fewshot_audio.config import ExperimentConfig
-from fewshot_audio.config.losses import Contrastive, LossConfig
+from fewshot_audio.config.losses import LossConfig
 from fewshot_audio.engine.auxiliary_classifier import AuxiliaryClassification
+from fewshot_audio.engine.contrastive_losses import ContrastiveLoss, build_contrastive_loss, contrast
 from fewshot_audio.functional import losses
 from fewshot_audio.functional.prototypes import prototypes
 from fewshot_audio.models.network import FewShotNetwork
@@ -17,7 +18,7 @@ from fewshot_audio.runtime.tensors import send
 
 
 class EpisodeResult(NamedTuple):
-    """Scalars of one episode; ``contrastive`` is before its weight, ``pairs`` counts mined angular pairs."""
+    """Scalars of one episode; ``contrastive`` is before its weight, ``pairs`` counts its mined pairs."""
 
     loss: Tensor
     accuracy: Tensor
@@ -37,16 +38,15 @@ class Objective:
     """
 
     loss: LossConfig
-    contrastive: Contrastive | None
+    contrastive: ContrastiveLoss | None
     project_prototypes: bool
     normalize_prototypes: bool
 
     @classmethod
     def of(cls, experiment: ExperimentConfig) -> Self:
-        """The objective of an experiment."""
-        return cls(
-            experiment.loss, experiment.contrastive, experiment.project_prototypes, experiment.normalize_prototypes
-        )
+        """The objective of an experiment. Raises ConfigError if its contrastive loss cannot be built."""
+        contrastive = build_contrastive_loss(experiment)
+        return cls(experiment.loss, contrastive, experiment.project_prototypes, experiment.normalize_prototypes)
 
 
 def episode_loss(
@@ -95,7 +95,7 @@ def episode_loss(
         classification = auxiliary.blend(classification, support_rows, query_rows)
     accuracy = (scores.argmax(-1) == labels).float().mean()
     zero = torch.zeros((), device=rows.device)
-    if network.projection is None:
+    if network.projection is None or objective.contrastive is None:
         return EpisodeResult(classification, accuracy, zero, zero)
 
     if network.attention is not None:
@@ -105,23 +105,8 @@ def episode_loss(
         anchors = network.projection(centers)
     else:
         anchors = F.normalize(centers, dim=-1) if objective.normalize_prototypes else centers
-    contrastive, pairs = _contrastive(objective, anchors, queries, labels, generator)
+    contrastive, pairs = contrast(objective.contrastive, anchors, queries, labels, generator)
     return EpisodeResult(classification + objective.loss.l_param * contrastive, accuracy, contrastive, pairs)
-
-
-def _contrastive(
-    objective: Objective, anchors: Tensor, queries: Tensor, labels: Tensor, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """The contrastive loss, and how many angular pairs were mined."""
-    if objective.contrastive == "cpl":
-        cpl = objective.loss.cpl
-        classes = torch.arange(len(anchors)).repeat_interleave(len(queries) // len(anchors))  # as labels, on the CPU
-        negatives = send(losses.draw_negatives(classes, len(anchors), cpl.m_param, generator), queries.device)
-        loss = losses.cpl_loss(anchors, queries, labels, negatives, cpl.t_param, cpl.reduction)
-        return loss, torch.zeros((), device=queries.device)
-    angular = objective.loss.angular
-    result = losses.angular_loss(anchors, queries, labels, angular.angle, angular.alpha, angular.prototypes_as_anchors)
-    return result.loss, result.pairs.float()
 
 
 def _permute_views(tokens: Tensor, generator: torch.Generator) -> Tensor:

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from fewshot_audio.audio.augment.inputs import draw_change
 from fewshot_audio.config import ExperimentConfig
 from fewshot_audio.data.clip_index import Indices
-from fewshot_audio.data.episodes import EpisodeSampler
+from fewshot_audio.data.episodes import Episodes
 from fewshot_audio.engine.auxiliary_classifier import AuxiliaryClassification, build_head
 from fewshot_audio.engine.batch_norm import RunningStatistics
 from fewshot_audio.engine.episode_loss import EpisodeResult, Objective, episode_loss
@@ -72,28 +72,21 @@ class EpisodicTraining(pl.LightningModule):
         self.epoch_weights: dict[str, Tensor] = {}
         decay = experiment.optimization.averaging
         self.average = WeightAverage(network, decay) if decay else None
-        samplers = {
-            way: EpisodeSampler(
-                data.store.index,
-                data.splits.train,
-                way,
-                experiment.n_shot_train,
-                experiment.n_query_train,
-                seed=seed,
-                phase="train",
-                disjoint_groups=experiment.disjoint_groups,
-                joint_sampling=experiment.joint_sampling,
-            )
-            for way in experiment.train_ways
-        }
+        episodes = Episodes(
+            data.store.index,
+            data.splits.train,
+            experiment.n_way_train,
+            experiment.n_shot_train,
+            experiment.n_query_train,
+            seed=seed,
+            phase="train",
+            disjoint_groups=experiment.disjoint_groups,
+            joint_sampling=experiment.joint_sampling,
+        )
         tasks = ranks.tasks(experiment.n_training_tasks, experiment.episodes_per_step)
         self._next_task = dict(itertools.pairwise(tasks))
         self._tasks = tasks
-        self._loader = EpisodeLoader(
-            lambda epoch, task: samplers[experiment.train_way(epoch)].episode(epoch, task),
-            data,
-            network.norm_mean.device,
-        )
+        self._loader = EpisodeLoader(episodes.episode, data, network.norm_mean.device)
         self._statistics = RunningStatistics(network, experiment.episodes_per_step, ranks)
 
     @property
@@ -253,7 +246,7 @@ class EpisodicTraining(pl.LightningModule):
         """
         size = self.data.views.input_shape(self.data.store.shape)
         change = draw_change(
-            self.experiment.input_augmentation, items.shape, size, self.network.norm_std, input_generator
+            self.experiment.input_augmentation, items.size, size, self.network.norm_std, input_generator
         )
         if n_views == 1:
             views = self.data.views.plain(self.network, raw, change)

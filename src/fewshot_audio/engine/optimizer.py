@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fewshot_audio.config import ExperimentConfig
+from fewshot_audio.errors import ConfigError
 
 
 def learning_rate(experiment: ExperimentConfig, epoch: int) -> float:
@@ -29,8 +30,14 @@ def learning_rate(experiment: ExperimentConfig, epoch: int) -> float:
 
 
 def build_optimizer(parameters: Iterable[nn.Parameter], lr: float, weight_decay: float) -> torch.optim.Optimizer:
-    """Adam, with ``weight_decay`` AdamW (Loshchilov and Hutter 2019), which spares biases, norms and scalars."""
+    """Adam, with ``weight_decay`` AdamW (Loshchilov and Hutter 2019), which spares biases, norms and scalars.
+
+    Raises:
+        ConfigError: there are no parameters.
+    """
     parameters = list(parameters)
+    if not parameters:
+        raise ConfigError("there is nothing to train: the network has no weights, or all are frozen")
     fused = True if parameters[0].device.type == "cuda" else None
     if not weight_decay:
         return torch.optim.Adam(parameters, lr=lr, fused=fused)

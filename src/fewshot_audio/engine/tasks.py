@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fewshot_audio.config import ExperimentConfig, Phase
 from fewshot_audio.config.experiment import JointSampling, TieStrategy
 from fewshot_audio.data.clip_index import ClipIndex, Indices
-from fewshot_audio.data.episodes import Episode, EpisodeSampler
+from fewshot_audio.data.episodes import Episode, Episodes
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class PlannedTasks(NamedTuple):
 
 def plan_tasks(index: ClipIndex, classes: Sequence[str], protocol: TaskProtocol) -> PlannedTasks:
     """Draw the tasks of ``protocol`` from the ``classes`` of its split."""
-    sampler = EpisodeSampler(
+    sampler = Episodes(
         index,
         classes,
         protocol.n_way,

@@ -48,19 +48,29 @@ def relation_loss(scores: Tensor, labels: Tensor) -> Tensor:
     return F.mse_loss(scores, F.one_hot(labels, scores.shape[-1]).to(scores.dtype))
 
 
-def draw_negatives(labels: Tensor, n_way: int, m: int, generator: torch.Generator) -> Tensor:
+def draw_negatives(labels: Tensor, n_way: int, m: int, generator: torch.Generator | None) -> Tensor:
     """Draw, for each query, ``m`` different queries of each other class: the negatives of ``cpl_loss``.
 
     Args:
-        labels: class of each query; each class has the same number of queries, at least ``m``.
+        labels: class of each query, on the CPU; each class has the same number of queries, at least ``m``.
         n_way: number of classes.
         m: negatives of each other class.
-        generator: a CPU generator.
+        generator: a CPU generator; torch's global one if None.
 
     Shape:
         labels (n_query,) -> (n_query, (n_way - 1) * m) indices of queries.
+
+    Raises:
+        ValueError: the classes have other numbers of queries; names them.
     """
     n_query = len(labels)
+    counts = [int((labels == number).sum()) for number in range(n_way)]
+    if min(counts) < m or min(counts) != max(counts) or sum(counts) != n_query:
+        others = n_query - sum(counts)
+        raise ValueError(
+            f"classes 0 to {n_way - 1} have {counts} queries{f' and other labels {others}' if others else ''}; "
+            f"negatives are drawn from the same number of queries of each class, at least {m}"
+        )
     members = torch.argsort(labels, stable=True).view(n_way, n_query // n_way)
     order = torch.rand(n_query, n_way, n_query // n_way, generator=generator).argsort(dim=-1)[..., :m]
     candidates = members.expand(n_query, n_way, -1).gather(-1, order)

@@ -36,11 +36,16 @@ def transform_embeddings(
 
     Shape:
         embeddings (..., width), center (width,) -> (..., width).
+
+    Raises:
+        ValueError: there is no such transform.
     """
     if transform == "none":
         return embeddings
     if transform == "power":
         return F.normalize(embeddings.sign() * embeddings.abs().sqrt(), dim=-1)
+    if transform != "center_l2":
+        raise ValueError(f"the transform of embeddings is {transform!r}, expected 'none', 'center_l2' or 'power'")
     return F.normalize(embeddings if center is None else embeddings - center, dim=-1)
 
 
@@ -59,6 +64,9 @@ def prototypical_scores(
     Shape:
         prototypes (..., n_way, width), queries (..., n_query, width) -> (..., n_query, n_way).
 
+    Raises:
+        ValueError: there is no such distance.
+
     Example:
         >>> prototypical_scores(torch.tensor([[0.0, 0.0], [3.0, 0.0]]), torch.tensor([[3.0, 4.0]]), "euclidean")
         tensor([[-5., -4.]])
@@ -68,4 +76,6 @@ def prototypical_scores(
     if distance == "euclidean":
         # Differences rather than the matrix product's expansion, which loses the digits of near points.
         return -torch.cdist(queries, prototypes, compute_mode="donot_use_mm_for_euclid_dist")
+    if distance != "squared":
+        raise ValueError(f"distance is {distance!r}, expected 'euclidean', 'squared' or 'cosine'")
     return -(queries.unsqueeze(-2) - prototypes.unsqueeze(-3)).square().sum(-1)

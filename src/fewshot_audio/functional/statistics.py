@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,48 +16,68 @@ def ci95(values: Accuracies) -> float:
     return float(Z95 * values.std() / math.sqrt(len(values)))
 
 
-def summarize_tasks(accuracies: Accuracies, n_way: int, n_shot: int, n_query: int) -> dict[str, Any]:
-    """Summarize the tasks of one test.
+@dataclass(frozen=True)
+class TaskSummary:
+    """One test: the section "test" of a run's results.
 
-    Args:
-        accuracies: accuracy of each task (tasks,), in [0, 1].
+    Attributes:
+        accuracy: mean over the tasks, a fraction of 1.
+        ci95: half width of its 95 % interval.
+        std: standard deviation over the tasks.
+        tasks: number of tasks.
         n_way: classes of a task.
         n_shot: support clips of a class.
         n_query: query clips of a class.
-
-    Returns:
-        The section "test" of a run's results.
     """
-    return {
-        "accuracy": float(accuracies.mean()),
-        "ci95": ci95(accuracies),
-        "std": float(accuracies.std()),
-        "tasks": len(accuracies),
-        "n_way": n_way,
-        "n_shot": n_shot,
-        "n_query": n_query,
-    }
+
+    accuracy: float
+    ci95: float
+    std: float
+    tasks: int
+    n_way: int
+    n_shot: int
+    n_query: int
 
 
-def summarize_runs(runs: Sequence[dict[str, Any]], accuracies: Sequence[Accuracies]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class RunsSummary:
+    """Several runs of one experiment.
+
+    Attributes:
+        accuracy: mean over the runs, a fraction of 1.
+        ci95: half width of its 95 % interval, over the pooled tasks; None for a single task.
+        std_over_runs: standard deviation of the runs' accuracies, with one degree of freedom less than there are runs;
+            None for a single run.
+    """
+
+    accuracy: float
+    ci95: float | None
+    std_over_runs: float | None
+
+
+def summarize_tasks(accuracies: Accuracies, n_way: int, n_shot: int, n_query: int) -> TaskSummary:
+    """Summarize the tasks of one test, of which ``accuracies`` (tasks,) are in [0, 1]."""
+    return TaskSummary(
+        accuracy=float(accuracies.mean()),
+        ci95=ci95(accuracies),
+        std=float(accuracies.std()),
+        tasks=len(accuracies),
+        n_way=n_way,
+        n_shot=n_shot,
+        n_query=n_query,
+    )
+
+
+def summarize_runs(runs: Sequence[TaskSummary], accuracies: Sequence[Accuracies]) -> RunsSummary:
     """Summarize an experiment: the mean over runs, the interval over the pooled tasks, the spread over runs.
 
     Args:
-        runs: each run's results; their section "test" is what ``summarize_tasks`` returns.
+        runs: each run's test.
         accuracies: the accuracies of each run's tasks.
-
-    Returns:
-        The sections of ``results.json``. ``std_over_runs`` has one degree of freedom less than there are runs, and is
-        None for a single run.
     """
-    means = np.array([run["test"]["accuracy"] for run in runs])
-    return {
-        "runs": list(runs),
-        "accuracy": float(means.mean()),
-        "ci95": ci95(np.concatenate(accuracies)),
-        "ci95_over": "pooled tasks of all runs",
-        "std_over_runs": float(means.std(ddof=1)) if len(runs) > 1 else None,
-    }
+    means = np.array([run.accuracy for run in runs])
+    spread = float(means.std(ddof=1)) if len(runs) > 1 else None
+    return RunsSummary(float(means.mean()), ci95(np.concatenate(accuracies)), spread)
 
 
 def t_quantile(degrees: int) -> float:

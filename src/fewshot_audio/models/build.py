@@ -1,10 +1,39 @@
 """From the two config files to a network."""
 
-from fewshot_audio.config import ExperimentConfig, ModelConfig
-from fewshot_audio.models.encoders import build_encoder
+import logging
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fewshot_audio.config import ExperimentConfig, ModelConfig, with_widths
+from fewshot_audio.config.model import ENCODERS, PRETRAINED, EncoderConfig, PretrainedConfig
+from fewshot_audio.errors import ConfigError
+from fewshot_audio.models.ensemble import EncoderEnsemble
 from fewshot_audio.models.fusion import ViewAttention
 from fewshot_audio.models.heads import ProjectionHead, RelationHead
+from fewshot_audio.models.huggingface import PretrainedEncoder
+from fewshot_audio.models.huggingface_files import read_definition
 from fewshot_audio.models.network import FewShotNetwork
+
+log = logging.getLogger(__name__)
+
+
+def complete_model(encoder_name: str, model: ModelConfig) -> ModelConfig:
+    """Return ``model`` with all in it that its encoder depends on.
+
+    A pretrained encoder's config files are added, and the default options of an encoder from outside that has no
+    section in the file: they may be others in a later version of its package.
+
+    Raises:
+        ConfigError: the files are missing, or keys without defaults.
+    """
+    if not encoder_name.startswith(PRETRAINED):
+        name = ENCODERS.find(encoder_name).name
+        section = model.encoder(encoder_name)
+        return model if hasattr(model, name) else ModelConfig.model_validate({**dict(model), name: section})
+    pretrained = model.Pretrained.model_copy(update={"definition": read_definition(encoder_name)})
+    return model.model_copy(update={"Pretrained": pretrained})
 
 
 def build_network(experiment: ExperimentConfig, model: ModelConfig, mels: int, frames: int) -> FewShotNetwork:
@@ -12,7 +41,7 @@ def build_network(experiment: ExperimentConfig, model: ModelConfig, mels: int, f
 
     Args:
         experiment: which encoder, fusion and heads there are, and how embeddings are compared.
-        model: sizes and options of each module, complete (``models.huggingface_files.complete_model``).
+        model: sizes and options of each module, complete (``complete_model``).
         mels: mel bins of a segment.
         frames: frames of a segment.
 
@@ -20,6 +49,7 @@ def build_network(experiment: ExperimentConfig, model: ModelConfig, mels: int, f
         ConfigError: a pretrained encoder's definition is missing or foreign.
     """
     name = experiment.encoder_name
+    model = with_widths(experiment, model)
     # The modules draw their weights in this order, on which the bits of every seeded run depend.
     return FewShotNetwork(
         encoder=build_encoder(name, model.encoder(name), mels, frames, model.members),
@@ -29,6 +59,57 @@ def build_network(experiment: ExperimentConfig, model: ModelConfig, mels: int, f
         relation=RelationHead(**model.Relation.model_dump()) if experiment.relation_head else None,
         distance=experiment.distance,
         score_scale=experiment.score_scale,
-        learn_score_scale=experiment.learn_score_scale,
         embedding_transform=experiment.embedding_transform,
     )
+
+
+def build_encoder(name: str, section: EncoderConfig, n_mels: int, n_frames: int, members: int = 1) -> nn.Module:
+    """Build an encoder, without the weights of a pretrained one; one from outside is called as the built-in ones are.
+
+    Args:
+        name: of the encoder, as ``encoder_name`` has it.
+        section: its options.
+        n_mels: mel bins of a segment.
+        n_frames: frames of a segment.
+        members: how many make an ``EncoderEnsemble``, if there are more than one.
+
+    Raises:
+        ConfigError: as ``build_network``; segments are too small for the encoder; or one from outside is no module or
+            does not map segments to embeddings of its ``out_dim``.
+    """
+    if members > 1:
+        return EncoderEnsemble([build_encoder(name, section, n_mels, n_frames) for _ in range(members)])
+    if isinstance(section, PretrainedConfig):
+        return PretrainedEncoder(name, section)
+    part = ENCODERS.find(name)
+    encoder: nn.Module = part.make(n_mels, n_frames, **section.model_dump())
+    if part.name not in ENCODERS.built_in:
+        _try_out(name, encoder, n_mels, n_frames, section.out_dim)
+    return encoder
+
+
+def _try_out(name: str, encoder: Any, n_mels: int, n_frames: int, out_dim: int) -> None:
+    """Embed two segments with an encoder from outside, which leaves it and torch's generator as they are."""
+    if not isinstance(encoder, nn.Module):
+        raise ConfigError(f"encoder {name!r} is no torch.nn.Module: found {type(encoder).__name__}")
+    device = next((parameter.device for parameter in encoder.parameters()), torch.device("cpu"))
+    if device.type == "meta":  # without memory, not every module can run
+        return
+    modes = {module: module.training for module in encoder.modules()}
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            embeddings = encoder.eval()(torch.zeros(2, n_mels, n_frames, device=device))
+    except Exception as error:  # it is code of others: whatever it raises is reported as theirs
+        log.info("embedding with %s failed", name, exc_info=True)
+        raise ConfigError(
+            f"encoder {name!r}: embedding two segments, a tensor (2, {n_mels}, {n_frames}), failed: "
+            f"{type(error).__name__}: {error} (--verbose shows where)"
+        ) from error
+    for module, training in modes.items():
+        module.training = training
+    shape = tuple(embeddings.shape) if isinstance(embeddings, Tensor) else type(embeddings).__name__
+    if shape != (2, out_dim):
+        raise ConfigError(
+            f"encoder {name!r} maps two segments, a tensor (2, {n_mels}, {n_frames}), to {shape}, "
+            f"expected (2, out_dim), here (2, {out_dim})"
+        )

@@ -19,7 +19,7 @@ class EncoderEnsemble(Encoder):
     Shape: (n, mels, frames) -> (n, members * out_dim).
     """
 
-    def __init__(self, members: Sequence[Encoder]) -> None:
+    def __init__(self, members: Sequence[nn.Module]) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
 
@@ -28,6 +28,6 @@ class EncoderEnsemble(Encoder):
         return torch.cat([member(x) for member in self.members], dim=-1) / math.sqrt(len(self.members))
 
 
-def ensemble_members(encoder: Encoder) -> list[Encoder]:
+def ensemble_members(encoder: nn.Module) -> list[nn.Module]:
     """The members of an ensemble, or the encoder itself."""
     return [*encoder.members] if isinstance(encoder, EncoderEnsemble) else [encoder]

@@ -41,6 +41,7 @@ class PretrainedEncoder(Encoder):
         super().__init__()
         self.name = name
         self.frozen = config.freeze
+        self.out_dim = config.out_dim
         definition = config.definition
         if definition is None:
             raise ConfigError(f"Pretrained.definition is missing for {name!r}: a run fills it in when it starts")

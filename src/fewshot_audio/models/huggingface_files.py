@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from fewshot_audio.config import ModelConfig, read_json
+from fewshot_audio.config import read_json
 from fewshot_audio.config.model import PRETRAINED
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.models.huggingface_architectures import ARCHITECTURES
@@ -20,18 +20,6 @@ FILES = (
 )
 # Keys of config.json that do not affect the arithmetic, or that would choose code to run.
 IGNORED = {"auto_map", "attn_implementation", "quantization_config", "id2label", "label2id", "dtype", "torch_dtype"}
-
-
-def complete_model(encoder_name: str, model: ModelConfig) -> ModelConfig:
-    """Return ``model`` with the config files of a pretrained encoder in it; with other encoders unchanged.
-
-    Raises:
-        ConfigError: the files are missing.
-    """
-    if not encoder_name.startswith(PRETRAINED):
-        return model
-    pretrained = model.Pretrained.model_copy(update={"definition": read_definition(encoder_name)})
-    return model.model_copy(update={"Pretrained": pretrained})
 
 
 def read_definition(name: str) -> dict[str, Any]:

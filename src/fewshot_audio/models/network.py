@@ -1,6 +1,5 @@
 """The few-shot network: normalization, encoder, fusion of views, and heads."""
 
-import math
 from typing import Literal
 
 import torch
@@ -34,17 +33,35 @@ class FewShotNetwork(nn.Module):
 
     It is used in steps: ``normalize`` raw features, make views of them, ``encode`` each view, ``fuse`` the views of a
     segment into its rows, ``transform`` these (not in training), take prototypes of support rows, ``score`` query rows.
+    Called on raw features, it does the first steps without views.
 
     Args:
         encoder: embeds one view.
-        width: width of a segment's row: that of the encoder's output, with ``attention`` times the number of views.
+        width: width of a segment's row: that of the encoder's output, with ``attention`` times the number of views;
+            None without attention takes the encoder's ``out_dim``.
         attention: fuses the views of a segment into one row; without it every view is a row.
         projection: head of the contrastive branch, which only training uses.
         relation: scores queries in place of distances to prototypes.
         distance: how rows are compared with prototypes.
         score_scale: factor of distances or similarities in the scores.
-        learn_score_scale: train that factor, from ``score_scale`` on.
         embedding_transform: what ``transform`` does; "center_l2" needs the buffer ``center``.
+
+    Raises:
+        ValueError: the width does not follow from the encoder.
+
+    Example:
+        One step of training on an episode of 5 classes with 2 support segments and 1 query each.
+
+        >>> from fewshot_audio import CNN, PrototypicalLoss
+        >>> network = FewShotNetwork(CNN(n_mels=128, n_frames=157, hidden_channels=8))
+        >>> network.set_normalization(mean=-30.0, std=20.0)
+        >>> optimizer = torch.optim.Adam(network.parameters(), lr=0.001)
+        >>> features, labels = 20 * torch.randn(15, 128, 157) - 30, torch.arange(5).repeat(3)
+        >>> loss = PrototypicalLoss(n_shot=2)(network(features), labels)
+        >>> loss.backward()
+        >>> optimizer.step()
+        >>> network(features).shape
+        torch.Size([15, 64])
     """
 
     norm_mean: Tensor
@@ -53,19 +70,26 @@ class FewShotNetwork(nn.Module):
 
     def __init__(
         self,
-        encoder: Encoder,
-        width: int,
+        encoder: nn.Module,
+        width: int | None = None,
         *,
         attention: ViewAttention | None = None,
         projection: ProjectionHead | None = None,
         relation: RelationHead | None = None,
         distance: Distance = "euclidean",
         score_scale: float = 1.0,
-        learn_score_scale: bool = False,
         embedding_transform: EmbeddingTransform = "none",
     ) -> None:
         super().__init__()
-        self.width = width
+        if width is None:
+            width = None if attention else getattr(encoder, "out_dim", None)
+        if width is None:
+            raise ValueError(
+                "width is missing: with attention it is out_dim times the number of views"
+                if attention
+                else f"width is missing: the encoder {type(encoder).__name__} has no attribute out_dim"
+            )
+        self.width: int = width
         self.distance = distance
         self.register_buffer("norm_mean", torch.zeros(()))
         self.register_buffer("norm_std", torch.ones(()))
@@ -76,14 +100,7 @@ class FewShotNetwork(nn.Module):
         self.projection = projection
         self.relation = relation
         self.score_scale = score_scale
-        # Trained as a logarithm, which keeps it positive.
-        self.log_scale = nn.Parameter(torch.tensor(math.log(score_scale))) if learn_score_scale else None
         self.register_load_state_dict_pre_hook(_before_loading)  # type: ignore[no-untyped-call]
-
-    @property
-    def scale(self) -> float | Tensor:
-        """Factor from distances or similarities to scores."""
-        return self.score_scale if self.log_scale is None else self.log_scale.exp()
 
     def set_precision(self, precision: Literal["fp32", "bf16"]) -> None:
         """Choose the arithmetic of the convolutions; everything else is float32."""
@@ -99,6 +116,22 @@ class FewShotNetwork(nn.Module):
     def normalize(self, features: Tensor) -> Tensor:
         """Raw log-mel features, dB, any shape, to the network's scale."""
         return (features - self.norm_mean) / self.norm_std
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Embed raw features as they are: normalize, encode, and outside of training transform.
+
+        Shape: (n, mels, frames) -> (n, width).
+
+        Raises:
+            ValueError: ``width`` is another one, such as that of several views that ``attention`` fuses.
+        """
+        rows = self.fuse(self.encode(self.normalize(features)).unsqueeze(1)).squeeze(1)
+        if rows.shape[-1] != self.width:
+            raise ValueError(
+                f"a spectrogram without views has an embedding of {rows.shape[-1]} numbers, but the network's width is "
+                f"{self.width}: expected the encoder's out_dim, and views (see `embed`) if attention fuses them"
+            )
+        return rows if self.training else self.transform(rows)
 
     def encode(self, views: Tensor) -> Tensor:
         """Encode views. Shape: (n, mels, frames) -> (n, out_dim), float32."""
@@ -130,4 +163,4 @@ class FewShotNetwork(nn.Module):
         if self.relation is not None:
             scores: Tensor = self.relation(prototypes, queries)
             return scores
-        return self.scale * prototypical_scores(prototypes, queries, self.distance)
+        return self.score_scale * prototypical_scores(prototypes, queries, self.distance)

@@ -5,14 +5,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-PoolingKind = Literal["mean", "mean_max", "attention"]
+PoolingKind = Literal["mean", "mean_max"]
 
 
 class Pooling(nn.Module):
-    """Mean; mean beside maximum (PANNs, Kong et al. 2020, add them); or attention, a mean with learned weights.
-
-    Attention scores each position by one learned vector, softmax over positions (Safari et al. 2020, self-attention
-    pooling); it starts as the mean.
+    """Mean, or mean beside maximum (PANNs, Kong et al. 2020, add them).
 
     Shape: (n, positions, width) -> (n, self.width), ``width`` or with "mean_max" twice that.
     """
@@ -21,11 +18,8 @@ class Pooling(nn.Module):
         super().__init__()
         self.kind = kind
         self.width = 2 * width if kind == "mean_max" else width
-        self.query = nn.Parameter(torch.zeros(width)) if kind == "attention" else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Pool."""
-        if self.query is not None:
-            return ((x @ self.query).softmax(-1).unsqueeze(1) @ x).squeeze(1)
         mean = x.mean(1)
         return torch.cat([mean, x.amax(1)], dim=-1) if self.kind == "mean_max" else mean

@@ -1,13 +1,14 @@
 """ResNet-12 (Oreshkin et al. 2018, TADAM; Lee et al. 2019, MetaOptNet) for spectrograms, with configurable widths."""
 
 import itertools
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fewshot_audio.config.model import ResNet12Config
-from fewshot_audio.models.base import Encoder
+from fewshot_audio.models.base import Encoder, check_input, check_map, read_options
 from fewshot_audio.models.pooling import Pooling
 
 SLOPE = 0.1
@@ -67,17 +68,32 @@ class ResNet12(Encoder):
     The stem shrinks the map before the first block, which would otherwise cost most. Without it (stride 1) the network
     is the published one, whose first block reads the input itself.
 
-    Shape: (n, mels, frames) -> (n, out_dim).
+    Args:
+        n_mels: mel bins of a segment.
+        n_frames: frames of a segment.
+        options: keys of the model file's section ``ResNet12``, such as ``widths`` and ``out_dim``.
+
+    Shape: (n, n_mels, n_frames) -> (n, out_dim).
+
+    Raises:
+        ConfigError: an option is unknown or wrong, or segments are too small for the poolings.
+
+    Example:
+        >>> encoder = ResNet12(n_mels=128, n_frames=157, pooling="mean_max")
+        >>> encoder(torch.randn(4, 128, 157)).shape
+        torch.Size([4, 64])
     """
 
-    def __init__(self, config: ResNet12Config, mels: int, frames: int) -> None:
+    def __init__(self, n_mels: int, n_frames: int, **options: Any) -> None:
         super().__init__()
+        config = read_options(ResNet12Config, options, "ResNet12")
+        self.out_dim = config.out_dim
         stride, widths = config.stem_stride, config.widths
         self.stem: nn.Module = nn.Identity()
-        first: int = config.in_channels
+        first = 1
         if stride > 1:
             first = widths[0]
-            stem = nn.Conv2d(config.in_channels, first, 2 * stride - 1, stride, padding=stride - 1, bias=False)
+            stem = nn.Conv2d(1, first, 2 * stride - 1, stride, padding=stride - 1, bias=False)
             self.stem = nn.Sequential(stem, nn.BatchNorm2d(first), nn.LeakyReLU(SLOPE))
         pools = [(2, 2)] * config.poolings + [(1, 1)] * (4 - config.poolings)
         sizes = zip([first, *widths[:-1]], widths, pools, strict=True)
@@ -86,14 +102,17 @@ class ResNet12(Encoder):
         self.pooling = Pooling(config.pooling, widths[-1])
         self.dropout = nn.Dropout(config.dropout)
         self.linear = nn.Linear(self.pooling.width, config.out_dim)
-        stem_size = [(length - 1) // stride + 1 for length in (mels, frames)]
+        stem_size = [(length - 1) // stride + 1 for length in (n_mels, n_frames)]
         self.map_size = (stem_size[0] // 2**config.poolings, stem_size[1] // 2**config.poolings)
+        self.input_size = (n_mels, n_frames)
+        check_map("ResNet12", self.map_size, n_mels, n_frames)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):  # for the fast kernels of the CPU and the GPU
                 module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
 
     def feature_map(self, x: Tensor) -> Tensor:
         """Shape: (n, mels, frames) -> (n, channels, *map_size)."""
+        check_input("ResNet12", x, *self.input_size)
         x = x.contiguous().unsqueeze(-1).movedim(-1, 1)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             y = self.stem(x)

@@ -114,8 +114,9 @@ class WaveViews:
 
     def _input(self, network: FewShotNetwork, waveforms: Tensor) -> Tensor:
         """Normalized log-mel features, or the waveforms at the rate of an encoder that reads those."""
-        if network.encoder.sample_rate is not None:
-            return resample(waveforms, self.preprocessing.sample_rate, network.encoder.sample_rate)
+        rate = getattr(network.encoder, "sample_rate", None)
+        if rate is not None:
+            return resample(waveforms, self.preprocessing.sample_rate, rate)
         return self.features(network, waveforms)
 
 

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from fewshot_audio.models import blocks
-from fewshot_audio.models.blocks import ConvBlock, patch_moments
+from fewshot_audio.models import first_block
+from fewshot_audio.models.blocks import ConvBlock
+from fewshot_audio.models.first_block import patch_moments
 from tests.numerics import normal, seeded_layers
 
 CASES = [
@@ -48,7 +49,7 @@ def buffers(block: ConvBlock) -> dict[str, Tensor]:
 def test_values_gradients_and_running_statistics(
     shape: tuple[int, ...], pool: tuple[int, int], chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blocks, "CHUNK", chunk)
+    monkeypatch.setattr(first_block, "CHUNK", chunk)
     block = make(shape[1], pool)
     reference = copy.deepcopy(block)
     x = 3 * normal(*shape, seed=1) - 5
