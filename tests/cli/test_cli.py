@@ -140,7 +140,7 @@ def test_an_unexpected_error_leaves_its_traceback_in_a_log(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setattr("fewshot_audio.config.presets.scenario_configs", broken(TypeError("a [bold] mistake")))
-    outcome = shell("configs", "--dataset", "x", "--scenario", "1", "-o", tmp_path / "secret-place")
+    outcome = shell("--verbose", "configs", "--dataset", "x", "--scenario", "1", "-o", tmp_path / "secret-place")
     assert outcome.code == 1
     assert outcome.out == ""
     assert "Traceback" not in outcome.err

@@ -1,12 +1,14 @@
 """``fewshot-audio configs``: every ready pair is valid and says what the document's scenarios and tables say."""
 
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from fewshot_audio.config import PHASES, check_configs, check_input, read_configs
+from fewshot_audio.config import PHASES, check_configs, check_input, read_configs, with_widths
 from fewshot_audio.config.recipes import recipe_configs
 from tests.shell import Shell
 from tests.tiny import tiny_configs
@@ -45,7 +47,7 @@ def test_all_pairs_are_valid_and_differ(scenario: int, shell: Shell, tmp_path: P
         assert experiment.use_attention == (scenario in (3, 5))
         flags = [experiment.query_flag(phase) for phase in PHASES]
         assert flags == {2: [True, False, False], 3: [True] * 3, 5: [True] * 3}.get(scenario, [False] * 3)
-        assert model.Projection.input_dim == (256 if scenario in (3, 5) else 64)
+        assert with_widths(experiment, model).Projection.input_dim == (256 if scenario in (3, 5) else 64)
         folders.add(experiment.experiment_folder)
     assert len(folders) == len(DATASETS) * len(ENCODERS) * (2 if scenario > 3 else 1)  # none overwrites another
 
@@ -88,6 +90,30 @@ def test_a_written_pair_trains(tiny_dataset: Path, shell: Shell, tmp_path: Path)
     )
     assert outcome.code == 0, outcome.err
     assert (tmp_path / "out" / "tiny_scenario-3_Hybrid" / "results.json").is_file()
+
+
+@pytest.mark.parametrize("scenario", [1, 5])
+def test_the_width_of_the_encoder_is_changed_alone(
+    scenario: int, tiny_dataset: Path, shell: Shell, tmp_path: Path
+) -> None:
+    """By ``--set Hybrid.out_dim=128`` alone. A written pair leaves out what follows from it; a run has the numbers."""
+    write(shell, tmp_path, "tiny", scenario)
+    written = json.loads((tmp_path / "model_config.json").read_text())
+    derived = {"Attention": {"embed_dim"}, "Projection": {"input_dim"}, "Relation": {"input_dim", "out_dim"}}
+    assert not any(derived[section] & written[section].keys() for section in derived)
+    files = tmp_path / "tiny.json", tmp_path / "model.json"
+    for file, config in zip(files, tiny_configs({"num_epochs": 1}, scenario=scenario), strict=True):
+        file.write_text(json.dumps(config.model_dump(exclude_none=True)))
+    line = ["train", "-e", files[0], "-m", files[1], "--data-root", tiny_dataset, "--output", tmp_path]
+    outcome = shell(*line, "--set", "Hybrid.out_dim=128")
+    assert outcome.code == 0, outcome.err
+    run = tmp_path / "tiny" / "run-1"
+    assert torch.load(run / "model.pt", weights_only=True)["encoder.linear.weight"].shape[0] == 128
+    trained = json.loads((run / "model_config.json").read_text())
+    width = 128 * (4 if scenario == 5 else 1)
+    assert trained["Attention"]["embed_dim"] == 128
+    assert trained["Projection"]["input_dim"] == width
+    assert (trained["Relation"]["input_dim"], trained["Relation"]["out_dim"]) == (2 * width, 1)
 
 
 def test_a_recipe_instead_of_a_scenario(shell: Shell, tmp_path: Path) -> None:

@@ -34,7 +34,8 @@ def test_the_table_is_printed_and_written(arguments: list[object], shell: Shell,
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (["--seeds", "0,x"], 2, "--seeds '0,x': expected whole numbers"),
+        (["--seeds", "0,x"], 2, "--seeds 'x': expected whole numbers from 0 on, separated by commas"),
+        (["--shots", "1,0"], 2, "--shots '0': expected whole numbers from 1 on, separated by commas"),
         (["--halving", "2x2", "--epochs", "3"], 2, "--halving names its own epochs"),
         (["--halving", "2"], 2, "rung '2': expected folds x epochs"),
         (["--keep", "3"], 2, "keep 3.0: expected a share between 0 and 1"),

@@ -1,5 +1,6 @@
 """Names that the command line spells out, because it imports nothing heavy, are those of the package."""
 
+import re
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -10,6 +11,7 @@ from fewshot_audio.config.losses import Contrastive
 from fewshot_audio.config.model import EncoderName
 from fewshot_audio.config.recipes import Recipe
 from fewshot_audio.data.download.catalog import DATASETS
+from fewshot_audio.data.sources.registry import SOURCES
 from fewshot_audio.engine.baselines import BASELINES
 from fewshot_audio.studies.reproduce.matrix import BUDGETS
 
@@ -31,6 +33,7 @@ def test_the_names_are_complete(literal: Any, names: tuple[str, ...]) -> None:
 
 
 def test_every_source_is_opened_by_its_name(tmp_path: Path) -> None:
-    for name in get_args(prepare.SourceName):
+    for name in SOURCES.built_in:
         folder = None if name == "synthetic" else tmp_path
         assert prepare.open_source(name, folder, seed=0).name == name
+        assert name in re.split(r"[ ,:()]+", prepare.SOURCE_HELP)

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import fewshot_audio.studies.reproduce.run as module
 from fewshot_audio.errors import Interrupted
+from fewshot_audio.functional.statistics import summarize_tasks
 from fewshot_audio.studies.reproduce.matrix_tables import MatrixRow
 from fewshot_audio.studies.reproduce.protocols import METAAUDIO, TaskChanges
 from fewshot_audio.studies.reproduce.run import MatrixPlan
@@ -96,6 +98,6 @@ def test_a_row_without_a_result_is_a_failure_with_its_reason(
 
 
 def test_one_task_has_no_interval() -> None:
-    test = {"accuracy": 0.5, "std": 0.0, "tasks": 1}
-    assert module.pool_runs([test])["ci95"] is None
-    assert module.pool_runs([test, test])["ci95"] == 0.0
+    test = summarize_tasks(np.array([0.5]), 5, 1, 1)
+    assert module.pool_runs([test]).ci95 is None
+    assert module.pool_runs([test, test]).ci95 == 0.0

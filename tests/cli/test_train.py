@@ -17,7 +17,7 @@ from rich.console import Console
 import fewshot_audio.cli.train
 import fewshot_audio.experiments.run_experiment
 from fewshot_audio import __version__
-from fewshot_audio.config import check_configs, read_configs
+from fewshot_audio.config import check_configs, read_configs, with_widths
 from tests.cli.conftest import read, timeless, write_pair
 from tests.shell import Shell
 from tests.tiny import tiny_configs, write_tiny_dataset
@@ -58,11 +58,11 @@ def test_results_hold_every_promised_field(arguments: list[object], shell: Shell
     results = read(folder / "results.json")
     tasks = [np.load(folder / f"run-{number}" / "test_accuracies.npy") for number in (1, 2)]
     for number, run in enumerate(results["runs"]):
-        assert set(run) == {"seed", "best_epoch", "epochs", "val_accuracy", "test", "seconds"}
+        assert set(run) == {"seed", "best_epoch", "kept_epoch", "epochs", "val_accuracy", "test", "seconds"}
         assert (run["seed"], run["epochs"]) == (5 + number, 2)
         rows = (folder / f"run-{number + 1}" / "metrics.csv").read_text().splitlines()
         accuracies = [float(row.split(",")[rows[0].split(",").index("val_accuracy")]) for row in rows[1:]]
-        assert run["best_epoch"] == 1 + int(np.argmax(accuracies))
+        assert run["best_epoch"] == run["kept_epoch"] == 1 + int(np.argmax(accuracies))
         assert run["val_accuracy"] == max(accuracies)
         assert run["seconds"] >= 0
         assert run["test"] == {
@@ -82,8 +82,9 @@ def test_results_hold_every_promised_field(arguments: list[object], shell: Shell
     assert "pooled" in results["ci95_over"]
     assert results["dataset"] == "Tiny"
     changes = {"num_runs": 2, "seed": 5, "n_shot_test": 3}
-    expected = (config.model_dump() for config in tiny_configs(changes))
-    assert results["config"] == dict(zip(("experiment", "model"), expected, strict=True))
+    experiment, model = tiny_configs(changes)
+    expected = {"experiment": experiment.model_dump(), "model": with_widths(experiment, model).model_dump()}
+    assert results["config"] == expected
     assert results["versions"]["fewshot_audio"] == __version__
     assert results["versions"]["torch"] == version("torch")
 
@@ -274,6 +275,7 @@ def test_the_variable_of_train_test_can_be_changed(
     files: list[object], tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fewshot_audio.cli.train, "default_data_root", "/nowhere")
+    monkeypatch.setattr(fewshot_audio.cli.train, "command", [])  # the script sets both, and they are to be restored
     text = SCRIPT.read_text()
     assert text.count('\ndata_root = "data"\n') == 1
     (tmp_path / "train_test.py").write_text(text.replace('data_root = "data"', f"data_root = {str(tiny_dataset)!r}"))

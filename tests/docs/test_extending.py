@@ -1,134 +1,135 @@
-"""The page on extending the package is true: its four files and its changes, applied to a copy, train."""
+"""The page on extending is true: each of its files, alone in a folder, works by the commands that the page gives."""
 
 import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.data.recordings import write
-from tests.docs.blocks import ALL, ROOT
-from tests.tiny import tiny_configs, write_tiny_dataset, write_tiny_waveforms
+from tests.docs.blocks import ALL, ROOT, commands
+from tests.docs.sandbox import SMALLER, link_tree
 
-BLOCKS = [block for block in ALL if block.page == "extending.md"]
+PAGE = [block for block in ALL if block.page == "extending.md"]
+FILES = {block.title: block.text for block in PAGE if block.language == "python"}
+COMMANDS = [command for block in PAGE if block.language == "shell" for command in commands(block)]
+SMALLER_PREPARE = ["--segment-seconds", "0.5"]
 
-WORK = """
-import sys
+RUN = """
+import json, os, sys
 from fewshot_audio.cli import main
 
-for line in sys.stdin.read().splitlines():
+for words in json.load(sys.stdin):
+    os.environ.pop("FEWSHOT_AUDIO_PLUGINS", None)  # each command names what it needs
     try:
-        main(line.split())
+        main(words)
     except SystemExit as stop:
-        assert not stop.code, line
+        assert not stop.code, words
 """
 
 
-def change(text: str, diff: str) -> str:
-    """Apply one hunk, whose lines begin with a space, - or +. What stands before must be there exactly once."""
-    lines = diff.splitlines()
-    before = "\n".join(line[1:] for line in lines if line[0] in " -")
-    after = "\n".join(line[1:] for line in lines if line[0] in " +")
-    assert text.count(f"\n{before}\n") == 1, f"found {text.count(before)} times: {before}"
-    return text.replace(f"\n{before}\n", f"\n{after}\n")
+def write_city(folder: Path) -> None:
+    """Recordings in the layout of UrbanSound8K: fifteen classes of two clips, one in each fold."""
+    table = [("slice_file_name", "fsID", "fold", "class")]
+    for label in range(15):
+        for fold in (1, 2):
+            table.append((f"{100 + label}-{fold}.wav", str(100 + label), str(fold), f"street_{label:02}"))
+            write(folder / "audio" / f"fold{fold}" / table[-1][0], seed=label)
+    (folder / "metadata").mkdir()
+    with (folder / "metadata" / "UrbanSound8K.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows(table)
 
 
 @pytest.fixture(scope="module")
-def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the package with the page's files and changes."""
-    root = tmp_path_factory.mktemp("extended")
-    shutil.copytree(
-        ROOT / "src" / "fewshot_audio", root / "src" / "fewshot_audio", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    for block in BLOCKS:
-        path = root / block.title
-        if block.language == "python":
-            assert not path.exists(), "a new file"
-            path.write_text(block.text)
-        else:
-            path.write_text(change(path.read_text(), block.text))
-    return root
-
-
-def write_pair(folder: Path, name: str, experiment: dict[str, Any], model: dict[str, Any]) -> str:
-    for kind, value in (("experiment", experiment), ("model", model)):
-        (folder / f"{name}-{kind}.json").write_text(json.dumps(value))
-    return f"train -e {name}-experiment.json -m {name}-model.json --data-root data"
-
-
-def test_all_four_work(extended: Path, tmp_path: Path) -> None:
-    write_tiny_waveforms(write_tiny_dataset(tmp_path / "data"))
-    lines = []
-
-    experiment, model = (config.model_dump() for config in tiny_configs({"encoder_name": "CNN"}))
-    experiment |= {"encoder_name": "Statistics", "experiment_folder": "encoder"}
-    model["Statistics"] = {**model["CNN"], "pool_dim": [2, 2]}
-    lines.append(write_pair(tmp_path, "encoder", experiment, model))
-
-    experiment, model = (config.model_dump() for config in tiny_configs(scenario=4))
-    experiment["experiment_folder"] = "loss"
-    experiment["loss"]["cpl"]["use"] = False
-    experiment["loss"] |= {"margin": {"use": True, "margin": 0.5}, "l_param": 1.0}
-    lines.append(write_pair(tmp_path, "loss", experiment, model))
-
-    changes = {
-        "input_type": "wav",
-        "specaug_params.use": False,
-        "waveaug_params.use": True,
-        "waveaug_params.aug_num": 1,
-    }
-    experiment, model = (config.model_dump() for config in tiny_configs(changes, scenario=2))
-    for key in experiment["waveaug_params"]:
-        if key.endswith("_p"):
-            experiment["waveaug_params"][key] = 0.0
-    experiment["waveaug_params"]["clipping_p"] = 1.0
-    experiment["experiment_folder"] = "augmentation"
-    for name in ("CNN", "Hybrid"):
-        model[name]["pool_dim"] = [2, 2]
-    lines.append(write_pair(tmp_path, "augmentation", experiment, model))
-
-    lines.append("prepare urbansound8k --source city --data-root data --segment-seconds 0.5 --workers 1")
-    table = [("slice_file_name", "fsID", "fold", "class")]
-    for label in range(15):
-        for clip in range(2):
-            table.append((f"{100 + label}-{clip}.wav", str(100 + label), str(clip + 1), f"street_{label:02}"))
-            write(tmp_path / "city" / "audio" / f"fold{clip + 1}" / table[-1][0], seed=label)
-    (tmp_path / "city" / "metadata").mkdir()
-    with (tmp_path / "city" / "metadata" / "UrbanSound8K.csv").open("w", newline="") as stream:
-        csv.writer(stream).writerows(table)
-
-    lines.append("configs --dataset ESC-50-master --scenario 1 --encoder Statistics -o pair-1")
-    lines.append("configs --dataset ESC-50-master --scenario 4 --loss margin -o pair-2")
-
+def finished(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder after all commands of the page: what its files do not say, the package does."""
+    folder = tmp_path_factory.mktemp("extending") / "here"
+    link_tree(world, folder)
+    write_city(folder / "UrbanSound8K")
+    for name, text in FILES.items():
+        (folder / name).write_text(text)
+    assert {command.environment["PYTHONPATH"] for command in COMMANDS} == {"."}
+    lines = [[*command.words[1:], *SMALLER.get(command.words[1], ())] for command in COMMANDS]
+    for words in lines:
+        words += SMALLER_PREPARE if words[0] == "prepare" else []
+    environment = os.environ | {"PYTHONPATH": f".{os.pathsep}{ROOT / 'src'}", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", WORK],
-        input="\n".join(lines),
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(extended / "src"), "PATH": "", "OMP_NUM_THREADS": "1"},
+        [sys.executable, "-W", "ignore", "-P", "-c", RUN],
+        input=json.dumps(lines),
+        cwd=folder,
+        env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    for name in ("encoder", "loss", "augmentation"):
-        results = json.loads((tmp_path / "experiments" / name / "results.json").read_text())
-        assert 0 <= results["accuracy"] <= 1
-    metrics = (tmp_path / "experiments" / "loss" / "run-1" / "metrics.csv").read_text().splitlines()
-    assert float(metrics[1].split(",")[metrics[0].split(",").index("contrastive_loss")]) > 0
-    assert len(list((tmp_path / "data" / "urbansound8k" / "features").glob("*/*.npy"))) == 30
+    (folder / "output.txt").write_text(done.stdout)
+    return folder
 
 
-def test_each_addition_has_one_new_file() -> None:
-    files = [block.title for block in BLOCKS if block.language == "python"]
-    assert len(files) == len(set(files)) == 4
-    assert all(not (ROOT / name).exists() for name in files)
+def test_each_kind_is_one_file_that_a_command_names() -> None:
+    kinds = ["encoder", "loss", "source", "transform", "format"]
+    assert list(FILES) == [f"my_{kind}.py" for kind in kinds]
+    named = {command.words[command.words.index("--plugin") + 1] for command in COMMANDS}
+    assert named == {f"my_{kind}" for kind in kinds}
 
 
-def test_a_change_that_no_longer_fits_is_found() -> None:
-    with pytest.raises(AssertionError, match="0 times"):
-        change("\na = 1\n", "-a = 2\n+a = 3\n")
-    assert change("\na = 1\nb\n", " a = 1\n+c\n") == "\na = 1\nc\nb\n"
+def test_the_encoder_is_trained_and_enrolled(finished: Path) -> None:
+    model = json.loads((finished / "experiments" / "statistics" / "run-1" / "model_config.json").read_text())
+    assert model["Statistics"] == {"channels": 32, "out_dim": 64}
+    bundle = json.loads((finished / "statistics_bundle" / "recognizer.json").read_text())
+    assert bundle["experiment"]["encoder_name"] == "my_encoder:Statistics"
+
+
+def test_the_loss_is_minimized(finished: Path) -> None:
+    lines = (finished / "experiments" / "margin" / "run-1" / "metrics.csv").read_text().splitlines()
+    (row,) = csv.DictReader(lines)
+    assert float(row["contrastive_loss"]) > 0
+
+
+def test_the_source_is_prepared(finished: Path) -> None:
+    folder = finished / "data" / "urbansound8k"
+    assert len(list((folder / "features").glob("*/*.npy"))) == 30
+    header = json.loads((folder / ".prepare.jsonl").read_text().splitlines()[0])
+    assert header["source"] == "urbansound8k"
+    with (folder / "clips.csv").open(newline="") as stream:
+        assert {row["group"] for row in csv.DictReader(stream)} == {str(100 + label) for label in range(15)}
+
+
+def test_the_transform_is_seen(finished: Path) -> None:
+    assert (finished / "views" / "new_views.png").is_file()
+    assert len(list((finished / "views").glob("new_waveform_copy-*.wav"))) == 3
+
+
+def test_the_format_is_written(finished: Path) -> None:
+    lines = (finished / "output.txt").read_text().splitlines()
+    start = lines.index("| file | start | end | label |")
+    assert lines[start + 2].startswith("| new.wav | 0.00 |")
+
+
+def test_without_its_file_a_command_fails(finished: Path, tmp_path: Path) -> None:
+    """Else the page could do without them."""
+    shutil.copy(finished / "new.wav", tmp_path)
+    words = [
+        "classify",
+        str(finished / "my_bundle"),
+        "new.wav",
+        "--format",
+        "my_format:Markdown",
+        "--plugin",
+        "my_format",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", "from fewshot_audio.cli import main; main()", *words],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "my_format: there is no such module on Python's path" in " ".join(done.stderr.split())

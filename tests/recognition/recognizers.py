@@ -8,8 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from fewshot_audio.audio.preprocessing import Preprocessing
-from fewshot_audio.models.build import build_network
-from fewshot_audio.models.huggingface_files import complete_model
+from fewshot_audio.models.build import build_network, complete_model
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.models.views import make_views
 from fewshot_audio.recognition.calibration import Calibration

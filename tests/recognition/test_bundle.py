@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import resource
 import shutil
 import unicodedata
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from fewshot_audio.recognition.bundle import BundleChanged, write
 from fewshot_audio.recognition.bundle import read as bundle_read
 from fewshot_audio.recognition.bundle.schema import config_hash
 from fewshot_audio.recognition.clips import LoadedClip
+from tests.disks import file_size_limit
 from tests.recognition.conftest import enrolled
 from tests.recognition.sounds import sound, write_wav
 
@@ -176,6 +176,7 @@ def test_frozen_views_that_were_tampered_with_are_refused(
         (lambda t: t.update({"views.warp_shift": torch.full((1,), 2**40)}), "views.warp_shift is outside of"),
         (lambda t: t["views.time_width"].fill_(-(2**60)), "views.time_width is outside of"),
         (lambda t: t.update({"views.other": torch.ones(1)}), "other"),
+        (lambda t: t.update({"views.extra.0.on": torch.ones(1)}), "views.extra.0.on is of no transform"),
     ):
         shutil.rmtree(tmp_path / "copy", ignore_errors=True)
         copy = Path(shutil.copytree(folder, tmp_path / "copy"))
@@ -325,13 +326,9 @@ def test_a_save_that_fails_leaves_what_there_was(
 
 def test_a_limit_on_file_sizes_is_told(recognizer: Recognizer, tmp_path: Path) -> None:
     """The system's own error, through safetensors and the file object."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    try:
-        with pytest.raises(WriteError, match=r"bundle/model-\w{16}\.safetensors: cannot be written: File too large"):
-            recognizer.save(tmp_path / "bundle")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    problem = r"bundle/model-\w{16}\.safetensors: cannot be written: File too large"
+    with file_size_limit(1000), pytest.raises(WriteError, match=problem):
+        recognizer.save(tmp_path / "bundle")
     assert names(tmp_path) == []
 
 

@@ -12,6 +12,7 @@ from fewshot_audio.errors import DataError
 from tests.models.tiny_pretrained import KINDS, MORE_KINDS, write_pretrained
 from tests.recognition import recognizers
 from tests.recognition.test_bundle import MODEL, edit, edit_tensors
+from tests.transforms import Clipping
 
 BATCH = ["views.pitch_semitones", "views.stretch_ratio", "views.gain_db", "views.lowpass_hz", "views.noise_f_decay"]
 
@@ -73,6 +74,51 @@ def test_numbers_of_waveform_views_are_bounded(waveforms: Path, change: Any, wor
         Recognizer.load(waveforms)
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: t.pop("views.extra.0.on"), "views.extra.0.on is absent, expected bool"),
+        (
+            lambda t: t["views.extra.0.parameters.share"].fill_(torch.nan),
+            "share holds values that are not finite",
+        ),
+        (
+            lambda t: t.update({"views.extra.1.on": t["views.extra.0.on"].clone()}),
+            "views.extra.1.on is of no transform",
+        ),
+        (
+            lambda t: t.update({"views.extra.0.parameters.share": torch.zeros(2)}),
+            r"views.extra.0.parameters.share is float32 \(2,\), expected float32 \(3,\)",
+        ),
+    ],
+)
+def test_views_by_a_transform_from_outside_are_frozen_too(tmp_path: Path, change: Any, words: str) -> None:
+    changes = {"input_type": "wav", "specaug_params.use": False, "waveaug_params.use": True}
+    changes |= {f"waveaug_params.{name}_p": 0.0 for name in ("lowpass", "noise", "highpass", "bandstop")}
+    changes["waveaug_params.extra"] = [{"name": Clipping.__name__, "p": 0.7}]
+    original = recognizers.recognizer(changes, scenario=5)
+    original.save(tmp_path)
+    sound = recognizers.sound(0, 1)
+    assert Recognizer.load(tmp_path).classify(sound) == original.classify(sound)
+    edit_tensors(tmp_path, MODEL, change)
+    with pytest.raises(DataError, match=words):
+        Recognizer.load(tmp_path)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_widths_are_bounded_whether_given_or_derived(given: bool, tmp_path: Path) -> None:
+    recognizers.recognizer({"relation_head": True}, scenario=3).save(tmp_path)
+
+    def widen(values: dict[str, Any]) -> None:
+        values["model"]["Hybrid"]["out_dim"] = 2**20
+        values["model"]["Attention"]["embed_dim"] = 2**20 if given else None
+        values["model"]["Relation"]["input_dim"] = 2**23 if given else None
+
+    edit(tmp_path, widen)
+    with pytest.raises(DataError, match=r"model.Projection.input_dim: 4194304, expected at most 1048576"):
+        Recognizer.load(tmp_path)
+
+
 @pytest.fixture
 def pretrained(tmp_path: Path) -> Callable[[str], Path]:
     def make(kind: str) -> Path:
@@ -89,7 +135,8 @@ def test_the_cost_of_every_kind_of_pretrained_encoder_can_be_followed(
     pretrained: Callable[[str], Path], kind: str
 ) -> None:
     loaded = Recognizer.load(pretrained(kind))
-    assert loaded.predict(recognizers.sound(0, 1)) == ["chirp"] or loaded.classes
+    (answer,) = loaded.predict(recognizers.sound(0, 1))
+    assert answer in (*loaded.classes, "unknown")
 
 
 def stepping_by_one(values: Any) -> None:

@@ -44,11 +44,10 @@ CASES: dict[str, Callable[[], Recognizer]] = {
         {
             **WAVE,
             "encoder_name": "ResNet12",
-            "ResNet12.pooling": "attention",
+            "ResNet12.pooling": "mean_max",
             "distance": "cosine",
             "embedding_transform": "center_l2",
             "score_scale": 10.0,
-            "learn_score_scale": True,
         },
         calibration=None,
     ),

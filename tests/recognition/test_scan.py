@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from fewshot_audio import Recognizer
 from fewshot_audio.audio.decode import Decoding, decode
 from fewshot_audio.audio.rejection import Rejected
-from fewshot_audio.errors import ConfigError
+from fewshot_audio.errors import ConfigError, DataError
 from fewshot_audio.recognition import formats, options, scan, scan_journal
 from fewshot_audio.recognition.enrolled import UNKNOWN, Classification
 from fewshot_audio.recognition.events import merge
@@ -93,7 +93,7 @@ def test_a_window_is_answered_as_its_own_file_would_be(
     for window in windows:
         cut = write_wav(tmp_path / "cut.wav", samples[window.start : window.end])
         if window.answer is None:
-            with pytest.raises(Exception, match="silent"):
+            with pytest.raises(DataError, match="silent"):
                 recognizer.classify(cut)
         else:
             assert recognizer.classify(cut) == [window.answer]

@@ -25,11 +25,18 @@ def experiment(tmp_path_factory: pytest.TempPathFactory, run_of: Callable[[str],
     folder = tmp_path_factory.mktemp("experiment")
     shutil.copytree(run_of("plain"), folder / "run-1")
     std = 0.01 * 77**0.5 / 1.96
-    test = {"accuracy": 0.8125, "std": std, "ci95": 0.01, "n_way": 3, "n_shot": 2, "tasks": 77}
-    run = {"epochs": 4, "seed": 9, "test": test}
+    test = {"accuracy": 0.8125, "std": std, "ci95": 0.01, "n_way": 3, "n_shot": 2, "n_query": 1, "tasks": 77}
+    run = {"epochs": 4, "best_epoch": 3, "seed": 9, "seconds": 1.5, "test": test}
     config = {name: read_json(folder / "run-1" / f"{name}_config.json") for name in ("experiment", "model")}
     versions = {"fewshot_audio": "1", "torch": "2"}
-    values = {"runs": [run], "accuracy": 0.8125, "dataset": "Tiny", "config": config, "versions": versions}
+    values = {
+        "runs": [run],
+        "accuracy": 0.8125,
+        "ci95": 0.01,
+        "dataset": "Tiny",
+        "config": config,
+        "versions": versions,
+    }
     write_json(folder / "results.json", values)
     return folder
 

@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ from typer.core import TyperGroup
 
 from fewshot_audio import __version__
 from fewshot_audio.cli.console import print_error, set_encoding, stderr, stdout
-from fewshot_audio.errors import FewShotError, OtherRankError
+from fewshot_audio.errors import ConfigError, FewShotError, OtherRankError
 
 EXIT_INTERRUPTED = 130  # what shells expect after Ctrl-C
 # What Python, torch, oneDNN ("primitive"), the loader of libraries and C++ say when memory or threads are refused.
@@ -24,7 +25,12 @@ OUT_OF_MEMORY = re.compile(
 
 
 class _CommandGroup(TyperGroup):
-    """Leaves out what Typer writes before the reason why an option's value is wrong."""
+    """Gives ``--plugin`` to every command; leaves out what Typer writes before the reason why a value is wrong."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for command in self.commands.values():
+            command.params += [option for option in self.params if option.name == "plugins"]
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -50,12 +56,33 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
+def _name_plugins(packages: list[str] | None) -> None:
+    if packages:
+        from fewshot_audio.config.plugins import name_plugins
+
+        try:
+            name_plugins(packages)
+        except ConfigError as error:
+            raise typer.BadParameter(str(error)) from error
+
+
 @app.callback()
 def _common(
     _: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every epoch and decision.")] = False,
+    plugins: Annotated[  # noqa: ARG001 - its callback does the work, for the commands too
+        list[str] | None,
+        typer.Option(
+            "--plugin",
+            metavar="PACKAGE",
+            callback=_name_plugins,
+            is_eager=True,
+            expose_value=False,
+            help="Package from outside whose parts (encoders, losses, ...) may be loaded; repeatable.",
+        ),
+    ] = None,
 ) -> None:
     handler = RichHandler(console=stderr, show_path=False, markup=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", datefmt="[%X]", handlers=[handler], force=True)
@@ -90,8 +117,9 @@ def _run(arguments: Sequence[str] | None) -> None:
         print_error(f"{error.filename or 'standard output'}: {error.strerror or error}")
         sys.exit(1)
     except Exception as error:  # noqa: BLE001 - whatever is left is a bug, and its traceback goes to a file
-        given = list(arguments) if arguments is not None else sys.argv[1:]
-        _report_unexpected(error, given[0] if given else "")
+        words = sys.argv[1:] if arguments is None else arguments
+        commands = {command.callback.__name__ for command in app.registered_commands if command.callback}
+        _report_unexpected(error, next((word for word in words if word in commands), ""))
         sys.exit(1)
 
 
@@ -101,12 +129,24 @@ def _report_unexpected(error: Exception, command: str) -> None:
         return
     from fewshot_audio.cli.crash_log import write_crash_log
 
-    message = f"this is a bug in fewshot-audio: {type(error).__name__}: {error}"
+    plugin = _plugin_of(error)
+    whose = f"the code of --plugin {plugin} failed" if plugin else "this is a bug in fewshot-audio"
+    message = f"{whose}: {type(error).__name__}: {error}"
     try:
-        message += f"\nthe details are in {write_crash_log(error, command)}: please report it with that file"
+        message += f"\nthe details are in {write_crash_log(error, command)}"
+        message += "" if plugin else ": please report it with that file"
     except OSError as reason:
         message += f"\nits details could not be written ({reason.strerror}); run the command again to report it"
     print_error(message)
+
+
+def _plugin_of(error: Exception) -> str:
+    """The package from outside in whose code an error arose; "" if it arose in none."""
+    from fewshot_audio.config.plugins import installed_plugins, named_packages
+
+    frames = traceback.walk_tb(error.__traceback__)
+    packages = {str(frame.f_globals.get("__name__")).partition(".")[0] for frame, _ in frames}
+    return next(iter(packages & {*named_packages(), *installed_plugins()}), "")
 
 
 def _report_out_of_memory(error: Exception) -> None:

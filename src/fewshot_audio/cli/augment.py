@@ -32,8 +32,6 @@ def augment(
 
     from fewshot_audio.audio.augment.preview import preview_views, write_views
     from fewshot_audio.audio.preprocessing import Preprocessing
-    from fewshot_audio.audio.rejection import Rejected
-    from fewshot_audio.audio.wave_stats import read_wave_stats
     from fewshot_audio.config.load import read_experiment
     from fewshot_audio.config.presets import scenario_configs
     from fewshot_audio.data.joint import DatasetFolders
@@ -48,17 +46,15 @@ def augment(
         folder = DatasetFolder(dataset)
         if not dataset.is_dir():
             raise DataError(f"{dataset}: no such folder; expected a dataset folder, ROOT/NAME")
-        if not folder.wave_stats.is_file():
+        folders = DatasetFolders((folder,))
+        stats = folders.read_wave_stats()
+        if stats is None:
             raise DataError(
                 f"{dataset} has no waveform statistics ({folder.wave_stats.name}): prepare it with --waveforms, or "
                 "leave out --dataset to use those of the recording"
             )
-        preprocessing = DatasetFolders((folder,)).read_preprocessing() or preprocessing
-        stats = read_wave_stats(folder.wave_stats)
-    try:
-        segments = preprocessing.segments(preprocessing.load(file))
-    except Rejected as error:
-        raise DataError(f"{file}: {error}") from error
+        preprocessing = folders.read_preprocessing() or preprocessing
+    segments = preprocessing.segments(preprocessing.load(file))
     if segment >= len(segments):
         raise DataError(
             f"{file}: --segment is {segment}, but the recording has {plural(len(segments), 'segment')} (numbers from 0)"

@@ -8,20 +8,27 @@ import typer
 
 from fewshot_audio.cli.app import EXIT_INTERRUPTED, app
 from fewshot_audio.cli.console import print_line, print_text, progress_bar, stderr
-from fewshot_audio.cli.options import Device, Strict
-from fewshot_audio.errors import on_one_line, plural
+from fewshot_audio.cli.options import Bundle, Device, Strict, usage_errors
+from fewshot_audio.errors import ConfigError, on_one_line, plural
 from fewshot_audio.files import check_writable
-from fewshot_audio.recognition.options import PER_FILE, Format, ScanOptions
+from fewshot_audio.recognition.options import ScanOptions
 
 if TYPE_CHECKING:
+    from fewshot_audio.recognition.output_formats import FormatOptions, OutputFormat
     from fewshot_audio.recognition.results import FileResult
+
+# The built-in ones are those of `recognition.output_formats`, which is not imported before the command runs.
+FORMAT_HELP = (
+    "Format of the answers: table, json, jsonl, csv, raven, audacity, or package.module:Class of one from outside "
+    "(see --plugin)."
+)
 
 
 @app.command()
 def classify(
-    bundle: Annotated[Path, typer.Argument(help="A bundle: the folder that `enroll` writes.")],
+    bundle: Bundle,
     paths: Annotated[list[Path], typer.Argument(help="Sound files, or folders of them.")],
-    output_format: Annotated[Format, typer.Option("--format", help="Format of the answers.")] = Format.table,
+    output_format: Annotated[str, typer.Option("--format", help=FORMAT_HELP)] = "table",
     threshold: Annotated[
         float, typer.Option(min=0, max=1, help="Probability of the best class below which the answer is unknown.")
     ] = 0.0,
@@ -46,7 +53,7 @@ def classify(
     The exit code is 1 if a file cannot be used; it is reported, and the others are answered.
     """
     from fewshot_audio.audio.recordings import list_recordings
-    from fewshot_audio.recognition import formats
+    from fewshot_audio.recognition.output_formats import OUTPUT_FORMATS, FormatOptions
     from fewshot_audio.recognition.recognizer import Recognizer
     from fewshot_audio.recognition.scan import scan
     from fewshot_audio.recognition.scan_journal import ScanJournal, scan_fingerprint
@@ -54,9 +61,12 @@ def classify(
 
     if hop is not None and hop <= 0:
         raise typer.BadParameter(f"--hop {hop:g}: expected a number of seconds above 0")
-    if excel and output_format not in (Format.csv, *PER_FILE):
-        raise typer.BadParameter(f"--excel concerns csv, not --format {output_format.value}")
-    in_folder = output_format in PER_FILE and output is not None and (output.is_dir() or output.suffix != ".txt")
+    with usage_errors("--format"):
+        form: OutputFormat = OUTPUT_FORMATS.find(output_format).make()
+    if excel and output_format != "csv" and not form.extension:
+        raise typer.BadParameter(f"--excel concerns csv, not --format {output_format}")
+    suffix = Path(f"name{form.extension}").suffix  # alone, ".txt" is a name without one
+    in_folder = bool(suffix) and output is not None and (output.is_dir() or output.suffix != suffix)
     if output:
         for path in (_list_path(output) if in_folder else output, _journal_path(output, in_folder=in_folder)):
             check_writable(path)
@@ -68,9 +78,8 @@ def classify(
     if hop is not None and hop > recognizer.segment_seconds:
         longest = f"{recognizer.segment_seconds:g} s"
         raise typer.BadParameter(f"--hop {hop:g}: expected at most a segment of {bundle}, which is {longest}")
-    if output_format in PER_FILE and not in_folder and len(files) > 1:
-        form = output_format.value
-        raise typer.BadParameter(f"--format {form} describes one recording: give -o FOLDER for {len(files)}")
+    if form.extension and not in_folder and len(files) > 1:
+        raise typer.BadParameter(f"--format {output_format} describes one recording: give -o FOLDER for {len(files)}")
     fingerprint = scan_fingerprint(bundle, options)
     journal = ScanJournal(_journal_path(output, in_folder=in_folder), fingerprint) if output else None
     try:
@@ -81,10 +90,11 @@ def classify(
             answered = plural(len(journal.results), "file")
             print_line(f"Stopped; answers of {answered} are kept. The same command continues.", stderr)
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    if output_format in PER_FILE:
-        _write_labels(results, output_format, recognizer.sample_rate, output, in_folder=in_folder, excel=excel)
+    format_options = FormatOptions(top, recognizer.sample_rate, excel)
+    if form.extension:
+        _write_labels(results, form, format_options, output, in_folder=in_folder)
     else:
-        _write_text(formats.as_text(results, output_format, top, excel=excel), output)
+        _write_text(_text(form, results, format_options), output)
     if journal:
         journal.remove()
     _summary(results, n_others)
@@ -101,6 +111,13 @@ def _journal_path(output: Path, *, in_folder: bool) -> Path:
     return beside.with_name(beside.name + ".journal")
 
 
+def _text(form: "OutputFormat", results: Sequence["FileResult"], options: "FormatOptions") -> str:
+    text: object = form.text(results, options)
+    if not isinstance(text, str):  # of a format from outside
+        raise ConfigError(f"output format {type(form).__name__} returned {type(text).__name__}, expected text (str)")
+    return text
+
+
 def _write_text(text: str, output: Path | None) -> None:
     from fewshot_audio.files import write_text
 
@@ -112,33 +129,30 @@ def _write_text(text: str, output: Path | None) -> None:
 
 def _write_labels(
     results: Sequence["FileResult"],
-    output_format: Format,
-    rate: int,
+    form: "OutputFormat",
+    options: "FormatOptions",
     output: Path | None,
     *,
     in_folder: bool,
-    excel: bool,
 ) -> None:
     """Write a file of labels for each recording that can be used, and in a folder the list of all recordings.
 
     Args:
         results: the recordings; one only, if ``in_folder`` is false.
-        output_format: that of the labels.
-        rate: the recognizer's sample rate.
+        form: that of the labels.
+        options: of the format.
         output: the folder or file; None for stdout.
         in_folder: whether ``output`` is a folder.
-        excel: whether the list is for a spreadsheet.
     """
     from fewshot_audio.files import write_text
     from fewshot_audio.recognition import formats
 
-    names = formats.label_files(results, output_format)
+    names = formats.label_files(results, form.extension)
     for result, name in zip(results, names, strict=True):
         if name:
-            text = formats.as_raven(result, rate) if output_format == Format.raven else formats.as_audacity(result)
-            _write_text(text, output / name if output and in_folder else output)
+            _write_text(_text(form, [result], options), output / name if output and in_folder else output)
     if output and in_folder:
-        write_text(_list_path(output), formats.as_list(results, names, excel=excel))
+        write_text(_list_path(output), formats.as_list(results, names, excel=options.excel))
 
 
 def _summary(results: Sequence["FileResult"], n_others: int) -> None:

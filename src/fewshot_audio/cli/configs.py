@@ -36,5 +36,5 @@ def configs(
     else:
         raise typer.BadParameter("configs needs --scenario 1 to 5 or --recipe best or fast: give one of the two")
     write_json(output / EXPERIMENT_FILE, experiment.model_dump())
-    write_json(output / MODEL_CONFIG_FILE, model.model_dump())
+    write_json(output / MODEL_CONFIG_FILE, model.model_dump(exclude_none=True))  # without widths that follow
     print_line(f"Wrote {output / EXPERIMENT_FILE} and {output / MODEL_CONFIG_FILE}")

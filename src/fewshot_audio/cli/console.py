@@ -4,7 +4,6 @@ import io
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -78,9 +77,9 @@ def percent(accuracy: float, interval: float | None = None) -> str:
     return f"{100 * accuracy:.2f} %" + (f" ± {100 * interval:.2f}" if interval is not None else "")
 
 
-def accuracy_with_interval(test: dict[str, Any]) -> str:
-    """Write the accuracy and interval of a test, as ``results.json`` has them; a single task has no interval."""
-    return percent(test["accuracy"], test["ci95"] if test["tasks"] > 1 else None)
+def accuracy_with_interval(accuracy: float, ci95: float, tasks: int) -> str:
+    """Write the accuracy of a test (a fraction of 1) and its interval; a single task has no interval."""
+    return percent(accuracy, ci95 if tasks > 1 else None)
 
 
 @contextmanager

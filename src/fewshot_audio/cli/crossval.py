@@ -7,7 +7,15 @@ import typer
 
 from fewshot_audio.cli.app import EXIT_INTERRUPTED, app
 from fewshot_audio.cli.console import print_line, progress_bar, stderr
-from fewshot_audio.cli.options import DataRoot, ExperimentFile, ModelFile, Overrides, find_data_root, usage_errors
+from fewshot_audio.cli.options import (
+    DataRoot,
+    ExperimentFile,
+    ModelFile,
+    Overrides,
+    find_data_root,
+    parse_number,
+    usage_errors,
+)
 from fewshot_audio.files import check_writable
 
 
@@ -47,7 +55,8 @@ def crossval(
 
     if halving is not None and epochs is not None:
         raise typer.BadParameter("--halving names its own epochs: leave out --epochs")
-    seed_numbers, shot_numbers = _numbers("--seeds", seeds), _numbers("--shots", shots)
+    seed_numbers = tuple(parse_number("--seeds", part) for part in seeds.split(","))
+    shot_numbers = tuple(parse_number("--shots", part, 1) for part in shots.split(","))
     with usage_errors():
         protocol = CrossvalProtocol(folds, fold_seed, seed_numbers, shot_numbers, tasks, keep)
         named_rungs = parse_rungs(halving) if halving is not None else None
@@ -65,10 +74,3 @@ def crossval(
         raise typer.Exit(EXIT_INTERRUPTED) from None
     print_line(markdown(summary))
     print_line(f"Table: {output / TABLE_FILE}")
-
-
-def _numbers(option: str, text: str) -> tuple[int, ...]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts):
-        raise typer.BadParameter(f"{option} {text!r}: expected whole numbers separated by commas")
-    return tuple(map(int, parts))

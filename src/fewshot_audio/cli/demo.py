@@ -34,13 +34,14 @@ def demo(output: Annotated[Path, typer.Option(help="Folder for everything the de
     """Prepare synthetic sounds, train, test, and compare with the same network untrained."""
     from fewshot_audio.config import EXPERIMENT_FILE, MODEL_CONFIG_FILE
     from fewshot_audio.experiments.evaluate_run import evaluate_run
+    from fewshot_audio.experiments.results import read_results
     from fewshot_audio.experiments.run_folder import Run
 
     data, files, experiments = output / "data", output / "config", output / "experiments"
     _check_output(output)
     prepare("synthetic", data_root=data)
     configs("synthetic", files, scenario=1)
-    results = train(
+    train(
         files / EXPERIMENT_FILE,
         files / MODEL_CONFIG_FILE,
         data_root=data,
@@ -51,13 +52,13 @@ def demo(output: Annotated[Path, typer.Option(help="Folder for everything the de
     run = Run.read(experiments / EXPERIMENT / "run-1")
     with progress_bar() as progress:
         untrained = evaluate_run(run, data, run.experiment, system="untrained", progress=progress)
-    trained = results["runs"][0]["test"]
+    trained = read_results(experiments / EXPERIMENT).runs[0].test
     rows = [
-        ("untrained", accuracy_with_interval(untrained)),
-        ("trained", accuracy_with_interval(trained)),
+        (name, accuracy_with_interval(test.accuracy, test.ci95, test.tasks))
+        for name, test in (("untrained", untrained), ("trained", trained))
     ]
     print_table(
-        f"The same {trained['tasks']} test tasks, 5-way 5-shot, classes never trained on", ("network", "accuracy"), rows
+        f"The same {trained.tasks} test tasks, 5-way 5-shot, classes never trained on", ("network", "accuracy"), rows
     )
     print_line(f"Dataset: {data / 'synthetic'}")
     print_line(f"Run (weights, metrics, TensorBoard): {run.folder}")

@@ -1,5 +1,6 @@
 """``fewshot-audio evaluate``: test a trained run again, on its own tasks or on other ones."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -80,10 +81,10 @@ def evaluate(
     with progress_bar() as progress:
         result = evaluate_run(run, root, experiment, system=system, fresh_views=fresh_views, progress=progress)
     if json_file:
-        write_json(json_file, result)
+        write_json(json_file, asdict(result))
     name = "trained" if system == "network" else system
     print_line(
-        f"{result['dataset']}: {result['n_way']}-way {result['n_shot']}-shot, {plural(result['tasks'], 'task')} of "
-        f"{result['n_query']} {'query' if result['n_query'] == 1 else 'queries'} per class, {name}: "
-        f"{accuracy_with_interval(result)}"
+        f"{result.dataset}: {result.n_way}-way {result.n_shot}-shot, {plural(result.tasks, 'task')} of "
+        f"{result.n_query} {'query' if result.n_query == 1 else 'queries'} per class, {name}: "
+        f"{accuracy_with_interval(result.accuracy, result.ci95, result.tasks)}"
     )

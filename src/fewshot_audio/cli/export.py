@@ -7,13 +7,14 @@ import typer
 
 from fewshot_audio.cli.app import app
 from fewshot_audio.cli.console import print_line
+from fewshot_audio.cli.options import Bundle
 from fewshot_audio.errors import plural
 from fewshot_audio.files import check_writable
 
 
 @app.command()
 def export(
-    bundle: Annotated[Path, typer.Argument(help="A bundle: the folder that `enroll` writes.")],
+    bundle: Bundle,
     onnx: Annotated[Path, typer.Option("--onnx", help="File to write.")],
 ) -> None:
     """Write a recognizer as one ONNX graph: a waveform segment in, probabilities of its classes out.

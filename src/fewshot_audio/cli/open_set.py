@@ -39,7 +39,9 @@ def print_open_set(
         f"{result['dataset']}: {result['enrolled_classes']} classes enrolled with {plural(result['n_shot'], 'clip')} "
         f"each, {result['unknown_classes']} unknown, {plural(result['tasks'], 'task')}"
     )
-    print_line(f"Accuracy on known clips: {accuracy_with_interval(result)}")
+    print_line(
+        f"Accuracy on known clips: {accuracy_with_interval(result['accuracy'], result['ci95'], result['tasks'])}"
+    )
     print_line(
         f"Calibration error: {percent(result['ece_before'])} before, {percent(result['ece_after'])} after calibration"
     )

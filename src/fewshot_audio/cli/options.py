@@ -37,6 +37,15 @@ def check_overrides(overrides: list[str] | None) -> list[str] | None:
     return overrides
 
 
+def parse_number(option: str, text: str, least: int = 0, *, or_else: str = "") -> int:
+    """Read one of the numbers that an option lists, separated by commas; ``or_else`` says what may stand instead."""
+    if not text.strip().isdecimal() or int(text) < least:
+        raise typer.BadParameter(
+            f"{option} {text!r}: expected whole numbers from {least} on, separated by commas{or_else}"
+        )
+    return int(text)
+
+
 ExperimentFile = Annotated[Path, typer.Option("-e", "--experiment", help="Experiment file (JSON).")]
 ModelFile = Annotated[Path, typer.Option("-m", "--model", help="Model file (JSON).")]
 Overrides = Annotated[
@@ -46,6 +55,7 @@ Overrides = Annotated[
 DataRoot = Annotated[
     Path | None, typer.Option(help="Folder that holds the dataset folders; default: the config's data_root, then data.")
 ]
+Bundle = Annotated[Path, typer.Argument(help="A bundle: the folder that `enroll` writes.")]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the numbers to this file too.")]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Refuse recordings that are partly damaged; without it the rest is used.")

@@ -8,32 +8,24 @@ import typer
 
 from fewshot_audio.cli.app import app
 from fewshot_audio.cli.console import print_line, print_table, progress_bar
-from fewshot_audio.cli.options import DATA_ROOT, usage_errors
+from fewshot_audio.cli.options import DATA_ROOT, Strict, usage_errors
 from fewshot_audio.errors import plural
 from fewshot_audio.files import check_writable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from fewshot_audio.data.prepare import PrepareReport
     from fewshot_audio.data.sources.base import Source
 
 
-SourceName: TypeAlias = Literal[
-    "esc50",
-    "nsynth",
-    "fsdkaggle2018",
-    "birdclef2020",
-    "voxceleb1",
-    "speechcommands",
-    "watkins",
-    "folder",
-    "synthetic",
-]
-# Ways to fill up segments, see `Preprocessing.segments`.
-Compat: TypeAlias = Literal["metaaudio", "metaaudio-offline"]
+# Ways to fill up segments, see `Preprocessing.segments`. Version 0.1 called a mixture of two programs "metaaudio".
+Compat: TypeAlias = Literal["metaaudio-offline", "metaaudio-training", "authors-waveforms", "metaaudio"]
 
-BENCHMARK_NAMES: dict[SourceName, str] = {
+# The built-in ones are those of `data.sources.registry`, which is not imported before the command runs.
+SOURCE_HELP = (
+    "Layout of the recordings: esc50, nsynth, fsdkaggle2018, birdclef2020, voxceleb1, speechcommands, watkins, "
+    "folder (a tree of class folders), synthetic (made, not read), or package.module:Class (see --plugin)."
+)
+BENCHMARK_NAMES = {
     "esc50": "ESC-50-master",
     "nsynth": "nsynth",
     "fsdkaggle2018": "FSD2018",
@@ -44,7 +36,7 @@ BENCHMARK_NAMES: dict[SourceName, str] = {
 
 @app.command()
 def prepare(
-    source: Annotated[SourceName, typer.Argument(help="Layout of the recordings; `folder`: a tree of class folders.")],
+    source: Annotated[str, typer.Argument(help=SOURCE_HELP)],
     source_dir: Annotated[Path | None, typer.Option("--source", help="Folder of the recordings.")] = None,
     data_root: Annotated[Path, typer.Option(help="Folder that holds the dataset folders.")] = DATA_ROOT,
     name: Annotated[str | None, typer.Option(help="Name of the dataset folder.")] = None,
@@ -60,9 +52,10 @@ def prepare(
     pad: Annotated[
         bool, typer.Option("--pad", help="Use clips of any length from a dataset of clips of one length.")
     ] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Leave out recordings that are partly damaged.")] = False,
+    strict: Strict = False,
     compat: Annotated[
-        Compat | None, typer.Option(help="Fill up segments as that program does, to compare with it.")
+        Compat | None,
+        typer.Option(help="Fill up segments as that program does, to compare with it; metaaudio: metaaudio-training."),
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")] = None,
     cluster: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, whose workers do the work.")] = None,
@@ -78,8 +71,8 @@ def prepare(
     if cluster:  # its workers have other current folders
         source_dir, data_root = source_dir and source_dir.absolute(), data_root.absolute()
     reader = open_source(source, source_dir, seed)
-    folder = DatasetFolder(data_root / check_name(default_name(source, source_dir) if name is None else name))
-    check_place(folder.path, source, source_dir)
+    folder = DatasetFolder(data_root / check_name(default_name(reader.name, source_dir) if name is None else name))
+    check_place(folder.path, reader.name, source_dir)
     with usage_errors():
         limits = replace(
             reader.limits,
@@ -90,7 +83,8 @@ def prepare(
         )
     seconds = reader.segment_seconds if segment_seconds is None else segment_seconds
     with usage_errors("--segment-seconds"):
-        preprocessing = Preprocessing.of(segment_seconds=seconds, compat=compat or "")
+        program = "metaaudio-training" if compat == "metaaudio" else compat or ""
+        preprocessing = Preprocessing.of(segment_seconds=seconds, compat=program)
     check_writable(folder.skipped)
     with progress_bar() as progress:
         report = prepare_dataset(
@@ -109,32 +103,31 @@ def prepare(
     show_report(report)
 
 
-def open_source(source: SourceName, directory: Path | None, seed: int) -> "Source":
-    """Return the source of that name. Raises BadParameter if the folder of the recordings is missing, or not needed."""
-    from fewshot_audio.data.sources.birdclef2020 import BirdClef2020
-    from fewshot_audio.data.sources.esc50 import Esc50
-    from fewshot_audio.data.sources.folder import ClassFolders
-    from fewshot_audio.data.sources.fsdkaggle2018 import FsdKaggle2018
-    from fewshot_audio.data.sources.nsynth import NSynth
-    from fewshot_audio.data.sources.speechcommands import SpeechCommands
-    from fewshot_audio.data.sources.synthetic import Synthetic
-    from fewshot_audio.data.sources.voxceleb1 import VoxCeleb1
-    from fewshot_audio.data.sources.watkins import Watkins
+def open_source(source: str, directory: Path | None, seed: int) -> "Source":
+    """Return the source of that name, or of "package.module:Class".
 
-    if source == "synthetic":
+    Raises:
+        BadParameter: there is no such source, its package is not named, or the folder of the recordings is missing or
+            not needed.
+    """
+    from fewshot_audio.data.sources.registry import SOURCES
+
+    with usage_errors("SOURCE"):
+        part = SOURCES.find(source)
+    if part.name == "synthetic":
         if directory is not None:
             raise typer.BadParameter("synthetic sounds are made, not read: leave out --source")
-        return Synthetic(seed=seed)
-    if directory is None:
+        reader: Source = part.make(seed=seed)
+    elif directory is None:
         raise typer.BadParameter(f"source {source!r} needs --source DIR, the folder of the recordings")
-    kinds: dict[str, Callable[[Path], Source]] = {
-        kind.name: kind
-        for kind in (BirdClef2020, ClassFolders, Esc50, FsdKaggle2018, NSynth, SpeechCommands, VoxCeleb1, Watkins)
-    }
-    return kinds[source](directory)
+    elif part.name not in SOURCES.built_in and not directory.exists():  # those say which layout they expect
+        raise typer.BadParameter(f"--source {directory}: there is no such folder")
+    else:
+        reader = part.make(directory)
+    return reader
 
 
-def default_name(source: SourceName, directory: Path | None) -> str:
+def default_name(source: str, directory: Path | None) -> str:
     """Name of the dataset folder: that of the benchmark, or the source folder's own name for class folders."""
     if source == "folder" and directory is not None:
         return directory.resolve().name
@@ -148,7 +141,7 @@ def check_name(name: str) -> str:
     return name
 
 
-def check_place(folder: Path, source: SourceName, directory: Path | None) -> None:
+def check_place(folder: Path, source: str, directory: Path | None) -> None:
     """Raise BadParameter if a dataset folder is that of the recordings, or would become one of their classes."""
     if directory is None:
         return

@@ -7,7 +7,7 @@ import typer
 
 from fewshot_audio.cli.app import app
 from fewshot_audio.cli.console import print_line, progress_bar
-from fewshot_audio.cli.options import DATA_ROOT
+from fewshot_audio.cli.options import DataRoot
 from fewshot_audio.files import check_writable
 
 
@@ -15,7 +15,7 @@ from fewshot_audio.files import check_writable
 def report(
     experiments: Annotated[list[Path], typer.Argument(help="Experiment folders: experiments/<experiment_folder>.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="HTML file to write.")] = Path("report.html"),
-    data_root: Annotated[Path, typer.Option(help="Folder that holds the dataset folders.")] = DATA_ROOT,
+    data_root: DataRoot = None,
     plots: Annotated[Path | None, typer.Option(help="Folder to write each plot to as well, as PNG and SVG.")] = None,
 ) -> None:
     """Write a self-contained HTML report: curves, classes, confusions, shots, embeddings, calibration, examples."""

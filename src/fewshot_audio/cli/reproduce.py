@@ -9,7 +9,7 @@ import typer
 
 from fewshot_audio.cli.app import EXIT_INTERRUPTED, app
 from fewshot_audio.cli.console import percent, print_line, print_table, progress_bar, stderr
-from fewshot_audio.cli.options import DATA_ROOT, check_overrides
+from fewshot_audio.cli.options import DATA_ROOT, check_overrides, parse_number
 from fewshot_audio.errors import DataError
 from fewshot_audio.files import check_writable
 
@@ -83,8 +83,11 @@ def reproduce(
         if name not in SYSTEMS:
             raise typer.BadParameter(f"--scenarios {name!r}: expected some of {', '.join(SYSTEMS)}")
     if ways is not None:
-        n_ways = ["all" if part.strip() == "all" else _number("--ways", part, 2) for part in ways.split(",")]
-    n_shots = [_number("--shots", part, 1) for part in shots.split(",")] if shots is not None else [None]
+        n_ways = [
+            "all" if part.strip() == "all" else parse_number("--ways", part, 2, or_else=", or all")
+            for part in ways.split(",")
+        ]
+    n_shots = [parse_number("--shots", part, 1) for part in shots.split(",")] if shots is not None else [None]
     protocols = [TaskChanges(way, shot) for way, shot in itertools.product(n_ways, n_shots)]
     for name in (*(datasets or ()), *(test_on or ())):
         DatasetFolders.find(data_root, name)  # one that was asked for by name must be there
@@ -122,15 +125,6 @@ def reproduce(
     missing = dict.fromkeys(f"{row.dataset_label}: {row.note}" for row in rows if row.note)
     if missing:
         raise DataError("\n".join(["there are rows without a result:", *missing]))
-
-
-def _number(option: str, text: str, least: int) -> int:
-    if not text.strip().isdecimal() or int(text) < least:
-        words = ", or all" if option == "--ways" else ""
-        raise typer.BadParameter(
-            f"{option} {text!r}: expected whole numbers from {least} on, separated by commas{words}"
-        )
-    return int(text)
 
 
 def _accuracy(row: "MatrixRow") -> str:

@@ -1,19 +1,18 @@
 """``fewshot-audio serve``: a web page and a JSON API for a bundle."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fewshot_audio.cli.app import app
 from fewshot_audio.cli.console import print_line, stderr
-from fewshot_audio.cli.options import Device
+from fewshot_audio.cli.options import Bundle, Device
 
 
 @app.command()
 def serve(
     context: typer.Context,
-    bundle: Annotated[Path, typer.Argument(help="A bundle: the folder that `enroll` writes.")],
+    bundle: Bundle,
     host: Annotated[str, typer.Option(help="Address to listen on; any but a local one needs --token.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: a free one.")] = 8000,
     token: Annotated[

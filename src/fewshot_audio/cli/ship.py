@@ -26,7 +26,7 @@ def ship(
         raise DataError(f"{name!r}: a recognizer's name is letters, digits and underscores")
     recognizer = Recognizer.from_run(experiment / "run-1", data_root=data_root, progress=progress)
     results = read_results(experiment)
-    splits = DatasetFolders.find(data_root, results["dataset"]).read_splits()
+    splits = DatasetFolders.find(data_root, results.dataset).read_splits()
     folder = home / name
     recognizer.save(folder)
     classes: dict[str, int] = {phase: len(splits[phase]) for phase in PHASES}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -47,7 +47,7 @@ def train(
         int, typer.Option(min=1, help="Processes on each machine that train together, each on its own GPU.")
     ] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="Machines that train together.")] = 1,
-) -> dict[str, Any]:
+) -> None:
     """Meta-train a few-shot network on episodes and test it, as two JSON files describe.
 
     Without a terminal, a line is logged for each epoch.
@@ -56,6 +56,7 @@ def train(
         raise typer.BadParameter("--resume keeps former results and --overwrite deletes them: choose one")
     numbers = _run_numbers(runs) if runs is not None else None
     from fewshot_audio.config import read_configs
+    from fewshot_audio.config.plugins import named_packages
 
     experiment, model = read_configs(experiment_file, model_file, overrides or ())
     from fewshot_audio.errors import Interrupted
@@ -91,6 +92,8 @@ def train(
             words += ["--nodes", str(nodes)] if nodes > 1 else []
             for override in overrides or ():
                 words += ["--set", override]
+            for package in named_packages():
+                words += ["--plugin", package]
             print_line("Stopped; every finished epoch is kept. Continue with:", stderr)
             print_line(f"  {shlex.join([*words, '--resume'])}", stderr)
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -98,7 +101,6 @@ def train(
         raise typer.Exit
     print_results(results)
     print_line(f"Results: {results_file}")
-    return results
 
 
 @contextmanager

@@ -1,19 +1,18 @@
 """Answers as text, for people and programs. Columns and keys have a version, because programs read them."""
 
-import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
-from types import SimpleNamespace
 from typing import Any
 
 from rich.cells import cell_len
 
+from fewshot_audio.data.csv_files import csv_text
 from fewshot_audio.data.names import unique_names
 from fewshot_audio.errors import on_one_line
 from fewshot_audio.recognition.enrolled import UNKNOWN
 from fewshot_audio.recognition.events import Event
-from fewshot_audio.recognition.options import PER_FILE, Format
+from fewshot_audio.recognition.output_formats import FormatOptions
 from fewshot_audio.recognition.results import FileResult
 
 VERSION = 1
@@ -50,70 +49,108 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """First characters of cells that spreadsheets compute."""
 
 
-def as_csv(results: Iterable[FileResult], top: int, *, excel: bool = False) -> str:
-    """One row for each event, and one for a recording without any, whose status and remark say why.
+class Table:
+    """Aligned columns for people: file, start, end, label, score, the most probable classes, and remarks if any."""
 
-    Args:
-        results: the recordings.
-        top: how many classes are listed with their probabilities.
-        excel: whether the text is for a spreadsheet, see ``_csv_text``.
-    """
-    rows: list[Sequence[object]] = [CSV_COLUMNS]
-    for result in results:
-        for event in result.events:
-            numbers = _numbers(event)
-            tops = json.dumps(most_probable(event.probabilities, top), ensure_ascii=False)
-            rows.append([result.file, *numbers.values(), tops, result.status, result.remark, VERSION])
-        if not result.events:
-            rows.append([result.file, *[""] * 7, result.status, result.remark, VERSION])
-    return _csv_text(rows, excel=excel)
+    extension = ""
+
+    def text(self, results: Sequence[FileResult], options: FormatOptions) -> str:
+        """One row for each event."""
+        top = options.top
+        rows: list[tuple[str, ...]] = [("file", "start", "end", "label", "score", f"most probable ({top})", "remark")]
+        for result in results:
+            file, remark = on_one_line(result.file), on_one_line(result.remark)
+            for e in result.events:
+                tops = ", ".join(f"{name} {value:.2f}" for name, value in most_probable(e.probabilities, top).items())
+                score = f"{e.score:.2f}" if e.label != UNKNOWN else "-"
+                label = on_one_line(e.label)
+                rows.append((file, f"{e.start:.2f}", f"{e.end:.2f}", label, score, on_one_line(tops), remark))
+            if not result.events:
+                rows.append((file, "-", "-", "-", "-", "-", remark))
+        if not any(result.remark for result in results):
+            rows = [row[:-1] for row in rows]
+        widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+        lines = (
+            "  ".join(cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))
+            for row in rows
+        )
+        return "".join(line.rstrip(" ") + "\n" for line in lines)
 
 
-def as_json(results: Iterable[FileResult], top: int) -> str:
+class Json:
     """One object: the version, and the files with their events."""
-    document = {"version": VERSION, "files": [_object(result, top) for result in results]}
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+    extension = ""
+
+    def text(self, results: Sequence[FileResult], options: FormatOptions) -> str:
+        """The object, indented."""
+        document = {"version": VERSION, "files": [_object(result, options.top) for result in results]}
+        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def as_jsonl(results: Iterable[FileResult], top: int) -> str:
-    """One object on each line, for one recording: the version, and the keys that it has in ``as_json``."""
-    lines = (json.dumps({"version": VERSION, **_object(result, top)}, ensure_ascii=False) for result in results)
-    return "".join(line + "\n" for line in lines)
+class JsonLines:
+    """One object on each line, for one recording: the version, and the keys that it has in ``Json``."""
+
+    extension = ""
+
+    def text(self, results: Sequence[FileResult], options: FormatOptions) -> str:
+        """A line for each recording."""
+        objects = ({"version": VERSION, **_object(result, options.top)} for result in results)
+        return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in objects)
 
 
-def as_raven(result: FileResult, rate: int) -> str:
-    """A selection table of Raven, from 0 Hz to half of ``rate``, the recognizer's, or of the file's own rate."""
-    lines = ["\t".join(RAVEN_COLUMNS)]
-    highest = min(rate, result.rate or rate) / 2
-    for number, e in enumerate(result.events, start=1):
-        times = f"{e.start:.3f}\t{e.end:.3f}\t0\t{highest:g}"
-        lines.append(f"{number}\tSpectrogram 1\t1\t{times}\t{on_one_line(e.label)}\t{e.score:.4f}")
-    return "\n".join(lines) + "\n"
+class Csv:
+    """One row for each event, and one for a recording without any, whose status and remark say why."""
+
+    extension = ""
+
+    def text(self, results: Sequence[FileResult], options: FormatOptions) -> str:
+        """The rows below their names, ``CSV_COLUMNS``."""
+        rows: list[Sequence[object]] = [CSV_COLUMNS]
+        for result in results:
+            for event in result.events:
+                numbers = _numbers(event)
+                tops = json.dumps(most_probable(event.probabilities, options.top), ensure_ascii=False)
+                rows.append([result.file, *numbers.values(), tops, result.status, result.remark, VERSION])
+            if not result.events:
+                rows.append([result.file, *[""] * 7, result.status, result.remark, VERSION])
+        return _csv_text(rows, excel=options.excel)
 
 
-def as_audacity(result: FileResult) -> str:
+class Raven:
+    """A selection table of Raven, from 0 Hz to half of the recognizer's rate, or of the file's own."""
+
+    extension = ".selections.txt"
+
+    def text(self, results: Sequence[FileResult], options: FormatOptions) -> str:
+        """The selections of one recording."""
+        (result,) = results
+        lines = ["\t".join(RAVEN_COLUMNS)]
+        highest = min(options.sample_rate, result.rate or options.sample_rate) / 2
+        for number, e in enumerate(result.events, start=1):
+            times = f"{e.start:.3f}\t{e.end:.3f}\t0\t{highest:g}"
+            lines.append(f"{number}\tSpectrogram 1\t1\t{times}\t{on_one_line(e.label)}\t{e.score:.4f}")
+        return "\n".join(lines) + "\n"
+
+
+class Audacity:
     """A label track of Audacity: start, end, label and score."""
-    return "".join(f"{e.start:.6f}\t{e.end:.6f}\t{on_one_line(e.label)} {e.score:.2f}\n" for e in result.events)
+
+    extension = ".labels.txt"
+
+    def text(self, results: Sequence[FileResult], options: FormatOptions) -> str:
+        """The labels of one recording."""
+        (result,) = results
+        return "".join(f"{e.start:.6f}\t{e.end:.6f}\t{on_one_line(e.label)} {e.score:.2f}\n" for e in result.events)
 
 
-def as_text(results: Sequence[FileResult], output_format: Format, top: int, *, excel: bool = False) -> str:
-    """All recordings in one text: table, json, jsonl or csv; ``excel`` concerns csv only."""
-    if output_format == Format.csv:
-        return as_csv(results, top, excel=excel)
-    writers = {Format.table: as_table, Format.json: as_json, Format.jsonl: as_jsonl}
-    return writers[output_format](results, top)
-
-
-def label_files(results: Sequence[FileResult], output_format: Format) -> list[str]:
-    """Names for the files of recordings: the recording's name, with a digest if several have the same.
+def label_files(results: Sequence[FileResult], extension: str) -> list[str]:
+    """Names for the files of recordings: the recording's name and the extension, with a digest if several are the same.
 
     One that cannot be used has none (""): an empty table would say that nothing is to be heard in it.
     """
     names = unique_names([(PurePath(result.file).name, result.file) for result in results])
-    return [
-        name + PER_FILE[output_format] if result.error is None else ""
-        for name, result in zip(names, results, strict=True)
-    ]
+    return [name + extension if result.error is None else "" for name, result in zip(names, results, strict=True)]
 
 
 def as_list(results: Sequence[FileResult], labels: Sequence[str], *, excel: bool = False) -> str:
@@ -131,39 +168,13 @@ def _csv_text(rows: Iterable[Sequence[object]], *, excel: bool) -> str:
     For a spreadsheet it begins with a byte order mark, and ``'`` stands before a text that would be computed, such as
     that of a class called "=1+1"; otherwise every text is as it is.
     """
-    lines: list[str] = []
-    # The default end of a row, so that line breaks of both kinds in names are quoted (up to Python 3.12).
-    writer = csv.writer(SimpleNamespace(write=lines.append))
-    for row in rows:
-        writer.writerow([_not_computed(cell) for cell in row] if excel else row)
-    return (BYTE_ORDER_MARK if excel else "") + "".join(line.removesuffix("\r\n") + "\n" for line in lines)
+    if not excel:
+        return csv_text(rows)
+    return BYTE_ORDER_MARK + csv_text([_not_computed(cell) for cell in row] for row in rows)
 
 
 def _not_computed(cell: object) -> object:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell
-
-
-def as_table(results: Sequence[FileResult], top: int) -> str:
-    """Aligned columns for people: file, start, end, label, score, the most probable classes, and remarks if any."""
-    rows: list[tuple[str, ...]] = [("file", "start", "end", "label", "score", f"most probable ({top})", "remark")]
-    for result in results:
-        file, remark = on_one_line(result.file), on_one_line(result.remark)
-        for e in result.events:
-            tops = ", ".join(f"{name} {value:.2f}" for name, value in most_probable(e.probabilities, top).items())
-            score = f"{e.score:.2f}" if e.label != UNKNOWN else "-"
-            rows.append(
-                (file, f"{e.start:.2f}", f"{e.end:.2f}", on_one_line(e.label), score, on_one_line(tops), remark)
-            )
-        if not result.events:
-            rows.append((file, "-", "-", "-", "-", "-", remark))
-    if not any(result.remark for result in results):
-        rows = [row[:-1] for row in rows]
-    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-    lines = (
-        "  ".join(cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    )
-    return "".join(line.rstrip(" ") + "\n" for line in lines)
 
 
 def _numbers(e: Event) -> dict[str, Any]:

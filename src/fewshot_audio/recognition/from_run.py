@@ -52,7 +52,8 @@ def open_run(
             "in training: train on a folder that `prepare` made"
         )
     has_views = run.experiment.query_views("test") > 1
-    view_maker = make_views(run.experiment, preprocessing, dataset.read_wave_stats() if dataset and has_views else None)
+    stats = dataset.read_wave_stats() if dataset and has_views and run.experiment.input_type == "wav" else None
+    view_maker = make_views(run.experiment, preprocessing, stats)
     embedder = Embedder(
         run.trained_network(),
         preprocessing,

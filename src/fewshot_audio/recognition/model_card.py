@@ -1,7 +1,6 @@
 """The model card of a shipped recognizer, from the results of its training."""
 
-from typing import Any
-
+from fewshot_audio.experiments.results import ExperimentResults
 from fewshot_audio.recognition.recognizer import Recognizer
 
 CARD = """# {name}
@@ -36,7 +35,7 @@ fewshot_audio {version}, torch {torch}: `make recognizer` trains it again.
 
 
 def model_card(
-    name: str, recognizer: Recognizer, results: dict[str, Any], classes: dict[str, int], license: str
+    name: str, recognizer: Recognizer, results: ExperimentResults, classes: dict[str, int], license: str
 ) -> str:
     """The model card, in Markdown.
 
@@ -48,7 +47,7 @@ def model_card(
         license: what the recordings' licenses allow.
     """
     experiment, calibration = recognizer.experiment, recognizer.calibration
-    run = results["runs"][0]
+    run = results.runs[0]
     calibrated = (
         f"Calibrated on the validation classes: {100 * calibration.unknown_found:.0f} % of unknown clips are called "
         f'"unknown" there, and {100 * calibration.false_alarm:g} % of known ones.'
@@ -62,17 +61,17 @@ def model_card(
         width=experiment.embedding_width(recognizer.model.out_dim(experiment.encoder_name)),
         rate=recognizer.sample_rate,
         seconds=recognizer.segment_seconds,
-        epochs=run["epochs"],
-        seed=run["seed"],
-        dataset=results["dataset"],
+        epochs=run.epochs,
+        seed=run.seed,
+        dataset=results.dataset,
         license=license.strip(),
-        way=run["test"]["n_way"],
-        shot=run["test"]["n_shot"],
-        accuracy=100 * run["test"]["accuracy"],
-        ci=100 * run["test"]["ci95"],
-        tasks=run["test"]["tasks"],
+        way=run.test.n_way,
+        shot=run.test.n_shot,
+        accuracy=100 * run.test.accuracy,
+        ci=100 * run.test.ci95,
+        tasks=run.test.tasks,
         calibration=calibrated,
-        version=results["versions"]["fewshot_audio"],
-        torch=results["versions"]["torch"],
+        version=results.versions["fewshot_audio"],
+        torch=results.versions["torch"],
         **classes,
     )

@@ -89,7 +89,7 @@ class SegmentClassifier(nn.Module):
     def _scores(self, rows: Tensor) -> Tensor:
         """Shape: (batch, rows, width) -> (batch, rows, classes)."""
         if self.network.relation is None and self.network.distance == "euclidean":
-            return -self.network.scale * _distances(self.prototypes, rows)
+            return -self.network.score_scale * _distances(self.prototypes, rows)
         return self.network.score(self.prototypes.expand(rows.shape[0], -1, -1), rows)
 
 

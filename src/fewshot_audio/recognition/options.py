@@ -1,22 +1,6 @@
-"""How recordings are answered and in which form; needs no heavy import."""
+"""How recordings are answered; needs no heavy import."""
 
 from dataclasses import dataclass
-from enum import StrEnum
-
-
-class Format(StrEnum):
-    """Output formats of ``classify``."""
-
-    table = "table"
-    json = "json"
-    jsonl = "jsonl"
-    csv = "csv"
-    raven = "raven"
-    audacity = "audacity"
-
-
-PER_FILE = {Format.raven: ".selections.txt", Format.audacity: ".labels.txt"}
-"""Formats that describe one recording, with the extension of their files."""
 
 
 @dataclass(frozen=True)

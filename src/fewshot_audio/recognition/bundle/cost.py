@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fewshot_audio.audio.preprocessing import Preprocessing
-from fewshot_audio.config import ExperimentConfig, ModelConfig
+from fewshot_audio.config import ExperimentConfig, ModelConfig, with_widths
 from fewshot_audio.config.model import PRETRAINED, CNNConfig, ResNet12Config
 from fewshot_audio.errors import DataError, FewShotError
-from fewshot_audio.models.base import Encoder
 from fewshot_audio.models.build import build_network
+from fewshot_audio.models.huggingface import PretrainedEncoder
 from fewshot_audio.models.network import FewShotNetwork
 
 LARGEST_INTEGER = 2**53  # beyond it JSON's numbers are not exact anyway
@@ -60,6 +60,7 @@ def check_network_cost(experiment: ExperimentConfig, model: ModelConfig, preproc
     views = experiment.query_views("test")
     _bound("views of a segment", views, LARGEST_COUNT)
     name = experiment.encoder_name
+    model = with_widths(experiment, model)
     encoder = model.encoder(name)
     sections = [encoder, model.Attention, model.Projection, model.Relation]
     for section in sections:
@@ -112,13 +113,14 @@ class _Memory(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return output
 
 
-def _measure(encoder: Encoder, preprocessing: Preprocessing) -> None:
+def _measure(encoder: nn.Module, preprocessing: Preprocessing) -> None:
     """Follow one segment through a pretrained encoder with tensors that have shapes but no memory.
 
     The encoder, built on "meta", cannot be used afterwards.
     """
     from torch._subclasses.fake_tensor import FakeTensorMode
 
+    assert isinstance(encoder, PretrainedEncoder)
     assert encoder.sample_rate is not None
     samples = math.ceil(preprocessing.segment_samples * encoder.sample_rate / preprocessing.sample_rate)
     try:

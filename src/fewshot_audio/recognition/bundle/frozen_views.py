@@ -1,5 +1,6 @@
 """The frozen views of a bundle that anybody may have made: only what drawing views can give is accepted."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 
 from fewshot_audio.audio.augment.spectrogram import SpecAugmentDraw
 from fewshot_audio.audio.augment.waveform import WaveformDraw
+from fewshot_audio.audio.augment.waveform.extra import ExtraDraw
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.config import ExperimentConfig, WaveAugParams
 from fewshot_audio.errors import DataError
@@ -14,6 +16,7 @@ from fewshot_audio.models.views import make_views
 from fewshot_audio.recognition.bundle.schema import ViewsSection
 from fewshot_audio.recognition.embedder import Views, segment_shape
 
+EXTRA = "extra."  # begins the names of tensors of transforms from outside: "extra.0.on"
 LARGEST_DRAW = 1 << 18  # masks or intervals of all views of a segment
 
 
@@ -37,6 +40,7 @@ def join_views(
         raise DataError(f"views of kind {section.kind!r}, expected {experiment.input_type!r}")
     draw: type[WaveformDraw] | type[SpecAugmentDraw] = WaveformDraw if section.kind == "wav" else SpecAugmentDraw
     numbers: dict[str, Any] = section.numbers
+    extra = {name: parts.pop(name) for name in list(parts) if name.startswith(EXTRA)}
     try:
         views: Views = draw(**parts, **numbers)
     except TypeError as error:
@@ -50,20 +54,50 @@ def join_views(
     expected: Views = make_views(calm, preprocessing, None).draw(1, shape, torch.Generator().manual_seed(0))
     for name, value in vars(expected).items():
         actual = vars(views)[name]
-        if not isinstance(value, Tensor):
-            if actual != value:
-                raise DataError(f"views.{name} is {actual}, expected {value}")
-        elif not isinstance(actual, Tensor) or actual.shape != value.shape or actual.dtype != value.dtype:
-            found = in_words(actual) if isinstance(actual, Tensor) else str(actual)
-            raise DataError(f"views.{name} is {found}, expected {in_words(value)}")
+        if isinstance(value, Tensor):
+            _check_kind(name, actual, value)
+        elif name != "extra" and actual != value:
+            raise DataError(f"views.{name} is {actual}, expected {value}")
     limits = _spectrogram_limits(experiment, *shape) if section.kind == "spec" else _waveform_limits(params, views)
     for name, (low, high) in limits.items():
         value = parts[name]
         if value.numel() and not (low <= value.min() and value.max() <= high):
             raise DataError(f"views.{name} is outside of {low:g} to {high:g}")
+    joined = _join_extra(expected.extra if isinstance(expected, WaveformDraw) else (), extra)
     if isinstance(views, WaveformDraw):
         _check_intervals(views)
+        return replace(views, extra=joined)
     return views
+
+
+def view_tensors(views: Views) -> dict[str, Tensor]:
+    """The tensors of frozen views by their names in a bundle, without "views."."""
+    tensors = {name: value for name, value in vars(views).items() if isinstance(value, Tensor)}
+    for number, transform in enumerate(views.extra if isinstance(views, WaveformDraw) else ()):
+        tensors |= {f"{EXTRA}{number}.{name}": value for name, value in transform.tensors.items()}
+    return tensors
+
+
+def _join_extra(expected: tuple[ExtraDraw, ...], tensors: dict[str, Tensor]) -> tuple[ExtraDraw, ...]:
+    """Join the tensors of transforms from outside. Raises DataError."""
+    draws = []
+    for number, transform in enumerate(expected):
+        own: dict[str, Tensor] = {}
+        for name, value in transform.tensors.items():
+            full_name = f"{EXTRA}{number}.{name}"
+            own[name] = _check_kind(full_name, tensors.pop(full_name, None), value)
+        draws.append(transform.with_tensors(own))
+    if tensors:
+        raise DataError(f"views.{next(iter(tensors))} is of no transform of waveaug_params.extra")
+    return tuple(draws)
+
+
+def _check_kind(name: str, actual: Any, expected: Tensor) -> Tensor:
+    """Return a value that is a tensor of the expected type and shape. Raises DataError for another one."""
+    if not isinstance(actual, Tensor) or actual.shape != expected.shape or actual.dtype != expected.dtype:
+        found = in_words(actual) if isinstance(actual, Tensor | None) else str(actual)
+        raise DataError(f"views.{name} is {found}, expected {in_words(expected)}")
+    return actual
 
 
 def _check_counts(experiment: ExperimentConfig) -> None:

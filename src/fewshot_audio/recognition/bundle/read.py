@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from fewshot_audio.config import check_configs, check_input, parse_json
+from fewshot_audio.config.validation import retirement, unloaded
 from fewshot_audio.errors import ConfigError, DataError
 from fewshot_audio.models.network import FewShotNetwork, rename_former
 from fewshot_audio.models.views import make_views
@@ -217,7 +218,9 @@ def _explain(path: Path, work: Callable[[], T]) -> T:
         return work()
     except ValidationError as error:
         first = error.errors()[0]
-        raise DataError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        message = first["msg"].removeprefix("Value error, ")
+        reason = retirement(BundleDescription, first) or f"{'.'.join(map(str, first['loc']))}: {message}"
+        raise DataError(f"{path}: {reason}{unloaded(BundleDescription, first)}") from error
     except (ConfigError, DataError) as error:
         message = str(error)
         raise DataError(message if message.startswith(str(path)) else f"{path}: {message}") from error

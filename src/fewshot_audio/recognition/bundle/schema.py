@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.config import ExperimentConfig, ModelConfig
@@ -60,7 +60,7 @@ class BundleDescription(_Section):
     calibration: Calibration | None
     views: ViewsSection | None
     experiment: ExperimentConfig
-    model: ModelConfig
+    model: SerializeAsAny[ModelConfig]
     training_config_sha256: str
     sha256: dict[str, Digest]
     versions: dict[str, str]

@@ -14,6 +14,7 @@ from fewshot_audio.experiments.run_folder import versions
 from fewshot_audio.files import write_bytes, write_json
 from fewshot_audio.recognition.bundle import BUNDLE_FILE, Role, tensor_file
 from fewshot_audio.recognition.bundle.folder import BundleState, current_digest, superseded_files, writing
+from fewshot_audio.recognition.bundle.frozen_views import view_tensors
 from fewshot_audio.recognition.bundle.schema import (
     FORMAT,
     KIND,
@@ -118,6 +119,6 @@ def _split_views(views: Views | None) -> tuple[dict[str, Tensor], ViewsSection |
     """Split frozen views into tensors and plain numbers."""
     if views is None:
         return {}, None
-    tensors = {f"views.{name}": value for name, value in vars(views).items() if isinstance(value, Tensor)}
+    tensors = {f"views.{name}": value for name, value in view_tensors(views).items()}
     numbers = {name: value for name, value in vars(views).items() if isinstance(value, int)}
     return tensors, ViewsSection(kind="wav" if isinstance(views, WaveformDraw) else "spec", numbers=numbers)
