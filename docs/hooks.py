@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -12,8 +13,9 @@ from pydantic.fields import FieldInfo
 from typer.testing import CliRunner
 
 from fewshot_audio.cli import app
-from fewshot_audio.config import ExperimentConfig, ModelConfig
+from fewshot_audio.config import EXPERIMENT_FILE, MODEL_CONFIG_FILE, ExperimentConfig, ModelConfig, read_json
 
+EXAMPLES = Path(__file__).parents[1] / "config"
 BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<", "min_length": "at least", "max_length": "at most"}
 CITATION = re.compile(r"\(([A-Z][^()]*?\d{4}[a-z]?)\)")
 OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./[^)]+\)")  # a link to a file outside of the site
@@ -28,24 +30,23 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     return OUTSIDE.sub(r"\1", markdown)
 
 
-def config_keys(section: type[BaseModel], prefix: str = "", from_paper: bool = True) -> Iterator[str]:
+def config_keys(section: type[BaseModel], paper: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     """Yield a section's heading, purpose and table of keys, then the sections inside it.
 
     Args:
         section: the model of the section.
+        paper: what the example file of the paper's system holds of this section.
         prefix: the section's dotted name with a final dot; empty for the whole file.
-        from_paper: whether the paper's system has this section.
     """
     if prefix:
         yield f"### {prefix.removesuffix('.')}"
         yield (section.__doc__ or "").split("\n\n")[0].replace("\n", " ")
     lines = ["| key | type and range | default | effect | source |", "|---|---|---|---|---|"]
-    subsections: list[tuple[type[BaseModel], str, bool]] = []
+    subsections: list[tuple[type[BaseModel], Mapping[str, Any], str]] = []
     for name, field in section.model_fields.items():
-        key_from_paper = from_paper and field.is_required()
         subsection = section_of(field.annotation)
         if subsection:
-            subsections.append((subsection, f"{prefix}{name}.", key_from_paper))
+            subsections.append((subsection, paper.get(name, {}), f"{prefix}{name}."))
             continue
         source = CITATION.search(field.description or "") or CITATION.search(section.__doc__ or "")
         cells = (
@@ -53,7 +54,7 @@ def config_keys(section: type[BaseModel], prefix: str = "", from_paper: bool = T
             type_and_range(field),
             default(field),
             " ".join((field.description or "").split()),
-            source[1] if source else "the paper's system" if key_from_paper else "this project",
+            source[1] if source else "the paper's system" if name in paper else "this project",
         )
         lines.append("| " + " | ".join(escape(cell) for cell in cells) + " |")
     yield "\n".join(lines)
@@ -120,7 +121,7 @@ def escape(text: str) -> str:
 
 
 PLACEHOLDERS: dict[str, Callable[[], str]] = {
-    "keys: experiment": lambda: "\n\n".join(config_keys(ExperimentConfig)),
-    "keys: model": lambda: "\n\n".join(config_keys(ModelConfig)),
+    "keys: experiment": lambda: "\n\n".join(config_keys(ExperimentConfig, read_json(EXAMPLES / EXPERIMENT_FILE))),
+    "keys: model": lambda: "\n\n".join(config_keys(ModelConfig, read_json(EXAMPLES / MODEL_CONFIG_FILE))),
     "commands": lambda: "\n\n".join(commands()),
 }

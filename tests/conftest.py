@@ -1,12 +1,14 @@
 """Fixtures of several packages."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from fewshot_audio.config import ExperimentConfig, ModelConfig
+from fewshot_audio.config.plugins import VARIABLE
 from tests import tiny
 
 
@@ -14,6 +16,16 @@ from tests import tiny
 def _single_thread() -> None:
     """Tests run side by side, one a core; more threads would wait for each other."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _plugins() -> Iterator[None]:
+    """Undo the naming of packages, which a command leaves to the processes that it starts."""
+    before = os.environ.get(VARIABLE)
+    yield
+    os.environ.pop(VARIABLE, None)
+    if before is not None:
+        os.environ[VARIABLE] = before
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,8 @@
 """Atomic writes and locks: a reader sees the old file or the new one, and whoever cannot write says why."""
 
 import os
-import resource
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,16 +12,7 @@ import torch
 
 from fewshot_audio.errors import DataError, WriteError
 from fewshot_audio.files import check_writable, locked, remove_temporary_files, write_atomic, write_json, write_text
-
-
-@contextmanager
-def file_size_limit(size: int) -> Iterator[None]:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+from tests.disks import file_size_limit
 
 
 def figure(stream: IO[bytes]) -> None:

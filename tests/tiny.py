@@ -81,9 +81,9 @@ def tiny_configs(
     for name in ("CNN", "Hybrid"):
         model[name] |= {"hidden_channels": 4, "pool_dim": [2, 2], "out_dim": 8}
     model["ResNet12"] |= {"widths": [4, 4, 6, 8], "stem_stride": 1, "out_dim": 8}
-    model["Attention"] |= {"embed_dim": 8, "num_heads": 2, "ffn_dim": 16}
-    model["Projection"] = {"input_dim": width, "hidden_dim": 8, "output_dim": width}
-    model["Relation"] |= {"input_dim": 2 * width, "hidden_dim1": 8, "hidden_dim2": 8, "hidden_dim3": 8}
+    model["Attention"] |= {"num_heads": 2, "ffn_dim": 16}
+    model["Projection"] |= {"hidden_dim": 8, "output_dim": width}
+    model["Relation"] |= {"hidden_dim1": 8, "hidden_dim2": 8, "hidden_dim3": 8}
     for key, value in (changes or {}).items():
         *parents, last = key.split(".")
         section = model if (parents or [last])[0] in model else experiment

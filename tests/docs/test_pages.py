@@ -15,7 +15,7 @@ from tests.models.tiny_pretrained import write_pretrained
 PARSED_ONLY = {
     "results.md": "hours of training on whole datasets",
     "performance.md": "benchmarks of whole machines",
-    "extending.md": "files and changes of the package: test_extending.py runs them",
+    "extending.md": "files of plugins: test_extending.py runs them",
 }
 FROM_NOTHING = {"tutorial.md": ("my_recordings", "my_sounds", "data", "experiments", "my", "my_bundle")}
 SHELL = [block for block in ALL if block.language == "shell" and not block.not_run]
