@@ -220,7 +220,7 @@ def test_the_classifier_agrees_with_a_hand_computed_case() -> None:
     features = torch.from_numpy(PREPROCESSING.features(normalized[None]))
     with torch.no_grad():
         embedding = original.network.encode(original.network.normalize(features)).double().numpy()[0]
-    distances = np.linalg.norm(original.prototypes.double().numpy() - embedding, axis=1)
+    distances = np.linalg.norm(original.prototypes.astype(np.float64) - embedding, axis=1)
     exponentials = np.exp(-distances / 0.4)
     np.testing.assert_allclose(probabilities[0], exponentials / exponentials.sum(), atol=1e-4)
     np.testing.assert_allclose(unknown[0], (distances / original.expected_distances).min(), rtol=1e-4)

@@ -61,7 +61,7 @@ def test_every_model_enrolls_answers_and_is_read_back(
 def test_probabilities_votes_and_unknown_scores_are_those_of_plain_loops(recognizer: Recognizer) -> None:
     clip = sound(4, 7, 3)
     (loaded,) = load_clips(clip, PREPROCESSING)
-    rows = recognizer.embedder.rows(recognizer.embedder.features(loaded.segments))[:, 0].double().numpy()
+    rows = recognizer.embedder.rows(recognizer.embedder.features(loaded.segments))[:, 0].astype(np.float64)
     assert recognizer.calibration is not None
     centers, expected = [], []
     for name in recognizer.classes:
@@ -102,7 +102,7 @@ def test_a_foreign_sound_is_unknown_and_the_score_does_not_count_classes(recogni
 def test_enrolling_replacing_and_removing_touch_no_other_class(recognizer: Recognizer, recordings: Path) -> None:
     def state() -> dict[str, bytes]:
         return {
-            name: recognizer.support_embeddings(name).tobytes() + prototype.numpy().tobytes()
+            name: recognizer.support_embeddings(name).tobytes() + prototype.tobytes()
             for name, prototype in zip(recognizer.classes, recognizer.prototypes, strict=True)
         }
 
@@ -217,7 +217,7 @@ def test_features_are_those_of_preparation_bit_for_bit(
             segments = np.array(store.index.segments(clip))
             assert features.tobytes() == store.read(segments).tobytes()
             (rows,) = recognizer.embedder.clip_rows([store.read(segments)])
-            assert np.array_equal(recognizer.embed(path)[0], rows.mean(0).numpy())
+            assert np.array_equal(recognizer.embed(path)[0], rows.mean(0))
 
 
 @pytest.mark.parametrize(

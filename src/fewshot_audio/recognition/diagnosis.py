@@ -4,13 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from torch import Tensor
-
 from fewshot_audio.recognition.calibration import Calibration
 from fewshot_audio.recognition.enrolled import Classification, Enrolled, EnrolledClass
-from fewshot_audio.recognition.scoring import unknown_scores
+from fewshot_audio.recognition.scoring import Rows, unknown_scores
 
-Judge: TypeAlias = Callable[[Enrolled, Tensor, int], Classification]
+Judge: TypeAlias = Callable[[Enrolled, Rows, int], Classification]
 
 MOSTLY_SILENT = 0.5  # share of silence above which a clip is "mostly silent"
 COLLISION = 0.2  # share of the clips of two classes that are confused, from which the classes collide
@@ -97,7 +95,7 @@ def diagnose(enrolled: Enrolled, calibration: Calibration | None, judge: Judge) 
                 embedding = enrolled_class.embeddings[index, None]
                 expected = without.expected_distances[[number]]
                 distance = float(unknown_scores(embedding, rest.prototype[None], expected)[0])
-            content = clip.rows.numpy().tobytes()
+            content = clip.rows.tobytes()
             clips.append(
                 ClipDiagnosis(
                     class_name=name,

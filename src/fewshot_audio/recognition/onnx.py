@@ -19,8 +19,8 @@ from fewshot_audio.audio.augment.waveform import WaveformDraw
 from fewshot_audio.errors import ConfigError, FewShotError
 from fewshot_audio.files import write_bytes
 from fewshot_audio.functional.prototypes import prototypical_scores
-from fewshot_audio.recognition.embedder import embed_segments
 from fewshot_audio.recognition.recognizer import Recognizer
+from fewshot_audio.recognition.torch_embedder import TorchEmbedder, embed_segments
 
 OPSET = 18
 TOLERANCE = 1e-3
@@ -57,6 +57,8 @@ class SegmentClassifier(nn.Module):
     def __init__(self, recognizer: Recognizer) -> None:
         super().__init__()
         embedder = recognizer.embedder
+        if not isinstance(embedder, TorchEmbedder):
+            raise ConfigError("a recognizer is exported by torch: load it without `backend`")
         if isinstance(embedder.views, WaveformDraw):
             raise ConfigError(
                 "views by waveform augmentation cannot be exported (filters and vocoder are no ONNX operators): train "
@@ -67,7 +69,7 @@ class SegmentClassifier(nn.Module):
         self.view_maker = embedder.view_maker
         self.log_mel = embedder.preprocessing.log_mel(torch.float64) if embedder.input_type == "spec" else None
         self.temperature = recognizer.temperature
-        self.register_buffer("prototypes", recognizer.prototypes)
+        self.register_buffer("prototypes", torch.from_numpy(recognizer.prototypes))
         self.register_buffer("expected_distances", torch.from_numpy(recognizer.expected_distances).float())
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,8 +11,10 @@ from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.config import ExperimentConfig, WaveAugParams
 from fewshot_audio.errors import DataError
 from fewshot_audio.models.views import make_views
+from fewshot_audio.recognition.bundle.description import in_words
 from fewshot_audio.recognition.bundle.schema import ViewsSection
-from fewshot_audio.recognition.embedder import Views, segment_shape
+from fewshot_audio.recognition.embedder import segment_shape
+from fewshot_audio.recognition.torch_embedder import Views
 
 LARGEST_DRAW = 1 << 18  # masks or intervals of all views of a segment
 
@@ -120,8 +122,3 @@ def _waveform_limits(params: WaveAugParams, views: Any) -> dict[str, tuple[float
         "noise_seed": (0, 2**32 - 1),
         **dict.fromkeys(("spliceout_start", "spliceout_width", "mask_start"), (0, samples)),
     }
-
-
-def in_words(tensor: Tensor | None) -> str:
-    """Type and shape of a tensor, for messages."""
-    return "absent" if tensor is None else f"{tensor.dtype} {tuple(tensor.shape)}".removeprefix("torch.")

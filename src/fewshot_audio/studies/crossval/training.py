@@ -12,7 +12,7 @@ from typing import Any
 from fewshot_audio.config import ExperimentConfig, read_json
 from fewshot_audio.errors import DataError, Diverged
 from fewshot_audio.experiments.evaluate_run import run_test
-from fewshot_audio.experiments.run_folder import versions
+from fewshot_audio.experiments.versions import versions
 from fewshot_audio.files import write_json
 from fewshot_audio.functional.statistics import ci95
 from fewshot_audio.progress import Progress, silent
