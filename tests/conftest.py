@@ -1,6 +1,6 @@
 """Fixtures of several packages."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,14 @@ from tests import tiny
 def _single_thread() -> None:
     """Tests run side by side, one a core; more threads would wait for each other."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _torch_only() -> Iterator[None]:
+    """Commands neither use graphs of the user's cache nor build some; tests of graphs have a cache of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEWSHOT_AUDIO_BACKEND", "torch")
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -192,7 +192,7 @@ def test_a_graph_that_answers_otherwise_is_not_written(tmp_path: Path, monkeypat
 
     model = SimpleNamespace(metadata_props={})
     program = SimpleNamespace(model=model, model_proto=SimpleNamespace(SerializeToString=lambda: b"graph"))
-    monkeypatch.setattr("fewshot_audio.recognition.onnx._trace", lambda *_: program)
+    monkeypatch.setattr("fewshot_audio.recognition.onnx.trace", lambda *_, **__: program)
     monkeypatch.setattr(onnxruntime, "InferenceSession", Liar)
     with pytest.raises(FewShotError, match="nan from torch's: it was not written"):
         export_onnx(recognizer(), tmp_path / "a.onnx")

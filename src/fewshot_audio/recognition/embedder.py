@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from fewshot_audio.audio.samples import Samples
 from fewshot_audio.config.experiment import Distance
 from fewshot_audio.errors import DataError
 from fewshot_audio.recognition.clips import Clips, LoadedClip, load_clips
+from fewshot_audio.recognition.options import Backend
 from fewshot_audio.recognition.scoring import Rows, distance_scores
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ class Embedder(ABC):
         self.segment_shape = segment_shape(preprocessing, input_type)
         self._distance: Distance = distance
         self._scale = scale
+
+    backend: ClassVar[Backend]
+    """The choice of ``Recognizer.load`` that led to this back end."""
 
     @property
     @abstractmethod

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal, TypeAlias
 
 
 class Format(StrEnum):
@@ -14,6 +15,9 @@ class Format(StrEnum):
     raven = "raven"
     audacity = "audacity"
 
+
+Backend: TypeAlias = Literal["torch", "auto"]
+"""What computes embeddings: torch; or onnxruntime if a graph of the network is at hand, and torch otherwise."""
 
 PER_FILE = {Format.raven: ".selections.txt", Format.audacity: ".labels.txt"}
 """Formats that describe one recording, with the extension of their files."""

@@ -26,6 +26,7 @@ from fewshot_audio.recognition.enrolled import (
     Enrollment,
     checked_name,
 )
+from fewshot_audio.recognition.options import Backend
 from fewshot_audio.recognition.parts import RecognizerParts
 from fewshot_audio.recognition.scoring import Floats, Rows, clip_means
 
@@ -82,10 +83,8 @@ class Recognizer:
     ) -> Self:
         """Take the network of a trained run; no class is enrolled yet.
 
-        It is calibrated on the run's validation classes if the run's dataset folder is found.
-
         Args:
-            run_dir: the run's folder.
+            run_dir: its folder. It is calibrated on the validation classes of the dataset, if that is found.
             device: "cpu", "cuda" or "auto".
             data_root: folder of the dataset folders; default the run's own, if it is still there.
             false_alarm: share of clips of enrolled classes that may be called unknown.
@@ -100,8 +99,8 @@ class Recognizer:
         return cls(*open_run(Path(run_dir), device, Path(data_root) if data_root else None, false_alarm, progress))
 
     @classmethod
-    def load(cls, folder: str | Path, device: str = "cpu") -> Self:
-        """Read a bundle, which may have been made on another device.
+    def load(cls, folder: str | Path, device: str = "cpu", *, backend: Backend = "torch") -> Self:
+        """Read a bundle; with ``backend`` "auto" its graph computes embeddings, not torch, if this user has one.
 
         Raises:
             DataError: the folder is no bundle, or a bundle that cannot be trusted; says why.
@@ -109,7 +108,7 @@ class Recognizer:
         """
         from fewshot_audio.recognition.bundle.read import load_bundle
 
-        loaded = load_bundle(Path(folder), device)
+        loaded = load_bundle(Path(folder), device, backend)
         recognizer = cls(*loaded.parts)
         recognizer._log.saved(Path(folder), loaded.state)
         return recognizer
@@ -162,7 +161,7 @@ class Recognizer:
         from fewshot_audio.recognition.bundle.read import load_bundle
 
         folder = Path(folder)
-        loaded = load_bundle(folder, self.embedder.device)
+        loaded = load_bundle(folder, self.embedder.device, self.embedder.backend)
         classes = self._log.on_another_state(folder, loaded.state, loaded.parts.classes, undo)
         self.embedder, self.experiment, self.model, self.calibration, _ = loaded.parts
         self._classes = classes

@@ -36,6 +36,8 @@ class TorchEmbedder(Embedder):
         device: where the network computes.
     """
 
+    backend = "torch"
+
     def __init__(
         self,
         network: FewShotNetwork,

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from fewshot_audio.config import check_configs, check_input
 from fewshot_audio.errors import DataError
-from fewshot_audio.models.network import FewShotNetwork, rename_former
+from fewshot_audio.models.former_names import rename_former
+from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.models.views import make_views
 from fewshot_audio.recognition.bundle import BUNDLE_FILE
 from fewshot_audio.recognition.bundle.cost import build_bounded, check_network_cost, check_segment_cost
@@ -28,12 +29,29 @@ def read_torch_embedder(folder: Path, description: BundleDescription, device: to
     Raises:
         DataError: the network costs too much, or its file does not hold what the description implies.
     """
-    experiment, preprocessing = description.experiment, description.preprocessing
     network = _network_without_weights(folder, description)
     state = network.state_dict().values()
     n_bytes = sum(value.numel() * value.element_size() for value in state)
     largest = n_bytes + LARGEST_REST + LARGEST_ENTRY * len(state)
     path, content = read_tensor_file(folder, "model", description, largest)
+    return _embedder(network, description, path, content, device)
+
+
+def torch_embedder(folder: Path, description: BundleDescription, content: bytes, device: torch.device) -> TorchEmbedder:
+    """As ``read_torch_embedder`` does, with the content of the network's file; ``folder`` is for messages.
+
+    Raises:
+        DataError: the network costs too much, or its file does not hold what the description implies.
+    """
+    network = _network_without_weights(folder, description)
+    return _embedder(network, description, folder / description.tensor_file("model")[0], content, device)
+
+
+def _embedder(
+    network: FewShotNetwork, description: BundleDescription, path: Path, content: bytes, device: torch.device
+) -> TorchEmbedder:
+    """Give the network its weights; ``path`` is for messages."""
+    experiment, preprocessing = description.experiment, description.preprocessing
     tensors = _tensors(path, content)
     views = explained(path, lambda: join_views(experiment, preprocessing, description.views, tensors))
     _load_weights(path, network, tensors)

@@ -11,6 +11,7 @@ from fewshot_audio.errors import DataError
 from fewshot_audio.recognition.bundle import BUNDLE_FILE
 from fewshot_audio.recognition.bundle.description import in_words, read_description, read_tensor_file
 from fewshot_audio.recognition.bundle.folder import BundleState, current_digest
+from fewshot_audio.recognition.bundle.graph import read_onnx_embedder
 from fewshot_audio.recognition.bundle.schema import BundleDescription, ClassSection
 from fewshot_audio.recognition.embedder import LARGEST_EMBEDDING, Embedder
 from fewshot_audio.recognition.enrolled import (
@@ -20,6 +21,7 @@ from fewshot_audio.recognition.enrolled import (
     checked_name,
     is_text,
 )
+from fewshot_audio.recognition.options import Backend
 from fewshot_audio.recognition.parts import RecognizerParts
 from fewshot_audio.recognition.scoring import Rows
 
@@ -35,8 +37,13 @@ class LoadedBundle(NamedTuple):
     state: BundleState
 
 
-def load_bundle(folder: Path, device: str = "cpu") -> LoadedBundle:
+def load_bundle(folder: Path, device: str = "cpu", backend: Backend = "torch") -> LoadedBundle:
     """Read a bundle, also while another program writes it.
+
+    Args:
+        folder: the bundle.
+        device: where the network computes: "cpu", "cuda" or "auto".
+        backend: "auto" computes in onnxruntime on the CPU if this user has the network's graph.
 
     Returns:
         The parts, with the embedder on ``device``, and the state of the folder.
@@ -48,7 +55,7 @@ def load_bundle(folder: Path, device: str = "cpu") -> LoadedBundle:
     for attempt in range(READ_ATTEMPTS):
         digest = current_digest(folder)
         try:
-            return _load(folder, device)
+            return _load(folder, device, backend)
         except DataError:
             # A writer has replaced the description, and removed the tensors that the former one names.
             if attempt + 1 == READ_ATTEMPTS or current_digest(folder) == digest:
@@ -56,15 +63,18 @@ def load_bundle(folder: Path, device: str = "cpu") -> LoadedBundle:
     raise AssertionError
 
 
-def _load(folder: Path, device: str) -> LoadedBundle:
+def _load(folder: Path, device: str, backend: Backend) -> LoadedBundle:
     description, digest = read_description(folder)
-    embedder = _embedder(folder, description, device)
+    embedder = _embedder(folder, description, device, backend)
     classes = _read_classes(folder, description)
     parts = RecognizerParts(embedder, description.experiment, description.model, description.calibration, classes)
     return LoadedBundle(parts, BundleState(digest, description.revision, description.tensor_file("model")[1]))
 
 
-def _embedder(folder: Path, description: BundleDescription, device: str) -> Embedder:
+def _embedder(folder: Path, description: BundleDescription, device: str, backend: Backend) -> Embedder:
+    light = read_onnx_embedder(folder, description) if backend == "auto" and device == "cpu" else None
+    if light is not None:
+        return light
     from fewshot_audio.recognition.bundle.network import read_torch_embedder  # and torch
     from fewshot_audio.runtime.device import resolve_device
 
