@@ -337,3 +337,14 @@ def test_int_samples_count_as_samples(recognizer: Recognizer, tmp_path: Path) ->
     pcm = np.asarray(sound(0, 3) * 20_000, np.int16)
     soundfile.write(tmp_path / "pcm.wav", pcm, RATE, subtype="PCM_16")
     assert recognizer.predict_proba(pcm) == pytest.approx(recognizer.predict_proba(tmp_path / "pcm.wav"), abs=1e-5)
+
+
+def test_blocks_that_are_padded_give_the_same_rows(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU: the same bits in any company, and the rows of single segments but for rounding."""
+    clips = [sound(number, 50, 1 + number % 3) for number in range(5)]
+    single = Recognizer.load(bundle).embed(clips)
+    monkeypatch.setattr("fewshot_audio.recognition.torch_embedder.CPU_BLOCK", 4)
+    recognizer = Recognizer.load(bundle)
+    together = recognizer.embed(clips)
+    assert np.array_equal(together, np.concatenate([recognizer.embed(clip) for clip in clips]))
+    np.testing.assert_allclose(together, single, rtol=1e-4, atol=1e-5)

@@ -30,7 +30,7 @@ def build_in_background(folder: Path) -> "subprocess.Popen[bytes] | None":
         network = name_network(folder, read_description(folder)[0])
         if network and read_graph(network.key) is None:
             return subprocess.Popen(
-                (sys.executable, "-m", "fewshot_audio.recognition.graph_building", str(folder.resolve())),
+                (sys.executable, "-P", "-m", "fewshot_audio.recognition.graph_building", str(folder.resolve())),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

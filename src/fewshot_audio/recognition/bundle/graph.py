@@ -60,8 +60,6 @@ def read_onnx_embedder(folder: Path, description: BundleDescription) -> Embedder
     graph = read_graph(network.key) if network else None
     if network is None or graph is None or graph == NO_GRAPH:
         return None
-    from fewshot_audio.recognition.onnx_embedder import OnnxEmbedder
-
     content, views, experiment = network.content, description.views, description.experiment
 
     def build_network() -> "FewShotNetwork":
@@ -72,6 +70,8 @@ def read_onnx_embedder(folder: Path, description: BundleDescription) -> Embedder
         return torch_embedder(folder, description, content, torch.device("cpu")).network
 
     try:
+        from fewshot_audio.recognition.onnx_embedder import OnnxEmbedder
+
         return OnnxEmbedder(
             graph,
             description.preprocessing,
