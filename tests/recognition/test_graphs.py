@@ -150,6 +150,7 @@ def test_the_name_of_a_graph_stands_for_all_that_the_network_is_made_of(graphs: 
         *CASES.values(),
         lambda: recognizer({}),
         lambda: recognizer({"specaug_params.mask_value": 0.5}, scenario=5),
+        lambda: recognizer({"embedding_transform": "power"}),  # with the weights of a plain one
     ]
     keys = {key_of(saved(make(), tmp_path / str(number))) for number, make in enumerate(makers)}
     assert len(keys) == len(makers)
