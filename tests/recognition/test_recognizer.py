@@ -4,6 +4,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -348,3 +349,19 @@ def test_blocks_that_are_padded_give_the_same_rows(bundle: Path, monkeypatch: py
     together = recognizer.embed(clips)
     assert np.array_equal(together, np.concatenate([recognizer.embed(clip) for clip in clips]))
     np.testing.assert_allclose(together, single, rtol=1e-4, atol=1e-5)
+
+
+def test_segments_side_by_side_are_those_one_after_another(bundle: Path) -> None:
+    """Torch's own number of threads stays as it was, for this thread and for new ones."""
+    recognizer = Recognizer.load(bundle)
+    clips = [sound(number, 50, 1 + number % 3) for number in range(7)]
+    alone = recognizer.embed(clips)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        assert np.array_equal(recognizer.embed(clips), alone)
+        assert np.array_equal(recognizer.embed(clips[0]), alone[:1])
+        with ThreadPoolExecutor(1) as pool:
+            assert (torch.get_num_threads(), pool.submit(torch.get_num_threads).result()) == (3, 3)
+    finally:
+        torch.set_num_threads(before)

@@ -1,5 +1,7 @@
 """The embedder that computes in torch: every network, on the CPU and on GPUs."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import safetensors.torch
 import torch
@@ -56,6 +58,8 @@ class TorchEmbedder(Embedder):
         self._device = device
         self._folded = with_folded_norms(self._network)
         self._block = CPU_BLOCK if device.type == "cpu" else GPU_BLOCK
+        # Segments side by side, each on one thread, keep all cores busy; a large network does so by itself.
+        self._is_small = device.type == "cpu" and getattr(network.encoder, "sample_rate", None) is None
         self._block_views = repeat_views(views, self._block) if views is not None else None
 
     @property
@@ -89,16 +93,26 @@ class TorchEmbedder(Embedder):
         return scores
 
     def _rows(self, features: Samples) -> Rows:
-        parts = []
+        blocks = [features[start : start + self._block] for start in range(0, len(features), self._block)]
+        threads = torch.get_num_threads()
+        if not self._is_small or threads == 1:
+            return np.concatenate([self._block_rows(block) for block in blocks])
+        workers = min(threads, len(blocks))
+        try:
+            with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                return np.concatenate(list(pool.map(self._block_rows, blocks)))
+        finally:
+            torch.set_num_threads(threads)  # which also is the number for threads that are begun from now on
+
+    def _block_rows(self, features: Samples) -> Rows:
+        """Embed at most a block of segments. Shape: (n, *segment_shape) -> (n, rows, width)."""
+        part = torch.from_numpy(np.ascontiguousarray(features))
         with torch.inference_mode():
-            for start in range(0, len(features), self._block):
-                part = torch.from_numpy(np.ascontiguousarray(features[start : start + self._block]))
-                raw = part.new_zeros(self._block, *self.segment_shape)
-                raw[: len(part)] = part
-                rows = embed_segments(self._folded, self.view_maker, raw.to(self._device), self._block_views)
-                parts.append(rows[: len(part)].cpu())
-        embedded: Rows = torch.cat(parts).numpy()
-        return embedded
+            raw = part.new_zeros(self._block, *self.segment_shape)
+            raw[: len(part)] = part
+            embedded = embed_segments(self._folded, self.view_maker, raw.to(self._device), self._block_views)
+            rows: Rows = embedded[: len(part)].cpu().numpy()
+        return rows
 
 
 def embed_segments(network: FewShotNetwork, view_maker: ViewMaker, raw: Tensor, views: Views | None) -> Tensor:
