@@ -1,5 +1,5 @@
 # make demo: set up and run everything once. make test: lint, layers, types, documentation, tests. make docs: build/site.
-# make bench: how long commands take to start (build/bench.json).
+# make bench: how long commands take to start and to answer (build/bench.json, build/bench_recognize.json).
 # make esc50 ESC50=DIR: train a recipe on ESC-50 and test it. make recognizer ESC50=DIR: retrain the shipped recognizer.
 PYTHON ?= python3
 VENV := .venv
@@ -57,6 +57,7 @@ soak: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.startup --json build/bench.json
+	$(BIN)/python -m benchmarks.recognize --json build/bench_recognize.json
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -28,6 +28,14 @@ def _plugins() -> Iterator[None]:
         os.environ[VARIABLE] = before
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _torch_only() -> Iterator[None]:
+    """Commands neither use graphs of the user's cache nor build some; tests of graphs have a cache of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEWSHOT_AUDIO_BACKEND", "torch")
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Data root with the dataset folder ``Tiny`` (``tests.tiny``). Shared: not to be changed."""

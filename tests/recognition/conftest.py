@@ -3,9 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import platformdirs
 import pytest
 
 from fewshot_audio import Recognizer
+from fewshot_audio.recognition.bundle.graph import VARIABLE
+from fewshot_audio.recognition.graph_building import build
+from fewshot_audio.recognition.onnx_embedder import OnnxEmbedder
 from tests.recognition import sounds
 
 
@@ -51,10 +55,32 @@ def bundle(
     return folder
 
 
+@pytest.fixture(scope="session")
+def user_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's cache, shared: graphs are built once."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
-def recognizer(bundle: Path) -> Recognizer:
-    """The recognizer of ``bundle``, to be changed."""
-    return Recognizer.load(bundle)
+def graphs(user_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Graphs are used and built, in ``user_cache``."""
+    monkeypatch.setattr(platformdirs, "user_cache_dir", lambda name: str(user_cache / name))
+    monkeypatch.delenv(VARIABLE)
+    return user_cache
+
+
+@pytest.fixture(params=["torch", "onnxruntime"])
+def recognizer(request: pytest.FixtureRequest, bundle: Path, recordings: Path) -> Recognizer:
+    """The recognizer of ``bundle`` in each back end, which has enrolled the clips, to be changed."""
+    if request.param == "torch":
+        return Recognizer.load(bundle)
+    request.getfixturevalue("graphs")
+    build(bundle)
+    recognizer = Recognizer.load(bundle, backend="auto")
+    assert isinstance(recognizer.embedder, OnnxEmbedder)
+    for name in recognizer.classes:
+        recognizer.remove(name)
+    return enrolled(recognizer, recordings)
 
 
 def enrolled(recognizer: Recognizer, recordings: Path) -> Recognizer:

@@ -12,8 +12,8 @@ from fewshot_audio.models.build import build_network, complete_model
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.models.views import make_views
 from fewshot_audio.recognition.calibration import Calibration
-from fewshot_audio.recognition.embedder import Embedder
 from fewshot_audio.recognition.recognizer import Recognizer
+from fewshot_audio.recognition.torch_embedder import TorchEmbedder
 from tests.tiny import tiny_configs
 
 Sound = NDArray[np.float32]
@@ -70,7 +70,7 @@ def recognizer(
     _warm_up(network)
     if network.relation is not None:  # a random one says nearly the same of everything that is not far apart
         network.get_parameter("encoder.linear.weight").data.mul_(50)
-    embedder = Embedder(network, PREPROCESSING, experiment.input_type, maker, views, torch.device("cpu"))
+    embedder = TorchEmbedder(network, PREPROCESSING, experiment.input_type, maker, views, torch.device("cpu"))
     result = Recognizer(embedder, experiment, model, calibration)
     if enrolled:
         for kind, name in enumerate(CLASSES):

@@ -402,7 +402,7 @@ def test_a_reader_meets_a_writer(bundle: Path, tmp_path: Path, monkeypatch: pyte
     """The tensors that a description names are gone when they are read: the new description is read instead."""
     place = Path(shutil.copytree(bundle, tmp_path / "copy"))
     writer = Recognizer.load(place)
-    read, calls = bundle_read._read_description, iter(range(10))
+    read, calls = bundle_read.read_description, iter(range(10))
 
     def slow(folder: Path) -> Any:
         description = read(folder)
@@ -411,7 +411,7 @@ def test_a_reader_meets_a_writer(bundle: Path, tmp_path: Path, monkeypatch: pyte
             writer.save(folder)
         return description
 
-    monkeypatch.setattr(bundle_read, "_read_description", slow)
+    monkeypatch.setattr(bundle_read, "read_description", slow)
     assert Recognizer.load(place).classes == ["class 4", "class 8"]
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -69,7 +68,7 @@ def test_calibration_error_is_that_of_a_loop_over_bins(answers: list[tuple[float
 def outcome(temperature: float, clips: int = 4000) -> TaskResult:
     """Clips of one row whose labels are drawn from softmax(scores / temperature)."""
     random = np.random.default_rng(0)
-    scores = torch.from_numpy(random.normal(scale=3 * temperature, size=(clips, 4))).float()
+    scores = random.normal(scale=3 * temperature, size=(clips, 4)).astype(np.float32)
     ones = np.ones(clips, np.int64)
     cumulated = probabilities(scores, ones, temperature).cumsum(1)
     labels = (random.random(clips)[:, None] > cumulated[:, :3]).sum(1)
@@ -86,34 +85,31 @@ def test_the_temperature_that_made_the_labels_is_found(temperature: float) -> No
 
 
 def test_probabilities_and_votes_of_clips_with_several_rows() -> None:
-    scores = torch.tensor([[0.0, 2.0], [3.0, 0.0], [0.0, 0.1], [1.0, 0.0]])
+    scores = np.array([[0.0, 2.0], [3.0, 0.0], [0.0, 0.1], [1.0, 0.0]], np.float32)
     counts = np.array([3, 1])
-    rows = [np.exp(r) / np.exp(r).sum() for r in scores.double().numpy() / 2]
+    rows = [np.exp(r) / np.exp(r).sum() for r in scores.astype(np.float64) / 2]
     assert probabilities(scores, counts, 2.0) == pytest.approx(np.stack([np.mean(rows[:3], axis=0), rows[3]]))
     assert votes(scores, counts, "").tolist() == [1, 0]
 
 
 def test_the_expected_distance_grows_with_scatter_and_shrinks_with_clips() -> None:
-    clips = torch.tensor([[0.0, 0.0], [2.0, 0.0]])
+    clips = np.array([[0.0, 0.0], [2.0, 0.0]], np.float32)
     assert expected_distance(clips, None) == pytest.approx(np.sqrt(2 / 1 * 1.5))
     assert expected_distance(clips, 8.0) == pytest.approx(np.sqrt((2 + 5 * 8) / 6 * 1.5))
     assert expected_distance(clips[:1], 8.0) == pytest.approx(np.sqrt(8 * 2))
     assert np.isnan(expected_distance(clips[:1], None))
     assert expected_distances([clips, clips[:1]], None) == pytest.approx([np.sqrt(3), np.sqrt(3)])
     assert expected_distances([clips[:1]], None).tolist() == [1]
-    assert unknown_scores(torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 0.0], [9.0, 4.0]]), np.array([2.0, 6.0])) == (
-        pytest.approx([1.0])
-    )
+    embedding, prototypes = np.array([[3.0, 4.0]], np.float32), np.array([[0.0, 0.0], [9.0, 4.0]], np.float32)
+    assert unknown_scores(embedding, prototypes, np.array([2.0, 6.0])) == pytest.approx([1.0])
 
 
 def test_the_threshold_keeps_the_stated_rate_on_its_own_tasks(pool: Pool, embedder: Embedder) -> None:
     for rate in (0.05, 0.3):
-        calibration = calibrate(
-            pool, embedder.network, "", way=5, shot=3, false_alarm=rate, random=np.random.default_rng(1)
-        )
+        calibration = calibrate(pool, embedder, "", way=5, shot=3, false_alarm=rate, random=np.random.default_rng(1))
         tasks = run_tasks(
             pool,
-            embedder.network,
+            embedder,
             "",
             pool.scatter,
             enrolled=4,
@@ -132,7 +128,7 @@ def test_the_threshold_keeps_the_stated_rate_on_its_own_tasks(pool: Pool, embedd
 
 def test_a_task_is_that_of_plain_loops(pool: Pool, embedder: Embedder) -> None:
     (task,) = run_tasks(
-        pool, embedder.network, "", 2.0, enrolled=2, unknown=1, shot=3, tasks=1, random=np.random.default_rng(5)
+        pool, embedder, "", 2.0, enrolled=2, unknown=1, shot=3, tasks=1, random=np.random.default_rng(5)
     )
     random = np.random.default_rng(5)
     order = random.permutation(5)
@@ -140,40 +136,35 @@ def test_a_task_is_that_of_plain_loops(pool: Pool, embedder: Embedder) -> None:
     support, queries, labels = [], [], []
     for label, c in enumerate(enrolled):
         clips = random.permutation([i for i, own in enumerate(pool.class_of) if own == c])
-        support.append(pool.means[clips[:3].tolist()].double().numpy())
+        support.append(pool.means[clips[:3].tolist()].astype(np.float64))
         queries += [int(clip) for clip in clips[3:]]
         labels += [label] * (len(clips) - 3)
     centers = [own.mean(0) for own in support]
     sizes = [np.sqrt((((own - own.mean(0)) ** 2).sum() + 5 * 2.0) / 7 * (4 / 3)) for own in support]
 
     def nearest(clip: int) -> float:
-        point = pool.means[clip].double().numpy()
+        point = pool.means[clip].astype(np.float64)
         return min(float(np.linalg.norm(point - c)) / s for c, s in zip(centers, sizes, strict=True))
 
     assert task.labels.tolist() == labels
     assert task.query_unknown == pytest.approx([nearest(clip) for clip in queries], rel=1e-4)
     assert task.other_unknown == pytest.approx([nearest(i) for i in range(40) if pool.class_of[i] == other], rel=1e-4)
     for clip, vote in zip(queries, task.votes, strict=True):
-        distances = [[np.linalg.norm(row - c) for c in centers] for row in pool.rows[clip].numpy()]
+        distances = [[np.linalg.norm(row - c) for c in centers] for row in pool.rows[clip]]
         ballots = [int(np.argmin(row)) for row in distances]
         assert vote == max(ballots, key=ballots.count)
 
 
 def test_clips_of_an_enrolled_recording_are_not_judged(pool: Pool, embedder: Embedder) -> None:
-    network = embedder.network
     paired = Pool(pool.rows, pool.means, pool.class_of, np.arange(40) // 2)  # two clips a recording
     for seed in range(5):
         common = {"enrolled": 2, "unknown": 1, "shot": 1, "tasks": 1}
-        (task,) = run_tasks(paired, network, "", 1.0, **common, random=np.random.default_rng(seed))
+        (task,) = run_tasks(paired, embedder, "", 1.0, **common, random=np.random.default_rng(seed))
         assert len(task.labels) == 2 * (8 - 2)
     with pytest.raises(ConfigError, match="8 clips in a class are too few for 8 shots"):
-        run_tasks(
-            paired, embedder.network, "", 1.0, enrolled=2, unknown=1, shot=8, tasks=1, random=np.random.default_rng(0)
-        )
+        run_tasks(paired, embedder, "", 1.0, enrolled=2, unknown=1, shot=8, tasks=1, random=np.random.default_rng(0))
     with pytest.raises(ConfigError, match="5 enrolled and 1 unknown classes asked for, but there are 5"):
-        run_tasks(
-            paired, embedder.network, "", 1.0, enrolled=5, unknown=1, shot=1, tasks=1, random=np.random.default_rng(0)
-        )
+        run_tasks(paired, embedder, "", 1.0, enrolled=5, unknown=1, shot=1, tasks=1, random=np.random.default_rng(0))
 
 
 def test_a_large_pool_takes_a_share_of_each_class(
@@ -184,9 +175,9 @@ def test_a_large_pool_takes_a_share_of_each_class(
     names = [f"pitch-{number:02}" for number in range(2, 7)]
     small = Pool.embed(embedder, store, names, np.random.default_rng(0))
     assert np.bincount(small.class_of).tolist() == [3] * 5
-    everything = {row.tobytes() for row in pool.means.numpy()}
-    assert all(row.tobytes() in everything for row in small.means.numpy())
-    own = [pool.means[torch.from_numpy(pool.class_of == c)].double().numpy() for c in range(5)]
+    everything = {row.tobytes() for row in pool.means}
+    assert all(row.tobytes() in everything for row in small.means)
+    own = [pool.means[pool.class_of == c].astype(np.float64) for c in range(5)]
     assert pool.scatter == pytest.approx(np.mean([x.var(axis=0, ddof=1).sum() for x in own]))
 
 

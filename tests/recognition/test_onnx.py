@@ -191,7 +191,7 @@ def test_a_graph_that_answers_otherwise_is_not_written(tmp_path: Path, monkeypat
 
     model = SimpleNamespace(metadata_props={})
     program = SimpleNamespace(model=model, model_proto=SimpleNamespace(SerializeToString=lambda: b"graph"))
-    monkeypatch.setattr("fewshot_audio.recognition.onnx._trace", lambda *_: program)
+    monkeypatch.setattr("fewshot_audio.recognition.onnx.trace", lambda *_, **__: program)
     monkeypatch.setattr(onnxruntime, "InferenceSession", Liar)
     with pytest.raises(FewShotError, match="nan from torch's: it was not written"):
         export_onnx(recognizer(), tmp_path / "a.onnx")
@@ -219,7 +219,7 @@ def test_the_classifier_agrees_with_a_hand_computed_case() -> None:
     features = torch.from_numpy(PREPROCESSING.features(normalized[None]))
     with torch.no_grad():
         embedding = original.network.encode(original.network.normalize(features)).double().numpy()[0]
-    distances = np.linalg.norm(original.prototypes.double().numpy() - embedding, axis=1)
+    distances = np.linalg.norm(original.prototypes.astype(np.float64) - embedding, axis=1)
     exponentials = np.exp(-distances / 0.4)
     np.testing.assert_allclose(probabilities[0], exponentials / exponentials.sum(), atol=1e-4)
     np.testing.assert_allclose(unknown[0], (distances / original.expected_distances).min(), rtol=1e-4)

@@ -4,6 +4,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def test_every_model_enrolls_answers_and_is_read_back(
 def test_probabilities_votes_and_unknown_scores_are_those_of_plain_loops(recognizer: Recognizer) -> None:
     clip = sound(4, 7, 3)
     (loaded,) = load_clips(clip, PREPROCESSING)
-    rows = recognizer.embedder.rows(recognizer.embedder.features(loaded.segments))[:, 0].double().numpy()
+    rows = recognizer.embedder.rows(recognizer.embedder.features(loaded.segments))[:, 0].astype(np.float64)
     assert recognizer.calibration is not None
     centers, expected = [], []
     for name in recognizer.classes:
@@ -102,7 +103,7 @@ def test_a_foreign_sound_is_unknown_and_the_score_does_not_count_classes(recogni
 def test_enrolling_replacing_and_removing_touch_no_other_class(recognizer: Recognizer, recordings: Path) -> None:
     def state() -> dict[str, bytes]:
         return {
-            name: recognizer.support_embeddings(name).tobytes() + prototype.numpy().tobytes()
+            name: recognizer.support_embeddings(name).tobytes() + prototype.tobytes()
             for name, prototype in zip(recognizer.classes, recognizer.prototypes, strict=True)
         }
 
@@ -217,7 +218,7 @@ def test_features_are_those_of_preparation_bit_for_bit(
             segments = np.array(store.index.segments(clip))
             assert features.tobytes() == store.read(segments).tobytes()
             (rows,) = recognizer.embedder.clip_rows([store.read(segments)])
-            assert np.array_equal(recognizer.embed(path)[0], rows.mean(0).numpy())
+            assert np.array_equal(recognizer.embed(path)[0], rows.mean(0))
 
 
 @pytest.mark.parametrize(
@@ -337,3 +338,30 @@ def test_int_samples_count_as_samples(recognizer: Recognizer, tmp_path: Path) ->
     pcm = np.asarray(sound(0, 3) * 20_000, np.int16)
     soundfile.write(tmp_path / "pcm.wav", pcm, RATE, subtype="PCM_16")
     assert recognizer.predict_proba(pcm) == pytest.approx(recognizer.predict_proba(tmp_path / "pcm.wav"), abs=1e-5)
+
+
+def test_blocks_that_are_padded_give_the_same_rows(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU: the same bits in any company, and the rows of single segments but for rounding."""
+    clips = [sound(number, 50, 1 + number % 3) for number in range(5)]
+    single = Recognizer.load(bundle).embed(clips)
+    monkeypatch.setattr("fewshot_audio.recognition.torch_embedder.CPU_BLOCK", 4)
+    recognizer = Recognizer.load(bundle)
+    together = recognizer.embed(clips)
+    assert np.array_equal(together, np.concatenate([recognizer.embed(clip) for clip in clips]))
+    np.testing.assert_allclose(together, single, rtol=1e-4, atol=1e-5)
+
+
+def test_segments_side_by_side_are_those_one_after_another(bundle: Path) -> None:
+    """Torch's own number of threads stays as it was, for this thread and for new ones."""
+    recognizer = Recognizer.load(bundle)
+    clips = [sound(number, 50, 1 + number % 3) for number in range(7)]
+    alone = recognizer.embed(clips)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        assert np.array_equal(recognizer.embed(clips), alone)
+        assert np.array_equal(recognizer.embed(clips[0]), alone[:1])
+        with ThreadPoolExecutor(1) as pool:
+            assert (torch.get_num_threads(), pool.submit(torch.get_num_threads).result()) == (3, 3)
+    finally:
+        torch.set_num_threads(before)

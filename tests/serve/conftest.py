@@ -12,8 +12,8 @@ from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.models.build import build_network
 from fewshot_audio.models.views import make_views
 from fewshot_audio.recognition.calibration import Calibration
-from fewshot_audio.recognition.embedder import Embedder
 from fewshot_audio.recognition.recognizer import Recognizer
+from fewshot_audio.recognition.torch_embedder import TorchEmbedder
 from fewshot_audio.serve.app import create_app
 from fewshot_audio.serve.decoder import Decoder
 from fewshot_audio.serve.limits import ServerLimits
@@ -50,7 +50,7 @@ def tiny_recognizer() -> Recognizer:
         shot=5,
     )
     view_maker = make_views(experiment, preprocessing, None)
-    embedder = Embedder(network, preprocessing, experiment.input_type, view_maker, None, torch.device("cpu"))
+    embedder = TorchEmbedder(network, preprocessing, experiment.input_type, view_maker, None, torch.device("cpu"))
     return Recognizer(embedder, experiment, model, calibration)
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
 
 from fewshot_audio.recognition.enrolled import EnrolledClass, EnrolledClip
 from fewshot_audio.recognition.recognizer import Recognizer
@@ -36,14 +36,14 @@ class Server:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The shipped recognizer with many clips, whose embeddings are drawn at random."""
+    random = np.random.default_rng(0)
     recognizer = Recognizer.shipped()
-    recognizer.enroll("0", [torch.randn(16_000).numpy()])
+    recognizer.enroll("0", [random.normal(size=16_000)])
     width = recognizer.support_embeddings("0").shape[1]
-    random = torch.Generator().manual_seed(0)
     recognizer._classes = {
         f"class {number}": EnrolledClass.of(
             tuple(
-                EnrolledClip(f"clip {clip}", 1, torch.randn(1, width, generator=random) + 3 * number, 0.0)
+                EnrolledClip(f"clip {clip}", 1, random.normal(size=(1, width)).astype(np.float32) + 3 * number, 0.0)
                 for clip in range(CLIPS)
             )
         )

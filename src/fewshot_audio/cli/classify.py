@@ -9,6 +9,7 @@ import typer
 from fewshot_audio.cli.app import EXIT_INTERRUPTED, app
 from fewshot_audio.cli.console import print_line, print_text, progress_bar, stderr
 from fewshot_audio.cli.options import Bundle, Device, Strict, usage_errors
+from fewshot_audio.cli.quick_start import load_quickly, prepare_quick_start
 from fewshot_audio.errors import ConfigError, on_one_line, plural
 from fewshot_audio.files import check_writable
 from fewshot_audio.recognition.options import ScanOptions
@@ -54,7 +55,6 @@ def classify(
     """
     from fewshot_audio.audio.recordings import list_recordings
     from fewshot_audio.recognition.output_formats import OUTPUT_FORMATS, FormatOptions
-    from fewshot_audio.recognition.recognizer import Recognizer
     from fewshot_audio.recognition.scan import scan
     from fewshot_audio.recognition.scan_journal import ScanJournal, scan_fingerprint
     from fewshot_audio.runtime.allocator import keep_pages
@@ -71,7 +71,7 @@ def classify(
         for path in (_list_path(output) if in_folder else output, _journal_path(output, in_folder=in_folder)):
             check_writable(path)
     keep_pages()  # three times as fast on the CPU
-    recognizer = Recognizer.load(bundle, device)
+    recognizer = load_quickly(bundle, device)
     recognizer.snapshot()  # refuses one without classes before any work
     options = ScanOptions(hop, threshold, strict)
     files, n_others = list_recordings(paths)
@@ -97,6 +97,7 @@ def classify(
         _write_text(_text(form, results, format_options), output)
     if journal:
         journal.remove()
+    prepare_quick_start(bundle, recognizer)
     _summary(results, n_others)
 
 

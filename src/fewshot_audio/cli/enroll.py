@@ -8,6 +8,7 @@ import typer
 from fewshot_audio.cli.app import app
 from fewshot_audio.cli.console import percent, print_line, print_table, progress_bar, stderr
 from fewshot_audio.cli.options import DataRoot, Device, Strict, find_data_root
+from fewshot_audio.cli.quick_start import load_quickly, prepare_quick_start
 from fewshot_audio.errors import DataError, on_one_line, plural
 from fewshot_audio.files import check_writable
 
@@ -48,7 +49,7 @@ def enroll(
     """
     from fewshot_audio.audio.recordings import list_recordings
     from fewshot_audio.recognition.bundle import is_bundle
-    from fewshot_audio.recognition.recognizer import Recognizer
+    from fewshot_audio.recognition.shipped import shipped_folder
     from fewshot_audio.recognition.support import SupportClips, list_support, other_files
     from fewshot_audio.runtime.allocator import keep_pages
 
@@ -66,12 +67,14 @@ def enroll(
     is_new = not is_bundle(target)
     with progress_bar() as progress:
         if model is not None:
+            from fewshot_audio.recognition.recognizer import Recognizer
+
             root = data_root or _default_root(model)
             recognizer = Recognizer.from_run(
                 model, device=device, data_root=root, false_alarm=false_alarm, progress=progress
             )
         else:
-            recognizer = Recognizer.load(bundle, device) if bundle else Recognizer.shipped(device=device)
+            recognizer = load_quickly(bundle or shipped_folder(), device)
         for name in remove or ():
             recognizer.remove(name)
         if rename:
@@ -91,6 +94,7 @@ def enroll(
     for problem in problems:
         print_line(f"not used: {problem}", stderr)
     print_line(f"Recognizer: {on_one_line(str(target))}")
+    prepare_quick_start(target, recognizer)
     if problems:
         raise typer.Exit(1)
 

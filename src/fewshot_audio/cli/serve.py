@@ -7,6 +7,7 @@ import typer
 from fewshot_audio.cli.app import app
 from fewshot_audio.cli.console import print_line, stderr
 from fewshot_audio.cli.options import Bundle, Device
+from fewshot_audio.cli.quick_start import load_quickly, prepare_quick_start
 
 
 @app.command()
@@ -42,7 +43,6 @@ def serve(
         from fewshot_audio.serve.run import run_server
     except ImportError as error:
         raise ConfigError(f"the server needs {error.name}: pip install 'fewshot-audio[serve]'") from error
-    from fewshot_audio.recognition.recognizer import Recognizer
     from fewshot_audio.runtime.allocator import keep_pages
 
     def show_address(url: str) -> None:
@@ -57,8 +57,10 @@ def serve(
     if source is not None and source.name == "COMMANDLINE":
         print_line("warning: other users of this machine can see --token; set FEWSHOT_AUDIO_TOKEN instead", stderr)
     keep_pages()  # answers take and free the same large blocks again and again
+    recognizer = load_quickly(bundle, device)
+    prepare_quick_start(bundle, recognizer)
     unsaved = run_server(
-        Recognizer.load(bundle, device),
+        recognizer,
         host=host,
         port=port,
         token=token,

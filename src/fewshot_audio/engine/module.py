@@ -27,7 +27,8 @@ from fewshot_audio.engine.system import NetworkSystem, center_embeddings
 from fewshot_audio.engine.tasks import TaskProtocol
 from fewshot_audio.errors import Diverged
 from fewshot_audio.functional.seeding import Purpose, fork_rng, torch_generator, torch_seed
-from fewshot_audio.models.network import FewShotNetwork, rename_former
+from fewshot_audio.models.former_names import rename_former
+from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.runtime.distributed import SINGLE_PROCESS, Ranks
 from fewshot_audio.runtime.tensors import send
 

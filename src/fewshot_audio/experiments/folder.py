@@ -9,8 +9,9 @@ from pathlib import Path
 from fewshot_audio.config import EXPERIMENT_FILE, ExperimentConfig, ModelConfig
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.experiments.results import RESULTS_FILE, RUN_RESULT_FILE, ExperimentResults, read_run_result
-from fewshot_audio.experiments.run_folder import RUN_FILE, Run, versions
+from fewshot_audio.experiments.run_folder import RUN_FILE, Run
 from fewshot_audio.experiments.same_experiment import changed_settings
+from fewshot_audio.experiments.versions import versions
 from fewshot_audio.files import locked, remove_temporary_files, write_json
 from fewshot_audio.functional.statistics import summarize_runs
 

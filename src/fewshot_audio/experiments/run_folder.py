@@ -1,14 +1,11 @@
 """A run's folder: its description, written at the start of the run, and its network."""
 
-import importlib.metadata
-import platform
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from fewshot_audio import __version__
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.config import (
     EXPERIMENT_FILE,
@@ -118,9 +115,3 @@ class Run:
     def _network(self) -> FewShotNetwork:
         with fork_rng(torch_seed(self.seed, "train", 0, 0, Purpose.INIT), torch.device("cpu")):
             return build_network(self.experiment, self.model, *self.input_shape)
-
-
-def versions() -> dict[str, str]:
-    """Versions of the packages that compute the results, and of Python."""
-    packages = {name: importlib.metadata.version(name) for name in ("torch", "lightning", "numpy")}
-    return {"fewshot_audio": __version__, "python": platform.python_version(), **packages}

@@ -8,20 +8,9 @@ from torch import Tensor, nn
 from fewshot_audio.config.experiment import Distance, EmbeddingTransform
 from fewshot_audio.functional.prototypes import prototypical_scores, transform_embeddings
 from fewshot_audio.models.base import Encoder
+from fewshot_audio.models.former_names import rename_former
 from fewshot_audio.models.fusion import ViewAttention
 from fewshot_audio.models.heads import ProjectionHead, RelationHead
-
-FORMER_NAMES = {"centre": "center"}  # of state-dict entries, as version 0.1 wrote them
-
-
-def rename_former(state: dict[str, Tensor], prefix: str = "") -> None:
-    """Give the entries of a network's state dict the names of this version, whichever version wrote it.
-
-    If both names are there, neither is touched, so that loading refuses the former one.
-    """
-    for former, name in FORMER_NAMES.items():
-        if prefix + former in state and prefix + name not in state:
-            state[prefix + name] = state.pop(prefix + former)
 
 
 def _before_loading(_: nn.Module, state: dict[str, Tensor], prefix: str, *__: object) -> None:

@@ -1,21 +1,20 @@
 """The answer for a clip: its label, its probabilities and its unknown score, from the same rows."""
 
 import numpy as np
-from torch import Tensor
 
 from fewshot_audio.config.experiment import TieStrategy
 from fewshot_audio.errors import DataError
-from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.recognition.calibration import Calibration
+from fewshot_audio.recognition.embedder import Embedder
 from fewshot_audio.recognition.enrolled import UNKNOWN, Classification, Enrolled
-from fewshot_audio.recognition.scoring import probabilities, row_scores, unknown_scores, votes
+from fewshot_audio.recognition.scoring import Rows, probabilities, unknown_scores, votes
 
 
 def answer(
     enrolled: Enrolled,
-    rows: Tensor,
+    rows: Rows,
     segments: int,
-    network: FewShotNetwork,
+    embedder: Embedder,
     tie_strategy: TieStrategy,
     calibration: Calibration | None,
 ) -> Classification:
@@ -25,7 +24,7 @@ def answer(
         enrolled: the enrolled classes.
         rows: the clip's rows (segments x rows, width).
         segments: how many segments it has.
-        network: scores rows.
+        embedder: scores rows.
         tie_strategy: how a tied vote is decided.
         calibration: temperature and threshold; without it the temperature is 1 and nothing is unknown.
 
@@ -33,10 +32,10 @@ def answer(
         DataError: the answer would not be finite.
     """
     counts = np.array([len(rows)])
-    scores = row_scores(network, enrolled.prototypes, rows)
+    scores = embedder.score(enrolled.prototypes, rows)
     best = list(enrolled.classes)[votes(scores, counts, tie_strategy)[0]]
     values = probabilities(scores, counts, calibration.temperature if calibration else 1.0)[0].tolist()
-    embedding = rows.mean(0, keepdim=True)
+    embedding = rows.mean(axis=0, keepdims=True)
     distance = float(unknown_scores(embedding, enrolled.prototypes, enrolled.expected_distances)[0])
     if not np.isfinite([*values, distance]).all():
         raise DataError("the answer is not finite: the recognizer's weights or embeddings are unusable")

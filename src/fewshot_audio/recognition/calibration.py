@@ -2,17 +2,19 @@
 
 import math
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from fewshot_audio.config.experiment import TieStrategy
 from fewshot_audio.functional.reliability import reliability
-from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, silent
-from fewshot_audio.recognition.open_set_tasks import Pool, TaskResult, mean_auroc, run_tasks
 from fewshot_audio.recognition.scoring import Counts, Floats, probabilities
+
+if TYPE_CHECKING:
+    from fewshot_audio.recognition.embedder import Embedder
+    from fewshot_audio.recognition.open_set_tasks import Pool, TaskResult
 
 TASKS = 200
 LEAST_CLASSES = 3  # two to tell apart, and one that is unknown
@@ -54,8 +56,8 @@ class Calibration(BaseModel):
 
 
 def calibrate(
-    pool: Pool,
-    network: FewShotNetwork,
+    pool: "Pool",
+    embedder: "Embedder",
     tie_strategy: TieStrategy,
     *,
     way: int,
@@ -68,7 +70,7 @@ def calibrate(
 
     Args:
         pool: embedded clips of the validation classes.
-        network: scores rows.
+        embedder: scores rows.
         tie_strategy: how a tied vote is decided.
         way: classes of a task.
         shot: clips that are enrolled of a class.
@@ -76,10 +78,12 @@ def calibrate(
         random: draws the tasks.
         progress: reports the tasks done.
     """
+    from fewshot_audio.recognition.open_set_tasks import mean_auroc, run_tasks  # not needed to read a calibration
+
     scatter = pool.scatter
     results = run_tasks(
         pool,
-        network,
+        embedder,
         tie_strategy,
         scatter,
         enrolled=way - 1,
@@ -105,7 +109,7 @@ def calibrate(
     )
 
 
-def fit_temperature(results: Sequence[TaskResult]) -> float:
+def fit_temperature(results: Sequence["TaskResult"]) -> float:
     """The temperature with the least negative log-likelihood of the query clips (Guo et al. 2017).
 
     A golden-section search on its logarithm.
@@ -121,19 +125,19 @@ def fit_temperature(results: Sequence[TaskResult]) -> float:
     return math.exp((low + high) / 2)
 
 
-def task_calibration_error(results: Sequence[TaskResult], temperature: float) -> float:
+def task_calibration_error(results: Sequence["TaskResult"], temperature: float) -> float:
     """Expected calibration error of the votes, pooled over tasks; confidence is the voted class's probability."""
     confidence = np.concatenate([_probabilities_of(task, task.votes, temperature) for task in results])
     correct = np.concatenate([task.votes == task.labels for task in results])
     return reliability(confidence, correct).ece
 
 
-def _loss(results: Sequence[TaskResult], temperature: float) -> float:
+def _loss(results: Sequence["TaskResult"], temperature: float) -> float:
     likelihoods = np.concatenate([_probabilities_of(task, task.labels, temperature) for task in results])
     return float(-np.log(np.maximum(likelihoods, LEAST_PROBABILITY)).mean())
 
 
-def _probabilities_of(task: TaskResult, labels: Counts, temperature: float) -> Floats:
+def _probabilities_of(task: "TaskResult", labels: Counts, temperature: float) -> Floats:
     """Each query clip's probability of the class that ``labels`` names for it."""
     table = probabilities(task.scores, task.counts, temperature)
     values: Floats = table[np.arange(len(table)), labels]

@@ -4,16 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from torch import Tensor
+import numpy as np
 
 from fewshot_audio.recognition.calibration import Calibration
 from fewshot_audio.recognition.enrolled import Classification, Enrolled, EnrolledClass
-from fewshot_audio.recognition.scoring import unknown_scores
+from fewshot_audio.recognition.scoring import Rows, unknown_scores
 
-Judge: TypeAlias = Callable[[Enrolled, Tensor, int], Classification]
+Judge: TypeAlias = Callable[[Enrolled, Rows, int], Classification]
 
 MOSTLY_SILENT = 0.5  # share of silence above which a clip is "mostly silent"
 COLLISION = 0.2  # share of the clips of two classes that are confused, from which the classes collide
+SAME = 1e-4  # of the largest number of an embedding: back ends differ by less for the same clip
 OUTLIER = 2.0  # distance, in expected distances, above which a clip is an outlier if there is no calibration
 
 
@@ -29,7 +30,7 @@ class ClipDiagnosis:
         distance: from the class's other clips, in units of their expected distance; None for the only clip of a class.
         silence: the share of it that is silent.
         outlier: whether it is too far from the class's other clips.
-        duplicate_of: "class/clip" of an earlier clip with the same embedding.
+        duplicate_of: "class/clip" of the first clip, if it is an earlier one, with the same embedding.
     """
 
     class_name: str
@@ -78,15 +79,16 @@ class Diagnosis:
 
     @property
     def duplicates(self) -> tuple[ClipDiagnosis, ...]:
-        """Clips whose embedding is that of an earlier clip, to the last bit."""
+        """Clips whose embedding is that of an earlier clip."""
         return tuple(clip for clip in self.clips if clip.duplicate_of is not None)
 
 
 def diagnose(enrolled: Enrolled, calibration: Calibration | None, judge: Judge) -> Diagnosis:
     """Classify every enrolled clip by the classes as they are without it; ``judge`` is ``Recognizer.judge``."""
     scatter, threshold = (calibration.scatter, calibration.threshold) if calibration else (None, OUTLIER)
-    first_clips: dict[bytes, str] = {}  # "class/clip" by the bytes of its rows
-    clips = []
+    embeddings = np.concatenate([enrolled_class.embeddings for enrolled_class in enrolled.classes.values()])
+    labels = [f"{name}/{clip.name}" for name, own in enrolled.classes.items() for clip in own.clips]
+    clips: list[ClipDiagnosis] = []
     for number, (name, enrolled_class) in enumerate(enrolled.classes.items()):
         for index, clip in enumerate(enrolled_class.clips):
             answer = distance = None
@@ -97,7 +99,7 @@ def diagnose(enrolled: Enrolled, calibration: Calibration | None, judge: Judge) 
                 embedding = enrolled_class.embeddings[index, None]
                 expected = without.expected_distances[[number]]
                 distance = float(unknown_scores(embedding, rest.prototype[None], expected)[0])
-            content = clip.rows.numpy().tobytes()
+            first = first_equal(embeddings, len(clips))
             clips.append(
                 ClipDiagnosis(
                     class_name=name,
@@ -107,11 +109,20 @@ def diagnose(enrolled: Enrolled, calibration: Calibration | None, judge: Judge) 
                     distance=distance,
                     silence=clip.silence,
                     outlier=distance is not None and distance > threshold,
-                    duplicate_of=first_clips.get(content),
+                    duplicate_of=None if first is None else labels[first],
                 )
             )
-            first_clips.setdefault(content, f"{name}/{clip.name}")
     return _summary(list(enrolled.classes), clips)
+
+
+def first_equal(embeddings: Rows, number: int) -> int | None:
+    """The first embedding that equals that of a clip, as far as back ends agree; None if none before it does.
+
+    Shape: (clips, width), ``number`` of the clip.
+    """
+    differences = np.abs(embeddings[:number] - embeddings[number]).max(axis=1, initial=0.0)
+    equal = np.flatnonzero(differences <= SAME * np.abs(embeddings[number]).max())
+    return int(equal[0]) if len(equal) else None
 
 
 def _summary(names: list[str], clips: list[ClipDiagnosis]) -> Diagnosis:

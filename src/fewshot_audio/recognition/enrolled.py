@@ -5,11 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from fewshot_audio.errors import DataError
-from fewshot_audio.recognition.scoring import Floats, clip_means, expected_distances
+from fewshot_audio.recognition.scoring import Floats, Rows, clip_means, expected_distances
 
 UNKNOWN = "unknown"
 """The answer for a sound that is none of the enrolled classes; no class can have this name."""
@@ -63,7 +62,7 @@ class EnrolledClip:
 
     name: str
     segments: int
-    rows: Tensor
+    rows: Rows
     silence: float
 
 
@@ -72,14 +71,14 @@ class EnrolledClass:
     """A class's clips; its prototype is their mean, each clip counting once."""
 
     clips: tuple[EnrolledClip, ...]
-    embeddings: Tensor  # (clips, width)
-    prototype: Tensor  # (width,)
+    embeddings: Rows  # (clips, width)
+    prototype: Rows  # (width,)
 
     @classmethod
     def of(cls, clips: tuple[EnrolledClip, ...]) -> Self:
         """Compute embeddings and prototype."""
         embeddings = clip_means([clip.rows for clip in clips])
-        return cls(clips, embeddings, embeddings.mean(0))
+        return cls(clips, embeddings, embeddings.mean(axis=0))
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ class Enrolled:
     """
 
     classes: Mapping[str, EnrolledClass]
-    prototypes: Tensor
+    prototypes: Rows
     expected_distances: Floats
 
     @classmethod
@@ -105,7 +104,7 @@ class Enrolled:
         """
         if not classes:
             raise DataError("no class is enrolled: enroll one or more first")
-        prototypes = torch.stack([enrolled_class.prototype for enrolled_class in classes.values()])
+        prototypes = np.stack([enrolled_class.prototype for enrolled_class in classes.values()])
         embeddings = [enrolled_class.embeddings for enrolled_class in classes.values()]
         return cls(classes, prototypes, expected_distances(embeddings, scatter))
 

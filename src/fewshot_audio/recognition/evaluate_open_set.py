@@ -64,7 +64,7 @@ def evaluate_open_set(
         raise ConfigError(f"{folders}: {plural(len(names), 'class')} to test on, expected at least two to enroll")
     results = run_tasks(
         open_pool(embedder, experiment, folders, "test", names, progress),
-        embedder.network,
+        embedder,
         experiment.tie_strategy,
         calibration.scatter,
         enrolled=enrolled,

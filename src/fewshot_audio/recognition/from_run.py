@@ -14,8 +14,9 @@ from fewshot_audio.functional.seeding import Purpose, numpy_generator, torch_gen
 from fewshot_audio.models.views import ViewMaker, make_views
 from fewshot_audio.progress import Progress
 from fewshot_audio.recognition.calibration import LEAST_CLASSES, Calibration, calibrate
-from fewshot_audio.recognition.embedder import Embedder, Views, segment_shape
+from fewshot_audio.recognition.embedder import Embedder, segment_shape
 from fewshot_audio.recognition.open_set_tasks import Pool
+from fewshot_audio.recognition.torch_embedder import TorchEmbedder, Views
 from fewshot_audio.runtime.device import resolve_device
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ def open_run(
     has_views = run.experiment.query_views("test") > 1
     stats = dataset.read_wave_stats() if dataset and has_views and run.experiment.input_type == "wav" else None
     view_maker = make_views(run.experiment, preprocessing, stats)
-    embedder = Embedder(
+    embedder = TorchEmbedder(
         run.trained_network(),
         preprocessing,
         run.experiment.input_type,
@@ -126,7 +127,7 @@ def _calibrate(
         return None
     return calibrate(
         open_pool(embedder, experiment, dataset, "validation", classes, progress),
-        embedder.network,
+        embedder,
         experiment.tie_strategy,
         way=min(len(classes), max(LEAST_CLASSES, experiment.n_way_validation)),
         shot=experiment.n_shot_validation,

@@ -1,14 +1,9 @@
 """A recognizer as one ONNX graph: a waveform segment in, probabilities out; it runs without torch and this package."""
 
 import copy
-import importlib
 import json
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,10 +14,10 @@ from fewshot_audio.audio.augment.waveform import WaveformDraw
 from fewshot_audio.errors import ConfigError, FewShotError
 from fewshot_audio.files import write_bytes
 from fewshot_audio.functional.prototypes import prototypical_scores
-from fewshot_audio.recognition.embedder import embed_segments
+from fewshot_audio.recognition.onnx_trace import import_onnx, trace
 from fewshot_audio.recognition.recognizer import Recognizer
+from fewshot_audio.recognition.torch_embedder import TorchEmbedder, embed_segments
 
-OPSET = 18
 TOLERANCE = 1e-3
 """Largest difference of a probability from torch's with which a graph is written."""
 
@@ -57,6 +52,8 @@ class SegmentClassifier(nn.Module):
     def __init__(self, recognizer: Recognizer) -> None:
         super().__init__()
         embedder = recognizer.embedder
+        if not isinstance(embedder, TorchEmbedder):
+            raise ConfigError("a recognizer is exported by torch: load it without `backend`")
         if isinstance(embedder.views, WaveformDraw):
             raise ConfigError(
                 "views by waveform augmentation cannot be exported (filters and vocoder are no ONNX operators): train "
@@ -67,7 +64,7 @@ class SegmentClassifier(nn.Module):
         self.view_maker = embedder.view_maker
         self.log_mel = embedder.preprocessing.log_mel(torch.float64) if embedder.input_type == "spec" else None
         self.temperature = recognizer.temperature
-        self.register_buffer("prototypes", recognizer.prototypes)
+        self.register_buffer("prototypes", torch.from_numpy(recognizer.prototypes))
         self.register_buffer("expected_distances", torch.from_numpy(recognizer.expected_distances).float())
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
@@ -104,10 +101,10 @@ def export_onnx(recognizer: Recognizer, path: Path) -> ExportResult:
         DataError: no class is enrolled.
         FewShotError: the graph's answers differ from torch's.
     """
-    onnxruntime = _import("onnxruntime")
+    onnxruntime = import_onnx("onnxruntime")
     classifier = copy.deepcopy(SegmentClassifier(recognizer)).cpu().eval()  # the recognizer itself stays where it is
     signals = _test_signals(recognizer.preprocessing.segment_samples)
-    program = _trace(classifier, signals)
+    program = trace(classifier, signals, "waveform", ["probabilities", "unknown_score"], any_batch=True)
     for key, value in metadata(recognizer).items():
         program.model.metadata_props[key] = value
     content: bytes = program.model_proto.SerializeToString()
@@ -140,64 +137,8 @@ def _distances(prototypes: Tensor, rows: Tensor) -> Tensor:
     return (-prototypical_scores(prototypes, rows, "squared")).sqrt()
 
 
-def _trace(classifier: SegmentClassifier, signals: Tensor) -> Any:
-    optimizer = _import("onnxscript.optimizer")
-    with _quiet(), _unfused_attention():
-        try:
-            program = torch.onnx.export(
-                classifier,
-                (signals,),
-                dynamo=True,
-                opset_version=OPSET,
-                input_names=["waveform"],
-                output_names=["probabilities", "unknown_score"],
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
-                optimize=False,
-                verbose=False,
-            )
-        except torch.onnx.OnnxExporterError as error:
-            reason = str(error.__cause__ or error).splitlines()[0]
-            raise ConfigError(f"this network cannot be exported to ONNX: {reason}") from error
-        # Not all that the exporter would do: one of its rules takes the log-mel's 2e-16 for 0 and removes it.
-        assert program is not None
-        optimizer.fold_constants(program.model)
-        optimizer.remove_unused_nodes(program.model)
-        return program
-
-
 def _test_signals(samples: int) -> Tensor:
     """Noise at two levels, a click and a tone, on which a graph is traced and checked. Shape: (4, samples)."""
     time = torch.arange(samples)
     noise = 0.1 * torch.randn(samples, generator=torch.Generator().manual_seed(0))
     return torch.stack([noise, 1e-4 * noise, (time == samples // 3).float(), 0.3 * torch.sin(0.2 * time)])
-
-
-def _import(module: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ConfigError(f"export needs {module.partition('.')[0]}: pip install 'fewshot-audio[onnx]'") from error
-
-
-@contextmanager
-def _unfused_attention() -> Iterator[None]:
-    """Trace transformer layers as the operators that they consist of."""
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the exporter's warnings, none of which a user can act on."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            yield
-    finally:
-        logger.setLevel(level)

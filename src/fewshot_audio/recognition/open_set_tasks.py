@@ -4,22 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from fewshot_audio.config.experiment import TieStrategy
 from fewshot_audio.data.clip_index import Indices
 from fewshot_audio.data.store import SegmentStore
 from fewshot_audio.errors import ConfigError
-from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.recognition.embedder import Embedder
 from fewshot_audio.recognition.scoring import (
     Counts,
     Floats,
+    Rows,
     clip_means,
     expected_distances,
-    row_scores,
     squared_deviations,
     unknown_scores,
     votes,
@@ -40,8 +37,8 @@ class Pool:
         groups: number of each clip's source recording, (clips,); the clip's own if that is not recorded.
     """
 
-    rows: list[Tensor]
-    means: Tensor
+    rows: list[Rows]
+    means: Rows
     class_of: Indices
     groups: Indices
 
@@ -59,7 +56,7 @@ class Pool:
         all_clips = [store.index.by_class[name] for name in classes]
         by_class = [c if len(c) <= share else np.sort(random.choice(c, share, replace=False)) for c in all_clips]
         clips = np.concatenate(by_class)
-        rows: list[Tensor] = []
+        rows: list[Rows] = []
         for start in range(0, len(clips), CHUNK):
             segments = [np.array(store.index.segments(clip)) for clip in clips[start : start + CHUNK]]
             rows += embedder.clip_rows([store.read(numbers) for numbers in segments])
@@ -70,7 +67,7 @@ class Pool:
     @property
     def scatter(self) -> float:
         """Mean squared distance of a clip to its class, each class counting once."""
-        by_class = [self.means[torch.from_numpy(self.class_of == c)] for c in np.unique(self.class_of)]
+        by_class = [self.means[self.class_of == c] for c in np.unique(self.class_of)]
         return float(np.mean([squared_deviations(clips) / (len(clips) - 1) for clips in by_class if len(clips) > 1]))
 
 
@@ -87,7 +84,7 @@ class TaskResult:
         other_unknown: unknown scores of the clips of classes that are not enrolled.
     """
 
-    scores: Tensor
+    scores: Rows
     counts: Counts
     labels: Counts
     votes: Counts
@@ -97,7 +94,7 @@ class TaskResult:
 
 def run_tasks(
     pool: Pool,
-    network: FewShotNetwork,
+    embedder: Embedder,
     tie_strategy: TieStrategy,
     scatter: float,
     *,
@@ -114,7 +111,7 @@ def run_tasks(
 
     Args:
         pool: the embedded clips.
-        network: scores rows.
+        embedder: scores rows.
         tie_strategy: how a tied vote is decided.
         scatter: mean squared distance of a clip to its class.
         enrolled: how many classes a task enrolls; all their other clips are its queries.
@@ -142,13 +139,13 @@ def run_tasks(
             rest = rest[~np.isin(pool.groups[rest], pool.groups[shots])]
             if len(shots) < shot or not len(rest):
                 raise ConfigError(f"{len(clips)} clips in a class are too few for {shot} shots and one query")
-            support.append(pool.means[torch.from_numpy(shots)])
+            support.append(pool.means[shots])
             queries.append(rest)
             labels.append(np.full(len(rest), label))
         query_clips = np.concatenate(queries)
         other_clips = np.flatnonzero(np.isin(pool.class_of, order[enrolled : enrolled + unknown]))
-        prototypes, expected = torch.stack([clips.mean(0) for clips in support]), expected_distances(support, scatter)
-        scores = row_scores(network, prototypes, torch.cat([pool.rows[clip] for clip in query_clips]))
+        prototypes, expected = np.stack([clips.mean(axis=0) for clips in support]), expected_distances(support, scatter)
+        scores = embedder.score(prototypes, np.concatenate([pool.rows[clip] for clip in query_clips]))
         counts = np.array([len(pool.rows[clip]) for clip in query_clips])
         results.append(
             TaskResult(
@@ -156,8 +153,8 @@ def run_tasks(
                 counts,
                 np.concatenate(labels),
                 votes(scores, counts, tie_strategy),
-                unknown_scores(pool.means[torch.from_numpy(query_clips)], prototypes, expected),
-                unknown_scores(pool.means[torch.from_numpy(other_clips)], prototypes, expected),
+                unknown_scores(pool.means[query_clips], prototypes, expected),
+                unknown_scores(pool.means[other_clips], prototypes, expected),
             )
         )
         progress("open-set tasks", task + 1, tasks)

@@ -1,6 +1,10 @@
 """How recordings are answered; needs no heavy import."""
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Backend: TypeAlias = Literal["torch", "auto"]
+"""What computes embeddings: torch; or onnxruntime if a graph of the network is at hand, and torch otherwise."""
 
 
 @dataclass(frozen=True)

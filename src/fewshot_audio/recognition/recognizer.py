@@ -2,16 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.config import ExperimentConfig, ModelConfig
 from fewshot_audio.errors import DataError
-from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.recognition.answer import answer
 from fewshot_audio.recognition.calibration import Calibration
@@ -28,8 +26,12 @@ from fewshot_audio.recognition.enrolled import (
     Enrollment,
     checked_name,
 )
+from fewshot_audio.recognition.options import Backend
 from fewshot_audio.recognition.parts import RecognizerParts
-from fewshot_audio.recognition.scoring import Floats, clip_means
+from fewshot_audio.recognition.scoring import Floats, Rows, clip_means
+
+if TYPE_CHECKING:
+    from fewshot_audio.models.network import FewShotNetwork
 
 
 class Recognizer:
@@ -81,10 +83,8 @@ class Recognizer:
     ) -> Self:
         """Take the network of a trained run; no class is enrolled yet.
 
-        It is calibrated on the run's validation classes if the run's dataset folder is found.
-
         Args:
-            run_dir: the run's folder.
+            run_dir: its folder. It is calibrated on the validation classes of the dataset, if that is found.
             device: "cpu", "cuda" or "auto".
             data_root: folder of the dataset folders; default the run's own, if it is still there.
             false_alarm: share of clips of enrolled classes that may be called unknown.
@@ -99,8 +99,8 @@ class Recognizer:
         return cls(*open_run(Path(run_dir), device, Path(data_root) if data_root else None, false_alarm, progress))
 
     @classmethod
-    def load(cls, folder: str | Path, device: str = "cpu") -> Self:
-        """Read a bundle, which may have been made on another device.
+    def load(cls, folder: str | Path, device: str = "cpu", *, backend: Backend = "torch") -> Self:
+        """Read a bundle; with ``backend`` "auto" its graph computes embeddings, not torch, if this user has one.
 
         Raises:
             DataError: the folder is no bundle, or a bundle that cannot be trusted; says why.
@@ -108,7 +108,7 @@ class Recognizer:
         """
         from fewshot_audio.recognition.bundle.read import load_bundle
 
-        loaded = load_bundle(Path(folder), device)
+        loaded = load_bundle(Path(folder), device, backend)
         recognizer = cls(*loaded.parts)
         recognizer._log.saved(Path(folder), loaded.state)
         return recognizer
@@ -161,13 +161,13 @@ class Recognizer:
         from fewshot_audio.recognition.bundle.read import load_bundle
 
         folder = Path(folder)
-        loaded = load_bundle(folder, str(self.embedder.device))
+        loaded = load_bundle(folder, self.embedder.device, self.embedder.backend)
         classes = self._log.on_another_state(folder, loaded.state, loaded.parts.classes, undo)
         self.embedder, self.experiment, self.model, self.calibration, _ = loaded.parts
         self._classes = classes
 
     @property
-    def network(self) -> FewShotNetwork:
+    def network(self) -> "FewShotNetwork":
         """The network, in evaluation mode."""
         return self.embedder.network
 
@@ -202,8 +202,8 @@ class Recognizer:
         return self.calibration.threshold if self.calibration else None
 
     @property
-    def prototypes(self) -> Tensor:
-        """Prototypes (n_classes, width), float32 on the CPU, in the order of ``classes``."""
+    def prototypes(self) -> Rows:
+        """Prototypes (n_classes, width), in the order of ``classes``."""
         return self.snapshot().prototypes
 
     @property
@@ -254,12 +254,11 @@ class Recognizer:
 
     def support_embeddings(self, name: str) -> NDArray[np.float32]:
         """Embeddings of a class's enrolled clips, (clips, width); the prototype is their mean."""
-        return enrolled_class(self._classes, name).embeddings.numpy().copy()
+        return enrolled_class(self._classes, name).embeddings.copy()
 
     def embed(self, clips: Clips) -> NDArray[np.float32]:
         """Embed clips: (n, width), the mean over each clip's segments and rows."""
-        embeddings: NDArray[np.float32] = clip_means([rows for _, rows in self.embedder.embed_clips(clips)]).numpy()
-        return embeddings
+        return clip_means([rows for _, rows in self.embedder.embed_clips(clips)])
 
     def classify(self, clips: Clips) -> list[Classification]:
         """Answer for each clip: label, probabilities of the enrolled classes, and unknown score."""
@@ -269,7 +268,7 @@ class Recognizer:
         """Answer for each clip as ``classify`` does, with its embedding (width,) as ``embed`` gives it."""
         enrolled = self.snapshot()
         return [
-            (self.judge(enrolled, rows, len(clip.segments)), clip_means([rows])[0].numpy())
+            (self.judge(enrolled, rows, len(clip.segments)), clip_means([rows])[0])
             for clip, rows in self.embedder.embed_clips(clips)
         ]
 
@@ -289,9 +288,9 @@ class Recognizer:
         """The enrolled classes as they are now, to answer by them later. Raises DataError if there is none."""
         return Enrolled.of(self._classes, self.calibration.scatter if self.calibration else None)
 
-    def judge(self, enrolled: Enrolled, rows: Tensor, segments: int) -> Classification:
+    def judge(self, enrolled: Enrolled, rows: Rows, segments: int) -> Classification:
         """Answer, by a ``snapshot``, for a clip that is embedded as rows (segments x rows, width)."""
-        return answer(enrolled, rows, segments, self.network, self.experiment.tie_strategy, self.calibration)
+        return answer(enrolled, rows, segments, self.embedder, self.experiment.tie_strategy, self.calibration)
 
     def _change(self, change: Change) -> None:
         self._classes = change.apply(self._classes)

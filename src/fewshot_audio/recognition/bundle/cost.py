@@ -15,7 +15,6 @@ from fewshot_audio.models.build import build_network
 from fewshot_audio.models.huggingface import PretrainedEncoder
 from fewshot_audio.models.network import FewShotNetwork
 
-LARGEST_INTEGER = 2**53  # beyond it JSON's numbers are not exact anyway
 LARGEST_COUNT = 2**20  # of channels, units, views ...
 MAX_MEMBERS, MAX_LAYERS = 64, 64
 MAX_SAMPLES = 1 << 25  # of a segment: 10 minutes at 48 kHz
@@ -24,22 +23,6 @@ MAX_SPECTRUM = 1 << 26  # numbers in its short-time Fourier transform
 MAX_ACTIVATIONS = 1 << 28  # numbers in the largest map of a segment and its views
 MAX_PARAMETERS = 1 << 31
 MAX_WORK = 10**14  # multiplications for a segment, if every weight met every point of the spectrogram
-
-
-def check_numbers(value: Any, key: str = "") -> None:
-    """Refuse integers that no description needs, anywhere in a JSON value.
-
-    Raises:
-        DataError: names the key.
-    """
-    if isinstance(value, dict):
-        for name, part in value.items():
-            check_numbers(part, f"{key}.{name}" if key else name)
-    elif isinstance(value, list):
-        for part in value:
-            check_numbers(part, key)
-    elif isinstance(value, int) and abs(value) > LARGEST_INTEGER:
-        raise DataError(f"{key}: a number of {value.bit_length()} bits, expected at most {LARGEST_INTEGER}")
 
 
 def check_segment_cost(preprocessing: Preprocessing) -> None:

@@ -13,10 +13,11 @@ from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.config import ExperimentConfig, WaveAugParams
 from fewshot_audio.errors import DataError
 from fewshot_audio.models.views import make_views
+from fewshot_audio.recognition.bundle.description import in_words
 from fewshot_audio.recognition.bundle.schema import ViewsSection
-from fewshot_audio.recognition.embedder import Views, segment_shape
+from fewshot_audio.recognition.embedder import segment_shape
+from fewshot_audio.recognition.torch_embedder import EXTRA, Views
 
-EXTRA = "extra."  # begins the names of tensors of transforms from outside: "extra.0.on"
 LARGEST_DRAW = 1 << 18  # masks or intervals of all views of a segment
 
 
@@ -68,14 +69,6 @@ def join_views(
         _check_intervals(views)
         return replace(views, extra=joined)
     return views
-
-
-def view_tensors(views: Views) -> dict[str, Tensor]:
-    """The tensors of frozen views by their names in a bundle, without "views."."""
-    tensors = {name: value for name, value in vars(views).items() if isinstance(value, Tensor)}
-    for number, transform in enumerate(views.extra if isinstance(views, WaveformDraw) else ()):
-        tensors |= {f"{EXTRA}{number}.{name}": value for name, value in transform.tensors.items()}
-    return tensors
 
 
 def _join_extra(expected: tuple[ExtraDraw, ...], tensors: dict[str, Tensor]) -> tuple[ExtraDraw, ...]:
@@ -154,8 +147,3 @@ def _waveform_limits(params: WaveAugParams, views: Any) -> dict[str, tuple[float
         "noise_seed": (0, 2**32 - 1),
         **dict.fromkeys(("spliceout_start", "spliceout_width", "mask_start"), (0, samples)),
     }
-
-
-def in_words(tensor: Tensor | None) -> str:
-    """Type and shape of a tensor, for messages."""
-    return "absent" if tensor is None else f"{tensor.dtype} {tuple(tensor.shape)}".removeprefix("torch.")

@@ -1,26 +1,18 @@
 """Reading a bundle that anybody may have made: nothing in it is executed, and everything in it is checked."""
 
-import hashlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
+import numpy as np
 import safetensors
-import safetensors.torch
-import torch
-from pydantic import ValidationError
-from torch import Tensor
+import safetensors.numpy
 
-from fewshot_audio.config import check_configs, check_input, parse_json
-from fewshot_audio.config.validation import retirement, unloaded
-from fewshot_audio.errors import ConfigError, DataError
-from fewshot_audio.models.network import FewShotNetwork, rename_former
-from fewshot_audio.models.views import make_views
-from fewshot_audio.recognition.bundle import BUNDLE_FILE, ROLES, Role, former_file, is_bundle
-from fewshot_audio.recognition.bundle.cost import build_bounded, check_network_cost, check_numbers, check_segment_cost
+from fewshot_audio.errors import DataError
+from fewshot_audio.recognition.bundle import BUNDLE_FILE
+from fewshot_audio.recognition.bundle.description import in_words, read_description, read_tensor_file
 from fewshot_audio.recognition.bundle.folder import BundleState, current_digest
-from fewshot_audio.recognition.bundle.frozen_views import in_words, join_views
-from fewshot_audio.recognition.bundle.schema import FORMAT, KIND, BundleDescription, ClassSection, file_hash
+from fewshot_audio.recognition.bundle.graph import read_onnx_embedder
+from fewshot_audio.recognition.bundle.schema import BundleDescription, ClassSection
 from fewshot_audio.recognition.embedder import LARGEST_EMBEDDING, Embedder
 from fewshot_audio.recognition.enrolled import (
     LONGEST_SAVED_CLIP_NAME,
@@ -29,15 +21,13 @@ from fewshot_audio.recognition.enrolled import (
     checked_name,
     is_text,
 )
+from fewshot_audio.recognition.options import Backend
 from fewshot_audio.recognition.parts import RecognizerParts
-from fewshot_audio.runtime.device import resolve_device
+from fewshot_audio.recognition.scoring import Rows
 
-LARGEST_JSON = 64 << 20  # bytes
-LARGEST_REST = 16 << 20  # bytes that a file of tensors may have for the frozen views and its own header
-LARGEST_ENTRY = 400  # bytes of a tensor's entry in that header
+LARGEST_HEADER = 16 << 20  # bytes that the file of the support has beside its numbers, and for each of its tensors:
+LARGEST_ENTRY = 400
 READ_ATTEMPTS = 10
-
-T = TypeVar("T")
 
 
 class LoadedBundle(NamedTuple):
@@ -47,8 +37,13 @@ class LoadedBundle(NamedTuple):
     state: BundleState
 
 
-def load_bundle(folder: Path, device: str = "cpu") -> LoadedBundle:
+def load_bundle(folder: Path, device: str = "cpu", backend: Backend = "torch") -> LoadedBundle:
     """Read a bundle, also while another program writes it.
+
+    Args:
+        folder: the bundle.
+        device: where the network computes: "cpu", "cuda" or "auto".
+        backend: "auto" computes in onnxruntime on the CPU if this user has the network's graph.
 
     Returns:
         The parts, with the embedder on ``device``, and the state of the folder.
@@ -57,11 +52,10 @@ def load_bundle(folder: Path, device: str = "cpu") -> LoadedBundle:
         DataError: it is no bundle, damaged, of a later version, or holds what ``save_bundle`` does not write.
         ConfigError: the device is not usable.
     """
-    torch_device = resolve_device(device, 0)
     for attempt in range(READ_ATTEMPTS):
         digest = current_digest(folder)
         try:
-            return _load(folder, torch_device)
+            return _load(folder, device, backend)
         except DataError:
             # A writer has replaced the description, and removed the tensors that the former one names.
             if attempt + 1 == READ_ATTEMPTS or current_digest(folder) == digest:
@@ -69,79 +63,22 @@ def load_bundle(folder: Path, device: str = "cpu") -> LoadedBundle:
     raise AssertionError
 
 
-def _load(folder: Path, device: torch.device) -> LoadedBundle:
-    description, digest = _read_description(folder)
-    experiment, model, preprocessing = description.experiment, description.model, description.preprocessing
-    network = _network_without_weights(folder, description)
-    state = network.state_dict().values()
-    n_bytes = sum(value.numel() * value.element_size() for value in state)
-    path, tensors = _read_tensors(folder, "model", description, n_bytes, len(state))
-    views = _explain(path, lambda: join_views(experiment, preprocessing, description.views, tensors))
-    _load_weights(path, network, tensors)
+def _load(folder: Path, device: str, backend: Backend) -> LoadedBundle:
+    description, digest = read_description(folder)
+    embedder = _embedder(folder, description, device, backend)
     classes = _read_classes(folder, description)
-    view_maker = make_views(experiment, preprocessing, None)
-    embedder = Embedder(network, preprocessing, experiment.input_type, view_maker, views, device)
-    parts = RecognizerParts(embedder, experiment, model, description.calibration, classes)
+    parts = RecognizerParts(embedder, description.experiment, description.model, description.calibration, classes)
     return LoadedBundle(parts, BundleState(digest, description.revision, description.tensor_file("model")[1]))
 
 
-def _read_description(folder: Path) -> tuple[BundleDescription, str]:
-    """Read and check ``recognizer.json``; returns it with its SHA-256."""
-    path = folder / BUNDLE_FILE
-    if not is_bundle(folder):
-        raise DataError(f"{folder}: not a recognizer's folder (it has no {BUNDLE_FILE})")
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(LARGEST_JSON + 1)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
-    if len(content) > LARGEST_JSON:
-        raise DataError(f"{path}: more than {LARGEST_JSON} bytes")
-    values = _explain(path, lambda: parse_json(content, str(path)))
-    if values.get("kind") != KIND:
-        raise DataError(f"{path}: not a recognizer (it should say kind {KIND!r})")
-    number = values.get("format")
-    if type(number) is not int:  # true is 1 for Python
-        raise DataError(f"{path}: format is {number!r}, expected a number up to {FORMAT}")
-    if number > FORMAT:
-        raise DataError(f"{path}: format {number}, but this version of fewshot-audio reads up to {FORMAT}: upgrade it")
-    _explain(path, lambda: check_numbers(values))
-    description = _explain(path, lambda: BundleDescription.model_validate(values))
-    names = {former_file(role) if description.format == 1 else role for role in ROLES}
-    if description.sha256.keys() != names or (description.format == 1 and description.revision):
-        raise DataError(f"{path}: sha256 has {sorted(description.sha256)}, expected {sorted(names)}")
-    return description, hashlib.sha256(content).hexdigest()
+def _embedder(folder: Path, description: BundleDescription, device: str, backend: Backend) -> Embedder:
+    light = read_onnx_embedder(folder, description) if backend == "auto" and device == "cpu" else None
+    if light is not None:
+        return light
+    from fewshot_audio.recognition.bundle.network import read_torch_embedder  # and torch
+    from fewshot_audio.runtime.device import resolve_device
 
-
-def _network_without_weights(folder: Path, description: BundleDescription) -> FewShotNetwork:
-    """Build the network that is described, on the device "meta", if its size and cost are bounded."""
-    experiment, model, preprocessing = description.experiment, description.model, description.preprocessing
-
-    def build() -> FewShotNetwork:
-        check_segment_cost(preprocessing)
-        check_network_cost(experiment, model, preprocessing)
-        check_configs(experiment, model)
-        check_input(experiment, model, preprocessing.n_mels, preprocessing.frames)
-        return build_bounded(experiment, model, preprocessing)
-
-    return _explain(folder / BUNDLE_FILE, build)
-
-
-def _load_weights(path: Path, network: FewShotNetwork, tensors: dict[str, Tensor]) -> None:
-    """Give the network its weights, if they have the names, shapes and types that the config implies."""
-    state = {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}
-    rename_former(state)
-    expected_state = network.state_dict()
-    for name in sorted(expected_state.keys() | state.keys()):
-        expected, actual = expected_state.get(name), state.get(name)
-        if expected is None or actual is None or expected.shape != actual.shape or expected.dtype != actual.dtype:
-            raise DataError(f"{path}: network.{name} is {in_words(actual)}, expected {in_words(expected)}")
-    if not state["norm_std"] > 0:
-        raise DataError(f"{path}: network.norm_std is {float(state['norm_std'])}, expected a number above 0")
-    others = [name for name in tensors if not name.startswith(("network.", "views."))]
-    if others:
-        raise DataError(f"{path}: has the tensor {others[0]!r}, which a recognizer does not have")
-    network.load_state_dict(state, assign=True)
+    return read_torch_embedder(folder, description, resolve_device(device, 0))
 
 
 def _read_classes(folder: Path, description: BundleDescription) -> dict[str, EnrolledClass]:
@@ -150,7 +87,9 @@ def _read_classes(folder: Path, description: BundleDescription) -> dict[str, Enr
     rows_per_segment = experiment.query_rows("test")
     n_rows = sum(clip.segments for section in description.classes for clip in section.clips) * rows_per_segment
     n_bytes = 4 * width * (n_rows + len(description.classes))
-    path, tensors = _read_tensors(folder, "support", description, n_bytes, 2 * len(description.classes))
+    largest = n_bytes + LARGEST_HEADER + 2 * LARGEST_ENTRY * len(description.classes)
+    path, content = read_tensor_file(folder, "support", description, largest)
+    tensors = _tensors(path, content)
     expected_names = {
         f"{number}.{part}" for number in range(len(description.classes)) for part in ("rows", "prototype")
     }
@@ -171,56 +110,30 @@ def _read_classes(folder: Path, description: BundleDescription) -> dict[str, Enr
 
 
 def _read_class(
-    path: Path, section: ClassSection, rows: Tensor, prototype: Tensor, rows_per_segment: int, width: int
+    path: Path, section: ClassSection, rows: Rows, prototype: Rows, rows_per_segment: int, width: int
 ) -> EnrolledClass:
     """Build a class from its description and tensors; ``path`` is for messages."""
     counts = [clip.segments * rows_per_segment for clip in section.clips]
     for value, shape in ((rows, (sum(counts), width)), (prototype, (width,))):
-        if value.shape != shape or value.dtype != torch.float32:
+        if value.shape != shape or value.dtype != np.float32:
             raise DataError(f"{path}: {section.name!r}: {in_words(value)}, expected float32 {shape}")
-    if rows.abs().max() > LARGEST_EMBEDDING:
+    if np.abs(rows).max() > LARGEST_EMBEDDING:
         raise DataError(f"{path}: {section.name!r} has numbers above {LARGEST_EMBEDDING:g}, as no network gives them")
-    parts = zip(section.clips, torch.split(rows, counts), strict=True)
+    parts = zip(section.clips, np.split(rows, np.cumsum(counts)[:-1]), strict=True)
     computed = EnrolledClass.of(
-        tuple(EnrolledClip(clip.name, clip.segments, part.clone(), clip.silence) for clip, part in parts)
+        tuple(EnrolledClip(clip.name, clip.segments, part.copy(), clip.silence) for clip, part in parts)
     )
-    if not torch.allclose(computed.prototype, prototype, rtol=1e-3, atol=1e-4):
+    if not np.allclose(computed.prototype, prototype, rtol=1e-3, atol=1e-4):
         raise DataError(f"{path}: the prototype of {section.name!r} is not the mean of its clips")
-    return EnrolledClass(computed.clips, computed.embeddings, prototype)
+    return EnrolledClass(computed.clips, computed.embeddings, prototype.copy())
 
 
-def _read_tensors(
-    folder: Path, role: Role, description: BundleDescription, n_bytes: int, n_tensors: int
-) -> tuple[Path, dict[str, Tensor]]:
-    """Read a file of tensors that have about ``n_bytes`` in all; returns its path, too."""
-    name, digest = description.tensor_file(role)
-    path = folder / name
-    if not path.is_file():
-        raise DataError(f"{path}: missing")
-    size, limit = path.stat().st_size, n_bytes + LARGEST_REST + LARGEST_ENTRY * n_tensors
-    if size > limit:
-        raise DataError(f"{path}: {size} bytes, expected at most {limit} for what {BUNDLE_FILE} describes")
-    if file_hash(path) != digest:
-        raise DataError(f"{path}: damaged, or of another recognizer (its SHA-256 is not the one in {BUNDLE_FILE})")
+def _tensors(path: Path, content: bytes) -> dict[str, Rows]:
     try:
-        tensors = safetensors.torch.load_file(path)
-    except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        tensors = safetensors.numpy.load(content)
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: not a safetensors file ({error})") from error
     for key, value in tensors.items():
-        if value.is_floating_point() and not value.isfinite().all():
+        if not np.isfinite(value).all():
             raise DataError(f"{path}: {key} holds values that are not finite")
-    return path, tensors
-
-
-def _explain(path: Path, work: Callable[[], T]) -> T:
-    """Call ``work``; its errors name the file."""
-    try:
-        return work()
-    except ValidationError as error:
-        first = error.errors()[0]
-        message = first["msg"].removeprefix("Value error, ")
-        reason = retirement(BundleDescription, first) or f"{'.'.join(map(str, first['loc']))}: {message}"
-        raise DataError(f"{path}: {reason}{unloaded(BundleDescription, first)}") from error
-    except (ConfigError, DataError) as error:
-        message = str(error)
-        raise DataError(message if message.startswith(str(path)) else f"{path}: {message}") from error
+    return tensors

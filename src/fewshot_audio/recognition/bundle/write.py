@@ -5,16 +5,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-import safetensors.torch
-import torch
-from torch import Tensor
+import numpy as np
+import safetensors.numpy
 
-from fewshot_audio.audio.augment.waveform import WaveformDraw
-from fewshot_audio.experiments.run_folder import versions
+from fewshot_audio.experiments.versions import versions
 from fewshot_audio.files import write_bytes, write_json
 from fewshot_audio.recognition.bundle import BUNDLE_FILE, Role, tensor_file
 from fewshot_audio.recognition.bundle.folder import BundleState, current_digest, superseded_files, writing
-from fewshot_audio.recognition.bundle.frozen_views import view_tensors
 from fewshot_audio.recognition.bundle.schema import (
     FORMAT,
     KIND,
@@ -25,9 +22,9 @@ from fewshot_audio.recognition.bundle.schema import (
     config_hash,
     file_hash,
 )
-from fewshot_audio.recognition.embedder import Views
 from fewshot_audio.recognition.enrolled import EnrolledClass
 from fewshot_audio.recognition.parts import RecognizerParts
+from fewshot_audio.recognition.scoring import Rows
 
 
 def save_bundle(
@@ -50,16 +47,15 @@ def save_bundle(
         WriteError: a file cannot be written; the folder holds the state that it held before.
     """
     folder = folder.resolve()
-    state = {f"network.{name}": value for name, value in parts.embedder.network.state_dict().items()}
-    view_tensors, view_section = _split_views(parts.embedder.views)
-    tensors: dict[Role, Mapping[str, Tensor]] = {
-        "model": state | view_tensors,
-        "support": _support_tensors(parts.classes),
+    network, kind = parts.embedder.saved(), parts.embedder.input_type
+    contents: dict[Role, bytes] = {
+        "model": network.content,
+        "support": safetensors.numpy.save(_support_tensors(parts.classes)),
     }
     with writing(folder, expected, is_new=is_new) as revision:
         new_files: list[Path] = []
         try:
-            digests = {role: _write_tensors(folder, role, values, new_files) for role, values in tensors.items()}
+            digests = {role: _write_tensors(folder, role, content, new_files) for role, content in contents.items()}
             description = BundleDescription(
                 kind=KIND,
                 format=FORMAT,
@@ -67,7 +63,7 @@ def save_bundle(
                 preprocessing=parts.embedder.preprocessing,
                 classes=[_class_section(name, enrolled_class) for name, enrolled_class in parts.classes.items()],
                 calibration=parts.calibration,
-                views=view_section,
+                views=None if network.view_numbers is None else ViewsSection(kind=kind, numbers=network.view_numbers),
                 experiment=parts.experiment,
                 model=parts.model,
                 training_config_sha256=config_hash(parts.experiment, parts.model),
@@ -93,17 +89,16 @@ def _class_section(name: str, enrolled_class: EnrolledClass) -> ClassSection:
     return ClassSection(name=name, clips=clips)
 
 
-def _support_tensors(classes: Mapping[str, EnrolledClass]) -> dict[str, Tensor]:
+def _support_tensors(classes: Mapping[str, EnrolledClass]) -> dict[str, Rows]:
     tensors = {}
     for number, enrolled_class in enumerate(classes.values()):
-        tensors[f"{number}.rows"] = torch.cat([clip.rows for clip in enrolled_class.clips])
+        tensors[f"{number}.rows"] = np.concatenate([clip.rows for clip in enrolled_class.clips])
         tensors[f"{number}.prototype"] = enrolled_class.prototype
     return tensors
 
 
-def _write_tensors(folder: Path, role: Role, tensors: Mapping[str, Tensor], new_files: list[Path]) -> str:
+def _write_tensors(folder: Path, role: Role, content: bytes, new_files: list[Path]) -> str:
     """Write a file of tensors, unless it is there, undamaged; returns its SHA-256. Adds it to ``new_files``."""
-    content = safetensors.torch.save({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
     digest = hashlib.sha256(content).hexdigest()
     path = folder / tensor_file(role, digest)
     if path.is_file():
@@ -113,12 +108,3 @@ def _write_tensors(folder: Path, role: Role, tensors: Mapping[str, Tensor], new_
         new_files.append(path)
     write_bytes(path, content, sync=True)
     return digest
-
-
-def _split_views(views: Views | None) -> tuple[dict[str, Tensor], ViewsSection | None]:
-    """Split frozen views into tensors and plain numbers."""
-    if views is None:
-        return {}, None
-    tensors = {f"views.{name}": value for name, value in view_tensors(views).items()}
-    numbers = {name: value for name, value in vars(views).items() if isinstance(value, int)}
-    return tensors, ViewsSection(kind="wav" if isinstance(views, WaveformDraw) else "spec", numbers=numbers)

@@ -11,7 +11,7 @@ from pathlib import Path
 from fewshot_audio.config import ExperimentConfig, read_json
 from fewshot_audio.errors import DataError, Diverged
 from fewshot_audio.experiments.evaluate_run import run_test
-from fewshot_audio.experiments.run_folder import versions
+from fewshot_audio.experiments.versions import versions
 from fewshot_audio.files import write_json
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.studies.crossval.plan import Candidate, Plan, with_test_tasks, with_training
