@@ -301,6 +301,7 @@ def test_diagnosis(recognizer: Recognizer) -> None:
     quiet = np.concatenate([sound(8, 3, 0.3), np.zeros(SEGMENT, np.float32)])
     recognizer.enroll("class 8", [quiet, sound(0, 100), sound(8, 5), sound(8, 6)])
     recognizer.enroll("lonely", sound(10, 0))
+    recognizer.choose_head("prototypes")
     diagnosis = recognizer.diagnose()
     assert [(clip.class_name, clip.clip) for clip in diagnosis.silent] == [("class 8", "clip 1")]
     assert [(clip.clip, clip.duplicate_of) for clip in diagnosis.duplicates] == [("clip 2", "class 0/0.wav")]

@@ -13,6 +13,7 @@ from fewshot_audio.audio.decode import Decoded, decode, resample_recording
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.rejection import Rejected
 from fewshot_audio.audio.samples import Samples
+from fewshot_audio.audio.timbre import segment_timbre
 from fewshot_audio.errors import DataError
 from fewshot_audio.recognition.enrolled import LONGEST_CLIP_NAME, is_text
 
@@ -48,6 +49,10 @@ class LoadedClip:
         rate = preprocessing.sample_rate
         normalized = preprocessing.normalize(samples)
         return cls(name, preprocessing.segments(normalized), silence(normalized, rate), len(samples) / rate)
+
+    def timbre(self, sample_rate: int) -> Samples:
+        """The timbre of its segments at that rate, (S, TIMBRE_WIDTH)."""
+        return segment_timbre(self.segments, round(self.seconds * sample_rate), sample_rate)
 
 
 Clip: TypeAlias = str | Path | NDArray[Any] | tuple[NDArray[Any], int] | LoadedClip

@@ -1,6 +1,7 @@
 """Reading a bundle that anybody may have made: nothing in it is executed, and everything in it is checked."""
 
 import hashlib
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -11,15 +12,18 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from fewshot_audio.audio.timbre import TIMBRE_WIDTH
 from fewshot_audio.config import check_configs, check_input, parse_json
 from fewshot_audio.errors import ConfigError, DataError
 from fewshot_audio.models.network import FewShotNetwork, rename_former
 from fewshot_audio.models.views import make_views
 from fewshot_audio.recognition.bundle import BUNDLE_FILE, ROLES, Role, former_file, is_bundle
 from fewshot_audio.recognition.bundle.cost import build_bounded, check_network_cost, check_numbers, check_segment_cost
+from fewshot_audio.recognition.bundle.decision_tensors import decision_shapes, unpack_decision
 from fewshot_audio.recognition.bundle.folder import BundleState, current_digest
 from fewshot_audio.recognition.bundle.frozen_views import in_words, join_views
 from fewshot_audio.recognition.bundle.schema import FORMAT, KIND, BundleDescription, ClassSection, file_hash
+from fewshot_audio.recognition.decision.maker import DecisionState
 from fewshot_audio.recognition.embedder import LARGEST_EMBEDDING, Embedder
 from fewshot_audio.recognition.enrolled import (
     LONGEST_SAVED_CLIP_NAME,
@@ -77,10 +81,10 @@ def _load(folder: Path, device: torch.device) -> LoadedBundle:
     path, tensors = _read_tensors(folder, "model", description, n_bytes, len(state))
     views = _explain(path, lambda: join_views(experiment, preprocessing, description.views, tensors))
     _load_weights(path, network, tensors)
-    classes = _read_classes(folder, description)
+    classes, decision = _read_support(folder, description)
     view_maker = make_views(experiment, preprocessing, None)
     embedder = Embedder(network, preprocessing, experiment.input_type, view_maker, views, device)
-    parts = RecognizerParts(embedder, experiment, model, description.calibration, classes)
+    parts = RecognizerParts(embedder, experiment, model, description.calibration, classes, decision)
     return LoadedBundle(parts, BundleState(digest, description.revision, description.tensor_file("model")[1]))
 
 
@@ -143,16 +147,23 @@ def _load_weights(path: Path, network: FewShotNetwork, tensors: dict[str, Tensor
     network.load_state_dict(state, assign=True)
 
 
-def _read_classes(folder: Path, description: BundleDescription) -> dict[str, EnrolledClass]:
+def _read_support(
+    folder: Path, description: BundleDescription
+) -> tuple[dict[str, EnrolledClass], DecisionState | None]:
+    """Read the enrolled classes, and how they are told apart."""
     experiment = description.experiment
     width = experiment.embedding_width(description.model.out_dim(experiment.encoder_name))
     rows_per_segment = experiment.query_rows("test")
-    n_rows = sum(clip.segments for section in description.classes for clip in section.clips) * rows_per_segment
-    n_bytes = 4 * width * (n_rows + len(description.classes))
-    path, tensors = _read_tensors(folder, "support", description, n_bytes, 2 * len(description.classes))
-    expected_names = {
-        f"{number}.{part}" for number in range(len(description.classes)) for part in ("rows", "prototype")
-    }
+    n_segments = sum(clip.segments for section in description.classes for clip in section.clips)
+    parts = ("rows", "prototype", "timbre") if description.features else ("rows", "prototype")
+    expected_names = {f"{number}.{part}" for number in range(len(description.classes)) for part in parts}
+    n_bytes = 4 * width * (n_segments * rows_per_segment + len(description.classes))
+    n_bytes += 4 * TIMBRE_WIDTH * n_segments if description.features else 0
+    if description.decision and description.decision.fitted:
+        shapes = decision_shapes(description.decision.fitted.head, len(description.classes), width)
+        expected_names |= shapes.keys()
+        n_bytes += 8 * sum(map(math.prod, shapes.values()))
+    path, tensors = _read_tensors(folder, "support", description, n_bytes, len(expected_names))
     if tensors.keys() != expected_names:
         raise DataError(
             f"{path}: holds {len(tensors)} tensors, expected {len(expected_names)}: not those of these classes"
@@ -164,24 +175,40 @@ def _read_classes(folder: Path, description: BundleDescription) -> dict[str, Enr
             raise DataError(f"{folder / BUNDLE_FILE}: class {section.name!r} is there twice")
         if not all(is_text(clip.name) and len(clip.name) <= LONGEST_SAVED_CLIP_NAME for clip in section.clips):
             raise DataError(f"{folder / BUNDLE_FILE}: class {section.name!r} has a clip without a usable name")
-        rows, prototype = tensors[f"{number}.rows"], tensors[f"{number}.prototype"]
-        classes[section.name] = _read_class(path, section, rows, prototype, rows_per_segment, width)
-    return classes
+        own = {part: tensors[f"{number}.{part}"] for part in parts}
+        classes[section.name] = _read_class(path, section, own, rows_per_segment, width)
+    if description.decision is None:
+        return classes, None
+    saved = description.decision
+    return classes, _explain(path, lambda: unpack_decision(saved, tensors, len(classes), width))
 
 
 def _read_class(
-    path: Path, section: ClassSection, rows: Tensor, prototype: Tensor, rows_per_segment: int, width: int
+    path: Path, section: ClassSection, tensors: dict[str, Tensor], rows_per_segment: int, width: int
 ) -> EnrolledClass:
     """Build a class from its description and tensors; ``path`` is for messages."""
-    counts = [clip.segments * rows_per_segment for clip in section.clips]
-    for value, shape in ((rows, (sum(counts), width)), (prototype, (width,))):
-        if value.shape != shape or value.dtype != torch.float32:
-            raise DataError(f"{path}: {section.name!r}: {in_words(value)}, expected float32 {shape}")
-    if rows.abs().max() > LARGEST_EMBEDDING:
-        raise DataError(f"{path}: {section.name!r} has numbers above {LARGEST_EMBEDDING:g}, as no network gives them")
-    parts = zip(section.clips, torch.split(rows, counts), strict=True)
+    counts = [clip.segments for clip in section.clips]
+    shapes = {
+        "rows": (sum(counts) * rows_per_segment, width),
+        "prototype": (width,),
+        "timbre": (sum(counts), TIMBRE_WIDTH),
+    }
+    for part, value in tensors.items():
+        if value.shape != shapes[part] or value.dtype != torch.float32:
+            raise DataError(f"{path}: {section.name!r}: {in_words(value)}, expected float32 {shapes[part]}")
+        if value.abs().max() > LARGEST_EMBEDDING:
+            raise DataError(
+                f"{path}: {section.name!r} has numbers above {LARGEST_EMBEDDING:g}, as no network gives them"
+            )
+    rows, prototype = torch.split(tensors["rows"], [count * rows_per_segment for count in counts]), tensors["prototype"]
+    timbre = torch.split(tensors["timbre"], counts) if "timbre" in tensors else [None] * len(counts)
     computed = EnrolledClass.of(
-        tuple(EnrolledClip(clip.name, clip.segments, part.clone(), clip.silence) for clip, part in parts)
+        tuple(
+            EnrolledClip(
+                clip.name, clip.segments, own.clone(), clip.silence, None if sound is None else sound.clone().numpy()
+            )
+            for clip, own, sound in zip(section.clips, rows, timbre, strict=True)
+        )
     )
     if not torch.allclose(computed.prototype, prototype, rtol=1e-3, atol=1e-4):
         raise DataError(f"{path}: the prototype of {section.name!r} is not the mean of its clips")

@@ -4,7 +4,9 @@ import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor
@@ -13,6 +15,8 @@ from fewshot_audio.audio.augment.waveform import WaveformDraw
 from fewshot_audio.experiments.run_folder import versions
 from fewshot_audio.files import write_bytes, write_json
 from fewshot_audio.recognition.bundle import BUNDLE_FILE, Role, tensor_file
+from fewshot_audio.recognition.bundle.decision_sections import FeaturesSection
+from fewshot_audio.recognition.bundle.decision_tensors import pack_decision
 from fewshot_audio.recognition.bundle.folder import BundleState, current_digest, superseded_files, writing
 from fewshot_audio.recognition.bundle.schema import (
     FORMAT,
@@ -51,9 +55,13 @@ def save_bundle(
     folder = folder.resolve()
     state = {f"network.{name}": value for name, value in parts.embedder.network.state_dict().items()}
     view_tensors, view_section = _split_views(parts.embedder.views)
+    has_timbre = bool(parts.classes) and all(
+        clip.timbre is not None for enrolled_class in parts.classes.values() for clip in enrolled_class.clips
+    )
+    decision, decision_tensors = pack_decision(parts.decision) if parts.decision and has_timbre else (None, {})
     tensors: dict[Role, Mapping[str, Tensor]] = {
         "model": state | view_tensors,
-        "support": _support_tensors(parts.classes),
+        "support": _support_tensors(parts.classes, has_timbre=has_timbre) | decision_tensors,
     }
     with writing(folder, expected, is_new=is_new) as revision:
         new_files: list[Path] = []
@@ -72,9 +80,11 @@ def save_bundle(
                 training_config_sha256=config_hash(parts.experiment, parts.model),
                 sha256={str(role): digest for role, digest in digests.items()},
                 versions=versions(),
+                features=FeaturesSection() if has_timbre else None,
+                decision=decision,
             )
             superseded = superseded_files(folder, {tensor_file(role, digest) for role, digest in digests.items()})
-            write_json(folder / BUNDLE_FILE, description.model_dump(), sync=True)
+            write_json(folder / BUNDLE_FILE, _without_empty(description), sync=True)
         except BaseException:
             for path in new_files:
                 path.unlink(missing_ok=True)
@@ -92,11 +102,20 @@ def _class_section(name: str, enrolled_class: EnrolledClass) -> ClassSection:
     return ClassSection(name=name, clips=clips)
 
 
-def _support_tensors(classes: Mapping[str, EnrolledClass]) -> dict[str, Tensor]:
+def _without_empty(description: BundleDescription) -> dict[str, Any]:
+    """What a description says; optional sections are left out, since versions that know none of them refuse them."""
+    optional = {name for name in ("features", "decision") if getattr(description, name) is None}
+    return description.model_dump(exclude=optional)
+
+
+def _support_tensors(classes: Mapping[str, EnrolledClass], *, has_timbre: bool) -> dict[str, Tensor]:
     tensors = {}
     for number, enrolled_class in enumerate(classes.values()):
         tensors[f"{number}.rows"] = torch.cat([clip.rows for clip in enrolled_class.clips])
         tensors[f"{number}.prototype"] = enrolled_class.prototype
+        if has_timbre:
+            timbre = [clip.timbre for clip in enrolled_class.clips if clip.timbre is not None]
+            tensors[f"{number}.timbre"] = torch.from_numpy(np.concatenate(timbre))
     return tensors
 
 
