@@ -6,10 +6,12 @@ import librosa
 import numpy as np
 import pytest
 import scipy.fft
+import torch
 from numpy.typing import NDArray
 
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.timbre import CEPSTRA, TIMBRE_WIDTH, segment_timbre, timbre
+from fewshot_audio.audio.timbre_module import TimbreStatistics
 
 Sound = NDArray[np.float32]
 RATE = 16_000
@@ -96,3 +98,10 @@ def test_a_clip_shorter_than_a_segment_is_not_heard_repeated() -> None:
     (row,) = segment_timbre(preprocessing.segments(samples), len(samples), RATE)
     assert row == pytest.approx(timbre(samples, RATE).astype(np.float32))
     assert row != pytest.approx(timbre(np.resize(samples, RATE), RATE).astype(np.float32), abs=0.1)
+
+
+@pytest.mark.parametrize(("seconds", "rate"), [(0.02, RATE), (1.0, RATE), (0.5, 8_000)])
+def test_torch_computes_the_same(seconds: float, rate: int) -> None:
+    sounds = [sound(seconds, seed, rate) for seed in range(3)]
+    rows = TimbreStatistics(rate)(torch.from_numpy(np.stack(sounds)))
+    assert rows.numpy() == pytest.approx(np.stack([timbre(samples, rate) for samples in sounds]), rel=1e-6, abs=1e-6)

@@ -15,13 +15,18 @@ CEPSTRA = 20
 RANGE_DB = 80.0
 """What is further below a sound's loudest point counts as that far below."""
 
-_SCALES = ((0.128, 0.032, 128), (0.025, 0.010, 40))  # window and hop in seconds, mel bins: for pitch, and for time
-_STATISTICS = 6
-_LEAST_FRAMES = 3
-_EPS = 1e-20  # power, of recordings with deviation 1
-_LEAST_DEVIATION = 0.1  # added before logarithms, dB: below it nothing varies
+SCALES = ((0.128, 0.032, 128), (0.025, 0.010, 40))
+"""Window and hop in seconds, and mel bins, of each time scale: one for pitch, one for what is brief."""
 
-TIMBRE_WIDTH = len(_SCALES) * _STATISTICS * CEPSTRA
+_STATISTICS = 6
+LEAST_FRAMES = 3
+EPS = 1e-20
+"""Power that is added before the logarithm."""
+
+LEAST_DEVIATION = 0.1
+"""dB that are added to deviations before their logarithm: below it, nothing varies."""
+
+TIMBRE_WIDTH = len(SCALES) * _STATISTICS * CEPSTRA
 
 
 def timbre(samples: Samples, sample_rate: int) -> FloatArray:
@@ -49,7 +54,7 @@ def timbre(samples: Samples, sample_rate: int) -> FloatArray:
         >>> timbre(noise, 16_000).shape, bool(np.allclose(timbre(noise, 16_000), timbre(8 * noise, 16_000)))
         ((240,), True)
     """
-    return np.concatenate([_statistics(samples, sample_rate, *scale) for scale in _SCALES])
+    return np.concatenate([_statistics(samples, sample_rate, *scale) for scale in SCALES])
 
 
 def segment_timbre(segments: Samples, samples: int, sample_rate: int) -> Samples:
@@ -71,13 +76,13 @@ def segment_timbre(segments: Samples, samples: int, sample_rate: int) -> Samples
 
 def _statistics(samples: Samples, sample_rate: int, window: float, hop: float, n_mels: int) -> FloatArray:
     hop_length = max(1, round(hop * sample_rate))
-    least = (_LEAST_FRAMES - 1) * hop_length
+    least = (LEAST_FRAMES - 1) * hop_length
     if len(samples) < least:
         samples = np.pad(samples, (0, least - len(samples)))
     decibels = _log_mel(sample_rate, max(2, round(window * sample_rate)), hop_length, n_mels)(samples).T
     amplitudes = np.sqrt((10.0 ** (decibels / 10.0)).sum(axis=1))
     loudest = decibels.max()
-    cepstra = np.maximum(decibels - loudest, -RANGE_DB) @ _dct(n_mels).T
+    cepstra = np.maximum(decibels - loudest, -RANGE_DB) @ cepstral_transform(n_mels).T
     weights = amplitudes / amplitudes.sum()
     mean, weighted_mean = cepstra.mean(axis=0), weights @ cepstra
     time = np.linspace(-1.0, 1.0, len(cepstra))
@@ -95,17 +100,17 @@ def _statistics(samples: Samples, sample_rate: int, window: float, hop: float, n
 
 
 def _log(deviations: FloatArray) -> FloatArray:
-    logarithms: FloatArray = np.log(deviations + _LEAST_DEVIATION)
+    logarithms: FloatArray = np.log(deviations + LEAST_DEVIATION)
     return logarithms
 
 
 @functools.lru_cache(maxsize=8)
 def _log_mel(sample_rate: int, n_fft: int, hop_length: int, n_mels: int) -> ExactLogMel:
-    return ExactLogMel(sample_rate, n_fft, hop_length, n_mels, _EPS)
+    return ExactLogMel(sample_rate, n_fft, hop_length, n_mels, EPS)
 
 
 @functools.lru_cache(maxsize=8)
-def _dct(n_mels: int) -> FloatArray:
+def cepstral_transform(n_mels: int) -> FloatArray:
     """The first rows of the orthonormal DCT-II. Shape: (CEPSTRA, n_mels)."""
     angles = np.pi / n_mels * np.outer(np.arange(CEPSTRA), np.arange(n_mels) + 0.5)
     matrix: FloatArray = np.sqrt(2.0 / n_mels) * np.cos(angles)
