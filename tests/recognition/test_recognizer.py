@@ -338,3 +338,16 @@ def test_int_samples_count_as_samples(recognizer: Recognizer, tmp_path: Path) ->
     pcm = np.asarray(sound(0, 3) * 20_000, np.int16)
     soundfile.write(tmp_path / "pcm.wav", pcm, RATE, subtype="PCM_16")
     assert recognizer.predict_proba(pcm) == pytest.approx(recognizer.predict_proba(tmp_path / "pcm.wav"), abs=1e-5)
+
+
+def test_channels_on_either_axis_are_mixed_down(recognizer: Recognizer) -> None:
+    left, right = sound(0, 3), sound(4, 3)
+    expected = recognizer.predict_proba([((left + right) / 2, RATE)])
+    for stereo in (np.stack([left, right]), np.stack([left, right], axis=1)):
+        assert recognizer.predict_proba([(stereo, RATE)]) == pytest.approx(expected, abs=1e-5)
+    with pytest.raises(DataError, match="up to 32 channels"):
+        recognizer.predict([(np.zeros((40, 40)), RATE)])
+
+
+def test_it_says_what_it_is(recognizer: Recognizer) -> None:
+    assert repr(recognizer) == "<Recognizer: 3 classes, 7 clips, head 'prototypes', 16000 Hz, segments of 0.992 s>"

@@ -19,6 +19,7 @@ from fewshot_audio.recognition.enrolled import LONGEST_CLIP_NAME, is_text
 
 SILENCE_FRAME = 0.05  # seconds
 SILENCE_DB = 60  # below the clip's loudest frame
+MOST_CHANNELS = 32  # of an array; more are taken for samples
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ class LoadedClip:
 
 
 Clip: TypeAlias = str | Path | NDArray[Any] | tuple[NDArray[Any], int] | LoadedClip
-"""A file; or mono samples at the recognizer's rate; or mono samples and their rate in Hz; or a clip that is loaded."""
+"""A file; mono samples at the recognizer's rate; samples, mono or of channels on either axis, and their rate in Hz; or
+a clip that is loaded."""
 
 Clips: TypeAlias = Clip | Sequence[Clip]
 
@@ -127,8 +129,13 @@ def _samples(clip: Clip, rate: int) -> Decoded:
         raise DataError(
             f"a clip of type {type(array).__name__}: expected a path, an array, or a pair of an array and its rate"
         )
+    if array.ndim == 2 and min(array.shape) <= MOST_CHANNELS < max(array.shape):
+        array = array.mean(axis=int(np.argmin(array.shape)), dtype=np.float64)
     if array.ndim != 1 or array.dtype.kind not in "fiu":
-        raise DataError(f"an array {array.shape} of {array.dtype}: expected mono samples, one axis of numbers")
+        raise DataError(
+            f"an array {array.shape} of {array.dtype}: expected one axis of numbers, or two of which one has up to "
+            f"{MOST_CHANNELS} channels"
+        )
     samples = np.ascontiguousarray(array, dtype=np.float32)
     return Decoded(samples if array_rate == rate else resample_recording(samples, array_rate, rate), "")
 

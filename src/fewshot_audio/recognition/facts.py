@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from fewshot_audio.audio.preprocessing import Preprocessing
+from fewshot_audio.errors import plural
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.recognition.calibration import Calibration
 from fewshot_audio.recognition.current_decision import CurrentDecision
@@ -21,6 +22,11 @@ class RecognizerFacts:
     calibration: Calibration | None
     _classes: Mapping[str, EnrolledClass]
     _decision: CurrentDecision
+
+    def __repr__(self) -> str:
+        clips = sum(len(enrolled_class.clips) for enrolled_class in self._classes.values())
+        held = f"{plural(len(self._classes), 'class')}, {plural(clips, 'clip')}, head {self.head!r}"
+        return f"<{type(self).__name__}: {held}, {self.sample_rate} Hz, segments of {self.segment_seconds:g} s>"
 
     @property
     def network(self) -> FewShotNetwork:

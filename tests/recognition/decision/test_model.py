@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from fewshot_audio.recognition.decision.distances import PRIOR_CLIPS, ClassDistances
+from fewshot_audio.recognition.decision.distances import ClassDistances
 from fewshot_audio.recognition.decision.examples import MOST_SEGMENTS, Block, Examples, Floats
 from fewshot_audio.recognition.decision.left_out import FOLDS, LeftOut
 from fewshot_audio.recognition.decision.logistic import Logistic, softmax
-from fewshot_audio.recognition.decision.model import DecisionModel, Shares
+from fewshot_audio.recognition.decision.model import DecisionModel, Shares, fit_emphasis
 from fewshot_audio.recognition.decision.standardize import FARTHEST, LENGTHS, Standardizer, fit_standardizers, join
+from fewshot_audio.recognition.decision.variances import PRIOR_CLIPS
 from tests.recognition.decision.clips import WIDTHS, examples
 
 BOTH: tuple[Block, ...] = ("embedding", "timbre")
@@ -72,13 +73,32 @@ def test_logistic_regression_is_where_its_gradient_vanishes(classes: int) -> Non
     random = np.random.default_rng(0)
     labels = np.repeat(np.arange(classes), 6)
     rows, weights = random.normal(size=(len(labels), 4)) + labels[:, None], random.uniform(0.5, 2, len(labels))
-    model = Logistic.fit(rows, labels, weights)
+    emphasis = np.array([1.0, 2.0, 0.5, 1.0])
+    model = Logistic.fit(rows, labels, weights, emphasis)
     errors = weights[:, None] * (softmax(model.logits(rows)) - np.eye(classes)[labels])
-    # of sum(weight x -log p) + |W|^2 / 2; of two classes the first one's row is fixed at 0
-    by_class = errors.T @ rows + model.weights
+    # of sum(weight x -log p) + |W / emphasis|^2 / 2; of two classes the first one's row is fixed at 0
+    by_class = errors.T @ rows + model.weights / emphasis**2
     free = slice(1 if classes == 2 else 0, None)
-    assert by_class[free] == pytest.approx(0, abs=2e-3)
-    assert errors.sum(axis=0)[free] == pytest.approx(0, abs=2e-3)
+    assert by_class[free] == pytest.approx(0, abs=1e-2)
+    assert errors.sum(axis=0)[free] == pytest.approx(0, abs=1e-2)
+
+
+def test_numbers_that_vary_less_within_classes_count_more() -> None:
+    random = np.random.default_rng(3)
+    labels = np.repeat(np.arange(4), 50)
+    noise = np.array([0.5, 1.0, 1.0, 2.0, 3.0, 3.0])
+    clips = noise * random.normal(size=(200, 6)) + labels[:, None]
+    emphasis = fit_emphasis(clips, labels, [4, 2])
+    for block in (emphasis[:4], emphasis[4:]):
+        assert np.square(block).mean() == pytest.approx(1)
+    assert emphasis[0] / emphasis[1] == pytest.approx(noise[1] ** 4 / noise[0] ** 4, rel=0.5)
+    assert emphasis[1] / emphasis[3] == pytest.approx(noise[3] ** 4 / noise[1] ** 4, rel=0.5)
+    assert emphasis[4] == pytest.approx(emphasis[5], rel=0.5)
+
+
+def test_clips_that_are_copies_within_classes_leave_every_number_as_it_is() -> None:
+    clips = np.repeat(np.random.default_rng(0).normal(size=(3, 4)), 2, axis=0)
+    assert fit_emphasis(clips, np.repeat(np.arange(3), 2), [4]) == pytest.approx(np.ones(4))
 
 
 def slow_distances(clips: Floats, labels: list[int], shares: list[float], asked: Floats) -> list[list[float]]:
@@ -112,6 +132,14 @@ def test_distances_are_those_of_the_definition() -> None:
     clips, asked, shares = random.normal(size=(9, 3)), random.normal(size=(4, 3)), [0.5, 0.3, 0.2]
     fitted = ClassDistances.fit(clips, np.array(labels), [(1, share) for share in shares])
     assert fitted(asked) == pytest.approx(np.array(slow_distances(clips, labels, shares, asked)))
+
+
+def test_numbers_of_a_block_count_by_the_power_of_their_variance() -> None:
+    random = np.random.default_rng(4)
+    labels, noise = np.repeat(np.arange(5), 40), np.array([1.0, 2.0, 4.0])
+    fitted = ClassDistances.fit(noise * random.normal(size=(200, 3)), labels, [(2, 0.4), (1, 0.6)])
+    ratio = (noise[1] / noise[0]) ** 3
+    assert fitted.scale[0] / fitted.scale[1] == pytest.approx(ratio, rel=0.3)
 
 
 def test_a_new_clip_of_a_class_is_about_as_far_as_expected() -> None:

@@ -15,18 +15,24 @@ class Logistic:
     bias: Floats
 
     @classmethod
-    def fit(cls, rows: Floats, labels: Counts, weights: Floats) -> "Logistic":
-        """Fit to rows (rows, width) of the classes ``labels``, each of two or more classes at least once.
+    def fit(cls, rows: Floats, labels: Counts, weights: Floats, emphasis: Floats) -> "Logistic":
+        """Fit to rows of two or more classes.
 
-        The penalty on the weights is scikit-learn's default, so the scale of the rows matters.
+        Each number is multiplied by its emphasis to be fitted: scikit-learn's default penalty spares large numbers.
+
+        Args:
+            rows: (rows, width).
+            labels: their classes, (rows,).
+            weights: how much each row counts, (rows,).
+            emphasis: how much each number counts, (width,).
         """
         from sklearn.linear_model import LogisticRegression  # takes a second to import; answers do without
 
-        model = LogisticRegression(max_iter=500).fit(rows, labels, sample_weight=weights)
+        model = LogisticRegression(max_iter=500).fit(rows * emphasis, labels, sample_weight=weights)
         if len(model.coef_) == 1:  # of two classes, the second's logit; the first's is 0
-            return cls(np.concatenate([0 * model.coef_, model.coef_]), np.append(0.0, model.intercept_))
+            return cls(np.concatenate([0 * model.coef_, model.coef_]) * emphasis, np.append(0.0, model.intercept_))
         # In the order in which a bundle keeps them, so that products are the same bits after loading.
-        return cls(np.ascontiguousarray(model.coef_), model.intercept_)
+        return cls(np.ascontiguousarray(model.coef_ * emphasis), model.intercept_)
 
     def logits(self, rows: Floats) -> Floats:
         """Shape: (rows, width) -> (rows, classes)."""

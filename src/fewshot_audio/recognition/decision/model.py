@@ -1,12 +1,15 @@
 """What is fitted to enrolled clips: which class a clip is of, and how far it is from all of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from fewshot_audio.recognition.decision.distances import ClassDistances
-from fewshot_audio.recognition.decision.examples import Block, Examples, Features, Floats
+from fewshot_audio.recognition.decision.examples import Block, Counts, Examples, Features, Floats
 from fewshot_audio.recognition.decision.logistic import Logistic
 from fewshot_audio.recognition.decision.standardize import Standardizer, Standardizers, fit_standardizers, join
+from fewshot_audio.recognition.decision.variances import by_block, class_means, within_classes
 
 Shares = Mapping[Block, float]
 """Of each block in squared distances; they sum to 1."""
@@ -25,7 +28,9 @@ class DecisionModel:
         """Fit to clips of two or more classes."""
         standardizers = fit_standardizers(examples, blocks)
         rows = join(standardizers, examples.features)
-        logistic = Logistic.fit(rows, examples.labels[examples.clip_of], examples.weights)
+        widths = [len(standardizer.mean) for standardizer in standardizers.values()]
+        emphasis = fit_emphasis(examples.clip_means(rows), examples.labels, widths)
+        logistic = Logistic.fit(rows, examples.labels[examples.clip_of], examples.weights, emphasis)
         return cls(standardizers, logistic, _fit_distances(standardizers, examples, rows, shares))
 
     def with_shares(self, examples: Examples, shares: Shares) -> "DecisionModel":
@@ -37,6 +42,22 @@ class DecisionModel:
     def rows(self, features: Features) -> Floats:
         """The blocks that count, standardized and side by side. Shape: (segments, width)."""
         return join(self.standardizers, features)
+
+
+def fit_emphasis(clips: Floats, labels: Counts, widths: Sequence[int]) -> Floats:
+    """How much each number counts: the inverse square of its variance within classes, which are alike in all else.
+
+    Standardized numbers have one variance in all, so that what varies less within classes varies more between them.
+    The mean square within a block stays 1.
+
+    Shape:
+        clips (clips, width), standardized; labels (clips,); widths of the blocks -> (width,).
+    """
+    variances = within_classes(clips - class_means(clips, labels)[labels], labels, widths)
+    inverse = np.ones(len(variances))
+    np.divide(by_block(variances, widths), variances, out=inverse, where=variances > 0)
+    emphasis: Floats = inverse**2 / np.sqrt(by_block(inverse**4, widths))
+    return emphasis
 
 
 def _fit_distances(
