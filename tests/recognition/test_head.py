@@ -3,13 +3,14 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 
 from fewshot_audio.audio.decode import Decoding
+from fewshot_audio.cli.enroll import HeadOption
 from fewshot_audio.errors import DataError
 from fewshot_audio.recognition.advice import advice
 from fewshot_audio.recognition.clips import LoadedClip
@@ -233,6 +234,10 @@ def test_advice_names_the_classes_that_collide_most() -> None:
     pairs = (Collision("a", "c", 2, 10), Collision("a", "b", 5, 10))
     collided = Diagnosis(own.accuracy, own.class_accuracy, own.clips, pairs)
     assert any(line.startswith("Listen to a and b:") for line in advice(collided, "both"))
+
+
+def test_the_command_offers_every_head() -> None:
+    assert get_args(HeadOption) == ("auto", *HEADS)
 
 
 def test_enroll_tells_the_choice_and_takes_a_head(
