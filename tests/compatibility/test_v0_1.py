@@ -104,9 +104,12 @@ def assert_same_rows(actual: list[dict[str, float]], expected: list[dict[str, fl
 
 
 def assert_same_answers(actual: list[dict[str, Any]], expected: list[dict[str, Any]], atol: float) -> None:
-    """Labels are equal, numbers close."""
+    """Numbers are close, labels equal; but 0.1 let segments vote for ``best``, which is the most probable class now."""
     assert len(actual) == len(expected)
     for ours, theirs in zip(actual, expected, strict=True):
+        best = max(theirs["probabilities"], key=theirs["probabilities"].get)
+        theirs["label"] = best if theirs["label"] == theirs["best"] else theirs["label"]
+        theirs["best"] = best
         assert_holds(ours, theirs, rel=atol, abs=atol)
         assert list(ours["probabilities"]) == list(theirs["probabilities"])
 
@@ -128,8 +131,10 @@ def assert_answers_as_ever(recognizer: Recognizer, name: str) -> None:
         assert_same_answers(actual[key], expected[key], PROBABILITY)
     for key in ("classes", "clips", "sample_rate"):
         assert actual[key] == expected[key]
-    for key in ("segment_seconds", "temperature", "unknown_threshold", "accuracy", "distances"):
+    for key in ("segment_seconds", "temperature", "unknown_threshold", "distances"):
         assert actual[key] == pytest.approx(expected[key], rel=PROBABILITY, abs=PROBABILITY)
+    one_clip = 1 / len(expected["distances"])  # whose segments vote for another class than the most probable one
+    assert actual["accuracy"] == pytest.approx(expected["accuracy"], abs=1.01 * one_clip)
 
 
 def test_a_bundle_answers_as_ever_and_is_saved_again(bundle: Path) -> None:
@@ -198,7 +203,7 @@ def test_a_run_is_enrolled_with_as_ever(name: str, runs: Path, data_root: Path, 
     seconds = SEGMENTS[BUNDLES[bundle]]
     support = write_support(tmp_path / "support", seconds)
     line = ["enroll", "--model", run_of(runs, name), "--support", support, "--data-root", data_root]
-    outcome = shell(*line, "-o", tmp_path / "made")
+    outcome = shell(*line, "-o", tmp_path / "made", "--head", "prototypes")
     assert outcome.code == 0, outcome.err
     recognizer = Recognizer.load(tmp_path / "made")
     expected = ANSWERS[bundle]
@@ -208,7 +213,7 @@ def test_a_run_is_enrolled_with_as_ever(name: str, runs: Path, data_root: Path, 
 
 def test_the_shipped_recognizer_enrolls_as_ever(shell: Shell, tmp_path: Path) -> None:
     support = write_support(tmp_path / "support", SEGMENTS["shipped"])
-    assert shell("enroll", "--support", support, "-o", tmp_path / "made").code == 0
+    assert shell("enroll", "--support", support, "-o", tmp_path / "made", "--head", "prototypes").code == 0
     assert_answers_as_ever(Recognizer.load(tmp_path / "made"), "shipped")
 
 

@@ -12,6 +12,8 @@ from fewshot_audio.models.build import build_network, complete_model
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.models.views import make_views
 from fewshot_audio.recognition.calibration import Calibration
+from fewshot_audio.recognition.decision.choose import Head
+from fewshot_audio.recognition.decision.maker import DecisionState
 from fewshot_audio.recognition.recognizer import Recognizer
 from fewshot_audio.recognition.torch_embedder import TorchEmbedder
 from tests.tiny import tiny_configs
@@ -55,6 +57,7 @@ def recognizer(
     encoder: Literal["CNN", "Hybrid"] = "Hybrid",
     calibration: Calibration | None = CALIBRATION,
     enrolled: bool = True,
+    head: Head | None = "prototypes",
 ) -> Recognizer:
     """A recognizer with a random network whose statistics are those of its sounds."""
     experiment, model = tiny_configs(changes, scenario=scenario, encoder=encoder)
@@ -71,7 +74,7 @@ def recognizer(
     if network.relation is not None:  # a random one says nearly the same of everything that is not far apart
         network.get_parameter("encoder.linear.weight").data.mul_(50)
     embedder = TorchEmbedder(network, PREPROCESSING, experiment.input_type, maker, views, torch.device("cpu"))
-    result = Recognizer(embedder, experiment, model, calibration)
+    result = Recognizer(embedder, experiment, model, calibration, decision=DecisionState(head))
     if enrolled:
         for kind, name in enumerate(CLASSES):
             result.enroll(name, [sound(kind, seed) for seed in range(3 + kind)])

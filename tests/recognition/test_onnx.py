@@ -38,6 +38,11 @@ CASES: dict[str, Callable[[], Recognizer]] = {
     "attention, contrastive, bidirectional LSTM": lambda: recognizer(
         {"Hybrid.seq_type": "LSTM", "Hybrid.bidirectional": True}, scenario=5
     ),
+    "logistic regression on both": lambda: recognizer(head="both"),
+    "on timbre": lambda: recognizer(head="timbre"),
+    "on embeddings of views": lambda: recognizer(
+        {"test_query_augmentations": True}, scenario=2, head="embedding", calibration=None
+    ),
     "committee": lambda: recognizer({"members": 2}),
     "contrastive, GRU, relation": lambda: recognizer({"Hybrid.seq_type": "GRU", "relation_head": True}, scenario=4),
     "waveforms, ResNet-12, transformed, cosine, scaled": lambda: recognizer(
@@ -143,13 +148,15 @@ def assert_silence_is_unknown(graph: Any) -> None:
 
 def assert_describes_itself(original: Recognizer, graph: Any) -> None:
     """The file tells how it is used."""
-    calibrated = original.calibration is not None
+    threshold, temperature = ("1.2", "0.4") if original.calibration else ("", "1.0")
+    if original.head != "prototypes":  # calibrated on the enrolled clips
+        threshold, temperature = repr(original.unknown_threshold), repr(original.temperature)
     assert graph.get_modelmeta().custom_metadata_map == {
         "classes": json.dumps(list(CLASSES), ensure_ascii=False),
         "sample_rate": "16000",
         "segment_samples": "8000",
-        "unknown_threshold": "1.2" if calibrated else "",
-        "temperature": "0.4" if calibrated else "1.0",
+        "unknown_threshold": threshold,
+        "temperature": temperature,
         "fewshot_audio_version": __version__,
     }
     assert [(i.name, i.shape, i.type) for i in graph.get_inputs()] == [

@@ -302,6 +302,7 @@ def test_diagnosis(recognizer: Recognizer) -> None:
     quiet = np.concatenate([sound(8, 3, 0.3), np.zeros(SEGMENT, np.float32)])
     recognizer.enroll("class 8", [quiet, sound(0, 100), sound(8, 5), sound(8, 6)])
     recognizer.enroll("lonely", sound(10, 0))
+    recognizer.choose_head("prototypes")
     diagnosis = recognizer.diagnose()
     assert [(clip.class_name, clip.clip) for clip in diagnosis.silent] == [("class 8", "clip 1")]
     assert [(clip.clip, clip.duplicate_of) for clip in diagnosis.duplicates] == [("clip 2", "class 0/0.wav")]
@@ -365,3 +366,16 @@ def test_segments_side_by_side_are_those_one_after_another(bundle: Path) -> None
             assert (torch.get_num_threads(), pool.submit(torch.get_num_threads).result()) == (3, 3)
     finally:
         torch.set_num_threads(before)
+
+
+def test_channels_on_either_axis_are_mixed_down(recognizer: Recognizer) -> None:
+    left, right = sound(0, 3), sound(4, 3)
+    expected = recognizer.predict_proba([((left + right) / 2, RATE)])
+    for stereo in (np.stack([left, right]), np.stack([left, right], axis=1)):
+        assert recognizer.predict_proba([(stereo, RATE)]) == pytest.approx(expected, abs=1e-5)
+    with pytest.raises(DataError, match="up to 32 channels"):
+        recognizer.predict([(np.zeros((40, 40)), RATE)])
+
+
+def test_it_says_what_it_is(recognizer: Recognizer) -> None:
+    assert repr(recognizer) == "<Recognizer: 3 classes, 7 clips, head 'prototypes', 16000 Hz, segments of 0.992 s>"

@@ -1,20 +1,22 @@
 """``fewshot-audio enroll``: make a recognizer from a trained run and your own clips, or change one."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from fewshot_audio.cli.app import app
-from fewshot_audio.cli.console import percent, print_line, print_table, progress_bar, stderr
+from fewshot_audio.cli.console import print_line, progress_bar, stderr
 from fewshot_audio.cli.options import DataRoot, Device, Strict, find_data_root
 from fewshot_audio.cli.quick_start import load_quickly, prepare_quick_start
-from fewshot_audio.errors import DataError, on_one_line, plural
+from fewshot_audio.errors import DataError, on_one_line
 from fewshot_audio.files import check_writable
 
 if TYPE_CHECKING:
     from fewshot_audio.progress import Progress
     from fewshot_audio.recognition.recognizer import Recognizer
+
+HeadOption = Literal["auto", "both", "embedding", "timbre", "prototypes"]
 
 
 @app.command()
@@ -36,6 +38,10 @@ def enroll(
     false_alarm: Annotated[
         float, typer.Option(min=0.001, max=0.5, help="Share of known clips that may be called unknown.")
     ] = 0.05,
+    head: Annotated[
+        HeadOption | None,
+        typer.Option(help="What tells the classes apart; default: the best on the clips, each left out."),
+    ] = None,
     strict: Strict = False,
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace the recognizer that -o names, if there is one already.")
@@ -48,6 +54,7 @@ def enroll(
     code is 1 if a recording cannot be used; it is reported, and the others are enrolled.
     """
     from fewshot_audio.audio.recordings import list_recordings
+    from fewshot_audio.cli.diagnosis import show_diagnosis
     from fewshot_audio.recognition.bundle import is_bundle
     from fewshot_audio.recognition.shipped import shipped_folder
     from fewshot_audio.recognition.support import SupportClips, list_support, other_files
@@ -85,10 +92,16 @@ def enroll(
             clips += [(add, path) for path in added]
             remarks += other_files(n_others)
         _enroll(recognizer, clips, remarks, problems, progress, strict=strict)
+        recognizer.choose_head(None if head == "auto" else head or recognizer.fixed_head)
+        if head not in (None, "auto", recognizer.head):
+            remarks.append(
+                f"--head {head}: prototypes decide until there are two classes or more of two clips or more each, "
+                "all enrolled by this version"
+            )
     if not recognizer.classes:
         raise DataError("\n".join([*problems, *remarks, "no class is enrolled: nothing is saved"]))
     _save(recognizer, target, reads_again=reads_again, is_new=is_new)
-    _show(recognizer)
+    show_diagnosis(recognizer)
     for remark in remarks:
         print_line(remark, stderr)
     for problem in problems:
@@ -206,48 +219,3 @@ def _save(recognizer: "Recognizer", target: Path, *, reads_again: bool, is_new: 
             )
         else:
             return
-
-
-def _show(recognizer: "Recognizer") -> None:
-    """Print the diagnosis and the calibration."""
-    diagnosis = recognizer.diagnose()
-    rows = []
-    for name in recognizer.classes:
-        clips = recognizer.clips(name)
-        own = [clip for clip in diagnosis.clips if clip.class_name == name]
-        accuracy = diagnosis.class_accuracy[name]
-        confusions = {clip.answer for clip in own if clip.answer is not None and clip.answer != name}
-        rows.append(
-            (
-                name,
-                str(len(clips)),
-                str(sum(clip.segments for clip in clips)),
-                percent(accuracy) if accuracy is not None else "one clip",
-                ", ".join(sorted(confusions)),
-            )
-        )
-    overall = percent(diagnosis.accuracy) if diagnosis.accuracy is not None else "unknown (one clip per class)"
-    columns = ("class", "clips", "segments", "right, left out", "taken for")
-    print_table(f"{plural(len(rows), 'class')}; each clip judged with itself left out: {overall}", columns, rows)
-    for pair in diagnosis.collisions:
-        both = on_one_line(f"{pair.first} and {pair.second}")
-        print_line(f"Often confused: {both} ({pair.confused} of {pair.clips} clips confused)")
-    for clip in diagnosis.outliers:
-        print_line(f"Far from its class: {on_one_line(f'{clip.class_name}/{clip.clip}')} ({clip.distance:.2f})")
-    for clip in diagnosis.silent:
-        print_line(f"Mostly silent: {on_one_line(f'{clip.class_name}/{clip.clip}')} ({100 * clip.silence:.0f} % of it)")
-    for clip in diagnosis.duplicates:
-        print_line(on_one_line(f"The same recording: {clip.class_name}/{clip.clip} and {clip.duplicate_of}"))
-    calibration = recognizer.calibration
-    if calibration:
-        print_line(
-            f'Calibrated on validation classes: a clip is called "unknown" if its score is above '
-            f"{calibration.threshold:.2f}. Those are {100 * calibration.false_alarm:g} % of known clips (false alarms) "
-            f"and {100 * calibration.unknown_found:.0f} % of unknown ones. Calibration error: "
-            f"{100 * calibration.ece_before:.1f} % before, {100 * calibration.ece_after:.1f} % after."
-        )
-    else:
-        print_line(
-            "Not calibrated, for want of validation classes of the dataset that the network was trained on: nothing is "
-            'called "unknown".'
-        )

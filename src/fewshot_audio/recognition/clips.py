@@ -13,11 +13,13 @@ from fewshot_audio.audio.decode import Decoded, decode, resample_recording
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.rejection import Rejected
 from fewshot_audio.audio.samples import Samples
+from fewshot_audio.audio.timbre import segment_timbre
 from fewshot_audio.errors import DataError
 from fewshot_audio.recognition.enrolled import LONGEST_CLIP_NAME, is_text
 
 SILENCE_FRAME = 0.05  # seconds
 SILENCE_DB = 60  # below the clip's loudest frame
+MOST_CHANNELS = 32  # of an array; more are taken for samples
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,14 @@ class LoadedClip:
         normalized = preprocessing.normalize(samples)
         return cls(name, preprocessing.segments(normalized), silence(normalized, rate), len(samples) / rate)
 
+    def timbre(self, sample_rate: int) -> Samples:
+        """The timbre of its segments at that rate, (S, TIMBRE_WIDTH)."""
+        return segment_timbre(self.segments, round(self.seconds * sample_rate), sample_rate)
+
 
 Clip: TypeAlias = str | Path | NDArray[Any] | tuple[NDArray[Any], int] | LoadedClip
-"""A file; or mono samples at the recognizer's rate; or mono samples and their rate in Hz; or a clip that is loaded."""
+"""A file; mono samples at the recognizer's rate; samples, mono or of channels on either axis, and their rate in Hz; or
+a clip that is loaded."""
 
 Clips: TypeAlias = Clip | Sequence[Clip]
 
@@ -122,8 +129,13 @@ def _samples(clip: Clip, rate: int) -> Decoded:
         raise DataError(
             f"a clip of type {type(array).__name__}: expected a path, an array, or a pair of an array and its rate"
         )
+    if array.ndim == 2 and min(array.shape) <= MOST_CHANNELS < max(array.shape):
+        array = array.mean(axis=int(np.argmin(array.shape)), dtype=np.float64)
     if array.ndim != 1 or array.dtype.kind not in "fiu":
-        raise DataError(f"an array {array.shape} of {array.dtype}: expected mono samples, one axis of numbers")
+        raise DataError(
+            f"an array {array.shape} of {array.dtype}: expected one axis of numbers, or two of which one has up to "
+            f"{MOST_CHANNELS} channels"
+        )
     samples = np.ascontiguousarray(array, dtype=np.float32)
     return Decoded(samples if array_rate == rate else resample_recording(samples, array_rate, rate), "")
 

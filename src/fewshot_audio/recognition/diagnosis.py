@@ -1,16 +1,21 @@
 """Whether the enrolled classes can be told apart by their clips, and which clips are suspect."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 
 from fewshot_audio.recognition.calibration import Calibration
+from fewshot_audio.recognition.decision.choose import BLOCKS, HeadChoice
+from fewshot_audio.recognition.decision.decision import Decision
+from fewshot_audio.recognition.decision.left_out import LeftOut
 from fewshot_audio.recognition.enrolled import Classification, Enrolled, EnrolledClass
+from fewshot_audio.recognition.features import decision_examples
 from fewshot_audio.recognition.scoring import Rows, unknown_scores
 
 Judge: TypeAlias = Callable[[Enrolled, Rows, int], Classification]
+Verdict: TypeAlias = tuple[str | None, float | None]  # the answer for a clip, and its distance from its class
 
 MOSTLY_SILENT = 0.5  # share of silence above which a clip is "mostly silent"
 COLLISION = 0.2  # share of the clips of two classes that are confused, from which the classes collide
@@ -26,7 +31,7 @@ class ClipDiagnosis:
         class_name: its class.
         clip: its name.
         segments: how many segments it has.
-        answer: the class that its segments then vote for; None for the only clip of a class.
+        answer: the class that is then most probable; None for the only clip of a class.
         distance: from the class's other clips, in units of their expected distance; None for the only clip of a class.
         silence: the share of it that is silent.
         outlier: whether it is too far from the class's other clips.
@@ -60,12 +65,21 @@ class Collision:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """All enrolled clips, each left out in turn; ``accuracy`` is None if no class has two clips."""
+    """All enrolled clips, each left out in turn.
+
+    Args:
+        accuracy: share that is recognized then; None if no class has two clips.
+        class_accuracy: the same for each class.
+        clips: the clips.
+        collisions: classes that are hard to tell apart.
+        choice: how the head that decides was chosen; None if there was no choice.
+    """
 
     accuracy: float | None
     class_accuracy: dict[str, float | None]
     clips: tuple[ClipDiagnosis, ...]
     collisions: tuple[Collision, ...]
+    choice: HeadChoice | None = None
 
     @property
     def outliers(self) -> tuple[ClipDiagnosis, ...]:
@@ -83,22 +97,30 @@ class Diagnosis:
         return tuple(clip for clip in self.clips if clip.duplicate_of is not None)
 
 
-def diagnose(enrolled: Enrolled, calibration: Calibration | None, judge: Judge) -> Diagnosis:
-    """Classify every enrolled clip by the classes as they are without it; ``judge`` is ``Recognizer.judge``."""
-    scatter, threshold = (calibration.scatter, calibration.threshold) if calibration else (None, OUTLIER)
+def diagnose(
+    enrolled: Enrolled, calibration: Calibration | None, judge: Judge, choice: HeadChoice | None = None
+) -> Diagnosis:
+    """Classify every enrolled clip by clips without it.
+
+    A fitted decision is fitted anew for each of a few parts of the clips, on the rest; prototypes are without one clip.
+
+    Args:
+        enrolled: the classes.
+        calibration: of the recognizer, if prototypes decide.
+        judge: ``Recognizer.judge``.
+        choice: how the decision was chosen, to be told with the findings.
+    """
+    if enrolled.decision:
+        verdicts, threshold = _by_decision(enrolled, enrolled.decision), enrolled.decision.calibration.threshold
+    else:
+        verdicts = _by_prototypes(enrolled, calibration.scatter if calibration else None, judge)
+        threshold = calibration.threshold if calibration else OUTLIER
     embeddings = np.concatenate([enrolled_class.embeddings for enrolled_class in enrolled.classes.values()])
     labels = [f"{name}/{clip.name}" for name, own in enrolled.classes.items() for clip in own.clips]
     clips: list[ClipDiagnosis] = []
-    for number, (name, enrolled_class) in enumerate(enrolled.classes.items()):
-        for index, clip in enumerate(enrolled_class.clips):
-            answer = distance = None
-            if len(enrolled_class.clips) > 1:
-                rest = EnrolledClass.of(enrolled_class.clips[:index] + enrolled_class.clips[index + 1 :])
-                without = Enrolled.of({**enrolled.classes, name: rest}, scatter)
-                answer = judge(without, clip.rows, clip.segments).best
-                embedding = enrolled_class.embeddings[index, None]
-                expected = without.expected_distances[[number]]
-                distance = float(unknown_scores(embedding, rest.prototype[None], expected)[0])
+    for name, enrolled_class in enrolled.classes.items():
+        for clip in enrolled_class.clips:
+            answer, distance = next(verdicts)
             first = first_equal(embeddings, len(clips))
             clips.append(
                 ClipDiagnosis(
@@ -112,7 +134,7 @@ def diagnose(enrolled: Enrolled, calibration: Calibration | None, judge: Judge) 
                     duplicate_of=None if first is None else labels[first],
                 )
             )
-    return _summary(list(enrolled.classes), clips)
+    return _summary(list(enrolled.classes), clips, choice)
 
 
 def first_equal(embeddings: Rows, number: int) -> int | None:
@@ -125,7 +147,31 @@ def first_equal(embeddings: Rows, number: int) -> int | None:
     return int(equal[0]) if len(equal) else None
 
 
-def _summary(names: list[str], clips: list[ClipDiagnosis]) -> Diagnosis:
+def _by_prototypes(enrolled: Enrolled, scatter: float | None, judge: Judge) -> Iterator[Verdict]:
+    for number, (name, enrolled_class) in enumerate(enrolled.classes.items()):
+        for index, clip in enumerate(enrolled_class.clips):
+            if len(enrolled_class.clips) == 1:
+                yield None, None
+                continue
+            rest = EnrolledClass.of(enrolled_class.clips[:index] + enrolled_class.clips[index + 1 :])
+            without = Enrolled.of({**enrolled.classes, name: rest}, scatter)
+            embedding = enrolled_class.embeddings[index, None]
+            expected = without.expected_distances[[number]]
+            distance = float(unknown_scores(embedding, rest.prototype[None], expected)[0])
+            yield judge(without, clip.rows, clip.segments).best, distance
+
+
+def _by_decision(enrolled: Enrolled, decision: Decision) -> Iterator[Verdict]:
+    examples = decision_examples(enrolled.classes.values())
+    assert examples is not None
+    left_out = LeftOut.of(examples, BLOCKS[decision.head], [decision.calibration.shares])
+    names = list(enrolled.classes)
+    answers = left_out.answers(decision.calibration.temperature)
+    for answer, label, distances in zip(answers, examples.labels, left_out.distances[0], strict=True):
+        yield names[answer], float(distances[label])
+
+
+def _summary(names: list[str], clips: list[ClipDiagnosis], choice: HeadChoice | None) -> Diagnosis:
     comparable = [clip for clip in clips if clip.answer is not None]
     per_class: dict[str, float | None] = {}
     for name in names:
@@ -139,4 +185,4 @@ def _summary(names: list[str], clips: list[ClipDiagnosis]) -> Diagnosis:
             if confused and confused >= COLLISION * len(pair):
                 collisions.append(Collision(first, second, confused, len(pair)))
     accuracy = sum(clip.answer == clip.class_name for clip in comparable) / len(comparable) if comparable else None
-    return Diagnosis(accuracy, per_class, tuple(clips), tuple(collisions))
+    return Diagnosis(accuracy, per_class, tuple(clips), tuple(collisions), choice)

@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fewshot_audio.errors import DataError
+from fewshot_audio.recognition.decision.decision import Decision
 from fewshot_audio.recognition.scoring import Floats, Rows, clip_means, expected_distances
 
 UNKNOWN = "unknown"
@@ -26,7 +28,7 @@ class Classification:
 
     Args:
         label: ``best``, or "unknown" if ``unknown_score`` passes the recognizer's threshold.
-        best: the enrolled class that the clip's segments vote for.
+        best: the enrolled class with the highest probability; of equal ones the first.
         probabilities: of every enrolled class, the mean over the segments.
         unknown_score: distance to the nearest class, in units of that class's expected distance.
         segments: how many segments the clip has.
@@ -58,12 +60,21 @@ class ClipSummary(NamedTuple):
 
 @dataclass(frozen=True)
 class EnrolledClip:
-    """An enrolled clip: its rows (segments x rows, width), and its share of silence."""
+    """An enrolled clip.
+
+    Args:
+        name: its name.
+        segments: how many segments it has.
+        rows: their embeddings, (segments x rows, width).
+        silence: the share of it that is silent.
+        timbre: of its segments, (segments, timbre width), float32; None if the version that enrolled it had none.
+    """
 
     name: str
     segments: int
     rows: Rows
     silence: float
+    timbre: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -89,14 +100,16 @@ class Enrolled:
         classes: the classes by name, in the order of their enrollment.
         prototypes: (n_classes, width).
         expected_distances: of a new clip of each class to the class's prototype, (n_classes,).
+        decision: fitted on the classes; None if prototypes decide.
     """
 
     classes: Mapping[str, EnrolledClass]
     prototypes: Rows
     expected_distances: Floats
+    decision: Decision | None = None
 
     @classmethod
-    def of(cls, classes: Mapping[str, EnrolledClass], scatter: float | None) -> Self:
+    def of(cls, classes: Mapping[str, EnrolledClass], scatter: float | None, decision: Decision | None = None) -> Self:
         """Compute what clips are compared with; ``scatter`` is the calibration's, if there is one.
 
         Raises:
@@ -106,7 +119,7 @@ class Enrolled:
             raise DataError("no class is enrolled: enroll one or more first")
         prototypes = np.stack([enrolled_class.prototype for enrolled_class in classes.values()])
         embeddings = [enrolled_class.embeddings for enrolled_class in classes.values()]
-        return cls(classes, prototypes, expected_distances(embeddings, scatter))
+        return cls(classes, prototypes, expected_distances(embeddings, scatter), decision)
 
 
 def checked_name(name: str) -> str:

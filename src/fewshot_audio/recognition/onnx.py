@@ -13,7 +13,7 @@ from fewshot_audio import __version__
 from fewshot_audio.audio.augment.waveform import WaveformDraw
 from fewshot_audio.errors import ConfigError, FewShotError
 from fewshot_audio.files import write_bytes
-from fewshot_audio.functional.prototypes import prototypical_scores
+from fewshot_audio.recognition.onnx_decision import DecisionHead, distances_to
 from fewshot_audio.recognition.onnx_trace import import_onnx, trace
 from fewshot_audio.recognition.recognizer import Recognizer
 from fewshot_audio.recognition.torch_embedder import TorchEmbedder, embed_segments
@@ -64,8 +64,10 @@ class SegmentClassifier(nn.Module):
         self.view_maker = embedder.view_maker
         self.log_mel = embedder.preprocessing.log_mel(torch.float64) if embedder.input_type == "spec" else None
         self.temperature = recognizer.temperature
-        self.register_buffer("prototypes", torch.from_numpy(recognizer.prototypes))
-        self.register_buffer("expected_distances", torch.from_numpy(recognizer.expected_distances).float())
+        enrolled = recognizer.snapshot()
+        self.register_buffer("prototypes", torch.from_numpy(enrolled.prototypes))
+        self.register_buffer("expected_distances", torch.from_numpy(enrolled.expected_distances).float())
+        self.decision = DecisionHead(enrolled.decision, recognizer.sample_rate) if enrolled.decision else None
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
         """Classify segments."""
@@ -78,15 +80,17 @@ class SegmentClassifier(nn.Module):
         raw = samples if self.log_mel is None else self.log_mel(samples.double()).float()
         rows = embed_segments(self.network, self.view_maker, raw, self.views)  # (batch, rows, width)
 
-        probabilities = (self._scores(rows) / self.temperature).softmax(-1).mean(1)
-        distances = _distances(self.prototypes, rows.mean(1))
-        unknown = (distances / self.expected_distances).amin(-1)
+        if self.decision is not None:
+            probabilities, unknown = self.decision(rows.mean(1), samples)
+        else:
+            probabilities = (self._scores(rows) / self.temperature).softmax(-1).mean(1)
+            unknown = (distances_to(self.prototypes, rows.mean(1)) / self.expected_distances).amin(-1)
         return probabilities, torch.where(silent, torch.inf, unknown)
 
     def _scores(self, rows: Tensor) -> Tensor:
         """Shape: (batch, rows, width) -> (batch, rows, classes)."""
         if self.network.relation is None and self.network.distance == "euclidean":
-            return -self.network.score_scale * _distances(self.prototypes, rows)
+            return -self.network.score_scale * distances_to(self.prototypes, rows)
         return self.network.score(self.prototypes.expand(rows.shape[0], -1, -1), rows)
 
 
@@ -130,11 +134,6 @@ def metadata(recognizer: Recognizer) -> dict[str, str]:
         "temperature": repr(recognizer.temperature),
         "fewshot_audio_version": __version__,
     }
-
-
-def _distances(prototypes: Tensor, rows: Tensor) -> Tensor:
-    """Euclidean distances, (..., width) -> (..., classes): without ``cdist``, which is no ONNX operator."""
-    return (-prototypical_scores(prototypes, rows, "squared")).sqrt()
 
 
 def _test_signals(samples: int) -> Tensor:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from fewshot_audio.config import ExperimentConfig, ModelConfig
 from fewshot_audio.recognition.calibration import Calibration
+from fewshot_audio.recognition.decision.maker import DecisionState
 from fewshot_audio.recognition.embedder import Embedder
 from fewshot_audio.recognition.enrolled import EnrolledClass
 
@@ -18,6 +19,7 @@ class RecognizerParts(NamedTuple):
         model: its model config.
         calibration: numbers of the validation classes; None if it is not calibrated.
         classes: the enrolled classes by name, in the order of their enrollment.
+        decision: how clips are told apart, None if that is not decided yet.
     """
 
     embedder: Embedder
@@ -25,3 +27,4 @@ class RecognizerParts(NamedTuple):
     model: ModelConfig
     calibration: Calibration | None
     classes: Mapping[str, EnrolledClass]
+    decision: DecisionState | None

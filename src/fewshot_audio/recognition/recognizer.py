@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.config import ExperimentConfig, ModelConfig
 from fewshot_audio.errors import DataError
 from fewshot_audio.progress import Progress, silent
@@ -15,6 +14,9 @@ from fewshot_audio.recognition.answer import answer
 from fewshot_audio.recognition.calibration import Calibration
 from fewshot_audio.recognition.changes import AddClips, Change, ChangeLog, Remove, Rename, enrolled_class
 from fewshot_audio.recognition.clips import Clips
+from fewshot_audio.recognition.current_decision import CurrentDecision
+from fewshot_audio.recognition.decision.choose import Head, HeadChoice
+from fewshot_audio.recognition.decision.maker import DecisionState
 from fewshot_audio.recognition.diagnosis import Diagnosis, diagnose
 from fewshot_audio.recognition.embedder import Embedder
 from fewshot_audio.recognition.enrolled import (
@@ -26,15 +28,13 @@ from fewshot_audio.recognition.enrolled import (
     Enrollment,
     checked_name,
 )
+from fewshot_audio.recognition.facts import RecognizerFacts
 from fewshot_audio.recognition.options import Backend
 from fewshot_audio.recognition.parts import RecognizerParts
 from fewshot_audio.recognition.scoring import Floats, Rows, clip_means
 
-if TYPE_CHECKING:
-    from fewshot_audio.models.network import FewShotNetwork
 
-
-class Recognizer:
+class Recognizer(RecognizerFacts):
     """Recognizes enrolled sounds, and answers "unknown" for others, with a network trained on other classes.
 
     A clip is a path, a mono array at ``sample_rate``, a pair (array, rate), or a ``LoadedClip``. Methods that take
@@ -48,6 +48,7 @@ class Recognizer:
         model: its model config.
         calibration: numbers of the validation classes; without it nothing is "unknown".
         classes: the enrolled classes by name; none if left out.
+        decision: how clips are told apart; if left out, it is chosen from the enrolled clips when first needed.
 
     Example:
         >>> recognizer = Recognizer.shipped()  # doctest: +SKIP
@@ -63,12 +64,14 @@ class Recognizer:
         model: ModelConfig,
         calibration: Calibration | None = None,
         classes: Mapping[str, EnrolledClass] | None = None,
+        decision: DecisionState | None = None,
     ) -> None:
         self.embedder = embedder
         self.experiment = experiment
         self.model = model
         self.calibration = calibration
         self._classes: Mapping[str, EnrolledClass] = dict(classes or {})  # replaced, never changed: for other threads
+        self._decision = CurrentDecision(embedder, calibration, self._classes, decision)
         self._log = ChangeLog()
 
     @classmethod
@@ -137,7 +140,8 @@ class Recognizer:
         from fewshot_audio.recognition.bundle.write import save_bundle
 
         folder = Path(folder)
-        parts = RecognizerParts(self.embedder, self.experiment, self.model, self.calibration, self._classes)
+        decision = self._decision.of(self._classes)
+        parts = RecognizerParts(self.embedder, self.experiment, self.model, self.calibration, self._classes, decision)
         self._log.saved(folder, save_bundle(folder, parts, self._log.state(folder), is_new=is_new))
 
     @property
@@ -163,58 +167,9 @@ class Recognizer:
         folder = Path(folder)
         loaded = load_bundle(folder, self.embedder.device, self.embedder.backend)
         classes = self._log.on_another_state(folder, loaded.state, loaded.parts.classes, undo)
-        self.embedder, self.experiment, self.model, self.calibration, _ = loaded.parts
+        self.embedder, self.experiment, self.model, self.calibration, _, decision = loaded.parts
+        self._decision = CurrentDecision(self.embedder, self.calibration, loaded.parts.classes, decision)
         self._classes = classes
-
-    @property
-    def network(self) -> "FewShotNetwork":
-        """The network, in evaluation mode."""
-        return self.embedder.network
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """How recordings become segments and features, as in training."""
-        return self.embedder.preprocessing
-
-    @property
-    def sample_rate(self) -> int:
-        """Rate of arrays that come without one, Hz."""
-        return self.preprocessing.sample_rate
-
-    @property
-    def segment_seconds(self) -> float:
-        """Length of a segment."""
-        return self.preprocessing.segment_seconds
-
-    @property
-    def classes(self) -> list[str]:
-        """Names of the enrolled classes, in the order of their enrollment."""
-        return list(self._classes)
-
-    @property
-    def temperature(self) -> float:
-        """Divides scores before the softmax; 1 without a calibration."""
-        return self.calibration.temperature if self.calibration else 1.0
-
-    @property
-    def unknown_threshold(self) -> float | None:
-        """Unknown score above which the answer is "unknown"; None without a calibration."""
-        return self.calibration.threshold if self.calibration else None
-
-    @property
-    def prototypes(self) -> Rows:
-        """Prototypes (n_classes, width), in the order of ``classes``."""
-        return self.snapshot().prototypes
-
-    @property
-    def expected_distances(self) -> Floats:
-        """Distance from each prototype at which a new clip is expected, (n_classes,): the unit of unknown scores."""
-        return self.snapshot().expected_distances
-
-    @property
-    def reaches(self) -> Floats:
-        """The former name of ``expected_distances``."""
-        return self.expected_distances
 
     def enroll(self, name: str, clips: Clips, *, replace: bool = False) -> Enrollment:
         """Add clips to a class, new or not; with ``replace`` it has only these from now on.
@@ -224,7 +179,7 @@ class Recognizer:
         """
         name = checked_name(name)
         new = [
-            EnrolledClip(clip.name, len(clip.segments), rows, clip.silence)
+            EnrolledClip(clip.name, len(clip.segments), rows, clip.silence, clip.timbre(self.sample_rate))
             for clip, rows in self.embedder.embed_clips(clips)
         ]
         if not new:
@@ -268,7 +223,10 @@ class Recognizer:
         """Answer for each clip as ``classify`` does, with its embedding (width,) as ``embed`` gives it."""
         enrolled = self.snapshot()
         return [
-            (self.judge(enrolled, rows, len(clip.segments)), clip_means([rows])[0])
+            (
+                self.judge(enrolled, rows, len(clip.segments), clip.timbre(self.sample_rate)),
+                clip_means([rows])[0],
+            )
             for clip, rows in self.embedder.embed_clips(clips)
         ]
 
@@ -282,15 +240,24 @@ class Recognizer:
 
     def diagnose(self) -> Diagnosis:
         """Classify each enrolled clip by the others: accuracy, outliers, collisions, silence, duplicates."""
-        return diagnose(self.snapshot(), self.calibration, self.judge)
+        return diagnose(self.snapshot(), self.calibration, self.judge, self._decision.of(self._classes).choice)
 
-    def snapshot(self) -> Enrolled:
-        """The enrolled classes as they are now, to answer by them later. Raises DataError if there is none."""
-        return Enrolled.of(self._classes, self.calibration.scatter if self.calibration else None)
+    def judge(
+        self, enrolled: Enrolled, rows: Rows, segments: int, timbre: NDArray[np.float32] | None = None
+    ) -> Classification:
+        """Answer, by a ``snapshot``, for a clip that is embedded as rows (segments x rows, width), with its timbre."""
+        return answer(enrolled, rows, segments, timbre, self.embedder, self.calibration)
 
-    def judge(self, enrolled: Enrolled, rows: Rows, segments: int) -> Classification:
-        """Answer, by a ``snapshot``, for a clip that is embedded as rows (segments x rows, width)."""
-        return answer(enrolled, rows, segments, self.embedder, self.experiment.tie_strategy, self.calibration)
+    def choose_head(self, head: Head | None = None) -> HeadChoice | None:
+        """Measure all heads on the enrolled clips, and decide by the best from now on; or by ``head``, if given.
+
+        A head is chosen when an answer first needs it, and anew when the clips have doubled; this is for choosing at
+        another time.
+
+        Returns:
+            The measured accuracies; None if the enrolled clips allow for prototypes only.
+        """
+        return self._decision.choose(self._classes, head)
 
     def _change(self, change: Change) -> None:
         self._classes = change.apply(self._classes)

@@ -8,6 +8,7 @@ import numpy as np
 from fewshot_audio.audio.decode import Decoding
 from fewshot_audio.audio.rejection import Reason, Rejected
 from fewshot_audio.audio.samples import Samples
+from fewshot_audio.audio.timbre import segment_timbre
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.recognition.embedder import GROUP
 from fewshot_audio.recognition.enrolled import Classification
@@ -59,27 +60,30 @@ def scan_recording(recognizer: Recognizer, decoding: Decoding, hop_seconds: floa
     length, hop = preprocessing.segment_samples, round(hop_seconds * preprocessing.sample_rate)
     if not 0 < hop <= length:
         raise ConfigError(f"hop of {hop_seconds:g} s: expected above 0 and at most {preprocessing.segment_seconds:g} s")
-    group: list[tuple[int, int, Samples | None]] = []
+    group: list[tuple[int, int, tuple[Samples, Samples | None] | None]] = []  # start, end, features and timbre
     embedder = recognizer.embedder
+    needs_timbre = enrolled.decision is not None and enrolled.decision.needs_timbre
 
     def answer_group() -> Iterator[Window]:
-        rows = embedder.clip_rows([features for _, _, features in group if features is not None])
-        for start, end, features in group:
-            answer = None if features is None else recognizer.judge(enrolled, next(rows), len(features))
+        rows = embedder.clip_rows([heard[0] for _, _, heard in group if heard])
+        for start, end, heard in group:
+            answer = recognizer.judge(enrolled, next(rows), len(heard[0]), heard[1]) if heard else None
             yield Window(start, end, answer)
         group.clear()
 
     for start, samples in slide(iter(decoding), length, hop):
         try:
             # Only the features of a group are held: its waveforms would take four times the memory.
-            features = embedder.features(preprocessing.segments(preprocessing.normalize(samples, decoding.level.floor)))
+            segments = preprocessing.segments(preprocessing.normalize(samples, decoding.level.floor))
+            timbre = segment_timbre(segments, len(samples), preprocessing.sample_rate) if needs_timbre else None
+            heard = (embedder.features(segments), timbre)
         except Rejected as error:
             if error.reason == Reason.TOO_SHORT and start:
                 continue
             if error.reason != Reason.SILENT:
                 raise
-            features = None
-        group.append((start, start + len(samples), features))
+            heard = None
+        group.append((start, start + len(samples), heard))
         if len(group) == GROUP:
             yield from answer_group()
     yield from answer_group()

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from fewshot_audio.errors import on_one_line, plural
+from fewshot_audio.recognition.advice import decided_by
 from fewshot_audio.serve.schemas import Finding
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def _findings(diagnosis: "Diagnosis") -> Iterator[Finding]:
         clips = f"{correct} of {plural(len(answers), 'clip')} {'is' if correct == 1 else 'are'}"
         message = f"Left out one at a time, {clips} recognized by the others."
         yield Finding(kind="good" if correct == len(answers) else "accuracy", message=message)
+    if diagnosis.choice:
+        yield Finding(kind="head", message=decided_by(diagnosis.choice, diagnosis.choice.head))
     for pair in diagnosis.collisions:
         yield Finding(
             kind="collision",

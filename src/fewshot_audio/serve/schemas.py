@@ -165,7 +165,7 @@ class EmbeddingMap(BaseModel):
 
 
 class Finding(BaseModel):
-    """A fact about the enrolled clips: good, accuracy, collision, outlier, silence or duplicate, and a sentence."""
+    """A sentence about the enrolled clips: good, accuracy, head, collision, outlier, silence or duplicate."""
 
     kind: str
     message: str

@@ -1,5 +1,6 @@
 """Reading a bundle that anybody may have made: nothing in it is executed, and everything in it is checked."""
 
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -7,12 +8,15 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from fewshot_audio.audio.timbre import TIMBRE_WIDTH
 from fewshot_audio.errors import DataError
 from fewshot_audio.recognition.bundle import BUNDLE_FILE
-from fewshot_audio.recognition.bundle.description import in_words, read_description, read_tensor_file
+from fewshot_audio.recognition.bundle.decision_tensors import decision_shapes, unpack_decision
+from fewshot_audio.recognition.bundle.description import explained, in_words, read_description, read_tensor_file
 from fewshot_audio.recognition.bundle.folder import BundleState, current_digest
 from fewshot_audio.recognition.bundle.graph import read_onnx_embedder
 from fewshot_audio.recognition.bundle.schema import BundleDescription, ClassSection
+from fewshot_audio.recognition.decision.maker import DecisionState
 from fewshot_audio.recognition.embedder import LARGEST_EMBEDDING, Embedder
 from fewshot_audio.recognition.enrolled import (
     LONGEST_SAVED_CLIP_NAME,
@@ -66,8 +70,9 @@ def load_bundle(folder: Path, device: str = "cpu", backend: Backend = "torch") -
 def _load(folder: Path, device: str, backend: Backend) -> LoadedBundle:
     description, digest = read_description(folder)
     embedder = _embedder(folder, description, device, backend)
-    classes = _read_classes(folder, description)
-    parts = RecognizerParts(embedder, description.experiment, description.model, description.calibration, classes)
+    classes, decision = _read_support(folder, description)
+    experiment, model = description.experiment, description.model
+    parts = RecognizerParts(embedder, experiment, model, description.calibration, classes, decision)
     return LoadedBundle(parts, BundleState(digest, description.revision, description.tensor_file("model")[1]))
 
 
@@ -81,18 +86,25 @@ def _embedder(folder: Path, description: BundleDescription, device: str, backend
     return read_torch_embedder(folder, description, resolve_device(device, 0))
 
 
-def _read_classes(folder: Path, description: BundleDescription) -> dict[str, EnrolledClass]:
+def _read_support(
+    folder: Path, description: BundleDescription
+) -> tuple[dict[str, EnrolledClass], DecisionState | None]:
+    """Read the enrolled classes, and how they are told apart."""
     experiment = description.experiment
     width = experiment.embedding_width(description.model.out_dim(experiment.encoder_name))
     rows_per_segment = experiment.query_rows("test")
-    n_rows = sum(clip.segments for section in description.classes for clip in section.clips) * rows_per_segment
-    n_bytes = 4 * width * (n_rows + len(description.classes))
-    largest = n_bytes + LARGEST_HEADER + 2 * LARGEST_ENTRY * len(description.classes)
+    n_segments = sum(clip.segments for section in description.classes for clip in section.clips)
+    parts = ("rows", "prototype", "timbre") if description.features else ("rows", "prototype")
+    expected_names = {f"{number}.{part}" for number in range(len(description.classes)) for part in parts}
+    n_bytes = 4 * width * (n_segments * rows_per_segment + len(description.classes))
+    n_bytes += 4 * TIMBRE_WIDTH * n_segments if description.features else 0
+    if description.decision and description.decision.fitted:
+        shapes = decision_shapes(description.decision.fitted.head, len(description.classes), width)
+        expected_names |= shapes.keys()
+        n_bytes += 8 * sum(map(math.prod, shapes.values()))
+    largest = n_bytes + LARGEST_HEADER + LARGEST_ENTRY * len(expected_names)
     path, content = read_tensor_file(folder, "support", description, largest)
     tensors = _tensors(path, content)
-    expected_names = {
-        f"{number}.{part}" for number in range(len(description.classes)) for part in ("rows", "prototype")
-    }
     if tensors.keys() != expected_names:
         raise DataError(
             f"{path}: holds {len(tensors)} tensors, expected {len(expected_names)}: not those of these classes"
@@ -104,24 +116,39 @@ def _read_classes(folder: Path, description: BundleDescription) -> dict[str, Enr
             raise DataError(f"{folder / BUNDLE_FILE}: class {section.name!r} is there twice")
         if not all(is_text(clip.name) and len(clip.name) <= LONGEST_SAVED_CLIP_NAME for clip in section.clips):
             raise DataError(f"{folder / BUNDLE_FILE}: class {section.name!r} has a clip without a usable name")
-        rows, prototype = tensors[f"{number}.rows"], tensors[f"{number}.prototype"]
-        classes[section.name] = _read_class(path, section, rows, prototype, rows_per_segment, width)
-    return classes
+        own = {part: tensors[f"{number}.{part}"] for part in parts}
+        classes[section.name] = _read_class(path, section, own, rows_per_segment, width)
+    if description.decision is None:
+        return classes, None
+    saved = description.decision
+    return classes, explained(path, lambda: unpack_decision(saved, tensors, len(classes), width))
 
 
 def _read_class(
-    path: Path, section: ClassSection, rows: Rows, prototype: Rows, rows_per_segment: int, width: int
+    path: Path, section: ClassSection, tensors: dict[str, Rows], rows_per_segment: int, width: int
 ) -> EnrolledClass:
     """Build a class from its description and tensors; ``path`` is for messages."""
-    counts = [clip.segments * rows_per_segment for clip in section.clips]
-    for value, shape in ((rows, (sum(counts), width)), (prototype, (width,))):
-        if value.shape != shape or value.dtype != np.float32:
-            raise DataError(f"{path}: {section.name!r}: {in_words(value)}, expected float32 {shape}")
-    if np.abs(rows).max() > LARGEST_EMBEDDING:
-        raise DataError(f"{path}: {section.name!r} has numbers above {LARGEST_EMBEDDING:g}, as no network gives them")
-    parts = zip(section.clips, np.split(rows, np.cumsum(counts)[:-1]), strict=True)
+    counts = np.array([clip.segments for clip in section.clips])
+    shapes = {
+        "rows": (counts.sum() * rows_per_segment, width),
+        "prototype": (width,),
+        "timbre": (counts.sum(), TIMBRE_WIDTH),
+    }
+    for part, value in tensors.items():
+        if value.shape != shapes[part] or value.dtype != np.float32:
+            raise DataError(f"{path}: {section.name!r}: {in_words(value)}, expected float32 {shapes[part]}")
+        if np.abs(value).max() > LARGEST_EMBEDDING:
+            raise DataError(
+                f"{path}: {section.name!r} has numbers above {LARGEST_EMBEDDING:g}, as no network gives them"
+            )
+    ends = np.cumsum(counts)[:-1]
+    rows, prototype = np.split(tensors["rows"], ends * rows_per_segment), tensors["prototype"]
+    timbre = np.split(tensors["timbre"], ends) if "timbre" in tensors else [None] * len(counts)
     computed = EnrolledClass.of(
-        tuple(EnrolledClip(clip.name, clip.segments, part.copy(), clip.silence) for clip, part in parts)
+        tuple(
+            EnrolledClip(clip.name, clip.segments, own.copy(), clip.silence, None if sound is None else sound.copy())
+            for clip, own, sound in zip(section.clips, rows, timbre, strict=True)
+        )
     )
     if not np.allclose(computed.prototype, prototype, rtol=1e-3, atol=1e-4):
         raise DataError(f"{path}: the prototype of {section.name!r} is not the mean of its clips")

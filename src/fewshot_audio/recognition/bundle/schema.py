@@ -5,11 +5,12 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
+from pydantic import Field, SerializeAsAny
 
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.config import ExperimentConfig, ModelConfig
 from fewshot_audio.recognition.bundle import Role, former_file, tensor_file
+from fewshot_audio.recognition.bundle.decision_sections import BundleSection, DecisionSection, FeaturesSection
 from fewshot_audio.recognition.calibration import Calibration
 
 KIND: Literal["fewshot-audio recognizer"] = "fewshot-audio recognizer"
@@ -18,11 +19,7 @@ FORMAT: Literal[2] = 2
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class ClipSection(_Section):
+class ClipSection(BundleSection):
     """An enrolled clip: its name, its number of segments, and its share of silence."""
 
     name: str
@@ -30,26 +27,28 @@ class ClipSection(_Section):
     silence: Annotated[float, Field(ge=0, le=1)]
 
 
-class ClassSection(_Section):
+class ClassSection(BundleSection):
     """An enrolled class; its tensors are named by its place in the list of classes."""
 
     name: str
     clips: Annotated[list[ClipSection], Field(min_length=1)]
 
 
-class ViewsSection(_Section):
+class ViewsSection(BundleSection):
     """The numbers of the frozen views; their tensors are in the model's file."""
 
     kind: Literal["spec", "wav"]
     numbers: dict[str, int]
 
 
-class BundleDescription(_Section):
+class BundleDescription(BundleSection):
     """All of ``recognizer.json``.
 
     Attributes:
         revision: how many times this bundle has been written; format 1 has none.
         sha256: of each file of tensors by its role; in format 1 by the file's name.
+        features: what clips have beside embeddings; a bundle without it has none.
+        decision: how clips are told apart; without it, by prototypes until it is decided.
     """
 
     kind: Literal["fewshot-audio recognizer"]
@@ -64,6 +63,8 @@ class BundleDescription(_Section):
     training_config_sha256: str
     sha256: dict[str, Digest]
     versions: dict[str, str]
+    features: FeaturesSection | None = None
+    decision: DecisionSection | None = None
 
     def tensor_file(self, role: Role) -> tuple[str, str]:
         """Name and SHA-256 of a file of tensors. Raises KeyError if the description names none."""

@@ -4,13 +4,17 @@ import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors.numpy
+from numpy.typing import NDArray
 
 from fewshot_audio.experiments.versions import versions
 from fewshot_audio.files import write_bytes, write_json
 from fewshot_audio.recognition.bundle import BUNDLE_FILE, Role, tensor_file
+from fewshot_audio.recognition.bundle.decision_sections import FeaturesSection
+from fewshot_audio.recognition.bundle.decision_tensors import pack_decision
 from fewshot_audio.recognition.bundle.folder import BundleState, current_digest, superseded_files, writing
 from fewshot_audio.recognition.bundle.schema import (
     FORMAT,
@@ -24,7 +28,6 @@ from fewshot_audio.recognition.bundle.schema import (
 )
 from fewshot_audio.recognition.enrolled import EnrolledClass
 from fewshot_audio.recognition.parts import RecognizerParts
-from fewshot_audio.recognition.scoring import Rows
 
 
 def save_bundle(
@@ -48,10 +51,12 @@ def save_bundle(
     """
     folder = folder.resolve()
     network, kind = parts.embedder.saved(), parts.embedder.input_type
-    contents: dict[Role, bytes] = {
-        "model": network.content,
-        "support": safetensors.numpy.save(_support_tensors(parts.classes)),
-    }
+    has_timbre = bool(parts.classes) and all(
+        clip.timbre is not None for enrolled_class in parts.classes.values() for clip in enrolled_class.clips
+    )
+    decision, decision_arrays = pack_decision(parts.decision) if parts.decision and has_timbre else (None, {})
+    support = _support_arrays(parts.classes, has_timbre=has_timbre) | decision_arrays
+    contents: dict[Role, bytes] = {"model": network.content, "support": safetensors.numpy.save(support)}
     with writing(folder, expected, is_new=is_new) as revision:
         new_files: list[Path] = []
         try:
@@ -69,9 +74,11 @@ def save_bundle(
                 training_config_sha256=config_hash(parts.experiment, parts.model),
                 sha256={str(role): digest for role, digest in digests.items()},
                 versions=versions(),
+                features=FeaturesSection() if has_timbre else None,
+                decision=decision,
             )
             superseded = superseded_files(folder, {tensor_file(role, digest) for role, digest in digests.items()})
-            write_json(folder / BUNDLE_FILE, description.model_dump(), sync=True)
+            write_json(folder / BUNDLE_FILE, _without_empty(description), sync=True)
         except BaseException:
             for path in new_files:
                 path.unlink(missing_ok=True)
@@ -89,12 +96,21 @@ def _class_section(name: str, enrolled_class: EnrolledClass) -> ClassSection:
     return ClassSection(name=name, clips=clips)
 
 
-def _support_tensors(classes: Mapping[str, EnrolledClass]) -> dict[str, Rows]:
-    tensors = {}
+def _without_empty(description: BundleDescription) -> dict[str, Any]:
+    """What a description says; optional sections are left out, since versions that know none of them refuse them."""
+    optional = {name for name in ("features", "decision") if getattr(description, name) is None}
+    return description.model_dump(exclude=optional)
+
+
+def _support_arrays(classes: Mapping[str, EnrolledClass], *, has_timbre: bool) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any]] = {}
     for number, enrolled_class in enumerate(classes.values()):
-        tensors[f"{number}.rows"] = np.concatenate([clip.rows for clip in enrolled_class.clips])
-        tensors[f"{number}.prototype"] = enrolled_class.prototype
-    return tensors
+        arrays[f"{number}.rows"] = np.concatenate([clip.rows for clip in enrolled_class.clips])
+        arrays[f"{number}.prototype"] = enrolled_class.prototype
+        if has_timbre:
+            timbre = [clip.timbre for clip in enrolled_class.clips if clip.timbre is not None]
+            arrays[f"{number}.timbre"] = np.concatenate(timbre)
+    return arrays
 
 
 def _write_tensors(folder: Path, role: Role, content: bytes, new_files: list[Path]) -> str:

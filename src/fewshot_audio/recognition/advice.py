@@ -1,0 +1,66 @@
+"""What a diagnosis means, in plain sentences: how well the classes are told apart, why, and what to do next."""
+
+from collections.abc import Iterator
+
+from fewshot_audio.errors import plural
+from fewshot_audio.recognition.decision.choose import HEADS, Head, HeadChoice
+from fewshot_audio.recognition.diagnosis import Diagnosis
+
+RELIABLE, USABLE = 0.85, 0.6
+ENOUGH_CLIPS = 5
+
+HEAD_NAMES: dict[Head, str] = {
+    "both": "the network's embedding and the timbre",
+    "embedding": "the network's embedding",
+    "timbre": "the timbre",
+    "prototypes": "the nearest prototype of the network's embeddings",
+}
+
+
+def advice(diagnosis: Diagnosis, head: Head) -> Iterator[str]:
+    """Sentences for the person who enrolled the clips.
+
+    Args:
+        diagnosis: of the enrolled clips.
+        head: what decides.
+    """
+    yield decided_by(diagnosis.choice, head)
+    if diagnosis.accuracy is None:
+        yield "One clip of a class does not show how well it is recognized: add more, up to five of each."
+        return
+    judged = [clip for clip in diagnosis.clips if clip.answer is not None]
+    correct = sum(clip.answer == clip.class_name for clip in judged)
+    yield f"{correct} of {plural(len(judged), 'clip')} recognized when left out: {_verdict(diagnosis.accuracy)}."
+    if diagnosis.accuracy < RELIABLE:
+        yield from _remedies(diagnosis)
+
+
+def decided_by(choice: HeadChoice | None, head: Head) -> str:
+    """Which head decides, and how the others did."""
+    if choice is None:
+        return f"Decided by {HEAD_NAMES[head]}."
+    figures = ", ".join(f"{name} {100 * choice.accuracies[name]:.0f} %" for name in HEADS)
+    return (
+        f"Decided by {HEAD_NAMES[head]} (head {head}). Right when left out: {figures}; for comparison, plain MFCC "
+        f"statistics with logistic regression {100 * choice.plain:.0f} %."
+    )
+
+
+def _verdict(accuracy: float) -> str:
+    if accuracy >= RELIABLE:
+        return "the classes are told apart well"
+    if accuracy >= USABLE:
+        return "usable, with mistakes"
+    return "too few to rely on"
+
+
+def _remedies(diagnosis: Diagnosis) -> Iterator[str]:
+    counts = {name: sum(clip.class_name == name for clip in diagnosis.clips) for name in diagnosis.class_accuracy}
+    few = [name for name, count in counts.items() if count < ENOUGH_CLIPS]
+    if few:
+        yield f"Add clips: {plural(len(few), 'class')} with fewer than {ENOUGH_CLIPS}, such as {few[0]}."
+    if diagnosis.collisions:
+        worst = max(diagnosis.collisions, key=lambda pair: pair.confused / pair.clips)
+        yield f"Listen to {worst.first} and {worst.second}: if they sound alike, join them or add clips that differ."
+    if diagnosis.accuracy is not None and diagnosis.accuracy < USABLE and not few:
+        yield "A network trained on sounds of this kind may tell them apart: fewshot-audio train, then --model RUN."

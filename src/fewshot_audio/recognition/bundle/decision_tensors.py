@@ -1,0 +1,93 @@
+"""A decision as a bundle keeps it: its section of ``recognizer.json``, and tensors beside those of the clips."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewshot_audio.audio.timbre import TIMBRE_WIDTH
+from fewshot_audio.errors import DataError
+from fewshot_audio.recognition.bundle.decision_sections import (
+    CalibrationSection,
+    ChoiceSection,
+    DecisionSection,
+    FittedSection,
+)
+from fewshot_audio.recognition.bundle.description import in_words
+from fewshot_audio.recognition.decision.choose import BLOCKS, FittedHead, HeadChoice
+from fewshot_audio.recognition.decision.decision import Decision, DecisionCalibration
+from fewshot_audio.recognition.decision.distances import ClassDistances
+from fewshot_audio.recognition.decision.logistic import Logistic
+from fewshot_audio.recognition.decision.maker import DecisionState
+from fewshot_audio.recognition.decision.model import DecisionModel
+from fewshot_audio.recognition.decision.standardize import Standardizer
+
+PREFIX = "decision."
+LARGEST = 1e150  # its square is finite
+
+
+def pack_decision(state: DecisionState) -> tuple[DecisionSection, dict[str, NDArray[Any]]]:
+    """The section and the tensors of a decision."""
+    choice = ChoiceSection.model_validate(vars(state.choice)) if state.choice else None
+    if state.decision is None:
+        return DecisionSection(fixed=state.fixed, choice=choice, fitted=None), {}
+    model, calibration = state.decision.model, CalibrationSection.model_validate(vars(state.decision.calibration))
+    arrays = {
+        "weights": model.logistic.weights,
+        "bias": model.logistic.bias,
+        "distance_scale": model.distances.scale,
+        "means": model.distances.means,
+        "expected": model.distances.expected,
+    }
+    for block, standardizer in model.standardizers.items():
+        arrays |= {f"{block}_mean": standardizer.mean, f"{block}_scale": standardizer.scale}
+    fitted = FittedSection(head=state.decision.head, calibration=calibration)
+    tensors = {PREFIX + name: values for name, values in arrays.items()}
+    return DecisionSection(fixed=state.fixed, choice=choice, fitted=fitted), tensors
+
+
+def decision_shapes(head: FittedHead, n_classes: int, embedding_width: int) -> dict[str, tuple[int, ...]]:
+    """The tensors of a decision, by name."""
+    widths = {"embedding": embedding_width, "timbre": TIMBRE_WIDTH}
+    blocks = {block: widths[block] for block in BLOCKS[head]}
+    width = sum(blocks.values())
+    shapes: dict[str, tuple[int, ...]] = {
+        "weights": (n_classes, width),
+        "bias": (n_classes,),
+        "distance_scale": (width,),
+        "means": (n_classes, width),
+        "expected": (n_classes,),
+    }
+    for block, block_width in blocks.items():
+        shapes |= {f"{block}_mean": (block_width,), f"{block}_scale": (block_width,)}
+    return {PREFIX + name: shape for name, shape in shapes.items()}
+
+
+def unpack_decision(
+    section: DecisionSection, tensors: dict[str, NDArray[Any]], n_classes: int, embedding_width: int
+) -> DecisionState:
+    """The decision that a bundle describes.
+
+    Raises:
+        DataError: a tensor is missing, has another shape or type than the section implies, or holds what no fit gives.
+    """
+    choice = HeadChoice(**section.choice.model_dump()) if section.choice else None
+    if section.fitted is None:
+        return DecisionState(section.fixed, choice)
+    head = section.fitted.head
+    for name, shape in decision_shapes(head, n_classes, embedding_width).items():
+        value = tensors.get(name)
+        if value is None or value.dtype != np.float64 or value.shape != shape:
+            raise DataError(f"{name}: {in_words(value)}, expected float64 {shape}")
+        if np.abs(value).max() > LARGEST:
+            raise DataError(f"{name} has numbers above {LARGEST:g}, as no fit gives them")
+    arrays = {name.removeprefix(PREFIX): value.copy() for name, value in tensors.items() if name.startswith(PREFIX)}
+    if not (arrays["expected"] > 0).all():
+        raise DataError(f"{PREFIX}expected: distances are expected to be above 0")
+    model = DecisionModel(
+        {block: Standardizer(arrays[f"{block}_mean"], arrays[f"{block}_scale"]) for block in BLOCKS[head]},
+        Logistic(arrays["weights"], arrays["bias"]),
+        ClassDistances(arrays["distance_scale"], arrays["means"], arrays["expected"]),
+    )
+    calibration = DecisionCalibration(**section.fitted.calibration.model_dump())
+    return DecisionState(section.fixed, choice, Decision(head, model, calibration))

@@ -1,0 +1,1 @@
+"""How a recognizer decides: from features of segments to probabilities and an unknown score."""

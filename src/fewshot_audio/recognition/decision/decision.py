@@ -1,0 +1,104 @@
+"""A decision: fitted on enrolled clips; it takes a clip's features to probabilities and an unknown score."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fewshot_audio.recognition.decision.calibrate import fit_temperature, fit_threshold, most_telling
+from fewshot_audio.recognition.decision.choose import BLOCKS, FittedHead
+from fewshot_audio.recognition.decision.examples import Examples, Features, Floats
+from fewshot_audio.recognition.decision.left_out import LeftOut
+from fewshot_audio.recognition.decision.logistic import softmax
+from fewshot_audio.recognition.decision.model import DecisionModel, Shares
+
+SHARES: dict[FittedHead, tuple[Shares, ...]] = {
+    "both": tuple({"embedding": share, "timbre": 1 - share} for share in (0.5, 0.8, 1.0, 0.2, 0.0)),
+    "embedding": ({"embedding": 1.0, "timbre": 0.0},),
+    "timbre": ({"embedding": 0.0, "timbre": 1.0},),
+}
+"""Shares of the blocks in squared distances that are tried for each head."""
+
+
+@dataclass(frozen=True)
+class DecisionCalibration:
+    """Numbers that are fitted on enrolled clips, each judged by the others.
+
+    Args:
+        temperature: logits are divided by it.
+        embedding_share: of the embedding in squared distances; the rest is of the timbre.
+        threshold: a clip whose unknown score exceeds it is of no enrolled class.
+        false_alarm: the share of clips of enrolled classes that may be called unknown, as asked for.
+        clips: how many clips it was fitted on.
+    """
+
+    temperature: float
+    embedding_share: float
+    threshold: float
+    false_alarm: float
+    clips: int
+
+    @property
+    def shares(self) -> Shares:
+        """Of the blocks in squared distances."""
+        return {"embedding": self.embedding_share, "timbre": 1 - self.embedding_share}
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Probabilities and unknown scores of clips.
+
+    Args:
+        head: which blocks of features count.
+        model: fitted on the enrolled clips.
+        calibration: temperature and threshold.
+    """
+
+    head: FittedHead
+    model: DecisionModel
+    calibration: DecisionCalibration
+
+    @classmethod
+    def fit(cls, examples: Examples, head: FittedHead, false_alarm: float) -> "Decision":
+        """Fit and calibrate on clips of two or more classes, each of two or more clips."""
+        _, calibration = judge_left_out(examples, head, false_alarm)
+        return cls(head, DecisionModel.fit(examples, BLOCKS[head], calibration.shares), calibration)
+
+    def refit(self, examples: Examples) -> "Decision":
+        """The same decision on other clips; the calibration stays."""
+        return Decision(
+            self.head, DecisionModel.fit(examples, BLOCKS[self.head], self.calibration.shares), self.calibration
+        )
+
+    @property
+    def needs_timbre(self) -> bool:
+        """Whether the timbre of clips counts."""
+        return "timbre" in self.model.standardizers
+
+    def probabilities(self, features: Features) -> Floats:
+        """The mean over the clip's segments, (classes,)."""
+        logits = self.model.logistic.logits(self.model.rows(features))
+        mean: Floats = softmax(logits / self.calibration.temperature).mean(axis=0)
+        return mean
+
+    def unknown_score(self, features: Features) -> float:
+        """Distance to the nearest class over the expected one; about 1 for sounds like the enrolled ones."""
+        clip = self.model.rows(features).mean(axis=0, keepdims=True)
+        return float(np.min(self.model.distances(clip)))
+
+
+def judge_left_out(examples: Examples, head: FittedHead, false_alarm: float) -> tuple[LeftOut, DecisionCalibration]:
+    """Judge the enrolled clips by the others, and calibrate on that.
+
+    The ``distances`` of what is returned are those of the chosen shares alone.
+    """
+    left_out = LeftOut.of(examples, BLOCKS[head], SHARES[head])
+    number = most_telling(left_out)
+    chosen = LeftOut(examples, left_out.logits, left_out.distances[[number]])
+    calibration = DecisionCalibration(
+        temperature=fit_temperature(left_out),
+        embedding_share=SHARES[head][number]["embedding"],
+        threshold=fit_threshold(chosen.distances[0].min(axis=1), false_alarm),
+        false_alarm=false_alarm,
+        clips=len(examples.labels),
+    )
+    return chosen, calibration

@@ -1,0 +1,95 @@
+"""What a decision is fitted on: the features of enrolled clips, segment by segment, and their classes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats: TypeAlias = NDArray[np.float64]
+Counts: TypeAlias = NDArray[np.int64]
+
+Block: TypeAlias = Literal["embedding", "timbre"]
+Features: TypeAlias = Mapping[Block, Floats]
+"""Rows of each block, one for each segment: (segments, width of the block)."""
+
+MOST_SEGMENTS = 8
+"""Segments of a clip that a decision is fitted on; of a longer clip they are taken at even distances."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Enrolled clips.
+
+    Args:
+        features: rows of all clips, one clip after the other.
+        clip_of: number of the clip that each row belongs to, (rows,), ascending from 0.
+        labels: number of each clip's class, (clips,), from 0.
+    """
+
+    features: Features
+    clip_of: Counts
+    labels: Counts
+
+    @classmethod
+    def of(cls, clips: list[Features], labels: Counts) -> "Examples":
+        """Put the clips together, each with at most ``MOST_SEGMENTS`` of its segments."""
+        thinned = [_thin(clip) for clip in clips]
+        counts = [len(next(iter(clip.values()))) for clip in thinned]
+        features = {block: np.concatenate([clip[block] for clip in thinned]) for block in thinned[0]}
+        return cls(features, np.repeat(np.arange(len(clips)), counts), labels)
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return int(self.labels.max()) + 1
+
+    @property
+    def weights(self) -> Floats:
+        """Weight of each row, 1 on average: classes count alike, so do the clips of a class and the rows of a clip."""
+        clips, rows = np.bincount(self.labels), np.bincount(self.clip_of)
+        weights: Floats = 1.0 / (clips[self.labels] * rows)[self.clip_of]
+        weights *= len(weights) / weights.sum()
+        return weights
+
+    def clip_means(self, rows: Floats) -> Floats:
+        """Mean of each clip's rows, (rows, ...) -> (clips, ...)."""
+        starts = np.searchsorted(self.clip_of, np.arange(len(self.labels)))
+        counts = np.bincount(self.clip_of).reshape(-1, *[1] * (rows.ndim - 1))
+        means: Floats = np.add.reduceat(rows, starts, axis=0) / counts
+        return means
+
+    def part(self, clips: NDArray[np.bool_]) -> "Examples":
+        """Only some of the clips, (clips,)."""
+        rows = clips[self.clip_of]
+        features = {block: values[rows] for block, values in self.features.items()}
+        numbers = np.cumsum(clips) - 1
+        return Examples(features, numbers[self.clip_of[rows]], self.labels[clips])
+
+    def folds(self, most: int) -> list[NDArray[np.bool_]]:
+        """Deal the clips of each class, in their order, to at most so many folds: the clips of each fold, (clips,).
+
+        Clips of the same features stay together, so that none is judged by its copy; unless a class has no others.
+        """
+        keys = [values.tobytes() for values in self._first_rows()]
+        fold_of = np.zeros(len(self.labels), dtype=np.int64)
+        for label in range(self.n_classes):
+            clips = np.flatnonzero(self.labels == label)
+            numbers = {key: number for number, key in enumerate(dict.fromkeys(keys[clip] for clip in clips))}
+            for place, clip in enumerate(clips):
+                fold_of[clip] = (numbers[keys[clip]] if len(numbers) > 1 else place) % most
+        return [fold_of == fold for fold in range(int(fold_of.max()) + 1)]
+
+    def _first_rows(self) -> Floats:
+        starts = np.searchsorted(self.clip_of, np.arange(len(self.labels)))
+        rows: Floats = np.concatenate([values[starts] for values in self.features.values()], axis=1)
+        return rows
+
+
+def _thin(clip: Features) -> Features:
+    count = len(next(iter(clip.values())))
+    if count <= MOST_SEGMENTS:
+        return clip
+    chosen = np.linspace(0, count - 1, MOST_SEGMENTS).round().astype(np.int64)
+    return {block: values[chosen] for block, values in clip.items()}

@@ -1,0 +1,46 @@
+"""How much numbers vary within classes, estimated from a few clips."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fewshot_audio.recognition.decision.examples import Counts, Floats
+
+PRIOR_CLIPS = 10.0
+"""Weight of what is common to all numbers of a block, or to all classes, beside the evidence for one, in clips."""
+
+
+def class_means(clips: Floats, labels: Counts) -> Floats:
+    """Shape: clips (clips, width), labels (clips,) -> (classes, width)."""
+    counts = np.bincount(labels)
+    means = np.zeros((len(counts), clips.shape[1]))
+    np.add.at(means, labels, clips)
+    means /= counts[:, None]
+    return means
+
+
+def freedom(labels: Counts) -> int:
+    """Clips beyond the first of each class; at least 1."""
+    return max(1, len(labels) - len(np.bincount(labels)))
+
+
+def by_block(values: Floats, widths: Sequence[int]) -> Floats:
+    """The mean of each block, for each of its numbers. Shape: (width,) -> (width,)."""
+    return np.repeat([part.mean() for part in np.split(values, np.cumsum(widths)[:-1])], widths)
+
+
+def within_classes(residuals: Floats, labels: Counts, widths: Sequence[int]) -> Floats:
+    """Variance of each number within classes, shrunk towards the mean one of its block.
+
+    Args:
+        residuals: clips less the means of their classes, (clips, width).
+        labels: their classes, (clips,).
+        widths: of the blocks.
+
+    Returns:
+        (width,); 0 only in a block that does not vary at all.
+    """
+    squares, evidence = np.square(residuals).sum(axis=0), freedom(labels)
+    common = by_block(squares, widths) / evidence
+    shrunk: Floats = (squares + PRIOR_CLIPS * common) / (evidence + PRIOR_CLIPS)
+    return shrunk

@@ -1,0 +1,96 @@
+"""What a recognizer says about itself: its network, its classes, and the numbers that it decides by."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from fewshot_audio.audio.preprocessing import Preprocessing
+from fewshot_audio.errors import plural
+from fewshot_audio.recognition.calibration import Calibration
+from fewshot_audio.recognition.current_decision import CurrentDecision
+from fewshot_audio.recognition.decision.choose import Head
+from fewshot_audio.recognition.embedder import Embedder
+from fewshot_audio.recognition.enrolled import Enrolled, EnrolledClass
+from fewshot_audio.recognition.scoring import Floats, Rows
+
+if TYPE_CHECKING:
+    from fewshot_audio.models.network import FewShotNetwork
+
+
+class RecognizerFacts:
+    """The part of a ``Recognizer`` that only tells."""
+
+    embedder: Embedder
+    calibration: Calibration | None
+    _classes: Mapping[str, EnrolledClass]
+    _decision: CurrentDecision
+
+    def __repr__(self) -> str:
+        clips = sum(len(enrolled_class.clips) for enrolled_class in self._classes.values())
+        held = f"{plural(len(self._classes), 'class')}, {plural(clips, 'clip')}, head {self.head!r}"
+        return f"<{type(self).__name__}: {held}, {self.sample_rate} Hz, segments of {self.segment_seconds:g} s>"
+
+    @property
+    def network(self) -> "FewShotNetwork":
+        """The network, in evaluation mode."""
+        return self.embedder.network
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How recordings become segments and features, as in training."""
+        return self.embedder.preprocessing
+
+    @property
+    def sample_rate(self) -> int:
+        """Rate of arrays that come without one, Hz."""
+        return self.preprocessing.sample_rate
+
+    @property
+    def segment_seconds(self) -> float:
+        """Length of a segment."""
+        return self.preprocessing.segment_seconds
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the enrolled classes, in the order of their enrollment."""
+        return list(self._classes)
+
+    @property
+    def temperature(self) -> float:
+        """Divides scores before the softmax; 1 without a calibration."""
+        calibration = self._decision.of(self._classes).calibration or self.calibration
+        return calibration.temperature if calibration else 1.0
+
+    @property
+    def unknown_threshold(self) -> float | None:
+        """Unknown score above which the answer is "unknown"; None without a calibration."""
+        calibration = self._decision.of(self._classes).calibration or self.calibration
+        return calibration.threshold if calibration else None
+
+    @property
+    def prototypes(self) -> Rows:
+        """Prototypes (n_classes, width), in the order of ``classes``."""
+        return self.snapshot().prototypes
+
+    @property
+    def expected_distances(self) -> Floats:
+        """Distance from each prototype at which a new clip is expected, (n_classes,): the unit of unknown scores."""
+        return self.snapshot().expected_distances
+
+    @property
+    def reaches(self) -> Floats:
+        """The former name of ``expected_distances``."""
+        return self.expected_distances
+
+    @property
+    def head(self) -> Head:
+        """What tells the enrolled classes apart: logistic regression on some features, or prototypes."""
+        return self._decision.of(self._classes).head
+
+    @property
+    def fixed_head(self) -> Head | None:
+        """The head that the user has asked for; None if it is chosen by the enrolled clips."""
+        return self._decision.of(self._classes).fixed
+
+    def snapshot(self) -> Enrolled:
+        """The enrolled classes as they are now, to answer by them later. Raises DataError if there is none."""
+        return self._decision.enrolled(self._classes)
