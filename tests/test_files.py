@@ -121,6 +121,22 @@ def test_a_missing_permission_is_told(tmp_path: Path) -> None:
         write_text(tmp_path / "locked" / "x", "")
 
 
+def test_a_private_folder_of_another_user_is_no_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    private, real_stat = tmp_path / "private", os.stat
+
+    def stat(path: Any, *arguments: Any, **options: Any) -> os.stat_result:
+        if str(path).startswith(f"{private}{os.sep}"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real_stat(path, *arguments, **options)
+
+    private.mkdir()
+    monkeypatch.setattr(os, "stat", stat)
+    path = private / "folder" / "x.json"
+    with pytest.raises(WriteError) as error:
+        check_writable(path)
+    assert str(error.value) == f"{path}: cannot be written: Permission denied"
+
+
 def test_only_leftovers_of_unfinished_writes_are_removed(tmp_path: Path) -> None:
     (tmp_path / "run" / ".fewshot-audio-12345678.tmp").parent.mkdir()
     ours = [tmp_path / ".fewshot-audio-abcd_123.tmp", tmp_path / "run" / ".fewshot-audio-12345678.tmp"]

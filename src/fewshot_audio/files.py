@@ -105,20 +105,26 @@ def write_atomic(path: Path, write: Callable[[IO[bytes]], object], *, sync: bool
             raise
 
 
+def nearest_folder(path: Path) -> Path:
+    """The nearest folder above a path that exists, as far as this user may look."""
+    # Path.exists raises PermissionError for what is in somebody's private folder.
+    return next((folder for folder in path.parents if os.path.exists(folder)), path.parent)  # noqa: PTH110
+
+
 @contextmanager
 def explained_writes(path: Path) -> Iterator[None]:
     """Turn errors of the disk into WriteError, which names ``path`` and the reason."""
     try:
         yield
     except OSError as error:
-        parent = next((folder for folder in path.parents if folder.exists()), path)
+        parent = nearest_folder(path)
         if not parent.is_dir():
             reason = f"{parent} is a file, expected a folder"
-        elif path.is_dir() and isinstance(error, IsADirectoryError):
+        elif isinstance(error, IsADirectoryError) and path.is_dir():
             reason = "a folder is there, expected a file"
         else:
             reason = error.strerror or str(error)
-        unchanged = "; what was there before is unchanged" if path.is_file() else ""
+        unchanged = "; what was there before is unchanged" if os.path.isfile(path) else ""  # noqa: PTH113
         raise WriteError(f"{path}: cannot be written: {reason}{unchanged}") from error
 
 
@@ -135,7 +141,7 @@ def check_writable(path: Path) -> None:
             raise IsADirectoryError
         if path.exists() and not path.is_file():
             raise WriteError(f"{path}: cannot be written: it is a device or a pipe, expected a file")
-        folder = next(folder for folder in path.absolute().parents if folder.exists())
+        folder = nearest_folder(path)
         descriptor, name = tempfile.mkstemp(prefix=".fewshot-audio-", suffix=".tmp", dir=folder)
         try:
             with os.fdopen(descriptor, "wb") as stream:

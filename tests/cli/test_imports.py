@@ -95,6 +95,15 @@ def test_commands_for_a_bundle_start_without_torch(imports: Imports, bundle: Pat
     assert {"onnxruntime", "fastapi", "uvicorn"} <= served <= {"onnxruntime", "fastapi", "uvicorn", "av"}
 
 
+def test_a_fitted_head_answers_without_the_library_that_fits_it(imports: Imports, tmp_path: Path, clip: Path) -> None:
+    folder = tmp_path / "fitted"
+    recognizers.recognizer(head="both").save(folder)
+    imports(folder, graphs=True, code=BUILD)
+    assert imports("classify", folder, clip, graphs=True) == {"onnxruntime"}
+    added = imports("enroll", folder, "--add", recognizers.CLASSES[0], clip, graphs=True)
+    assert {"onnxruntime", "sklearn"} <= added <= {"onnxruntime", "sklearn", "scipy", "joblib"}
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

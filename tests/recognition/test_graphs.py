@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,11 @@ CASES: dict[str, Callable[[], Recognizer]] = {
         }
     ),
 }
+HEADS: dict[str, Callable[[], Recognizer]] = {
+    "logistic regression on both": lambda: recognizer(head="both"),
+    "on embeddings": lambda: recognizer(head="embedding"),
+    "on timbre": lambda: recognizer(head="timbre", calibration=None),
+}
 TORCH_ONLY: dict[str, Callable[[], Recognizer]] = {
     "relation head": lambda: recognizer({"relation_head": True}),
     "waveforms": lambda: recognizer({"input_type": "wav", "specaug_params.use": False}),
@@ -77,9 +83,9 @@ def key_of(folder: Path) -> str:
     return network.key
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", CASES | HEADS)
 def test_answers_are_those_of_torch(case: str, graphs: Path, tmp_path: Path) -> None:
-    folder = saved(CASES[case](), tmp_path / "bundle")
+    folder = saved((CASES | HEADS)[case](), tmp_path / "bundle")
     assert build(folder)
     in_torch, light = Recognizer.load(folder), Recognizer.load(folder, backend="auto")
     assert isinstance(in_torch.embedder, TorchEmbedder)
@@ -228,6 +234,89 @@ def test_the_oldest_graphs_are_removed(monkeypatch: pytest.MonkeyPatch, tmp_path
         os.utime(graphs_folder() / f"{key}.graph", (number, number))
     write_graph("d", b"d")
     assert [read_graph(key) for key in "abcd"] == [None, None, b"c", b"d"]
+
+
+def test_the_graphs_have_a_largest_size_together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda _: str(tmp_path))
+    monkeypatch.setattr("fewshot_audio.recognition.graphs.MOST_BYTES", 250)
+    for number, key in enumerate("abc"):
+        write_graph(key, bytes(50))  # 82 bytes with the digest
+        os.utime(graphs_folder() / f"{key}.graph", (number, number))
+    assert [read_graph(key) for key in "abc"] == 3 * [bytes(50)]
+    write_graph("d", bytes(50))
+    assert [read_graph(key) is None for key in "abcd"] == [True, False, False, False]
+
+
+@pytest.mark.parametrize("case", ["none", "relative", "private"])
+def test_a_user_without_a_cache_is_answered_by_torch(
+    case: str, graphs: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def folder(name: str) -> str:
+        if case == "none":
+            raise RuntimeError("could not determine the home directory")  # as newer versions of platformdirs do
+        return "~/.cache" if case == "relative" else str(tmp_path / "private" / "cache")
+
+    def stat(path: Any, *arguments: Any, **options: Any) -> os.stat_result:
+        if str(path).startswith(str(tmp_path / "private")):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real_stat(path, *arguments, **options)
+
+    monkeypatch.chdir(tmp_path)
+    key = key_of(bundle)
+    planted = tmp_path / "~" / ".cache" / "graphs" / f"{key}.graph"  # by who made the current folder
+    planted.parent.mkdir(parents=True)
+    planted.write_bytes(hashlib.sha256(b"graph").digest() + b"graph")
+    monkeypatch.setattr("platformdirs.user_cache_dir", folder)
+    real_stat = os.stat
+    monkeypatch.setattr(os, "stat", stat)
+    monkeypatch.setattr(os, "access", lambda path, mode: case != "private")
+    assert read_graph(key) is None
+    assert isinstance(Recognizer.load(bundle, backend="auto").embedder, TorchEmbedder)
+    assert build_in_background(bundle) is None
+
+
+def test_a_graph_is_marked_as_begun_before_torch_is_imported(
+    graphs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The import takes seconds, in which other commands would begin to build it, too."""
+    folder = saved(recognizer({"score_scale": 3.0}), tmp_path / "bundle")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ImportError):
+        build(folder)
+    assert read_graph(key_of(folder)) == NO_GRAPH
+
+
+def test_the_building_process_is_waited_for(tmp_path: Path, graphs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that begins it runs for weeks."""
+    folder = saved(recognizer({"score_scale": 2.0}), tmp_path / "bundle")
+    monkeypatch.setattr(sys, "executable", shutil.which("true"))
+    process = build_in_background(folder)
+    assert process is not None
+    end = time.monotonic() + 60
+    while process.returncode is None:  # which nobody here asks the system for
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert process.returncode == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the cores of a process")
+def test_segments_are_embedded_on_the_cores_that_the_process_may_use(
+    graphs: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(bundle)
+    embedder = Recognizer.load(bundle, backend="auto").embedder
+    workers: list[int] = []
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, max_workers: int) -> None:
+            workers.append(max_workers)
+            super().__init__(max_workers)
+
+    monkeypatch.setattr("fewshot_audio.recognition.onnx_embedder.ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2})
+    embedder.rows(np.zeros((5, *embedder.segment_shape), np.float32))
+    assert workers == [3]
 
 
 def test_a_graph_is_built_by_a_process_that_outlives_the_command(bundle: Path, tmp_path: Path) -> None:

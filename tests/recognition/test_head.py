@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,13 +13,14 @@ import torch
 from fewshot_audio.audio.decode import Decoding
 from fewshot_audio.cli.enroll import HeadOption
 from fewshot_audio.errors import DataError
-from fewshot_audio.recognition.advice import advice
+from fewshot_audio.recognition.advice import advice, decided_by
 from fewshot_audio.recognition.clips import LoadedClip
 from fewshot_audio.recognition.decision.choose import HEADS, Head, HeadChoice
 from fewshot_audio.recognition.diagnosis import ClipDiagnosis, Collision, Diagnosis
 from fewshot_audio.recognition.enrolled import UNKNOWN
 from fewshot_audio.recognition.recognizer import Recognizer
 from fewshot_audio.recognition.windows import scan_recording
+from fewshot_audio.serve.checkup import checkup_findings
 from tests.recognition.recognizers import CLASSES, SAMPLES, recognizer, sound
 from tests.recognition.sounds import write_wav
 from tests.recognition.test_bundle import JSON, SUPPORT, edit, edit_tensors
@@ -87,6 +89,38 @@ def test_one_clip_of_a_class_leaves_prototypes_until_there_are_two() -> None:
     own.enroll("new", [sound(1, 91)])
     assert own.head == "both"
     assert list(own.classify([ASKED[0]])[0].probabilities) == [*CLASSES, "new"]
+
+
+def test_other_clips_of_the_same_number_are_chosen_and_calibrated_on_anew() -> None:
+    own = recognizer(head=None)
+    first = own.diagnose().choice
+    for kind, name in enumerate(CLASSES):
+        own.enroll(name, [sound(kind, 200 + seed) for seed in range(3 + kind)], replace=True)
+    fresh = recognizer(head=None, enrolled=False)
+    for kind, name in enumerate(CLASSES):
+        fresh.enroll(name, [sound(kind, 200 + seed) for seed in range(3 + kind)])
+    assert own.diagnose().choice is not first
+    assert own.unknown_threshold == fresh.unknown_threshold
+    assert own.classify(ASKED) == fresh.classify(ASKED)
+
+
+def test_another_name_for_a_class_changes_nothing_else() -> None:
+    own = recognizer(head=None)
+    choice, before = own.diagnose().choice, own.predict_proba(ASKED)
+    own.rename(CLASSES[1], "owl")
+    assert own.diagnose().choice is choice
+    assert (own.predict_proba(ASKED) == before).all()
+
+
+def test_copies_of_one_clip_of_each_class_are_one_clip() -> None:
+    """They do not show how much clips of a class vary, without which no sound is far from all classes."""
+    own = recognizer(head=None, enrolled=False)
+    for kind, name in enumerate(CLASSES):
+        own.enroll(name, [sound(kind, 1), sound(kind, 1)])
+    assert own.head == "prototypes"
+    own.enroll(CLASSES[0], [sound(0, 2)])
+    assert own.head != "prototypes"
+    assert own.classify([np.sign(ASKED[4]).astype(np.float32)])[0].unknown_score > 0
 
 
 def test_without_a_calibration_on_other_classes_unknown_sounds_are_told_all_the_same() -> None:
@@ -163,6 +197,7 @@ def test_a_bundle_of_clips_without_timbre_answers_by_prototypes_and_has_no_new_s
         (lambda t: t.update({"decision.bias": t["decision.bias"].float()}), r"decision.bias: float32 \(3,\)"),
         (lambda t: t.update({"decision.weights": t["decision.weights"][:2].clone()}), "decision.weights: float64"),
         (lambda t: t["decision.expected"].fill_(0.0), "above 0"),
+        (lambda t: t["decision.expected"].fill_(1e-320), "above 0"),
         (lambda t: t["decision.means"].fill_(float("nan")), "not finite"),
         (lambda t: t["decision.timbre_scale"].fill_(1e200), "as no fit gives them"),
         (lambda t: t.update({"1.timbre": t["1.timbre"][1:].clone()}), "expected float32"),
@@ -182,6 +217,8 @@ def test_decisions_that_were_tampered_with_are_refused(saved: Path, change: Call
         (lambda v: v["decision"].update(fixed="best"), "decision.fixed"),
         (lambda v: v["decision"]["fitted"].update(head="prototypes"), "decision.fitted.head"),
         (lambda v: v["decision"]["fitted"]["calibration"].update(temperature=0.0), "temperature"),
+        (lambda v: v["decision"]["fitted"]["calibration"].update(temperature=1e-300), "temperature"),
+        (lambda v: v["decision"]["choice"]["accuracies"].pop("timbre"), "accuracies: has none of timbre"),
         (lambda v: v.update(features={"timbre": 2}), "features.timbre"),
     ],
 )
@@ -193,10 +230,59 @@ def test_descriptions_of_decisions_that_were_tampered_with_are_refused(
         Recognizer.load(saved)
 
 
+def of_classes(count: int, clips: int | None = None) -> tuple[Callable[[Any], None], Callable[[Any], None]]:
+    """Edits that leave so many classes, of so many clips, with tensors of the right shapes."""
+
+    def describe(values: Any) -> None:
+        values["classes"] = values["classes"][:count]
+        for own in values["classes"]:
+            own["clips"] = own["clips"][:clips]
+
+    def cut(tensors: dict[str, torch.Tensor]) -> None:
+        for name in list(tensors):
+            number, _, part = name.partition(".")
+            if part in ("weights", "bias", "means", "expected"):
+                tensors[name] = tensors[name][:count].clone()
+            elif number != "decision" and int(number) >= count:
+                del tensors[name]
+            elif clips and part != "prototype" and number != "decision":
+                tensors[name] = tensors[name][:clips].clone()
+        for number in range(count if clips else 0):
+            tensors[f"{number}.prototype"] = tensors[f"{number}.rows"].mean(0)
+
+    return describe, cut
+
+
+def without_timbre() -> tuple[Callable[[Any], None], Callable[[Any], None]]:
+    def cut(tensors: dict[str, torch.Tensor]) -> None:
+        for name in [name for name in tensors if name.endswith(".timbre")]:
+            del tensors[name]
+
+    return lambda values: values.pop("features"), cut
+
+
+@pytest.mark.parametrize(
+    "edits",
+    [of_classes(0), of_classes(1), of_classes(3, clips=1), without_timbre()],
+    ids=["no class", "one class", "one clip each", "no timbre"],
+)
+def test_decisions_on_clips_that_allow_none_are_refused(
+    edits: tuple[Callable[[Any], None], Callable[[Any], None]], tmp_path: Path
+) -> None:
+    recognizer(head="both").save(tmp_path / "bundle")
+    describe, cut = edits
+    edit(tmp_path / "bundle", describe)
+    edit_tensors(tmp_path / "bundle", SUPPORT, cut)
+    with pytest.raises(DataError, match="a decision is fitted on the timbre"):
+        Recognizer.load(tmp_path / "bundle")
+
+
 # What is said
 
 
-def diagnosis(accuracy: float | None, clips: int, choice: HeadChoice | None = None, **more: Any) -> Diagnosis:
+def diagnosis(
+    accuracy: float | None, clips: int, choice: HeadChoice | None = None, head: Head = "both", **more: Any
+) -> Diagnosis:
     """Of classes "a" and "b", of which the first clips are right."""
     right = round((accuracy or 0) * 2 * clips)
     judged = [
@@ -204,36 +290,54 @@ def diagnosis(accuracy: float | None, clips: int, choice: HeadChoice | None = No
         for number, name in enumerate(["a"] * clips + ["b"] * clips)
         for answer in [name if number < right else "c"]
     ]
-    return Diagnosis(accuracy, {"a": accuracy, "b": accuracy}, tuple(judged), (), choice, **more)
+    return Diagnosis(accuracy, {"a": accuracy, "b": accuracy}, tuple(judged), (), choice, head, **more)
 
 
 def test_advice_names_the_choice_the_verdict_and_what_to_do() -> None:
     choice = HeadChoice("timbre", {"both": 0.5, "embedding": 0.1, "timbre": 0.8, "prototypes": 0.2}, 0.7, 10)
-    (decided, verdict) = advice(diagnosis(0.9, 5, choice), "timbre")
+    (decided, verdict) = advice(diagnosis(0.9, 5, choice, "timbre"))
     assert decided == (
         "Decided by the timbre (head timbre). Right when left out: both 50 %, embedding 10 %, timbre 80 %, "
         "prototypes 20 %; for comparison, plain MFCC statistics with logistic regression 70 %."
     )
     assert verdict == "9 of 10 clips recognized when left out: the classes are told apart well."
-    assert list(advice(diagnosis(0.7, 5), "both"))[1].endswith(
-        "7 of 10 clips recognized when left out: usable, with mistakes."
-    )
-    assert list(advice(diagnosis(0.5, 3), "both"))[1:] == [
+    assert list(advice(diagnosis(0.7, 5)))[1].endswith("7 of 10 clips recognized when left out: usable, with mistakes.")
+    assert list(advice(diagnosis(0.5, 3)))[1:] == [
         "3 of 6 clips recognized when left out: too few to rely on.",
         "Add clips: 2 classes with fewer than 5, such as a.",
     ]
-    assert "fewshot-audio train" in list(advice(diagnosis(0.5, 5), "both"))[-1]
-    assert list(advice(diagnosis(None, 1), "prototypes")) == [
+    assert "fewshot-audio train" in list(advice(diagnosis(0.5, 5)))[-1]
+    assert list(advice(diagnosis(None, 1, head="prototypes"))) == [
         "Decided by the nearest prototype of the network's embeddings.",
         "One clip of a class does not show how well it is recognized: add more, up to five of each.",
     ]
+
+
+def test_figures_of_other_clips_than_the_enrolled_ones_are_told_as_such() -> None:
+    choice = HeadChoice("timbre", dict.fromkeys(HEADS, 0.5), 0.7, 10)
+    told = decided_by(diagnosis(0.9, 6, choice, "timbre"))
+    assert "(head timbre). Right when left out, of the 10 clips when it was chosen: both 50 %" in told
+
+
+def test_a_class_of_one_clip_is_said_to_be_why_prototypes_decide() -> None:
+    own = recognizer(head=None)
+    assert own.predict(ASKED)
+    own.enroll("new", [sound(1, 90)])
+    expected = (
+        "Decided by the nearest prototype of the network's embeddings, until this class has two clips or more: new."
+    )
+    assert next(advice(own.diagnose())) == expected
+    assert [finding.message for finding in checkup_findings(own.diagnose()) if finding.kind == "head"] == [expected]
+    many = diagnosis(0.9, 5, head="prototypes")
+    several = replace(many, class_accuracy={"a": 0.9} | dict.fromkeys("bcdef"))
+    assert decided_by(several).endswith("until these classes have two clips or more: b, c, d and 2 more.")
 
 
 def test_advice_names_the_classes_that_collide_most() -> None:
     own = diagnosis(0.5, 5)
     pairs = (Collision("a", "c", 2, 10), Collision("a", "b", 5, 10))
     collided = Diagnosis(own.accuracy, own.class_accuracy, own.clips, pairs)
-    assert any(line.startswith("Listen to a and b:") for line in advice(collided, "both"))
+    assert any(line.startswith("Listen to a and b:") for line in advice(collided))
 
 
 def test_the_command_offers_every_head() -> None:
@@ -268,3 +372,24 @@ def test_enroll_tells_the_choice_and_takes_a_head(
     outcome = shell("enroll", tmp_path / "fixed", "--remove", "new", "--remove", "other", "--head", "auto")
     assert outcome.code == 0, outcome.err
     assert Recognizer.load(tmp_path / "fixed").fixed_head is None
+
+
+def test_a_head_that_is_asked_for_is_kept_if_another_program_writes_meanwhile(
+    saved: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FEWSHOT_AUDIO_BACKEND", "torch")
+    save, other = Recognizer.save, Recognizer.load(saved)
+    other.rename(CLASSES[1], "owl")
+
+    def after_another(self: Recognizer, folder: Path, **options: Any) -> None:
+        if other.classes[1] not in self.classes:
+            save(other, saved)
+        save(self, folder, **options)
+
+    monkeypatch.setattr(Recognizer, "save", after_another)
+    new = write_wav(tmp_path / "new.wav", sound(0, 40))
+    outcome = shell("enroll", saved, new, "--add", CLASSES[0], "--head", "timbre")
+    assert outcome.code == 0, outcome.err
+    again = Recognizer.load(saved)
+    assert "owl" in again.classes
+    assert (again.head, again.fixed_head) == ("timbre", "timbre")

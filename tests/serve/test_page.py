@@ -195,6 +195,35 @@ def test_what_goes_wrong_is_told_in_words(url: str, chromium: Browser, sounds: P
         reported.clear()
 
 
+def test_an_answer_goes_when_the_next_clip_has_none(url: str, chromium: Browser, sounds: Path) -> None:
+    with chromium.page(url) as page:
+        teach(page, "low", sounds / "low-0.wav")
+        ask(page, sounds / "low-1.wav")
+        expect(page.locator("#map .new-ring")).to_have_count(1)
+        page.set_input_files("#listen-files", sounds / "broken.wav")
+        expect(page.get_by_role("alert").first).to_contain_text("The recording cannot be used")
+        expect(page.locator("#answer")).to_be_hidden()
+        expect(page.locator("#map .new-ring")).to_have_count(0)
+        assert len(page.watch.console) == 1  # the browser's own report of the answer 422
+        page.watch.console.clear()
+
+
+def test_a_damaged_recording_is_answered_with_a_remark(
+    url: str, chromium: Browser, sounds: Path, tmp_path: Path
+) -> None:
+    whole = (sounds / "microphone.wav").read_bytes()
+    (tmp_path / "half.wav").write_bytes(whole[: len(whole) // 2])
+    with chromium.page(url) as page:
+        teach(page, "high", sounds / "high-0.wav")
+        ask(page, tmp_path / "half.wav")
+        remark = re.compile(r"^\d+\s% likely\. The file is damaged: [\d.]+ of 2 s heard\.$")
+        expect(page.locator("#verdict-detail")).to_have_text(remark)
+        page.get_by_label("Name", exact=True).fill("high")
+        page.set_input_files("#teach-files", tmp_path / "half.wav")
+        page.get_by_role("button", name="Teach with 1 clip").click()
+        expect(page.get_by_role("alert").first).to_contain_text("Added 1 clip to “high”. “half.wav” is damaged: ")
+
+
 def test_by_keyboard_alone(url: str, chromium: Browser, sounds: Path) -> None:
     with chromium.page(url) as page:
         ready(page)

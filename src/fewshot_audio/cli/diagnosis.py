@@ -36,7 +36,7 @@ def show_diagnosis(recognizer: Recognizer) -> None:
         print_line(f"Mostly silent: {on_one_line(f'{clip.class_name}/{clip.clip}')} ({100 * clip.silence:.0f} % of it)")
     for clip in diagnosis.duplicates:
         print_line(on_one_line(f"The same recording: {clip.class_name}/{clip.clip} and {clip.duplicate_of}"))
-    for line in advice(diagnosis, recognizer.head):
+    for line in advice(diagnosis):
         print_line(on_one_line(line))
     _show_calibration(recognizer)
 

@@ -92,7 +92,7 @@ def enroll(
             clips += [(add, path) for path in added]
             remarks += other_files(n_others)
         _enroll(recognizer, clips, remarks, problems, progress, strict=strict)
-        recognizer.choose_head(None if head == "auto" else head or recognizer.fixed_head)
+        _choose(recognizer, head)
         if head not in (None, "auto", recognizer.head):
             remarks.append(
                 f"--head {head}: prototypes decide until there are two classes or more of two clips or more each, "
@@ -100,7 +100,7 @@ def enroll(
             )
     if not recognizer.classes:
         raise DataError("\n".join([*problems, *remarks, "no class is enrolled: nothing is saved"]))
-    _save(recognizer, target, reads_again=reads_again, is_new=is_new)
+    _save(recognizer, target, head, reads_again=reads_again, is_new=is_new)
     show_diagnosis(recognizer)
     for remark in remarks:
         print_line(remark, stderr)
@@ -202,7 +202,12 @@ def _enroll(
             problems.append(on_one_line(str(error)))
 
 
-def _save(recognizer: "Recognizer", target: Path, *, reads_again: bool, is_new: bool) -> None:
+def _choose(recognizer: "Recognizer", head: HeadOption | None) -> None:
+    """Choose a head by the clips, or fix the one that is asked for, now or before."""
+    recognizer.choose_head(None if head == "auto" else head or recognizer.fixed_head)
+
+
+def _save(recognizer: "Recognizer", target: Path, head: HeadOption | None, *, reads_again: bool, is_new: bool) -> None:
     """Save; if another program has changed the bundle meanwhile, make the changes on its new state."""
     from fewshot_audio.recognition.bundle import BundleChanged
 
@@ -213,6 +218,7 @@ def _save(recognizer: "Recognizer", target: Path, *, reads_again: bool, is_new: 
             if not reads_again:
                 raise
             recognizer.refresh(target)
+            _choose(recognizer, head)
             print_line(
                 f"{on_one_line(str(target))} was changed by another program meanwhile; "
                 "the changes are added to its new state."

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 
 from fewshot_audio.errors import plural
-from fewshot_audio.recognition.decision.choose import HEADS, Head, HeadChoice
+from fewshot_audio.recognition.decision.choose import HEADS, Head
 from fewshot_audio.recognition.diagnosis import Diagnosis
 
 RELIABLE, USABLE = 0.85, 0.6
 ENOUGH_CLIPS = 5
+MOST_NAMES = 3
 
 HEAD_NAMES: dict[Head, str] = {
     "both": "the network's embedding and the timbre",
@@ -17,14 +18,9 @@ HEAD_NAMES: dict[Head, str] = {
 }
 
 
-def advice(diagnosis: Diagnosis, head: Head) -> Iterator[str]:
-    """Sentences for the person who enrolled the clips.
-
-    Args:
-        diagnosis: of the enrolled clips.
-        head: what decides.
-    """
-    yield decided_by(diagnosis.choice, head)
+def advice(diagnosis: Diagnosis) -> Iterator[str]:
+    """Sentences for the person who enrolled the clips."""
+    yield decided_by(diagnosis)
     if diagnosis.accuracy is None:
         yield "One clip of a class does not show how well it is recognized: add more, up to five of each."
         return
@@ -35,15 +31,27 @@ def advice(diagnosis: Diagnosis, head: Head) -> Iterator[str]:
         yield from _remedies(diagnosis)
 
 
-def decided_by(choice: HeadChoice | None, head: Head) -> str:
-    """Which head decides, and how the others did."""
-    if choice is None:
+def decided_by(diagnosis: Diagnosis) -> str:
+    """Which head decides, and how the others did; or for want of which clips prototypes decide."""
+    choice, head = diagnosis.choice, diagnosis.head
+    single = [name for name, accuracy in diagnosis.class_accuracy.items() if accuracy is None]
+    if single and len(single) < len(diagnosis.class_accuracy):
+        return (
+            f"Decided by {HEAD_NAMES[head]}, until {'this class has' if len(single) == 1 else 'these classes have'} "
+            f"two clips or more: {_listed(single)}."
+        )
+    if choice is None or (head == "prototypes" and choice.head != head):
         return f"Decided by {HEAD_NAMES[head]}."
+    of_clips = "" if choice.clips == len(diagnosis.clips) else f", of the {choice.clips} clips when it was chosen"
     figures = ", ".join(f"{name} {100 * choice.accuracies[name]:.0f} %" for name in HEADS)
     return (
-        f"Decided by {HEAD_NAMES[head]} (head {head}). Right when left out: {figures}; for comparison, plain MFCC "
-        f"statistics with logistic regression {100 * choice.plain:.0f} %."
+        f"Decided by {HEAD_NAMES[head]} (head {head}). Right when left out{of_clips}: {figures}; for comparison, plain "
+        f"MFCC statistics with logistic regression {100 * choice.plain:.0f} %."
     )
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:MOST_NAMES]) + (f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else "")
 
 
 def _verdict(accuracy: float) -> str:

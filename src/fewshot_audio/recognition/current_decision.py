@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from fewshot_audio.recognition.calibration import Calibration
 from fewshot_audio.recognition.decision.choose import Head, HeadChoice
-from fewshot_audio.recognition.decision.maker import DecisionMaker, DecisionState
+from fewshot_audio.recognition.decision.maker import Changed, DecisionMaker, DecisionState
 from fewshot_audio.recognition.embedder import Embedder
 from fewshot_audio.recognition.enrolled import Enrolled, EnrolledClass
 from fewshot_audio.recognition.features import decision_examples, prototype_answers
@@ -34,19 +34,30 @@ class CurrentDecision:
         self._scatter = calibration.scatter if calibration else None
         self._made: tuple[Classes | None, DecisionState] = (classes if state else None, state or DecisionState())
         self._enrolled: Enrolled | None = None
+        # For which classes the head was chosen, and the decision calibrated; of a bundle, those that it holds.
+        self._chosen_for = self._calibrated_for = classes
 
     def of(self, classes: Classes) -> DecisionState:
         """The decision for classes; these are not changed but replaced, so that the same ones need no new decision."""
         made_for, state = self._made
         if made_for is not classes:
-            state = self._maker.update(state, decision_examples(classes.values()))
+            changed = Changed(_changed(self._chosen_for, classes), _changed(self._calibrated_for, classes))
+            former, state = state, self._maker.update(state, decision_examples(classes.values()), changed)
+            self._remember(former, state, classes)
             self._made = (classes, state)
         return state
+
+    def _remember(self, former: DecisionState, state: DecisionState, classes: Classes) -> None:
+        if state.choice is not former.choice:
+            self._chosen_for = classes
+        if state.calibration is not None and state.calibration is not former.calibration:
+            self._calibrated_for = classes
 
     def choose(self, classes: Classes, head: Head | None) -> HeadChoice | None:
         """Measure all heads, and decide by the best or the given one; None if only prototypes can decide."""
         examples = decision_examples(classes.values())
         state = self._maker.choose(head, examples) if examples else DecisionState(head)
+        self._chosen_for = self._calibrated_for = classes
         self._made = (classes, state)
         return state.choice
 
@@ -56,3 +67,9 @@ class CurrentDecision:
         if enrolled is None or enrolled.classes is not classes or enrolled.decision is not decision:
             self._enrolled = enrolled = Enrolled.of(classes, self._scatter, decision)
         return enrolled
+
+
+def _changed(before: Classes, after: Classes) -> int:
+    """How many clips have come or gone; those that stay are the same objects."""
+    first, second = ({id(clip) for own in classes.values() for clip in own.clips} for classes in (before, after))
+    return len(first ^ second)

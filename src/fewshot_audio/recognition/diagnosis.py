@@ -1,13 +1,13 @@
 """Whether the enrolled classes can be told apart by their clips, and which clips are suspect."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 
 from fewshot_audio.recognition.calibration import Calibration
-from fewshot_audio.recognition.decision.choose import BLOCKS, HeadChoice
+from fewshot_audio.recognition.decision.choose import BLOCKS, Head, HeadChoice
 from fewshot_audio.recognition.decision.decision import Decision
 from fewshot_audio.recognition.decision.left_out import LeftOut
 from fewshot_audio.recognition.enrolled import Classification, Enrolled, EnrolledClass
@@ -72,7 +72,8 @@ class Diagnosis:
         class_accuracy: the same for each class.
         clips: the clips.
         collisions: classes that are hard to tell apart.
-        choice: how the head that decides was chosen; None if there was no choice.
+        choice: how the head was chosen; None if there was no choice.
+        head: what decides; by classes of one clip it is not the chosen one but "prototypes".
     """
 
     accuracy: float | None
@@ -80,6 +81,7 @@ class Diagnosis:
     clips: tuple[ClipDiagnosis, ...]
     collisions: tuple[Collision, ...]
     choice: HeadChoice | None = None
+    head: Head = "prototypes"
 
     @property
     def outliers(self) -> tuple[ClipDiagnosis, ...]:
@@ -134,7 +136,8 @@ def diagnose(
                     duplicate_of=None if first is None else labels[first],
                 )
             )
-    return _summary(list(enrolled.classes), clips, choice)
+    head = enrolled.decision.head if enrolled.decision else "prototypes"
+    return replace(_summary(list(enrolled.classes), clips), choice=choice, head=head)
 
 
 def first_equal(embeddings: Rows, number: int) -> int | None:
@@ -171,7 +174,7 @@ def _by_decision(enrolled: Enrolled, decision: Decision) -> Iterator[Verdict]:
         yield names[answer], float(distances[label])
 
 
-def _summary(names: list[str], clips: list[ClipDiagnosis], choice: HeadChoice | None) -> Diagnosis:
+def _summary(names: list[str], clips: list[ClipDiagnosis]) -> Diagnosis:
     comparable = [clip for clip in clips if clip.answer is not None]
     per_class: dict[str, float | None] = {}
     for name in names:
@@ -185,4 +188,4 @@ def _summary(names: list[str], clips: list[ClipDiagnosis], choice: HeadChoice | 
             if confused and confused >= COLLISION * len(pair):
                 collisions.append(Collision(first, second, confused, len(pair)))
     accuracy = sum(clip.answer == clip.class_name for clip in comparable) / len(comparable) if comparable else None
-    return Diagnosis(accuracy, per_class, tuple(clips), tuple(collisions), choice)
+    return Diagnosis(accuracy, per_class, tuple(clips), tuple(collisions))

@@ -26,14 +26,16 @@ def decision_examples(classes: Iterable[EnrolledClass]) -> Examples | None:
     """The enrolled clips as a decision is fitted on them.
 
     Returns:
-        None if a decision cannot be: there are fewer than two classes, a class has one clip, or the timbre of clips is
-        not known, which versions up to 0.1 did not save.
+        None if a decision cannot be: there are fewer than two classes, a class has one clip, the clips of every class
+        are copies of one, or the timbre of clips is not known, which versions up to 0.1 did not save.
     """
     by_class = [enrolled_class.clips for enrolled_class in classes]
     if len(by_class) < 2 or min(map(len, by_class)) < 2:
         return None
     clips = [clip for members in by_class for clip in members]
     if any(clip.timbre is None for clip in clips):
+        return None
+    if all(clip.rows.tobytes() == members[0].rows.tobytes() for members in by_class for clip in members):
         return None
     labels = np.repeat(np.arange(len(by_class)), [len(members) for members in by_class])
     return Examples.of([clip_features(clip.rows, clip.timbre, clip.segments) for clip in clips], labels)

@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def build_in_background(folder: Path) -> "subprocess.Popen[bytes] | None":
     with suppress(FewShotError):
         network = name_network(folder, read_description(folder)[0])
         if network and read_graph(network.key) is None:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 (sys.executable, "-P", "-m", "fewshot_audio.recognition.graph_building", str(folder.resolve())),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -37,6 +38,8 @@ def build_in_background(folder: Path) -> "subprocess.Popen[bytes] | None":
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
                 start_new_session=True,  # Ctrl-C is for the command that began it
             )
+            threading.Thread(target=process.wait, daemon=True).start()  # a server would keep a zombie
+            return process
     return None
 
 
@@ -47,11 +50,6 @@ def build(folder: Path) -> bool:
         DataError: the folder is no bundle.
         WriteError: the cache cannot be written.
     """
-    import torch
-
-    from fewshot_audio.recognition.bundle.network import torch_embedder
-    from fewshot_audio.recognition.embedding_graph import embedding_graph
-
     description, _ = read_description(folder)
     network = name_network(folder, description)
     if network is None:
@@ -59,6 +57,11 @@ def build(folder: Path) -> bool:
     if (known := read_graph(network.key)) is not None:
         return known != NO_GRAPH
     write_graph(network.key, NO_GRAPH)  # for other processes, and if this one is killed
+    import torch  # now, because it takes seconds, in which others would begin too
+
+    from fewshot_audio.recognition.bundle.network import torch_embedder
+    from fewshot_audio.recognition.embedding_graph import embedding_graph
+
     embedder = torch_embedder(folder, description, network.content, torch.device("cpu"))
     write_graph(network.key, embedding_graph(embedder))
     return True
@@ -70,7 +73,8 @@ def _limit() -> None:
         import resource
 
         os.nice(10)
-        resource.setrlimit(resource.RLIMIT_CPU, (MOST_SECONDS, MOST_SECONDS))
+        with suppress(ValueError):  # a lower limit stays
+            resource.setrlimit(resource.RLIMIT_CPU, (MOST_SECONDS, MOST_SECONDS))
 
 
 if __name__ == "__main__":

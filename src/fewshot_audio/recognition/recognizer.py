@@ -251,8 +251,8 @@ class Recognizer(RecognizerFacts):
     def choose_head(self, head: Head | None = None) -> HeadChoice | None:
         """Measure all heads on the enrolled clips, and decide by the best from now on; or by ``head``, if given.
 
-        A head is chosen when an answer first needs it, and anew when the clips have doubled; this is for choosing at
-        another time.
+        A head is chosen when an answer first needs it, and anew when as many clips have come or gone as it was chosen
+        on; this is for choosing at another time.
 
         Returns:
             The measured accuracies; None if the enrolled clips allow for prototypes only.

@@ -29,7 +29,7 @@ def _findings(diagnosis: "Diagnosis") -> Iterator[Finding]:
         message = f"Left out one at a time, {clips} recognized by the others."
         yield Finding(kind="good" if correct == len(answers) else "accuracy", message=message)
     if diagnosis.choice:
-        yield Finding(kind="head", message=decided_by(diagnosis.choice, diagnosis.choice.head))
+        yield Finding(kind="head", message=decided_by(diagnosis))
     for pair in diagnosis.collisions:
         yield Finding(
             kind="collision",

@@ -89,6 +89,34 @@ def test_the_threshold_lets_the_stated_share_through(false_alarm: float) -> None
     assert (scores > fit_threshold(scores, false_alarm)).mean() == pytest.approx(false_alarm, abs=0.01)
 
 
+def test_copies_of_clips_do_not_widen_what_is_called_unknown() -> None:
+    """Scores of 0, or nearly so, are of clips that were judged by copies of themselves."""
+    scores = np.exp(0.1 + 0.3 * np.random.default_rng(0).normal(size=200))
+    clean = fit_threshold(scores, 0.05)
+    assert fit_threshold(np.append(scores, np.zeros(20)), 0.05) == clean
+    assert fit_threshold(np.append(scores, np.full(8, 0.01)), 0.05) == pytest.approx(clean, rel=0.15)
+    assert 1.2 < fit_threshold(np.zeros(5), 0.05) < 1.5
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_two_clips_of_each_class_do_not_make_everything_unknown(classes: int) -> None:
+    decision = Decision.fit(examples(classes, 2, embedding=0.5, timbre=0.5), "both", 0.05)
+    random, noise = np.random.default_rng(9), {"embedding": 0.5, "timbre": 0.5}
+    asked = [clip(label, centers(classes), noise, random) for label in range(classes) for _ in range(20)]  # type: ignore[arg-type]
+    alarms = [decision.unknown_score(features) > decision.calibration.threshold for features in asked]
+    assert np.mean(alarms) < 0.25
+    assert decision.calibration.threshold < 4
+
+
+def test_many_classes_of_two_clips_are_fitted_without_a_warning() -> None:
+    """scikit-learn takes labels of which there are few each for numbers; warnings are errors here."""
+    clips = examples(25, 2)
+    short: list[Features] = [
+        {block: rows[:1] for block, rows in features_of(clips, number).items()} for number in range(50)
+    ]
+    assert Decision.fit(Examples.of(short, clips.labels), "both", 0.05).calibration.clips == 50
+
+
 def test_equal_scores_leave_room_for_others() -> None:
     assert 1.2 < fit_threshold(np.ones(5), 0.05) < 1.5
 

@@ -43,6 +43,16 @@ def test_folds_have_clips_of_every_class_and_keep_copies_together() -> None:
         assert set(with_copy.labels[~fold]) == {0, 1, 2}
 
 
+def test_folds_in_turn_leave_two_clips_of_some_class() -> None:
+    clips = examples(classes=4, clips=2)
+    folds = clips.folds(FOLDS, in_turn=True)
+    assert np.stack(folds).sum(axis=0).tolist() == [1] * 8
+    for fold in folds:
+        rest = np.bincount(clips.labels[~fold])
+        assert rest.min() == 1
+        assert rest.max() == 2
+
+
 def test_a_class_of_copies_only_is_still_dealt_to_folds() -> None:
     rows = np.ones((2, 3))
     clips = Examples({"embedding": rows, "timbre": rows}, np.array([0, 1]), np.array([0, 0]))

@@ -2,12 +2,18 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from fewshot_audio.recognition.decision.choose import FittedHead, Head
+from fewshot_audio.recognition.decision.choose import HEADS, FittedHead, Head
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
+
+
+def _of_all_heads(accuracies: dict[Head, float]) -> dict[Head, float]:
+    if missing := [head for head in HEADS if head not in accuracies]:
+        raise ValueError(f"has none of {', '.join(missing)}")
+    return accuracies
 
 
 class BundleSection(BaseModel):
@@ -26,7 +32,7 @@ class ChoiceSection(BundleSection):
     """See ``HeadChoice``."""
 
     head: Head
-    accuracies: dict[Head, Share]
+    accuracies: Annotated[dict[Head, Share], AfterValidator(_of_all_heads)]
     plain: Share
     clips: Annotated[int, Field(ge=1)]
 
@@ -34,7 +40,7 @@ class ChoiceSection(BundleSection):
 class CalibrationSection(BundleSection):
     """See ``DecisionCalibration``."""
 
-    temperature: Positive
+    temperature: Annotated[float, Field(ge=0.01, le=100)]
     embedding_share: Share
     threshold: Positive
     false_alarm: Annotated[float, Field(gt=0, lt=1)]

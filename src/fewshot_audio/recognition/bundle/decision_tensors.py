@@ -82,7 +82,7 @@ def unpack_decision(
         if np.abs(value).max() > LARGEST:
             raise DataError(f"{name} has numbers above {LARGEST:g}, as no fit gives them")
     arrays = {name.removeprefix(PREFIX): value.copy() for name, value in tensors.items() if name.startswith(PREFIX)}
-    if not (arrays["expected"] > 0).all():
+    if not (arrays["expected"] > 1 / LARGEST).all():
         raise DataError(f"{PREFIX}expected: distances are expected to be above 0")
     model = DecisionModel(
         {block: Standardizer(arrays[f"{block}_mean"], arrays[f"{block}_scale"]) for block in BLOCKS[head]},

@@ -25,6 +25,7 @@ from fewshot_audio.recognition.enrolled import (
     checked_name,
     is_text,
 )
+from fewshot_audio.recognition.features import decision_examples
 from fewshot_audio.recognition.options import Backend
 from fewshot_audio.recognition.parts import RecognizerParts
 from fewshot_audio.recognition.scoring import Rows
@@ -121,6 +122,11 @@ def _read_support(
     if description.decision is None:
         return classes, None
     saved = description.decision
+    if saved.fitted and decision_examples(classes.values()) is None:
+        raise DataError(
+            f"{folder / BUNDLE_FILE}: decision.fitted: a decision is fitted on the timbre and embeddings of two "
+            "classes or more, of two clips or more each, which are not all copies"
+        )
     return classes, explained(path, lambda: unpack_decision(saved, tensors, len(classes), width))
 
 

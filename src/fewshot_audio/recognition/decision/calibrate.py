@@ -16,8 +16,12 @@ PRIOR_SPREAD, PRIOR_SPREAD_CLIPS = 0.2, 5.0
 """Standard deviation of the logarithm of unknown scores of known sounds, as other collections have it, and its weight
 in clips."""
 
+LEAST_OF_MIDDLE = 0.25
+"""Part of the middle unknown score of enrolled clips below which scores do not widen the spread."""
+
 _TEMPERATURES = np.exp(np.linspace(np.log(0.1), np.log(10.0), 93))
 _LEAST_PROBABILITY = 1e-12
+_LEAST_SCORE = 1e-6
 
 
 def fit_temperature(left_out: LeftOut) -> float:
@@ -51,15 +55,17 @@ def fit_threshold(scores: Floats, false_alarm: float) -> float:
     """The unknown score that ``false_alarm`` of the clips of enrolled classes exceed.
 
     Logarithms of unknown scores are about normal; their deviation is shrunk towards that of other collections, for five
-    clips of a class do not show their own 95th percentile.
+    clips of a class do not show their own 95th percentile. Scores far below the middle one are those of clips that were
+    judged by copies of themselves: they count as ``LEAST_OF_MIDDLE`` of it, and not at all if they are 0.
 
     Args:
         scores: unknown scores of the enrolled clips, each left out, (clips,).
         false_alarm: share, between 0 and 1.
     """
-    logarithms = np.log(np.maximum(scores, 1e-6))
+    logarithms = np.log(scores[scores > _LEAST_SCORE]) if (scores > _LEAST_SCORE).any() else np.zeros(1)
+    logarithms = np.maximum(logarithms, np.median(logarithms) + np.log(LEAST_OF_MIDDLE))
     squares = np.square(logarithms - logarithms.mean()).sum() + PRIOR_SPREAD_CLIPS * PRIOR_SPREAD**2
-    deviation = np.sqrt(squares / (len(scores) - 1 + PRIOR_SPREAD_CLIPS))
+    deviation = np.sqrt(squares / (len(logarithms) - 1 + PRIOR_SPREAD_CLIPS))
     return float(np.exp(logarithms.mean() + NormalDist().inv_cdf(1 - false_alarm) * deviation))
 
 

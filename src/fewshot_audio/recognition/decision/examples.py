@@ -67,18 +67,24 @@ class Examples:
         numbers = np.cumsum(clips) - 1
         return Examples(features, numbers[self.clip_of[rows]], self.labels[clips])
 
-    def folds(self, most: int) -> list[NDArray[np.bool_]]:
+    def folds(self, most: int, *, in_turn: bool = False) -> list[NDArray[np.bool_]]:
         """Deal the clips of each class, in their order, to at most so many folds: the clips of each fold, (clips,).
 
         Clips of the same features stay together, so that none is judged by its copy; unless a class has no others.
+
+        Args:
+            most: how many folds.
+            in_turn: whether a class begins where the class before it ended, and not all with the first fold.
         """
         keys = [values.tobytes() for values in self._first_rows()]
         fold_of = np.zeros(len(self.labels), dtype=np.int64)
+        begin = 0
         for label in range(self.n_classes):
             clips = np.flatnonzero(self.labels == label)
             numbers = {key: number for number, key in enumerate(dict.fromkeys(keys[clip] for clip in clips))}
-            for place, clip in enumerate(clips):
-                fold_of[clip] = (numbers[keys[clip]] if len(numbers) > 1 else place) % most
+            places = [numbers[keys[clip]] for clip in clips] if len(numbers) > 1 else list(range(len(clips)))
+            fold_of[clips] = (np.array(places) + begin) % most
+            begin += max(places) + 1 if in_turn else 0
         return [fold_of == fold for fold in range(int(fold_of.max()) + 1)]
 
     def _first_rows(self) -> Floats:

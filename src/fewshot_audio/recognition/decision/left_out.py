@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fewshot_audio.recognition.decision.examples import Block, Counts, Examples, Floats
 from fewshot_audio.recognition.decision.logistic import softmax
@@ -28,17 +29,35 @@ class LeftOut:
 
     @classmethod
     def of(cls, examples: Examples, blocks: tuple[Block, ...], choices: Sequence[Shares]) -> "LeftOut":
-        """Judge the clips of each fold by the clips of the others; every class has two clips or more."""
+        """Judge the clips of each fold by the clips of the others; every class has two clips or more.
+
+        If all classes have two clips, a fold would leave one of each, and nothing would show how much clips vary within
+        classes: distances then come from folds that hold clips of some classes only. For logits they would not do, as
+        the classes of one clip are at a disadvantage there.
+        """
         logits = np.empty((len(examples.clip_of), examples.n_classes))
         distances = np.empty((len(choices), len(examples.labels), examples.n_classes))
-        for fold in examples.folds(FOLDS):
+
+        def fit(fold: NDArray[np.bool_]) -> DecisionModel:
+            return DecisionModel.fit(examples.part(~fold), blocks, choices[0])
+
+        def measure(fold: NDArray[np.bool_], model: DecisionModel) -> None:
             train, test = examples.part(~fold), examples.part(fold)
-            model = DecisionModel.fit(train, blocks, choices[0])
-            rows = model.rows(test.features)
-            logits[fold[examples.clip_of]] = model.logistic.logits(rows)
+            clips = test.clip_means(model.rows(test.features))
             for number, shares in enumerate(choices):
-                model = model.with_shares(train, shares) if number else model
-                distances[number, fold] = model.distances(test.clip_means(rows))
+                distances[number, fold] = (model.with_shares(train, shares) if number else model).distances(clips)
+
+        folds = examples.folds(FOLDS)
+        shows_variance = all(np.count_nonzero(~fold) > examples.n_classes for fold in folds)
+        for fold in folds:
+            model = fit(fold)
+            rows_of_fold = fold[examples.clip_of]
+            logits[rows_of_fold] = model.logistic.logits(model.rows(examples.part(fold).features))
+            if shows_variance:
+                measure(fold, model)
+        if not shows_variance:
+            for fold in examples.folds(FOLDS, in_turn=True):
+                measure(fold, fit(fold))
         return cls(examples, logits, distances)
 
     def probabilities(self, temperature: float) -> Floats:

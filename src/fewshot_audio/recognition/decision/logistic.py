@@ -1,5 +1,6 @@
 """Multinomial logistic regression: fitted by scikit-learn, answered by numpy."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +29,9 @@ class Logistic:
         """
         from sklearn.linear_model import LogisticRegression  # takes a second to import; answers do without
 
-        model = LogisticRegression(max_iter=500).fit(rows * emphasis, labels, sample_weight=weights)
+        with warnings.catch_warnings():  # two clips of each class are few, not a regression problem
+            warnings.filterwarnings("ignore", "The number of unique classes is greater", UserWarning)
+            model = LogisticRegression(max_iter=500).fit(rows * emphasis, labels, sample_weight=weights)
         if len(model.coef_) == 1:  # of two classes, the second's logit; the first's is 0
             return cls(np.concatenate([0 * model.coef_, model.coef_]) * emphasis, np.append(0.0, model.intercept_))
         # In the order in which a bundle keeps them, so that products are the same bits after loading.

@@ -19,7 +19,7 @@ export function showAnswer(answer, file, state, colors) {
   const detail = isKnown
     ? `${percent(answer.probabilities.find(({ name }) => name === answer.label).probability)} likely`
     : `The closest is “${answer.best}”.`;
-  at("verdict-detail").textContent = answer.damage ? `${detail} The file is ${answer.damage}.` : detail;
+  at("verdict-detail").textContent = answer.damage ? `${detail}${isKnown ? "." : ""} The file is ${answer.damage}.` : detail;
   showBars(answer.probabilities, isKnown, colors);
   showDistance(answer);
   showPicture(answer, state);

@@ -85,7 +85,12 @@ async function ask([file]) {
   await working(at("listen-hint"), "Classifying …", async () => {
     const body = new FormData();
     body.append("clip", file);
-    const answer = await json("/api/classify", { method: "POST", body });
+    const answer = await json("/api/classify", { method: "POST", body }).catch(async (error) => {
+      hideAnswer(); // it is of another clip
+      mapClip = null;
+      await refreshMap().catch(() => {});
+      throw error;
+    });
     lastFile = file;
     mapClip = { ...answer.point, text: `The new clip is nearest to ${answer.best}.` };
     showAnswer(answer, file, state, colors);
