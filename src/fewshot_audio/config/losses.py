@@ -65,7 +65,6 @@ CONTRASTIVE_LOSSES = Registry(
     keys=["use"],
 )
 register_contrastive_loss = CONTRASTIVE_LOSSES.register
-register_contrastive_loss = CONTRASTIVE_LOSSES.register
 
 
 class LossConfig(OpenSection):

@@ -27,16 +27,7 @@ class DecisionHead(nn.Module):
         self.temperature = decision.calibration.temperature
         self.timbre = TimbreStatistics(sample_rate) if decision.needs_timbre else None
         self.blocks = list(model.standardizers)
-        arrays = {
-            "weights": model.logistic.weights,
-            "bias": model.logistic.bias,
-            "distance_scale": model.distances.scale,
-            "means": model.distances.means,
-            "expected": model.distances.expected,
-        }
-        for block, standardizer in model.standardizers.items():
-            arrays |= {f"{block}_mean": standardizer.mean, f"{block}_scale": standardizer.scale}
-        for name, values in arrays.items():
+        for name, values in model.arrays.items():
             self.register_buffer(name, torch.from_numpy(values))
 
     def forward(self, embeddings: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:

@@ -32,17 +32,8 @@ def pack_decision(state: DecisionState) -> tuple[DecisionSection, dict[str, NDAr
     if state.decision is None:
         return DecisionSection(fixed=state.fixed, choice=choice, fitted=None), {}
     model, calibration = state.decision.model, CalibrationSection.model_validate(vars(state.decision.calibration))
-    arrays = {
-        "weights": model.logistic.weights,
-        "bias": model.logistic.bias,
-        "distance_scale": model.distances.scale,
-        "means": model.distances.means,
-        "expected": model.distances.expected,
-    }
-    for block, standardizer in model.standardizers.items():
-        arrays |= {f"{block}_mean": standardizer.mean, f"{block}_scale": standardizer.scale}
     fitted = FittedSection(head=state.decision.head, calibration=calibration)
-    tensors = {PREFIX + name: values for name, values in arrays.items()}
+    tensors = {PREFIX + name: values for name, values in model.arrays.items()}
     return DecisionSection(fixed=state.fixed, choice=choice, fitted=fitted), tensors
 
 

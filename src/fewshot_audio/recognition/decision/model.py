@@ -39,6 +39,20 @@ class DecisionModel:
         distances = _fit_distances(self.standardizers, examples, rows, shares)
         return DecisionModel(self.standardizers, self.logistic, distances)
 
+    @property
+    def arrays(self) -> dict[str, Floats]:
+        """All its numbers by name, as bundles and graphs hold them."""
+        arrays = {
+            "weights": self.logistic.weights,
+            "bias": self.logistic.bias,
+            "distance_scale": self.distances.scale,
+            "means": self.distances.means,
+            "expected": self.distances.expected,
+        }
+        for block, standardizer in self.standardizers.items():
+            arrays |= {f"{block}_mean": standardizer.mean, f"{block}_scale": standardizer.scale}
+        return arrays
+
     def rows(self, features: Features) -> Floats:
         """The blocks that count, standardized and side by side. Shape: (segments, width)."""
         return join(self.standardizers, features)
