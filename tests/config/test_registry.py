@@ -199,6 +199,8 @@ def test_what_is_wrong_in_a_named_package_is_told(
     assert "short" in gone
     assert "far.gone: there is no such module on Python's path" in refusal(registry.find, "far.gone:Part")
     assert "importing it failed: ZeroDivisionError" in refusal(registry.find, "far.broken:Part")
+    (package / "needs.py").write_text("import fa\n")  # missing, and what "far" begins with
+    assert "importing it failed: ModuleNotFoundError: No module named 'fa'" in refusal(registry.find, "far.needs:Part")
     assert "--plugin nowhere: nowhere: there is no such module" in refusal(registry.find, "unheard")
 
 

@@ -387,7 +387,11 @@ def test_folders_that_cannot_be_read_or_followed_are_told(
         (["--remove", "x", "-o", "{run}/new"], 2, "--remove and --rename need a bundle to change"),
         (["nowhere", "--remove", "x"], 1, "nowhere: not a bundle (it has no recognizer.json)"),
         (["nowhere", "--rename", "x", "y", "-o", "{run}/new"], 1, "nowhere: not a bundle"),
-        (["nowhere", "-o", "{run}/new"], 1, "nowhere: not a bundle"),
+        (
+            ["nowhere", "-o", "{run}/new"],
+            1,
+            "nowhere: not a bundle (it has no recognizer.json); --support FOLDER enrolls",
+        ),
         (["{bundle}", "--remove", "nobody"], 1, "class 'nobody' is not enrolled"),
         (["{bundle}", "--support", "{run}"], 1, "no sound files in folders of classes"),
         (["--support", "{bundle}", "-o", "{run}"], 1, "is no recognizer (it has experiment_config.json)"),

@@ -122,7 +122,8 @@ def _check_usage(files: list[Path], add: str | None, *, has_bundle: bool, change
         changes: whether classes are to be removed or renamed.
     """
     if not has_bundle and files and (changes or add is None):
-        raise DataError(f"{files[0]}: not a bundle (it has no recognizer.json)")
+        advice = "" if changes else "; --support FOLDER enrolls a folder that holds a folder of clips for each class"
+        raise DataError(f"{files[0]}: not a bundle (it has no recognizer.json){advice}")
     if not has_bundle and changes:
         raise typer.BadParameter("--remove and --rename need a bundle to change: enroll BUNDLE --remove CLASS")
     if files and add is None:

@@ -213,7 +213,7 @@ def _import_module(name: str, origin: str) -> Any:
         return importlib.import_module(name)
     except Exception as error:  # it is code of others: whatever it raises is reported as theirs
         log.info("importing %s failed", name, exc_info=True)
-        if isinstance(error, ModuleNotFoundError) and error.name and name.startswith(error.name):
+        if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
             reason = "there is no such module on Python's path (PYTHONPATH=. adds the current folder)"
         else:
             reason = f"importing it failed: {type(error).__name__}: {error} (--verbose shows where)"
