@@ -31,6 +31,9 @@ def _always_true(test: ast.expr) -> Iterator[ast.expr]:
             if isinstance(test.op, ast.Or) and number and is_value:
                 yield test
             yield from _always_true(part)
+    elif isinstance(test, ast.IfExp):
+        for part in (test.body, test.orelse):
+            yield from _always_true(part)
     elif isinstance(test, ast.Tuple | ast.GeneratorExp | ast.Lambda | ast.JoinedStr) or (
         isinstance(test, ast.Constant) and test.value
     ):
@@ -63,6 +66,7 @@ def test_no_assertion_is_true_by_its_form() -> None:
         "assert a == b or (c and 'text')",
         "assert (a == b, 'message')",
         "assert True",
+        "assert a == b if c else True",
         "assert (x for x in y)",
         "assert a.b == a.b",
         "with pytest.raises(Exception, match='.'): f()",

@@ -108,6 +108,11 @@ class Enrolled:
     expected_distances: Floats
     decision: Decision | None = None
 
+    @property
+    def needs_timbre(self) -> bool:
+        """Whether the timbre of clips counts."""
+        return self.decision is not None and self.decision.needs_timbre
+
     @classmethod
     def of(cls, classes: Mapping[str, EnrolledClass], scatter: float | None, decision: Decision | None = None) -> Self:
         """Compute what clips are compared with; ``scatter`` is the calibration's, if there is one.

@@ -54,8 +54,8 @@ def build(folder: Path) -> bool:
     network = name_network(folder, description)
     if network is None:
         return False
-    if (known := read_graph(network.key)) is not None:
-        return known != NO_GRAPH
+    if (graph := read_graph(network.key)) is not None:
+        return graph != NO_GRAPH
     write_graph(network.key, NO_GRAPH)  # for other processes, and if this one is killed
     import torch  # now, because it takes seconds, in which others would begin too
 

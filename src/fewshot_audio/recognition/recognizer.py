@@ -221,14 +221,11 @@ class Recognizer(RecognizerFacts):
 
     def classify_with_embeddings(self, clips: Clips) -> list[tuple[Classification, NDArray[np.float32]]]:
         """Answer for each clip as ``classify`` does, with its embedding (width,) as ``embed`` gives it."""
-        enrolled = self.snapshot()
-        return [
-            (
-                self.judge(enrolled, rows, len(clip.segments), clip.timbre(self.sample_rate)),
-                clip_means([rows])[0],
-            )
-            for clip, rows in self.embedder.embed_clips(clips)
-        ]
+        enrolled, answers = self.snapshot(), []
+        for clip, rows in self.embedder.embed_clips(clips):
+            timbre = clip.timbre(self.sample_rate) if enrolled.needs_timbre else None  # it takes longer than embedding
+            answers.append((self.judge(enrolled, rows, len(clip.segments), timbre), clip_means([rows])[0]))
+        return answers
 
     def predict(self, clips: Clips) -> list[str]:
         """Answer for each clip: the name of an enrolled class, or "unknown"."""

@@ -62,7 +62,6 @@ def scan_recording(recognizer: Recognizer, decoding: Decoding, hop_seconds: floa
         raise ConfigError(f"hop of {hop_seconds:g} s: expected above 0 and at most {preprocessing.segment_seconds:g} s")
     group: list[tuple[int, int, tuple[Samples, Samples | None] | None]] = []  # start, end, features and timbre
     embedder = recognizer.embedder
-    needs_timbre = enrolled.decision is not None and enrolled.decision.needs_timbre
 
     def answer_group() -> Iterator[Window]:
         rows = embedder.clip_rows([heard[0] for _, _, heard in group if heard])
@@ -75,7 +74,9 @@ def scan_recording(recognizer: Recognizer, decoding: Decoding, hop_seconds: floa
         try:
             # Only the features of a group are held: its waveforms would take four times the memory.
             segments = preprocessing.segments(preprocessing.normalize(samples, decoding.level.floor))
-            timbre = segment_timbre(segments, len(samples), preprocessing.sample_rate) if needs_timbre else None
+            timbre = None
+            if enrolled.needs_timbre:
+                timbre = segment_timbre(segments, len(samples), preprocessing.sample_rate)
             heard = (embedder.features(segments), timbre)
         except Rejected as error:
             if error.reason == Reason.TOO_SHORT and start:
