@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 # "metaaudio" is a mixture of two programs that version 0.1 made; it stays for the datasets and models that record it.
 Compat = Literal["", "metaaudio-offline", "metaaudio-training", "authors-waveforms", "metaaudio"]
 
-Fill = Literal["repeat", "silence"]
-
 _BLOCK = 1 << 20  # samples that are normalized at once
 
 
@@ -45,7 +43,6 @@ class Preprocessing(BaseModel):
         eps: power added to every mel bin before the logarithm; silence is ``10 * log10(eps)`` dB.
         compat: the program whose way of filling the last segment is reproduced, see ``segments``; "" for none. It is
             meant for comparisons only.
-        fill: what the last segment is filled up with: the remainder, again and again, or silence.
 
     Example:
         >>> preprocessing = Preprocessing(segment_seconds=1.0)
@@ -63,7 +60,6 @@ class Preprocessing(BaseModel):
     n_mels: Annotated[int, Field(ge=1)] = 128
     eps: Annotated[float, Field(gt=0)] = 2.22e-16
     compat: Compat = ""
-    fill: Fill = "repeat"
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -180,8 +176,8 @@ class Preprocessing(BaseModel):
         """Cut a waveform into consecutive segments, at least one.
 
         The remainder after the last full segment is repeated to the length of a segment, and so is a clip shorter than
-        a segment; with ``fill`` "silence" they are filled up with zeros, after the sound. A remainder shorter than one
-        FFT window after a full segment is dropped, just as a clip that short is rejected.
+        a segment. A remainder shorter than one FFT window after a full segment is dropped, just as a clip that short
+        is rejected.
 
         With ``compat`` a remainder of any length is kept, and a clip shorter than a segment (c) and a remainder after a
         full segment (r) become a segment as in that program; ``times`` is how many of them a segment holds, rounded up:
@@ -214,8 +210,6 @@ class Preprocessing(BaseModel):
         length = self.segment_samples
         times = -(-length // len(rest))
         match self.compat:
-            case "" if self.fill == "silence":
-                return np.pad(rest, (0, length - len(rest)))
             case "":
                 return np.resize(rest, length)
             case "metaaudio-training":
