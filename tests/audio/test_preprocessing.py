@@ -64,7 +64,7 @@ def test_normalized_clips_have_mean_0_and_deviation_1(samples: int, scale: float
 def test_normalization_spans_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(0).uniform(2, 3, 1000).astype(np.float32)
     whole = SMALL.normalize(values)
-    monkeypatch.setattr("fewshot_audio.audio.preprocessing._BLOCK", 77)
+    monkeypatch.setattr("fewshot_audio.audio.segments._BLOCK", 77)
     exact = values.astype(np.float64)
     np.testing.assert_allclose(SMALL.normalize(values), (exact - exact.mean()) / exact.std(), rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(SMALL.normalize(values), whole, rtol=1e-6)
@@ -74,7 +74,7 @@ def test_normalization_spans_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     ("wave", "reason"),
     [
         (np.zeros(0), Reason.TOO_SHORT),
-        (np.random.default_rng(0).normal(size=31), Reason.TOO_SHORT),
+        (np.random.default_rng(0).normal(size=19), Reason.TOO_SHORT),
         (np.zeros(500), Reason.SILENT),
         (np.full(500, 0.1), Reason.SILENT),
         (np.array([0.0, np.nan] * 100), Reason.NON_FINITE),

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
@@ -13,12 +13,15 @@ from fewshot_audio.errors import plural
 from fewshot_audio.files import check_writable
 
 if TYPE_CHECKING:
+    from fewshot_audio.audio.preprocessing import Preprocessing
     from fewshot_audio.data.prepare import PrepareReport
     from fewshot_audio.data.sources.base import Source
 
 
 # Ways to fill up segments, see `Preprocessing.segments`. Version 0.1 called a mixture of two programs "metaaudio".
 Compat: TypeAlias = Literal["metaaudio-offline", "metaaudio-training", "authors-waveforms", "metaaudio"]
+FrontEnd: TypeAlias = Literal["log-mel", "pcen"]
+Fill: TypeAlias = Literal["repeat", "silence"]
 
 # The built-in ones are those of `data.sources.registry`, which is not imported before the command runs.
 SOURCE_HELP = (
@@ -44,6 +47,27 @@ def prepare(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the splits (and of synthetic sounds).")] = 0,
     way: Annotated[int, typer.Option(min=2, help="Smallest number of validation classes and of test classes.")] = 5,
     segment_seconds: Annotated[float | None, typer.Option(help="Length of a segment.")] = None,
+    sample_rate: Annotated[int, typer.Option(help="Rate to which recordings are resampled, Hz.")] = 16_000,
+    n_fft: Annotated[int, typer.Option(help="Length of an FFT window, samples.")] = 1024,
+    hop: Annotated[
+        int | None,
+        typer.Option(help="Distance of frames, samples; default: 512, halved until a segment has 32 frames."),
+    ] = None,
+    n_mels: Annotated[int, typer.Option(help="Number of mel bins.")] = 128,
+    fmin: Annotated[float, typer.Option(help="Lower edge of the first mel bin, Hz.")] = 0.0,
+    fmax: Annotated[
+        float | None, typer.Option(help="Upper edge of the last mel bin, Hz; default: half of the sample rate.")
+    ] = None,
+    frontend: Annotated[
+        FrontEnd, typer.Option(help="Features: log-mel (dB), or pcen, which divides steady noise away.")
+    ] = "log-mel",
+    slowdown: Annotated[
+        int,
+        typer.Option(help="Play recordings so many times slower (bats: 10); all else here is of the slowed sound."),
+    ] = 1,
+    fill: Annotated[
+        Fill, typer.Option(help="Fill up the last segment with itself, again and again, or with silence.")
+    ] = "repeat",
     waveforms: Annotated[bool, typer.Option("--waveforms", help="Keep the waveforms too, for waveform input.")] = False,
     max_seconds: Annotated[float | None, typer.Option(help="Leave out longer clips; default: as published.")] = None,
     min_clips: Annotated[
@@ -64,7 +88,6 @@ def prepare(
 
     Inputs that cannot be used are listed in skipped.csv with the reason; the others are prepared.
     """
-    from fewshot_audio.audio.preprocessing import Preprocessing
     from fewshot_audio.data.layout import DatasetFolder
     from fewshot_audio.data.prepare import prepare as prepare_dataset
 
@@ -81,10 +104,20 @@ def prepare(
             pad=pad,
             strict=strict,
         )
-    seconds = reader.segment_seconds if segment_seconds is None else segment_seconds
-    with usage_errors("--segment-seconds"):
-        program = "metaaudio-training" if compat == "metaaudio" else compat or ""
-        preprocessing = Preprocessing.of(segment_seconds=seconds, compat=program)
+    with usage_errors():
+        preprocessing = make_preprocessing(
+            hop,
+            segment_seconds=reader.segment_seconds if segment_seconds is None else segment_seconds,
+            sample_rate=sample_rate,
+            n_fft=n_fft,
+            n_mels=n_mels,
+            fmin=fmin,
+            fmax=fmax,
+            frontend=frontend,
+            slowdown=slowdown,
+            fill=fill,
+            compat="metaaudio-training" if compat == "metaaudio" else compat or "",
+        )
     check_writable(folder.skipped)
     with progress_bar() as progress:
         report = prepare_dataset(
@@ -101,6 +134,22 @@ def prepare(
             progress=progress,
         )
     show_report(report)
+
+
+def make_preprocessing(hop: int | None, **values: Any) -> "Preprocessing":
+    """Describe how recordings become features, with the usual hop for the segment if none is given.
+
+    Raises:
+        DataError: names each wrong key, its value and what is allowed.
+    """
+    from fewshot_audio.audio.preprocessing import Preprocessing
+    from fewshot_audio.audio.segments import usual_hop
+
+    if hop is None:
+        # To know the segment's length, with a hop that is right for every window, and no bound on frames.
+        sizes = Preprocessing.of(**{**values, "frontend": "log-mel"}, hop_length=1)
+        hop = usual_hop(sizes.segment_samples, sizes.n_fft)
+    return Preprocessing.of(**values, hop_length=hop)
 
 
 def open_source(source: str, directory: Path | None, seed: int) -> "Source":

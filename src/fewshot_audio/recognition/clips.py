@@ -42,18 +42,19 @@ class LoadedClip:
 
     @classmethod
     def of(cls, samples: Samples, preprocessing: Preprocessing, name: str = "") -> Self:
-        """Normalize a recording (samples,) at the preprocessing's rate and cut it into segments.
+        """Normalize a recording (samples,) at the preprocessing's ``recording_rate`` and cut it into segments.
 
         Raises:
             Rejected: as ``Preprocessing.normalize`` does: too short, silent, or not finite.
         """
-        rate = preprocessing.sample_rate
         normalized = preprocessing.normalize(samples)
-        return cls(name, preprocessing.segments(normalized), silence(normalized, rate), len(samples) / rate)
+        silent = silence(normalized, preprocessing.sample_rate)
+        return cls(name, preprocessing.segments(normalized), silent, len(samples) / preprocessing.recording_rate)
 
-    def timbre(self, sample_rate: int) -> Samples:
-        """The timbre of its segments at that rate, (S, TIMBRE_WIDTH)."""
-        return segment_timbre(self.segments, round(self.seconds * sample_rate), sample_rate)
+    def timbre(self, preprocessing: Preprocessing) -> Samples:
+        """The timbre of its segments, (S, TIMBRE_WIDTH)."""
+        samples = round(self.seconds * preprocessing.recording_rate)
+        return segment_timbre(self.segments, samples, preprocessing.sample_rate)
 
 
 Clip: TypeAlias = str | Path | NDArray[Any] | tuple[NDArray[Any], int] | LoadedClip

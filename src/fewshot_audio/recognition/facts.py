@@ -41,13 +41,13 @@ class RecognizerFacts:
 
     @property
     def sample_rate(self) -> int:
-        """Rate of arrays that come without one, Hz."""
-        return self.preprocessing.sample_rate
+        """Rate at which recordings are read, Hz."""
+        return self.preprocessing.recording_rate
 
     @property
     def segment_seconds(self) -> float:
-        """Length of a segment."""
-        return self.preprocessing.segment_seconds
+        """How much of a recording a segment holds."""
+        return self.preprocessing.recording_seconds
 
     @property
     def classes(self) -> list[str]:

@@ -62,12 +62,14 @@ class SegmentClassifier(nn.Module):
         self.network = recognizer.network
         self.views = embedder.views
         self.view_maker = embedder.view_maker
-        self.log_mel = embedder.preprocessing.log_mel(torch.float64) if embedder.input_type == "spec" else None
+        self.front_end = embedder.preprocessing.front_end(torch.float64) if embedder.input_type == "spec" else None
         self.temperature = recognizer.temperature
         enrolled = recognizer.snapshot()
         self.register_buffer("prototypes", torch.from_numpy(enrolled.prototypes))
         self.register_buffer("expected_distances", torch.from_numpy(enrolled.expected_distances).float())
-        self.decision = DecisionHead(enrolled.decision, recognizer.sample_rate) if enrolled.decision else None
+        self.decision = (
+            DecisionHead(enrolled.decision, embedder.preprocessing.sample_rate) if enrolled.decision else None
+        )
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
         """Classify segments."""
@@ -77,7 +79,7 @@ class SegmentClassifier(nn.Module):
         deviation = torch.where(silent, 1.0, centered.square().mean(-1).sqrt())
         samples = (centered / deviation.unsqueeze(-1)).float()
 
-        raw = samples if self.log_mel is None else self.log_mel(samples.double()).float()
+        raw = samples if self.front_end is None else self.front_end(samples.double()).float()
         rows = embed_segments(self.network, self.view_maker, raw, self.views)  # (batch, rows, width)
 
         if self.decision is not None:
@@ -97,8 +99,9 @@ class SegmentClassifier(nn.Module):
 def export_onnx(recognizer: Recognizer, path: Path) -> ExportResult:
     """Write a recognizer as an ONNX file, after a check in onnxruntime that it answers as torch does.
 
-    Input ``waveform`` (batch, samples): mono float32 segments at the recognizer's rate, of its segment length, on any
-    scale. Outputs ``probabilities`` (batch, classes) and ``unknown_score`` (batch,). ``metadata`` is in the file.
+    Input ``waveform`` (batch, samples): mono float32 segments at the recognizer's ``sample_rate``, of its segment
+    length, on any scale. Outputs ``probabilities`` (batch, classes) and ``unknown_score`` (batch,). ``metadata`` is in
+    the file.
 
     Raises:
         ConfigError: the recognizer cannot be exported, or a package for that is not installed.

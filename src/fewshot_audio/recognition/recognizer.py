@@ -179,7 +179,7 @@ class Recognizer(RecognizerFacts):
         """
         name = checked_name(name)
         new = [
-            EnrolledClip(clip.name, len(clip.segments), rows, clip.silence, clip.timbre(self.sample_rate))
+            EnrolledClip(clip.name, len(clip.segments), rows, clip.silence, clip.timbre(self.preprocessing))
             for clip, rows in self.embedder.embed_clips(clips)
         ]
         if not new:
@@ -223,7 +223,9 @@ class Recognizer(RecognizerFacts):
         """Answer for each clip as ``classify`` does, with its embedding (width,) as ``embed`` gives it."""
         enrolled, answers = self.snapshot(), []
         for clip, rows in self.embedder.embed_clips(clips):
-            timbre = clip.timbre(self.sample_rate) if enrolled.needs_timbre else None  # it takes longer than embedding
+            timbre = (
+                clip.timbre(self.preprocessing) if enrolled.needs_timbre else None
+            )  # it takes longer than embedding
             answers.append((self.judge(enrolled, rows, len(clip.segments), timbre), clip_means([rows])[0]))
         return answers
 

@@ -57,9 +57,10 @@ def scan_recording(recognizer: Recognizer, decoding: Decoding, hop_seconds: floa
         Rejected: the recording cannot be used; for damage in the middle, after the windows before it.
     """
     preprocessing, enrolled = recognizer.preprocessing, recognizer.snapshot()
-    length, hop = preprocessing.segment_samples, round(hop_seconds * preprocessing.sample_rate)
+    length, hop = preprocessing.segment_samples, round(hop_seconds * preprocessing.recording_rate)
     if not 0 < hop <= length:
-        raise ConfigError(f"hop of {hop_seconds:g} s: expected above 0 and at most {preprocessing.segment_seconds:g} s")
+        longest = preprocessing.recording_seconds
+        raise ConfigError(f"hop of {hop_seconds:g} s: expected above 0 and at most {longest:g} s")
     group: list[tuple[int, int, tuple[Samples, Samples | None] | None]] = []  # start, end, features and timbre
     embedder = recognizer.embedder
 
@@ -71,6 +72,8 @@ def scan_recording(recognizer: Recognizer, decoding: Decoding, hop_seconds: floa
         group.clear()
 
     for start, samples in slide(iter(decoding), length, hop):
+        if start and len(samples) < preprocessing.n_fft:
+            continue
         try:
             # Only the features of a group are held: its waveforms would take four times the memory.
             segments = preprocessing.segments(preprocessing.normalize(samples, decoding.level.floor))
@@ -79,8 +82,6 @@ def scan_recording(recognizer: Recognizer, decoding: Decoding, hop_seconds: floa
                 timbre = segment_timbre(segments, len(samples), preprocessing.sample_rate)
             heard = (embedder.features(segments), timbre)
         except Rejected as error:
-            if error.reason == Reason.TOO_SHORT and start:
-                continue
             if error.reason != Reason.SILENT:
                 raise
             heard = None

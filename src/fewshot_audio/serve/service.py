@@ -163,8 +163,8 @@ class RecognizerService:
         preprocessing = self.backend.preprocessing
         return schemas.State(
             version=__version__,
-            sample_rate=preprocessing.sample_rate,
-            segment_seconds=preprocessing.segment_seconds,
+            sample_rate=preprocessing.recording_rate,
+            segment_seconds=preprocessing.recording_seconds,
             classes=[schemas.ClassInfo(name=name, clips=self._clip_count(name)) for name in self.backend.classes],
             revision=self._revisions.latest,
             unsaved=self.folder.unsaved,
