@@ -31,7 +31,7 @@ def build_and_ship(options: argparse.Namespace, home: Path, progress: Progress) 
         raise DataError(f"--measured-on {measured_on}: expected one of {', '.join(options.collections)}")
     settings = AnySoundSettings(steps=options.steps, seed=options.seed)
     held_out = [*held_out_classes(root, measured_on), *options.exclude]
-    folder = home / options.name
+    folder: Path = home / options.name
     recognizers = []
     for name, excluded in (("measured", held_out), ("shipped", [])):
         run = options.output / name

@@ -83,7 +83,7 @@ def read_pool(folders: DatasetFolders, excluded: Collection[str] = (), progress:
 
 def audible_lengths(features: NDArray[np.float16] | Samples) -> NDArray[np.int64]:
     """Frames up to the last one that is not silent, at least 1. Shape: (segments, mels, frames) -> (segments,)."""
-    audible = (features > SILENT).any(axis=1)
+    audible: NDArray[np.bool_] = np.any(features > SILENT, axis=1)
     last = audible.shape[1] - np.argmax(audible[:, ::-1], axis=1)
     lengths: NDArray[np.int64] = np.where(audible.any(axis=1), last, 1)
     return lengths

@@ -3,6 +3,7 @@
 import copy
 import itertools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,14 +69,11 @@ def train_any_sound(
     random = np.random.default_rng(settings.seed)
     classifier = _Classifier(encoder.linear.in_features, pool.collection_of)
     averaged = copy.deepcopy(encoder)
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": [*encoder.parameters(), *classifier.projection.parameters()]},
-            {"params": [classifier.classes], "weight_decay": 0.0},
-        ],
-        lr=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-    )
+    groups: list[dict[str, Any]] = [
+        {"params": [*encoder.parameters(), *classifier.projection.parameters()]},
+        {"params": [classifier.classes], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings.learning_rate, settings.steps, pct_start=0.1, cycle_momentum=True
     )
@@ -85,7 +83,7 @@ def train_any_sound(
         logits = classifier(encoder.pooled(network.normalize(augment(features))), labels)
         loss = F.cross_entropy(logits, labels)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
         _average(averaged, encoder, min(settings.averaging, (1 + step) / (10 + step)))
