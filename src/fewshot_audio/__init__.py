@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from fewshot_audio.models.heads import RelationHead as RelationHead
     from fewshot_audio.models.network import FewShotNetwork as FewShotNetwork
     from fewshot_audio.models.resnet import ResNet12 as ResNet12
+    from fewshot_audio.models.resnet8 import ResNet8 as ResNet8
     from fewshot_audio.recognition.output_formats import register_output_format as register_output_format
     from fewshot_audio.recognition.recognizer import Recognizer as Recognizer
 
@@ -59,6 +60,7 @@ _MODULES = {
     "RelationHead": "models.heads",
     "RelationLoss": "functional.loss_modules",
     "ResNet12": "models.resnet",
+    "ResNet8": "models.resnet8",
     "Section": "config.base",
     "SkippedInput": "data.sources.base",
     "SourceLimits": "data.source_limits",

@@ -11,7 +11,7 @@ from fewshot_audio.studies.any_sound.pool import SILENT, TrainingPool
 LENGTHS = (32, 48, 64, 96, 128, 188, 312)
 """Frames of a batch's parts: at a hop of 16 ms, half a second to five."""
 
-LENGTH_SHARES = (0.08, 0.12, 0.20, 0.20, 0.15, 0.15, 0.10)
+LENGTH_SHARES = (0.05, 0.08, 0.12, 0.15, 0.15, 0.20, 0.25)
 LEAST_PARTS, MOST_PARTS, FRAMES = 32, 144, 96 * 128  # a batch has about so many frames
 LOUD = 25.0
 """dB below a segment's loudest number; a part without any louder number is drawn once more."""
