@@ -40,7 +40,7 @@ recognizer: $(VENV)/.installed
 		$(BIN)/fewshot-audio prepare folder --source "$(RECORDINGS)/$$name" --name $$name $(FRONT_END) --pad || exit 1; \
 	done
 	$(BIN)/python -m fewshot_audio.cli.any_sound any_sound ESC-50-master $(COLLECTIONS) --measured-on ESC-50-master \
-		--exclude urban/dog_bark urban/engine_idling --data-root $(RECOGNIZER_DATA) -o $(EXPERIMENTS)/any-sound \
+		--exclude urban/dog_bark urban/engine_idling --weight ESC-50-master=3 urban=1.5 --data-root $(RECOGNIZER_DATA) -o $(EXPERIMENTS)/any-sound \
 		--license "ESC-50 (Piczak 2015) and UrbanSound8K (Salamon 2014): CC BY-NC 3.0, so use the weights for non-commercial purposes." \
 		"Notes of the sound font FluidR3 GM: MIT." "Arabic command words by 30 people: CC BY 4.0." \
 		"Read sentences of speechocean762: free for commercial and non-commercial use." \

@@ -29,7 +29,12 @@ def build_and_ship(options: argparse.Namespace, home: Path, progress: Progress) 
         raise DataError(f"{options.name!r}: a recognizer's name is letters, digits and underscores")
     if measured_on not in options.collections:
         raise DataError(f"--measured-on {measured_on}: expected one of {', '.join(options.collections)}")
-    settings = AnySoundSettings(steps=options.steps, seed=options.seed)
+    settings = AnySoundSettings(steps=options.steps, seed=options.seed, weights=dict(options.weight))
+    for name, value in settings.weights.items():
+        if name not in options.collections or not 0 < value < 1000:
+            raise DataError(
+                f"--weight {name}={value:g}: expected one of {', '.join(options.collections)}, a number > 0"
+            )
     held_out = [*held_out_classes(root, measured_on), *options.exclude]
     folder: Path = home / options.name
     recognizers = []
@@ -54,6 +59,12 @@ def build_and_ship(options: argparse.Namespace, home: Path, progress: Progress) 
     return folder
 
 
+def weight(text: str) -> tuple[str, float]:
+    """A collection and its weight, of "name=2"."""
+    name, _, value = text.rpartition("=")
+    return name, float(value)
+
+
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m fewshot_audio.cli.any_sound", description=__doc__)
@@ -61,6 +72,9 @@ def main() -> None:
     parser.add_argument("collections", nargs="+", help="dataset folders, prepared alike, segments filled with silence")
     parser.add_argument("--measured-on", required=True, help="the collection whose held-out classes are measured on")
     parser.add_argument("--exclude", nargs="*", default=[], help="further classes that are held out, collection/class")
+    parser.add_argument(
+        "--weight", nargs="*", type=weight, default=[], help="collection=W: it is drawn W times as often"
+    )
     parser.add_argument("--license", nargs="+", required=True, help="lines for the model card, of the recordings")
     parser.add_argument("--data-root", type=Path, default=DATA_ROOT, help="folder that holds the dataset folders")
     parser.add_argument("-o", "--output", type=Path, default=Path("experiments/any-sound"), help="folder of the runs")

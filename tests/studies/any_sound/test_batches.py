@@ -50,14 +50,15 @@ def test_lengths_end_with_the_last_frame_that_is_not_silent() -> None:
 
 
 def test_collections_are_drawn_by_the_root_of_their_size() -> None:
-    np.testing.assert_allclose(make_pool().weights, np.sqrt([3, 2]) / np.sqrt([3, 2]).sum())
+    np.testing.assert_allclose(make_pool().shares({}), np.sqrt([3, 2]) / np.sqrt([3, 2]).sum())
+    np.testing.assert_allclose(make_pool().shares({"b": 4}), np.sqrt([3, 32]) / np.sqrt([3, 32]).sum())
 
 
 def test_parts_are_of_their_class_and_lie_in_silence_if_they_are_short() -> None:
     pool, random = make_pool(), np.random.default_rng(0)
     segments_seen, starts, lengths = set(), set(), set()
     for _ in range(20):
-        features, labels = draw_batch(pool, random)
+        features, labels = draw_batch(pool, pool.shares({}), random)
         assert features.shape[2] in LENGTHS
         lengths.add(features.shape[2])
         for part, label in zip(features.numpy(), labels.tolist(), strict=True):
@@ -81,7 +82,7 @@ def test_silent_parts_are_drawn_once_more() -> None:
     silent = [
         bool(part.max() < -50)
         for _ in range(60)
-        for batch in [draw_batch(pool, random)]
+        for batch in [draw_batch(pool, pool.shares({}), random)]
         if batch.features.shape[2] <= 64
         for part in batch.features
     ]
@@ -91,7 +92,7 @@ def test_silent_parts_are_drawn_once_more() -> None:
 
 def test_the_same_seed_draws_the_same_batch() -> None:
     pool = make_pool()
-    first, again, other = (draw_batch(pool, np.random.default_rng(seed)) for seed in (3, 3, 4))
+    first, again, other = (draw_batch(pool, pool.shares({}), np.random.default_rng(seed)) for seed in (3, 3, 4))
     assert first.features.equal(again.features)
     assert first.labels.equal(again.labels)
     assert first.features.shape != other.features.shape or not first.features.equal(other.features)

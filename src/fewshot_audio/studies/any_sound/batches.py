@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fewshot_audio.studies.any_sound.pool import SILENT, TrainingPool
@@ -24,19 +25,23 @@ class Batch(NamedTuple):
     labels: Tensor
 
 
-def draw_batch(pool: TrainingPool, random: np.random.Generator) -> Batch:
+def draw_batch(pool: TrainingPool, shares: NDArray[np.float64], random: np.random.Generator) -> Batch:
     """Draw a length, and for each part a collection, a class of it, a segment of that, and a place in it.
 
     A segment that is shorter than the part is put somewhere in silence.
+
+    Args:
+        pool: the segments.
+        shares: how often each collection is drawn, (collections,).
+        random: draws.
     """
     length = int(random.choice(LENGTHS, p=LENGTH_SHARES))
     n_parts = min(MOST_PARTS, max(LEAST_PARTS, FRAMES // length))
     classes_of = [np.flatnonzero(pool.collection_of == number) for number in range(len(pool.collections))]
-    weights = pool.weights
     features = np.full((n_parts, pool.features.shape[1], length), SILENT, dtype=np.float32)
     labels = np.empty(n_parts, dtype=np.int64)
     for number in range(n_parts):
-        labels[number] = random.choice(classes_of[random.choice(len(classes_of), p=weights)])
+        labels[number] = random.choice(classes_of[random.choice(len(classes_of), p=shares)])
         segment = random.choice(pool.segments_of[labels[number]])
         sound = pool.features[segment][:, : pool.lengths[segment]]
         rest = sound.shape[1] - length

@@ -1,6 +1,6 @@
 """The recordings of several datasets as one pool of training segments."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,12 +37,16 @@ class TrainingPool:
     collection_of: NDArray[np.int64]
     collections: tuple[str, ...]
 
-    @property
-    def weights(self) -> NDArray[np.float64]:
-        """How often each collection is drawn: by the root of its size, so that large ones do not drown small ones."""
+    def shares(self, weights: Mapping[str, float]) -> NDArray[np.float64]:
+        """How often each collection is drawn, (collections,).
+
+        By the root of its size, so that large ones do not drown small ones, times its weight, which is 1 if not given:
+        one of many kinds of sounds counts for more than one of many speakers.
+        """
         sizes = np.zeros(len(self.collections))
         np.add.at(sizes, self.collection_of, [len(segments) for segments in self.segments_of])
-        shares: NDArray[np.float64] = np.sqrt(sizes) / np.sqrt(sizes).sum()
+        wanted = np.sqrt(sizes) * [weights.get(name, 1.0) for name in self.collections]
+        shares: NDArray[np.float64] = wanted / wanted.sum()
         return shares
 
 

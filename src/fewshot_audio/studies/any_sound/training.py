@@ -2,7 +2,8 @@
 
 import copy
 import itertools
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,13 +39,15 @@ class AnySoundSettings:
         learning_rate: its highest value; it rises over the first tenth and falls to 0 along a cosine.
         weight_decay: of all weights but the classes'.
         averaging: momentum of the average over steps that is kept.
+        weights: of collections, by which they are drawn more often than by the root of their size; others have 1.
     """
 
-    steps: int = 2400
+    steps: int = 4800
     seed: int = 0
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
     averaging: float = 0.998
+    weights: Mapping[str, float] = field(default_factory=dict)
 
 
 def train_any_sound(
@@ -55,7 +58,7 @@ def train_any_sound(
     A classifier by cosine (Chen et al. 2019, A Closer Look at Few-shot Classification) tells each sound from the other
     classes of its own collection only: collections differ in microphones and codecs, which would be the easiest thing
     to learn. What is kept is the average of the weights over steps, without the classifier; the last linear layer
-    becomes the principal axes of what it reads, over sounds of all collections.
+    becomes the principal axes of what it reads, over sounds of all collections, rotated.
 
     Args:
         network: its normalization says how many dB one unit of the encoder's input is.
@@ -77,9 +80,10 @@ def train_any_sound(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings.learning_rate, settings.steps, pct_start=0.1, cycle_momentum=True
     )
+    shares = pool.shares(settings.weights)
     encoder.train()
     for step in range(settings.steps):
-        features, labels = draw_batch(pool, random)
+        features, labels = draw_batch(pool, shares, random)
         logits = classifier(encoder.pooled(network.normalize(augment(features))), labels)
         loss = F.cross_entropy(logits, labels)
         optimizer.zero_grad()
@@ -92,7 +96,7 @@ def train_any_sound(
             progress("training", step, settings.steps, f"loss {loss.item():.2f}, {100 * right:.0f} % right")
     encoder.load_state_dict(averaged.state_dict())
     network.eval()
-    _project(network, pool, random)
+    _project(network, pool, settings.seed)
 
 
 class _Classifier(nn.Module):
@@ -126,13 +130,17 @@ def _average(averaged: nn.Module, encoder: nn.Module, momentum: float) -> None:
 
 
 @torch.no_grad()
-def _project(network: FewShotNetwork, pool: TrainingPool, random: np.random.Generator) -> None:
-    """Make the encoder's linear layer the principal axes of sounds of all collections, each counted alike."""
+def _project(network: FewShotNetwork, pool: TrainingPool, seed: int) -> None:
+    """Make the encoder's linear layer the principal axes of sounds of all collections, each counted alike; rotated.
+
+    What decides by embeddings standardizes each of their numbers. Along the axes themselves, that would make the last
+    ones, which are mostly noise, count as much as the first; after a rotation all numbers vary about alike.
+    """
     from sklearn.decomposition import PCA
 
     encoder = network.encoder
     assert isinstance(encoder, ResNet8)
-    chosen = []
+    chosen, random = [], np.random.default_rng([seed, 1])
     for number in range(len(pool.collections)):
         of_classes = [pool.segments_of[label] for label in np.flatnonzero(pool.collection_of == number)]
         segments = np.array(list(itertools.chain.from_iterable(of_classes)))
@@ -145,5 +153,6 @@ def _project(network: FewShotNetwork, pool: TrainingPool, random: np.random.Gene
     components = PCA(min(encoder.out_dim, *table.shape), svd_solver="full").fit(table)
     axes = torch.zeros(encoder.linear.weight.shape, dtype=torch.float64)
     axes[: len(components.components_)] = torch.from_numpy(components.components_)
-    encoder.linear.weight.copy_(axes)
-    encoder.linear.bias.copy_(-axes @ torch.from_numpy(components.mean_))
+    rotation = torch.from_numpy(np.linalg.qr(random.normal(size=(encoder.out_dim, encoder.out_dim)))[0])
+    encoder.linear.weight.copy_(rotation @ axes)
+    encoder.linear.bias.copy_(-rotation @ axes @ torch.from_numpy(components.mean_))
