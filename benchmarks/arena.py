@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from benchmarks.arena_collections import ArenaClip, list_collections
 from benchmarks.plain_baseline import PlainBaseline
+from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.functional.reliability import reliability
 from fewshot_audio.functional.statistics import ci95
 from fewshot_audio.recognition.clips import Clips, LoadedClip, load_clips
@@ -79,7 +80,7 @@ class EmbeddedClip(LoadedClip):
     rows: Any = None
     saved_timbre: NDArray[np.float32] | None = None
 
-    def timbre(self, sample_rate: int) -> NDArray[np.float32]:
+    def timbre(self, preprocessing: Preprocessing) -> NDArray[np.float32]:
         """What was computed before."""
         assert self.saved_timbre is not None
         return self.saved_timbre
@@ -91,7 +92,7 @@ class EmbeddedClips(TorchEmbedder):
     def __init__(self, embedder: Embedder) -> None:
         vars(self).update(vars(embedder))
 
-    def embed_clips(self, clips: Clips) -> Iterator[tuple[LoadedClip, Any]]:
+    def embed_clips(self, clips: Clips, rate: float | None = None) -> Iterator[tuple[LoadedClip, Any]]:
         """Yield each clip with its rows."""
         for clip in clips if isinstance(clips, list) else [clips]:
             assert isinstance(clip, EmbeddedClip)
@@ -120,7 +121,7 @@ class Arena:
         (clip,) = load_clips(path, recognizer.preprocessing)
         ((_, rows),) = recognizer.embedder.embed_clips(clip)
         return EmbeddedClip(
-            path.name, clip.segments[:, :0], clip.silence, clip.seconds, "", rows, clip.timbre(recognizer.sample_rate)
+            path.name, clip.segments[:, :0], clip.silence, clip.seconds, "", rows, clip.timbre(recognizer.preprocessing)
         )
 
     def clip(self, clip: ArenaClip) -> EmbeddedClip:

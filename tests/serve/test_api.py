@@ -226,7 +226,7 @@ def test_the_bundle_can_be_downloaded_and_loaded(serve: Serve, tmp_path: Path) -
     loaded = Recognizer.load(tmp_path / "recognizer")
     assert loaded.classes == ["low", "high"]
     answer = classify(client, wav(tone(HIGH, seed=5), subtype="FLOAT")).json()
-    [again] = loaded.classify(tone(HIGH, seed=5).astype(np.float32))
+    [again] = loaded.classify(tone(HIGH, seed=5).astype(np.float32), rate=16_000)
     assert again.unknown_score == pytest.approx(answer["unknown_score"])
     assert again.probabilities["high"] == pytest.approx(answer["probabilities"][0]["probability"])
 
