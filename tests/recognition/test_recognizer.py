@@ -61,7 +61,7 @@ def test_every_model_enrolls_answers_and_is_read_back(
 
 def test_probabilities_votes_and_unknown_scores_are_those_of_plain_loops(recognizer: Recognizer) -> None:
     clip = sound(4, 7, 3)
-    (loaded,) = load_clips(clip, PREPROCESSING)
+    (loaded,) = load_clips(clip, PREPROCESSING, RATE)
     rows = recognizer.embedder.rows(recognizer.embedder.features(loaded.segments))[:, 0].astype(np.float64)
     assert recognizer.calibration is not None
     centers, expected = [], []

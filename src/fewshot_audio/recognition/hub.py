@@ -142,10 +142,11 @@ def import_hub() -> Any:
 @contextmanager
 def _hub_errors(name: str) -> Iterator[None]:
     """Errors of the hub, of the connection to it and of its cache, as errors that name the repository."""
-    transport = importlib.import_module("httpx").HTTPError  # of the library that huggingface_hub connects by
+    # The library that it connects by is another one in each major version; its own errors are those of that library.
+    own_bases = importlib.import_module("huggingface_hub.errors").HfHubHTTPError.__bases__
     try:
         yield
-    except (OSError, ValueError, RuntimeError, transport) as error:
+    except (OSError, ValueError, RuntimeError, *own_bases) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise DataError(f"{name}: the hub: {on_one_line(reason[0])}") from error
 
