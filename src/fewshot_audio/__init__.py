@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from fewshot_audio.models.network import FewShotNetwork as FewShotNetwork
     from fewshot_audio.models.resnet import ResNet12 as ResNet12
     from fewshot_audio.models.resnet8 import ResNet8 as ResNet8
+    from fewshot_audio.recognition.estimator import FewShotClassifier as FewShotClassifier
     from fewshot_audio.recognition.output_formats import register_output_format as register_output_format
     from fewshot_audio.recognition.recognizer import Recognizer as Recognizer
 
@@ -48,6 +49,7 @@ _MODULES = {
     "CPLLoss": "functional.loss_modules",
     "ContrastiveSection": "config.losses",
     "EpisodeSampler": "data.sampler",
+    "FewShotClassifier": "recognition.estimator",
     "FewShotError": "errors",
     "FewShotNetwork": "models.network",
     "Hybrid": "models.encoders",

@@ -29,10 +29,10 @@ LIMITS = ServerLimits(
 Serve = Callable[..., TestClient]
 
 
-def tiny_recognizer() -> Recognizer:
+def tiny_recognizer(slowdown: int = 1) -> Recognizer:
     """A recognizer with an untrained network, on segments of half a second: it tells tones apart all the same."""
     experiment, model = tiny_configs()
-    preprocessing = Preprocessing.of(segment_seconds=0.5, n_mels=16)
+    preprocessing = Preprocessing.of(segment_seconds=0.5, n_mels=16, slowdown=slowdown)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = build_network(experiment, model, preprocessing.n_mels, preprocessing.frames)

@@ -44,7 +44,9 @@ class FakeRecognizer:
         return self._classes[name]
 
     def _embed(self, clips: Clips) -> np.ndarray:
-        features = [self.preprocessing.features(clip.segments) for clip in load_clips(clips, self.preprocessing)]
+        features = [
+            self.preprocessing.features(clip.segments) for clip in load_clips(clips, self.preprocessing, rate=16_000)
+        ]
         return np.array([np.maximum(rows, -60).mean(axis=(0, 2)) for rows in features], dtype=np.float32)
 
     def enroll(self, name: str, clips: Clips) -> None:

@@ -224,7 +224,7 @@ class Decoding:
         span_frames(self._span, position, reader.rate)
 
 
-def resample_recording(samples: Samples, source_rate: int, target_rate: int) -> Samples:
+def resample_recording(samples: Samples, source_rate: float, target_rate: int) -> Samples:
     """Resample mono samples (n,) to the same bits as ``decode`` does.
 
     Raises:
@@ -235,7 +235,7 @@ def resample_recording(samples: Samples, source_rate: int, target_rate: int) -> 
     return np.concatenate(list(resample_blocks(blocks, source_rate, target_rate)))
 
 
-def resample_blocks(blocks: Iterator[Samples], source_rate: int, target_rate: int) -> Iterator[Samples]:
+def resample_blocks(blocks: Iterator[Samples], source_rate: float, target_rate: int) -> Iterator[Samples]:
     """Resample the blocks of one recording."""
     stream = soxr.ResampleStream(source_rate, target_rate, 1, dtype="float32", quality="HQ")
     for block in blocks:

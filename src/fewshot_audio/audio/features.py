@@ -137,4 +137,5 @@ class Pcen(MelFrontEnd):
         """Divide mel energies by their moving averages."""
         matrix = torch.tensor(smoothing(energies.shape[-1], self.frame_rate)).to(energies)
         smooth = energies @ matrix.mT
-        return (energies / (EPS + smooth) ** GAIN + BIAS) ** POWER - BIAS**POWER
+        pcen: Tensor = (energies / (EPS + smooth) ** GAIN + BIAS) ** POWER - BIAS**POWER
+        return pcen

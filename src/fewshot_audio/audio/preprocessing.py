@@ -125,9 +125,7 @@ class Preprocessing(BaseModel):
         if self.frontend == "pcen" and self.frames > MOST_FRAMES:
             raise ValueError(f"a segment has {self.frames} frames: pcen takes at most {MOST_FRAMES}, see hop_length")
         if self.compat and self.fill != "repeat":
-            raise ValueError(
-                f"fill {self.fill!r} has no effect beside compat {self.compat!r}: leave out one"
-            )
+            raise ValueError(f"fill {self.fill!r} has no effect beside compat {self.compat!r}: leave out one")
         return self
 
     @classmethod

@@ -30,8 +30,9 @@ def fit_to_segments(
     if isinstance(encoder, ResNet12Config):
         fitting = [c for c in RESNET_CHOICES if min(mels, frames) > c[0] * (2 ** (4 if c[1] else 3) - 1)]
         own = (encoder.stem_stride, encoder.pool_last)
-        if fitting and own not in fitting:
-            changes |= dict(zip((f"{name}.stem_stride", f"{name}.pool_last"), fitting[0], strict=True))
+        if own not in fitting:
+            smallest = (*fitting, RESNET_CHOICES[-1])[0]
+            changes |= dict(zip((f"{name}.stem_stride", f"{name}.pool_last"), smallest, strict=True))
     elif isinstance(encoder, CNNConfig):
         sizes = zip(encoder.pool_dim, (mels, frames), strict=True)
         changes[f"{name}.pool_dim"] = [min(pool, largest_root(size, encoder.poolings)) for pool, size in sizes]

@@ -10,37 +10,34 @@ from numpy.typing import NDArray
 from fewshot_audio.config import ExperimentConfig, ModelConfig
 from fewshot_audio.errors import DataError
 from fewshot_audio.progress import Progress, silent
-from fewshot_audio.recognition.answer import answer
+from fewshot_audio.recognition.answering import AnsweringRecognizer
 from fewshot_audio.recognition.calibration import Calibration
 from fewshot_audio.recognition.changes import AddClips, Change, ChangeLog, Remove, Rename, enrolled_class
 from fewshot_audio.recognition.clips import Clips
 from fewshot_audio.recognition.current_decision import CurrentDecision
 from fewshot_audio.recognition.decision.choose import Head, HeadChoice
 from fewshot_audio.recognition.decision.maker import DecisionState
-from fewshot_audio.recognition.diagnosis import Diagnosis, diagnose
 from fewshot_audio.recognition.embedder import Embedder
 from fewshot_audio.recognition.enrolled import (
-    Classification,
     ClipSummary,
-    Enrolled,
     EnrolledClass,
     EnrolledClip,
     Enrollment,
     checked_name,
 )
-from fewshot_audio.recognition.facts import RecognizerFacts
-from fewshot_audio.recognition.options import Backend
+from fewshot_audio.recognition.options import Backend, ScanOptions
 from fewshot_audio.recognition.parts import RecognizerParts
-from fewshot_audio.recognition.scoring import Floats, Rows, clip_means
+from fewshot_audio.recognition.results import FileResult
 
 
-class Recognizer(RecognizerFacts):
+class Recognizer(AnsweringRecognizer):
     """Recognizes enrolled sounds, and answers "unknown" for others, with a network trained on other classes.
 
-    A clip is a path, a mono array at ``sample_rate``, a pair (array, rate), or a ``LoadedClip``. Methods that take
-    ``clips`` take one of them or a sequence, and raise DataError for a clip that cannot be used: it names the file, or
-    the number of the array, and the reason. Answers are deterministic. Enrolling, removing or renaming a class changes
-    no other class. Recognizers are made by ``from_run``, ``load`` or ``shipped``.
+    A clip is a path, a pair (array, rate) of samples and their rate in Hz, or a ``LoadedClip``; with ``rate=`` an array
+    may come alone. Arrays are mono, or have channels on either axis. Methods that take ``clips`` take one of them or a
+    sequence, and raise DataError for a clip that cannot be used: it names the file, or the number of the array, and the
+    reason. Answers are deterministic. Enrolling, removing or renaming a class changes no other class. Recognizers are
+    made by ``from_run``, ``load``, ``shipped`` or ``from_pretrained``.
 
     Args:
         embedder: the network, its preprocessing and its frozen views.
@@ -124,6 +121,46 @@ class Recognizer(RecognizerFacts):
         return cls.load(shipped_folder(name), device)
 
     @classmethod
+    def from_pretrained(cls, name: str | Path, device: str = "cpu") -> Self:
+        """Load a shipped recognizer by its name, a bundle by its folder, or one of the Hugging Face hub.
+
+        Args:
+            name: a name that ``shipped`` takes; a folder; or "hf:OWNER/NAME@REVISION", where the revision is a commit,
+                a tag or a branch such as "main". Only the latter reaches the hub, with huggingface_hub, which keeps
+                what it has fetched. What comes from there is checked as every bundle is.
+            device: "cpu", "cuda" or "auto".
+
+        Raises:
+            DataError: there is no such recognizer, or it cannot be fetched or trusted; says why.
+            ConfigError: the device is not usable, or huggingface_hub is not installed.
+        """
+        from fewshot_audio.recognition.hub import find_bundle
+
+        return cls.load(find_bundle(name), device)
+
+    def push_to_hub(self, name: str, *, private: bool = True, revision: str | None = None) -> str:
+        """Publish the recognizer as a bundle in a model repository of the Hugging Face hub, which is made if missing.
+
+        What goes there: the network, the names of classes and clips, and the numbers that were computed of the clips.
+        No sound does.
+
+        Args:
+            name: "OWNER/NAME".
+            private: whether a repository that is made here is.
+            revision: branch that is written to; default: main.
+
+        Returns:
+            The name that ``from_pretrained`` takes, with the commit.
+
+        Raises:
+            DataError: the hub refuses; says why.
+            ConfigError: huggingface_hub is not installed.
+        """
+        from fewshot_audio.recognition.hub import push_bundle
+
+        return push_bundle(self.parts(), name, private=private, revision=revision)
+
+    @classmethod
     def pretrained(cls, name: str | None = None, device: str = "cpu") -> Self:
         """The former name of ``shipped``."""
         return cls.shipped(name, device)
@@ -140,9 +177,12 @@ class Recognizer(RecognizerFacts):
         from fewshot_audio.recognition.bundle.write import save_bundle
 
         folder = Path(folder)
+        self._log.saved(folder, save_bundle(folder, self.parts(), self._log.state(folder), is_new=is_new))
+
+    def parts(self) -> RecognizerParts:
+        """What the recognizer consists of now."""
         decision = self._decision.of(self._classes)
-        parts = RecognizerParts(self.embedder, self.experiment, self.model, self.calibration, self._classes, decision)
-        self._log.saved(folder, save_bundle(folder, parts, self._log.state(folder), is_new=is_new))
+        return RecognizerParts(self.embedder, self.experiment, self.model, self.calibration, self._classes, decision)
 
     @property
     def revision(self) -> int:
@@ -171,8 +211,14 @@ class Recognizer(RecognizerFacts):
         self._decision = CurrentDecision(self.embedder, self.calibration, loaded.parts.classes, decision)
         self._classes = classes
 
-    def enroll(self, name: str, clips: Clips, *, replace: bool = False) -> Enrollment:
+    def enroll(self, name: str, clips: Clips, *, replace: bool = False, rate: float | None = None) -> Enrollment:
         """Add clips to a class, new or not; with ``replace`` it has only these from now on.
+
+        Args:
+            name: of the class.
+            clips: one clip or several.
+            replace: whether clips that it has are dropped.
+            rate: of arrays that come without their own, Hz.
 
         Raises:
             DataError: the name cannot be one of a class, there is no clip, or a clip cannot be used.
@@ -180,7 +226,7 @@ class Recognizer(RecognizerFacts):
         name = checked_name(name)
         new = [
             EnrolledClip(clip.name, len(clip.segments), rows, clip.silence, clip.timbre(self.preprocessing))
-            for clip, rows in self.embedder.embed_clips(clips)
+            for clip, rows in self.embedder.embed_clips(clips, rate)
         ]
         if not new:
             raise DataError(f"class {name!r}: no clips to enroll")
@@ -211,41 +257,24 @@ class Recognizer(RecognizerFacts):
         """Embeddings of a class's enrolled clips, (clips, width); the prototype is their mean."""
         return enrolled_class(self._classes, name).embeddings.copy()
 
-    def embed(self, clips: Clips) -> NDArray[np.float32]:
-        """Embed clips: (n, width), the mean over each clip's segments and rows."""
-        return clip_means([rows for _, rows in self.embedder.embed_clips(clips)])
+    def scan(self, path: str | Path, hop: float | None = None, *, threshold: float = 0.0) -> FileResult:
+        """Find the enrolled sounds in a recording of any length: windows of a segment, joined to events.
 
-    def classify(self, clips: Clips) -> list[Classification]:
-        """Answer for each clip: label, probabilities of the enrolled classes, and unknown score."""
-        return [answer for answer, _ in self.classify_with_embeddings(clips)]
+        Args:
+            path: the recording, which is read block by block.
+            hop: seconds from the start of a window to that of the next, at most a segment; default: a segment.
+            threshold: probability of the best class below which a window is unknown.
 
-    def classify_with_embeddings(self, clips: Clips) -> list[tuple[Classification, NDArray[np.float32]]]:
-        """Answer for each clip as ``classify`` does, with its embedding (width,) as ``embed`` gives it."""
-        enrolled, answers = self.snapshot(), []
-        for clip, rows in self.embedder.embed_clips(clips):
-            timbre = (
-                clip.timbre(self.preprocessing) if enrolled.needs_timbre else None
-            )  # it takes longer than embedding
-            answers.append((self.judge(enrolled, rows, len(clip.segments), timbre), clip_means([rows])[0]))
-        return answers
+        Raises:
+            DataError: the recording cannot be used, or no class is enrolled.
+            ConfigError: the hop is out of its range.
+        """
+        from fewshot_audio.recognition.scan import answer_file
 
-    def predict(self, clips: Clips) -> list[str]:
-        """Answer for each clip: the name of an enrolled class, or "unknown"."""
-        return [answer.label for answer in self.classify(clips)]
-
-    def predict_proba(self, clips: Clips) -> Floats:
-        """Probabilities (n, n_classes) of the enrolled classes, in the order of ``classes``; rows sum to 1."""
-        return np.array([list(answer.probabilities.values()) for answer in self.classify(clips)])
-
-    def diagnose(self) -> Diagnosis:
-        """Classify each enrolled clip by the others: accuracy, outliers, collisions, silence, duplicates."""
-        return diagnose(self.snapshot(), self.calibration, self.judge, self._decision.of(self._classes).choice)
-
-    def judge(
-        self, enrolled: Enrolled, rows: Rows, segments: int, timbre: NDArray[np.float32] | None = None
-    ) -> Classification:
-        """Answer, by a ``snapshot``, for a clip that is embedded as rows (segments x rows, width), with its timbre."""
-        return answer(enrolled, rows, segments, timbre, self.embedder, self.calibration)
+        result = answer_file(self, Path(path), ScanOptions(self.segment_seconds if hop is None else hop, threshold))
+        if result.error is not None:
+            raise DataError(f"{result.file}: {result.error}")
+        return result
 
     def choose_head(self, head: Head | None = None) -> HeadChoice | None:
         """Measure all heads on the enrolled clips, and decide by the best from now on; or by ``head``, if given.

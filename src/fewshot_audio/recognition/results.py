@@ -1,8 +1,10 @@
 """The result of a scan for one recording, and its status in words."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from fewshot_audio.errors import plural
+from fewshot_audio.recognition.answers import Row, frame, probability_columns
 from fewshot_audio.recognition.events import Event
 
 
@@ -49,3 +51,23 @@ class FileResult:
         counts = f"of {plural(self.windows, 'window')} {self.unknown} unknown, {self.silent} silent"
         nothing = f"nothing to hear (silent: {self.silence})" if self.silence else f"nothing recognized ({counts})"
         return "; ".join(filter(None, (nothing, self.damage)))
+
+    def to_rows(self) -> list[Row]:
+        """A dict for each event: file, start and end in seconds, label, score, unknown_score, windows, ``p(CLASS)``."""
+        return [
+            {
+                "file": self.file,
+                "start": event.start,
+                "end": event.end,
+                "label": event.label,
+                "score": event.score,
+                "unknown_score": event.unknown_score,
+                "windows": event.windows,
+                **probability_columns(event.probabilities),
+            }
+            for event in self.events
+        ]
+
+    def to_frame(self) -> Any:
+        """The rows as a pandas DataFrame. Raises ConfigError if pandas is not installed."""
+        return frame(self.to_rows())
