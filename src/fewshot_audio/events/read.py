@@ -80,7 +80,7 @@ def read_annotations(
             rows.leave_out(row.line, str(error))
             continue
         if (former := seen.setdefault(annotation, row.line)) != row.line:
-            rows.leave_out(row.line, f"the same event as in line {former}")
+            rows.remarks.append(f"{table}, line {row.line}: the same event as in line {former}, counted once")
         else:
             annotations.append((row.line, annotation))
     for name, path in finder.renamed.items():

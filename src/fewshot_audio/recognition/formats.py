@@ -125,12 +125,8 @@ class Raven:
     def text(self, results: Sequence[FileResult], options: FormatOptions) -> str:
         """The selections of one recording."""
         (result,) = results
-        lines = ["\t".join(RAVEN_COLUMNS)]
         highest = min(options.sample_rate, result.rate or options.sample_rate) / 2
-        for number, e in enumerate(result.events, start=1):
-            times = f"{e.start:.3f}\t{e.end:.3f}\t0\t{highest:g}"
-            lines.append(f"{number}\tSpectrogram 1\t1\t{times}\t{on_one_line(e.label)}\t{e.score:.4f}")
-        return "\n".join(lines) + "\n"
+        return raven_table((e.start, e.end, 0, highest, e.label, e.score) for e in result.events)
 
 
 class Audacity:
@@ -141,7 +137,25 @@ class Audacity:
     def text(self, results: Sequence[FileResult], options: FormatOptions) -> str:
         """The labels of one recording."""
         (result,) = results
-        return "".join(f"{e.start:.6f}\t{e.end:.6f}\t{on_one_line(e.label)} {e.score:.2f}\n" for e in result.events)
+        return "".join(audacity_label(e.start, e.end, e.label, e.score) for e in result.events)
+
+
+def raven_table(rows: Iterable[tuple[float, float, float, float, str, float]]) -> str:
+    """A selection table of Raven.
+
+    Args:
+        rows: of each selection its start and end in seconds, its lowest and highest frequency in Hz, label and score.
+    """
+    lines = ["\t".join(RAVEN_COLUMNS)]
+    for number, (start, end, low, high, label, score) in enumerate(rows, start=1):
+        box = f"{start:.3f}\t{end:.3f}\t{low:g}\t{high:g}"
+        lines.append(f"{number}\tSpectrogram 1\t1\t{box}\t{on_one_line(label)}\t{score:.4f}")
+    return "\n".join(lines) + "\n"
+
+
+def audacity_label(start: float, end: float, label: str, score: float) -> str:
+    """A line of a label track of Audacity: start and end in seconds, label and score."""
+    return f"{start:.6f}\t{end:.6f}\t{on_one_line(label)} {score:.2f}\n"
 
 
 def label_files(results: Sequence[FileResult], extension: str) -> list[str]:
