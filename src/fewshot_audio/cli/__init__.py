@@ -9,6 +9,7 @@ from fewshot_audio.cli import (  # noqa: F401 - each registers its command
     download,
     enroll,
     evaluate,
+    evaluate_events,
     export,
     gather,
     info,

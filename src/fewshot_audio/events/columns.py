@@ -119,12 +119,6 @@ class Columns:
         """Whether a row says when its event begins and ends."""
         return "start" in self and ("end" in self or "duration" in self)
 
-    @property
-    def others(self) -> list[int]:
-        """Places of named columns that hold none of the fields."""
-        taken = {column.place for column in self._columns.values()}
-        return [place for place, name in enumerate(self.header) if name and place not in taken]
-
     def text(self, row: Sequence[str], field: str) -> str:
         """The cell of a field without blanks around it; "" if there is none."""
         column = self._columns.get(field)

@@ -47,7 +47,7 @@ def read_columns(text: str, rows: EventRows, form: str, label_column: str | None
         if event is None:
             continue
         for place in classes:
-            quality = cast(Quality, row[place].strip().upper() if place < len(row) else "NEG")
+            quality = cast(Quality, row[place].strip().upper())
             events[str(line), str(place)] = replace(event, label=columns.header[place], quality=quality)
         if not classes:
             key = _selection(columns, row, event)
@@ -103,12 +103,12 @@ def _event(columns: Columns, line: int, row: Sequence[str]) -> EventRow | None:
 
 def _class_columns(columns: Columns, table: Sequence[Sequence[str]]) -> list[int]:
     """Places of the columns of a DCASE table for training, one for each class, which hold POS, NEG or UNK."""
-    if "label" in columns or "quality" in columns or "file" not in columns or not table:
+    if "quality" in columns or "file" not in columns or not table:
         return []
     return [
         place
-        for place in columns.others
-        if all(row[place].strip().upper() in _QUALITIES for row in table if place < len(row))
+        for place, name in enumerate(columns.header)
+        if name and all(place < len(row) and row[place].strip().upper() in _QUALITIES for row in table)
     ]
 
 

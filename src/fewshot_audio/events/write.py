@@ -76,7 +76,7 @@ class Csv:
 class Dcase:
     """One row for each event with a column for each label, as the tables for training of DCASE's task 5 have it.
 
-    Events without a label, which are called "event", have the column Q instead.
+    Events without labels, which are called "event", have the column Q instead.
     """
 
     extension = ""
@@ -84,7 +84,7 @@ class Dcase:
     def text(self, results: Sequence[FileDetections]) -> str:
         """File, start, end, and POS in the column of the label, NEG in the others."""
         labels = list(dict.fromkeys(e.label for result in results for e in result.events)) or [ONE_LABEL]
-        names = ["Q" if label == ONE_LABEL else label for label in labels]
+        names = ["Q"] if labels == [ONE_LABEL] else labels
         rows: list[Sequence[object]] = [("Audiofilename", "Starttime", "Endtime", *names)]
         for result in results:
             file = PurePath(result.file).name
