@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -59,7 +59,7 @@ class EventTables:
             DataError: the table is none of events, or the folder has no table.
         """
         tables = cls(path)
-        for table in _list_tables(path):
+        for table in list_tables(path):
             try:
                 rows = read_rows(table, form, label_column)
             except DataError as error:
@@ -146,7 +146,8 @@ def _common(one: RecordingName, other: RecordingName) -> int:
     return next((count for count, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
-def _list_tables(path: Path) -> Iterable[Path]:
+def list_tables(path: Path) -> Sequence[Path]:
+    """A table, or all tables in a folder, at any depth. Raises DataError if there is none, or too many."""
     if not path.is_dir():
         return [path]
     tables = sorted(
