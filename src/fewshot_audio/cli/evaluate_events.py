@@ -79,15 +79,13 @@ def evaluate_events(
 
 
 def _print(result: "EventEvaluation") -> None:
-    groups = [("label", result.labels), ("set", result.sets), ("recording", result.recordings)]
-    rows = [_row("all", result.total)]
-    for kind, scores in groups:
+    groups = {"label": result.labels, "set": result.sets, "recording": result.recordings}
+    print_table("Detections and annotated events, matched one to one", COLUMNS, [_row("all", result.total)])
+    for kind, scores in groups.items():
         if len(scores) > 1:
-            shown = list(scores.items())[:MOST_ROWS]
-            rows += [_row(f"{kind} {name}", score) for name, score in shown]
-            if len(scores) > MOST_ROWS:
-                rows.append((f"and {len(scores) - MOST_ROWS} more, see --json", *[""] * (len(COLUMNS) - 1)))
-    print_table("Detections and annotated events, matched one to one", COLUMNS, rows)
+            rows = [_row(name, score) for name, score in list(scores.items())[:MOST_ROWS]]
+            more = f", the first {MOST_ROWS} of {len(scores)}" if len(scores) > MOST_ROWS else ""
+            print_table(f"By {kind}{more}", COLUMNS, rows)
     total = result.total
     print_line(
         f"{plural(total.events, 'event')}: {total.right} found, {total.missed} missed; {total.wrong} wrong and "

@@ -60,8 +60,8 @@ NAMES: Mapping[str, Sequence[str]] = {
 }
 """What is read of a row, and how a column that holds it may be called, the preferred name first."""
 
-_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
-_CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:[.,]\d*)?)")  # hours, minutes and seconds
+_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?", re.ASCII)
+_CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:[.,]\d*)?)", re.ASCII)  # hours, minutes and seconds
 LONGEST_SHOWN = 40
 
 

@@ -18,6 +18,7 @@ from fewshot_audio.recognition.clips import LoadedClip, as_text
 from fewshot_audio.recognition.enrolled import LONGEST_CLIP_NAME
 
 LONGEST_EVENT = 600.0  # seconds; memory is bounded by the longest one
+SHORTEST_EVENT = 0.02  # seconds
 
 
 class CutEvent(NamedTuple):
@@ -41,15 +42,18 @@ def cut_events(annotations: Iterable[Annotation], preprocessing: Preprocessing) 
         names the recording and the seconds.
     """
     by_file: dict[Path, list[Annotation]] = {}
-    for annotation in annotations:
-        by_file.setdefault(annotation.file, []).append(annotation)
+    for event in annotations:
+        length = event.end - event.start
+        if length > LONGEST_EVENT:
+            detail = f"{length:g} s long, expected at most {LONGEST_EVENT:g} s"
+            yield CutEvent(event, _error(event, Rejected(Reason.TOO_LONG, detail)))
+        elif round(length, 6) < SHORTEST_EVENT:
+            detail = f"{length:g} s long, expected at least {SHORTEST_EVENT:g} s"
+            yield CutEvent(event, _error(event, Rejected(Reason.TOO_SHORT, detail)))
+        else:
+            by_file.setdefault(event.file, []).append(event)
     for file, events in by_file.items():
-        short = [event for event in events if event.end - event.start <= LONGEST_EVENT]
-        for event in events:
-            if event.end - event.start > LONGEST_EVENT:
-                length = f"{event.end - event.start:g} s long, expected at most {LONGEST_EVENT:g} s"
-                yield CutEvent(event, _error(event, Rejected(Reason.TOO_LONG, length)))
-        yield from _cut_recording(file, short, preprocessing)
+        yield from _cut_recording(file, events, preprocessing)
 
 
 def clip_name(annotation: Annotation) -> str:
@@ -59,21 +63,21 @@ def clip_name(annotation: Annotation) -> str:
 
 
 def _cut_recording(file: Path, annotations: Sequence[Annotation], preprocessing: Preprocessing) -> Iterator[CutEvent]:
-    rate = preprocessing.sample_rate
-    pending = deque(sorted(annotations, key=lambda event: (event.end, event.start)))
-    starts = np.array([round(event.start * rate) for event in pending], dtype=np.int64)
+    spans = {event: _span(event, preprocessing) for event in annotations}
+    pending = deque(sorted(annotations, key=lambda event: spans[event][::-1]))
+    starts = np.array([spans[event][0] for event in pending], dtype=np.int64)
     needed_from = np.minimum.accumulate(starts[::-1]).tolist()  # by how many events are pending, less one
-    decoding = Decoding(file, rate)
+    decoding = Decoding(file, preprocessing.sample_rate)
     rest, position = np.empty(0, np.float32), 0  # the samples from there on
 
     def cut(event: Annotation) -> CutEvent:
-        first, last = (round(seconds * rate) - position for seconds in (event.start, event.end))
+        first, last = (sample - position for sample in spans[event])
         return CutEvent(event, _clip(event, rest[first:last], preprocessing, decoding))
 
     try:
         for block in decoding:
             rest = np.concatenate([rest, block])
-            while pending and round(pending[0].end * rate) <= position + len(rest):
+            while pending and spans[pending[0]][1] <= position + len(rest):
                 yield cut(pending.popleft())
             if not pending:
                 return
@@ -85,6 +89,16 @@ def _cut_recording(file: Path, annotations: Sequence[Annotation], preprocessing:
         return
     for event in pending:  # they end with the recording, but for a rounding error or an estimate of its length
         yield cut(event)
+
+
+def _span(event: Annotation, preprocessing: Preprocessing) -> tuple[int, int]:
+    """The first sample of an event and the one after its last; a shorter one is widened to an FFT window."""
+    first, last = (round(seconds * preprocessing.sample_rate) for seconds in (event.start, event.end))
+    missing = preprocessing.n_fft - (last - first)
+    if missing <= 0:
+        return first, last
+    first = max(0, first - missing // 2)
+    return first, first + preprocessing.n_fft
 
 
 def _clip(
