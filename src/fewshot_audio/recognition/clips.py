@@ -32,6 +32,7 @@ class LoadedClip:
         silence: share of the recording that is silent, 0 to 1.
         seconds: duration of the recording.
         damage: what is wrong with its file, of which the rest was read; "" if nothing is.
+        group: the recording that it was cut out of, as others may be; "" if it is a recording itself.
     """
 
     name: str
@@ -39,6 +40,7 @@ class LoadedClip:
     silence: float
     seconds: float
     damage: str = ""
+    group: str = ""
 
     @classmethod
     def of(cls, samples: Samples, preprocessing: Preprocessing, name: str = "") -> Self:

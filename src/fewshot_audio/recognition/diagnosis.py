@@ -156,7 +156,9 @@ def _by_prototypes(enrolled: Enrolled, scatter: float | None, judge: Judge) -> I
             if len(enrolled_class.clips) == 1:
                 yield None, None
                 continue
-            rest = EnrolledClass.of(enrolled_class.clips[:index] + enrolled_class.clips[index + 1 :])
+            others = enrolled_class.clips[:index] + enrolled_class.clips[index + 1 :]
+            other_groups = tuple(other for other in others if not clip.group or other.group != clip.group)
+            rest = EnrolledClass.of(other_groups or others)
             without = Enrolled.of({**enrolled.classes, name: rest}, scatter)
             embedding = enrolled_class.embeddings[index, None]
             expected = without.expected_distances[[number]]

@@ -68,6 +68,7 @@ class EnrolledClip:
         rows: their embeddings, (segments x rows, width).
         silence: the share of it that is silent.
         timbre: of its segments, (segments, timbre width), float32; None if the version that enrolled it had none.
+        group: the recording that it was cut out of, as others may be; "" if it is a recording itself.
     """
 
     name: str
@@ -75,6 +76,7 @@ class EnrolledClip:
     rows: Rows
     silence: float
     timbre: NDArray[np.float32] | None = None
+    group: str = ""
 
 
 @dataclass(frozen=True)

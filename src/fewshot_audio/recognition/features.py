@@ -38,7 +38,8 @@ def decision_examples(classes: Iterable[EnrolledClass]) -> Examples | None:
     if all(clip.rows.tobytes() == members[0].rows.tobytes() for members in by_class for clip in members):
         return None
     labels = np.repeat(np.arange(len(by_class)), [len(members) for members in by_class])
-    return Examples.of([clip_features(clip.rows, clip.timbre, clip.segments) for clip in clips], labels)
+    features = [clip_features(clip.rows, clip.timbre, clip.segments) for clip in clips]
+    return Examples.of(features, labels, tuple(clip.group for clip in clips))
 
 
 def prototype_answers(embedder: Embedder) -> PrototypeAnswers:

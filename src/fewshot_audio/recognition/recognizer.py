@@ -179,7 +179,7 @@ class Recognizer(RecognizerFacts):
         """
         name = checked_name(name)
         new = [
-            EnrolledClip(clip.name, len(clip.segments), rows, clip.silence, clip.timbre(self.sample_rate))
+            EnrolledClip(clip.name, len(clip.segments), rows, clip.silence, clip.timbre(self.sample_rate), clip.group)
             for clip, rows in self.embedder.embed_clips(clips)
         ]
         if not new:
