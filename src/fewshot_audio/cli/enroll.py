@@ -7,7 +7,7 @@ import typer
 
 from fewshot_audio.cli.app import app
 from fewshot_audio.cli.console import print_line, progress_bar, stderr
-from fewshot_audio.cli.options import DataRoot, Device, Strict, find_data_root
+from fewshot_audio.cli.options import DataRoot, Device, LabelColumn, Strict, TableFormatOption, find_data_root
 from fewshot_audio.cli.quick_start import load_quickly, prepare_quick_start
 from fewshot_audio.errors import DataError, on_one_line
 from fewshot_audio.files import check_writable
@@ -28,6 +28,14 @@ def enroll(
         Path | None, typer.Option(help="A run folder, whose network is used; default: that of the shipped recognizer.")
     ] = None,
     support: Annotated[Path | None, typer.Option(help="A folder that holds a folder of clips for each class.")] = None,
+    annotations: Annotated[
+        list[Path] | None, typer.Option(help="A table of events, of which clips are cut out; repeatable.")
+    ] = None,
+    audio: Annotated[
+        Path | None, typer.Option(help="Folder of the recordings of --annotations; default: that of each table.")
+    ] = None,
+    table_format: TableFormatOption = None,
+    label_column: LabelColumn = None,
     add: Annotated[str | None, typer.Option(help="Enroll the files as this class.")] = None,
     remove: Annotated[list[str] | None, typer.Option(help="Remove a class.")] = None,
     rename: Annotated[tuple[str, str] | None, typer.Option(help="Give a class another name.")] = None,
@@ -55,12 +63,15 @@ def enroll(
     """
     from fewshot_audio.audio.recordings import list_recordings
     from fewshot_audio.cli.diagnosis import show_diagnosis
+    from fewshot_audio.cli.enroll_events import enroll_events, list_events
     from fewshot_audio.recognition.bundle import is_bundle
     from fewshot_audio.recognition.shipped import shipped_folder
     from fewshot_audio.recognition.support import SupportClips, list_support, other_files
     from fewshot_audio.runtime.allocator import keep_pages
 
     keep_pages()
+    if not annotations and (audio or table_format or label_column):
+        raise typer.BadParameter("--audio, --table-format and --label-column belong to --annotations, which is missing")
     files = list(paths or [])
     bundle = files.pop(0) if files and is_bundle(files[0]) else None
     if bundle and model:
@@ -92,6 +103,8 @@ def enroll(
             clips += [(add, path) for path in added]
             remarks += other_files(n_others)
         _enroll(recognizer, clips, remarks, problems, progress, strict=strict)
+        events = list_events(annotations or (), audio, table_format, label_column, remarks, problems)
+        enroll_events(recognizer, events, remarks, problems, progress, strict=strict)
         _choose(recognizer, head)
         if head not in (None, "auto", recognizer.head):
             remarks.append(

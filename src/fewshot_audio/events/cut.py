@@ -31,7 +31,7 @@ class CutEvent(NamedTuple):
 def cut_events(annotations: Iterable[Annotation], preprocessing: Preprocessing) -> Iterator[CutEvent]:
     """Cut a clip at each event, decoding every recording once, in memory that its length does not change.
 
-    A clip is called as its recording is, with its seconds.
+    A clip is called as its recording is, with its seconds; the recording is its group.
 
     Args:
         annotations: the events, in any order.
@@ -58,8 +58,12 @@ def cut_events(annotations: Iterable[Annotation], preprocessing: Preprocessing) 
 
 def clip_name(annotation: Annotation) -> str:
     """The name of an event's clip: that of the recording, and the seconds."""
-    name = as_text(annotation.file.name)
-    return f"{name[: LONGEST_CLIP_NAME - 60]} {annotation.start:.3f}-{annotation.end:.3f} s"
+    return f"{recording_name(annotation.file)} {annotation.start:.3f}-{annotation.end:.3f} s"
+
+
+def recording_name(file: Path) -> str:
+    """The name of a recording, as its clips have it and their group: without its folders, which concern nobody else."""
+    return as_text(file.name)[: LONGEST_CLIP_NAME - 60]
 
 
 def _cut_recording(file: Path, annotations: Sequence[Annotation], preprocessing: Preprocessing) -> Iterator[CutEvent]:
@@ -109,7 +113,7 @@ def _clip(
         clip = LoadedClip.of(samples, preprocessing, clip_name(event))
     except Rejected as error:
         return _error(event, error)
-    return replace(clip, damage=decoding.damage)
+    return replace(clip, damage=decoding.damage, group=recording_name(event.file))
 
 
 def _error(event: Annotation, error: Rejected) -> DataError:
