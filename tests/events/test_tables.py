@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from fewshot_audio.events.columns import number
 from fewshot_audio.events.rows import EventRow, EventRows
 from fewshot_audio.events.tables import read_rows
 
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "annotations"
 RAVEN = "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tSpecies\n"
 
 
@@ -234,6 +236,14 @@ def test_what_a_spreadsheet_writes_comes_back(
     table.write_bytes(stream.getvalue().encode())
     expected = [(start, start + length, label.strip()) for start, length, label in events]
     assert times(read_rows(table)) == expected
+
+
+@pytest.mark.parametrize("name", ["raven", "audacity"])
+def test_tables_are_read_as_crowsetta_reads_them(name: str) -> None:
+    expected = json.loads((FIXTURES / "crowsetta.json").read_text(encoding="utf-8"))[name]
+    rows = read_rows(FIXTURES / f"{name}.txt").rows
+    assert [[row.start, row.end, row.low_hz, row.high_hz, row.label] for row in rows] == expected
+    assert len(rows) == 12
 
 
 @pytest.mark.parametrize(("cell", "value"), [("1", 1), ("1.5", 1.5), ("1,5", 1.5), ("1:02.5", 62.5), ("1:00:01", 3601)])
