@@ -39,6 +39,15 @@ def enroll(
     add: Annotated[str | None, typer.Option(help="Enroll the files as this class.")] = None,
     remove: Annotated[list[str] | None, typer.Option(help="Remove a class.")] = None,
     rename: Annotated[tuple[str, str] | None, typer.Option(help="Give a class another name.")] = None,
+    background: Annotated[
+        list[Path] | None,
+        typer.Option(help="A recording, or a folder of them, of other sounds: known, and never an answer."),
+    ] = None,
+    clear_background: Annotated[
+        bool, typer.Option("--clear-background", help="Forget the background, before any is added.")
+    ] = False,
+    ignore: Annotated[list[str] | None, typer.Option(help="A class that is never an answer.")] = None,
+    answer: Annotated[list[str] | None, typer.Option(help="An ignored class that is to be an answer again.")] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder to save the bundle in; default: the bundle to change.")
     ] = None,
@@ -57,6 +66,8 @@ def enroll(
     device: Device = "cpu",
 ) -> None:
     """Enroll sounds: a few clips of each class. Prints a diagnosis of the clips.
+
+    A background of other sounds, and classes that are ignored, save false alarms: what is more like them is unknown.
 
     A run's network is calibrated on the validation classes of its dataset, if that is found in the data root. The exit
     code is 1 if a recording cannot be used; it is reported, and the others are enrolled.
@@ -97,7 +108,9 @@ def enroll(
             recognizer.remove(name)
         if rename:
             recognizer.rename(*rename)
-        clips, remarks, problems = list_support(support) if support else SupportClips([], [], [])
+        listing = list_support(support) if support else SupportClips([], [], [])
+        clips: list[tuple[str | None, Path]] = list(listing.clips)
+        remarks, problems = listing.remarks, listing.problems
         if add:
             added, n_others = list_recordings(files)
             clips += [(add, path) for path in added]
@@ -105,6 +118,15 @@ def enroll(
         _enroll(recognizer, clips, remarks, problems, progress, strict=strict)
         events = list_events(annotations or (), audio, table_format, label_column, remarks, problems)
         enroll_events(recognizer, events, remarks, problems, progress, strict=strict)
+        if clear_background:
+            recognizer.remove_background()
+        if background:
+            recordings, n_others = list_recordings(background)
+            remarks += other_files(n_others)
+            _enroll(recognizer, [(None, path) for path in recordings], remarks, problems, progress, strict=strict)
+        for names, ignored in ((ignore, True), (answer, False)):
+            for name in names or ():
+                recognizer.ignore(name, ignored)
         _choose(recognizer, head)
         if head not in (None, "auto", recognizer.head):
             remarks.append(
@@ -113,6 +135,7 @@ def enroll(
             )
     if not recognizer.classes:
         raise DataError("\n".join([*problems, *remarks, "no class is enrolled: nothing is saved"]))
+    recognizer.snapshot()  # refuses one whose classes are all ignored
     _save(recognizer, target, head, reads_again=reads_again, is_new=is_new)
     show_diagnosis(recognizer)
     for remark in remarks:
@@ -182,7 +205,7 @@ def _default_root(run_dir: Path) -> Path | None:
 
 def _enroll(
     recognizer: "Recognizer",
-    clips: list[tuple[str, Path]],
+    clips: list[tuple[str | None, Path]],
     remarks: list[str],
     problems: list[str],
     progress: "Progress",
@@ -193,23 +216,27 @@ def _enroll(
 
     Args:
         recognizer: gets the clips.
-        clips: class and file of each.
+        clips: class and file of each; of the background, None.
         remarks: what is said of damaged clips is added.
         problems: what is said of clips that cannot be used is added.
         progress: reports the clips done.
         strict: whether damaged clips are not used.
     """
+    from fewshot_audio.recognition.background import background_clips
     from fewshot_audio.recognition.clips import as_text, load_clips
 
     for done, (name, path) in enumerate(clips):
-        progress("enrolling", done, len(clips), on_one_line(name))
+        progress("enrolling", done, len(clips), on_one_line(name or "background"))
         file = on_one_line(as_text(path))
         try:
-            (clip,) = load_clips(path, recognizer.preprocessing)
+            (clip,) = (background_clips if name is None else load_clips)(path, recognizer.preprocessing)
             if clip.damage and strict:
                 problems.append(f"{file}: {clip.damage}")
                 continue
-            recognizer.enroll(name, clip)
+            if name is None:
+                recognizer.enroll_background(clip)
+            else:
+                recognizer.enroll(name, clip)
             if clip.damage:
                 remarks.append(f"{file}: {clip.damage}")
         except DataError as error:

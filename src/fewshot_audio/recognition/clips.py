@@ -100,7 +100,7 @@ def load_clips(clips: Clips, preprocessing: Preprocessing) -> Iterator[LoadedCli
             continue
         name = as_text(Path(clip).name) if isinstance(clip, str | Path) else f"clip {number}"
         try:
-            samples, damage = _samples(clip, preprocessing.sample_rate)
+            samples, damage = clip_samples(clip, preprocessing.sample_rate)
             yield replace(LoadedClip.of(samples, preprocessing, name), damage=damage)
         except Rejected as error:
             raise DataError(f"{as_text(clip) if isinstance(clip, str | Path) else name}: {error}") from error
@@ -122,7 +122,7 @@ def silence(samples: Samples, rate: int) -> float:
     return float((loudness < loudness.max() * 10 ** (-SILENCE_DB / 20)).mean())
 
 
-def _samples(clip: Clip, rate: int) -> Decoded:
+def clip_samples(clip: Clip, rate: int) -> Decoded:
     """Mono samples of a clip at ``rate``, and what is wrong with its file."""
     if isinstance(clip, str | Path):
         return decode(Path(clip), rate)

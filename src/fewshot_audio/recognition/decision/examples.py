@@ -69,9 +69,7 @@ class Examples:
         rows = clips[self.clip_of]
         features = {block: values[rows] for block, values in self.features.items()}
         numbers = np.cumsum(clips) - 1
-        return Examples(
-            features, numbers[self.clip_of[rows]], self.labels[clips], tuple(compress(self.groups, clips))
-        )
+        return Examples(features, numbers[self.clip_of[rows]], self.labels[clips], tuple(compress(self.groups, clips)))
 
     def folds(self, most: int, *, in_turn: bool = False) -> list[NDArray[np.bool_]]:
         """Deal the clips of each class, in their order, to at most so many folds: the clips of each fold, (clips,).
