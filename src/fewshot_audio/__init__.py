@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from fewshot_audio.engine.evaluate_tasks import TaskAccuracy as TaskAccuracy
     from fewshot_audio.engine.evaluate_tasks import evaluate_tasks as evaluate_tasks
     from fewshot_audio.errors import FewShotError as FewShotError
+    from fewshot_audio.events.annotation import Annotation as Annotation
+    from fewshot_audio.events.read import read_annotations as read_annotations
     from fewshot_audio.functional.loss_modules import AngularLoss as AngularLoss
     from fewshot_audio.functional.loss_modules import CPLLoss as CPLLoss
     from fewshot_audio.functional.loss_modules import PrototypicalLoss as PrototypicalLoss
@@ -42,6 +44,7 @@ __version__ = "0.1.0"
 
 _MODULES = {
     "AngularLoss": "functional.loss_modules",
+    "Annotation": "events.annotation",
     "AudioFile": "data.sources.base",
     "CNN": "models.encoders",
     "CPLLoss": "functional.loss_modules",
@@ -68,6 +71,7 @@ _MODULES = {
     "WaveStats": "audio.wave_stats",
     "WaveformAugment": "audio.augment.modules",
     "evaluate_tasks": "engine.evaluate_tasks",
+    "read_annotations": "events.read",
     "register_contrastive_loss": "config.losses",
     "register_encoder": "config.model",
     "register_output_format": "recognition.output_formats",
