@@ -234,15 +234,17 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--draws", type=int, default=6)
     parser.add_argument("--backgrounds", type=int, default=3, help="recordings of the background")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
     options = parser.parse_args()
     esc50, urban = list_groups(options.data)
     former = Recognizer.shipped()
     rows = []
-    for kind in KINDS:
+    for kind in options.kinds:
         draws = [draw_sounds(esc50, urban, kind, seed, options.backgrounds) for seed in range(options.draws)]
         hours = sum(len(draw.asked.samples) for draw in draws) / RATE / 3600
         minutes = np.mean([sum(len(part.samples) for part in draw.background) for draw in draws]) / RATE / 60
-        for way in WAYS:
+        for way in options.ways:
             outcomes: tuple[list[Outcome], list[Outcome]] = ([], [])
             for draw in draws:
                 recognizer = Recognizer(former.embedder, former.experiment, former.model, former.calibration)

@@ -10,6 +10,7 @@ import csv
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import librosa
@@ -26,10 +27,14 @@ RATE = 22050
 KINDS = ("animals", "percussion", "keywords", "notes", "song")
 SHORTEST, LONGEST = 0.03, 5.0
 ANIMALS = (
-    "frog pig insects chirping_birds sheep cat rooster hen coughing laughing clapping mouse_click door_wood_knock "
-    "water_drops can_opening crying_baby door_wood_creaks car_horn crow cow dog sneezing glass_breaking"
-).split()
-WEATHER = "sea_waves rain wind crickets crackling_fire train washing_machine helicopter thunderstorm airplane engine".split()
+    *("frog", "pig", "insects", "chirping_birds", "sheep", "cat", "rooster", "hen", "coughing", "laughing", "clapping"),
+    *("mouse_click", "door_wood_knock", "water_drops", "can_opening", "crying_baby", "door_wood_creaks", "car_horn"),
+    *("crow", "cow", "dog", "sneezing", "glass_breaking"),
+)
+WEATHER = (
+    *("sea_waves", "rain", "wind", "crickets", "crackling_fire", "train", "washing_machine", "helicopter"),
+    *("thunderstorm", "airplane", "engine"),
+)
 FOLDERS = {"percussion": "drumkit", "keywords": "words", "notes": "instruments"}
 
 
@@ -139,7 +144,9 @@ def mix(
     return Soundscape(f"{label}-{seed}", label, _scaled(samples), tuple(events), tuple(rest))
 
 
-def mix_song(palette: Palette, seed: int, *, minutes: float = 3.0, snr: tuple[float, float] = (8.0, 20.0)) -> Soundscape:
+def mix_song(
+    palette: Palette, seed: int, *, minutes: float = 3.0, snr: tuple[float, float] = (8.0, 20.0)
+) -> Soundscape:
     """Song: bouts of a motif of syllables with gaps of 15 to 80 ms, with pauses between bouts, over faint noise."""
     random = np.random.default_rng([seed, 1])
     background = _background(palette, random, round(minutes * 60 * RATE))
@@ -171,12 +178,14 @@ def mix_song(palette: Palette, seed: int, *, minutes: float = 3.0, snr: tuple[fl
     return Soundscape(f"song-{seed}", "syllable", _scaled(samples), tuple(events), tuple(rest))
 
 
-def soundscapes(data: Path, kind: str, seeds: Sequence[int], half: str = "development") -> "list[Callable[[], Soundscape]]":
+def soundscapes(
+    data: Path, kind: str, seeds: Sequence[int], half: str = "development"
+) -> list[Callable[[], Soundscape]]:
     """Makers of the soundscapes of one kind: one for each class and seed (``song``: one for each of four draws)."""
     palette = list_palette(data, kind, half)
     if kind == "song":
-        return [lambda seed=seed, n=n: mix_song(palette, seed * 4 + n) for seed in seeds for n in range(4)]  # type: ignore[misc]
-    return [lambda label=label, seed=seed: mix(palette, label, seed) for seed in seeds for label in palette.sounds]  # type: ignore[misc]
+        return [partial(mix_song, palette, seed * 4 + number) for seed in seeds for number in range(4)]
+    return [partial(mix, palette, label, seed) for seed in seeds for label in palette.sounds]
 
 
 def _calls(files: Sequence[Path], random: np.random.Generator, number: int) -> list[Samples]:
@@ -220,7 +229,7 @@ def _rendition(syllable: Samples, random: np.random.Generator) -> Samples:
 
 
 def _scaled(samples: Samples) -> Samples:
-    return samples / np.abs(samples).max() * 0.9
+    return (samples / np.abs(samples).max() * 0.9).astype(np.float32)
 
 
 def main() -> None:

@@ -52,9 +52,7 @@ def augmented(
 SHORTEST_MARGIN = 3  # frames
 
 
-def _free_place(
-    length: int, total: int, starts: Integers, lengths: Integers, random: np.random.Generator
-) -> int:
+def _free_place(length: int, total: int, starts: Integers, lengths: Integers, random: np.random.Generator) -> int:
     """The first frame of a stretch that no example touches, if one is found soon."""
     place = 0
     for _ in range(ATTEMPTS):

@@ -1,11 +1,13 @@
 """Candidates: windows that events may be, by where the recording is louder, or more like the examples, than around."""
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from fewshot_audio.events.detection.windows import SHORTEST, Frames, Integers, Numbers
+from fewshot_audio.events.detection.frames import Frames
+from fewshot_audio.events.detection.windows import SHORTEST, Integers, Numbers
 
 LEVELS = 12
 LOWEST_QUANTILE, HIGHEST_QUANTILE = 0.5, 0.99
@@ -15,6 +17,10 @@ SHORTEST_PART, LONGEST_PART = 0.4, 2.0
 """Lengths of candidates, as parts of the shortest and the longest example."""
 REACH = 4
 """Standard deviations at which the Gaussian ends."""
+
+
+Times: TypeAlias = Numbers | Integers
+"""Seconds, or numbers of frames."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +65,13 @@ class Proposer:
 def _curves(levels: Frames, likeness: Numbers, deviations: tuple[float, ...]) -> list[Numbers]:
     loudness = np.clip(levels, 0.0, 3.0).mean(axis=1, dtype=np.float64)
     return [
-        gaussian_filter1d(curve, deviation, truncate=REACH) for curve in (loudness, likeness) for deviation in deviations
+        gaussian_filter1d(curve, deviation, truncate=REACH)
+        for curve in (loudness, likeness)
+        for deviation in deviations
     ]
 
 
-def overlap(starts: Numbers, ends: Numbers, other_starts: Numbers, other_ends: Numbers) -> Numbers:
+def overlap(starts: Times, ends: Times, other_starts: Times, other_ends: Times) -> Numbers:
     """Intersection over union of each interval with each of the others. Shape: (n,), (n,), (m,), (m,) -> (n, m)."""
     common = np.minimum(ends[:, None], other_ends) - np.maximum(starts[:, None], other_starts)
     union = np.maximum(ends[:, None], other_ends) - np.minimum(starts[:, None], other_starts)

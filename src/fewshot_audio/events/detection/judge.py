@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from fewshot_audio.events.detection.windows import Frames, Numbers
+from fewshot_audio.events.detection.frames import Frames
+from fewshot_audio.events.detection.windows import Numbers
 
 REGULARIZATION = 0.02
 TREES, LEAST_LEAF = 150, 2

@@ -55,15 +55,14 @@ def read_blocks(path: Path, marks: Sequence[Annotation], longest: float, *, back
     middles = [int((mark.start + mark.end) / 2 * FRAMES_PER_SECOND) // length for mark in marks]
     counts = {number: middles.count(number) for number in middles}
     chosen = set(sorted(counts, key=lambda number: -counts[number])[:MOST_BLOCKS])
-    last = max(chosen, default=-1) + 1
-    for number in np.linspace(0, last, MOST_BLOCKS).astype(int):
+    for number in np.linspace(0, max(chosen, default=-1) + 1, MOST_BLOCKS).astype(int):
         if len(chosen) < MOST_BLOCKS:
             chosen.add(int(number))
-    blocks = []
+    blocks, last = [], MOST_BLOCKS - 1 if background else max(chosen)
     for number, block in enumerate(cut_blocks(mel_frames(Decoding(path, RATE)), context_units(longest))):
-        if number in chosen or (background and number < MOST_BLOCKS):
+        if background or number in chosen:
             blocks.append(block)
-        if number >= max(chosen, default=0) and not background or number >= MOST_BLOCKS and background:
+        if number == last:
             break
     return blocks
 

@@ -82,7 +82,7 @@ def read_snippets(path: Path, starts: Numbers, ends: Numbers) -> Iterator[tuple[
 def mixed_copies(examples: list[Samples], places: list[Samples]) -> list[tuple[int, Samples]]:
     """Each example ``COPIES`` times, louder or fainter, over one of the other places, cut or repeated to its length."""
     random = np.random.default_rng(0)
-    copies = []
+    copies: list[tuple[int, Samples]] = []
     for samples in examples * COPIES:
         gain = 10.0 ** (random.uniform(LEAST_GAIN, MOST_GAIN) / 20.0)
         behind = np.resize(places[random.integers(len(places))], len(samples)) if places else 0.0

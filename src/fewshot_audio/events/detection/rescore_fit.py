@@ -103,7 +103,7 @@ def _places(lessons: Sequence[Lesson], step: int, marks: Numbers) -> Numbers:
     if not len(marks):
         return np.empty((0, 2))
     for _ in range(10 * PLACES):
-        lesson = lessons[random.integers(len(lessons))]
+        lesson = lessons[int(random.integers(len(lessons)))]
         first, last = (np.array(lesson.excerpt.core)) / rate
         length = float(np.median(marks[:, 1] - marks[:, 0]))
         start = random.uniform(first, max(first, last - length))

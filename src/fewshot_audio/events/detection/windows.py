@@ -1,6 +1,7 @@
 """What describes a window of a recording: how it sounds in its parts and on its flanks, however long it is."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,8 +42,7 @@ class FrameModel:
 def frame_levels(excerpt: Excerpt, faintest: float) -> Frames:
     """How far each band is above its noise floor, in units of 10 dB. Shape: -> (frames, bands)."""
     ratio = np.maximum(excerpt.power, faintest) / np.maximum(excerpt.floor, faintest)
-    levels: Frames = np.clip(10.0 * np.log10(ratio), FAINTEST, LOUDEST) / 10.0
-    return levels
+    return (np.clip(10.0 * np.log10(ratio), FAINTEST, LOUDEST) / 10.0).astype(np.float32)
 
 
 def frame_inputs(levels: Frames) -> Frames:
@@ -82,7 +82,7 @@ class WindowFeatures:
         ends, flank = starts + lengths, np.maximum(3, lengths // 4)
         mean = self._mean(self._sums, starts, ends)
         variance = self._mean(self._squares, starts, ends) - np.square(mean)
-        columns = [self._mean(self._sums, *pair) for pair in zip(edges[:-1], edges[1:], strict=True)]
+        columns = [self._mean(self._sums, *pair) for pair in pairwise(edges)]
         columns += [
             np.sqrt(np.maximum(variance, 0.0)),
             self._mean(self._sums, starts - flank, starts),
@@ -96,7 +96,7 @@ class WindowFeatures:
         def likeness(first: Integers, last: Integers) -> Numbers:
             return self._mean(self._likeness_sums, first, last)[:, 0]
 
-        parts = np.stack([likeness(*pair) for pair in zip(edges[:-1], edges[1:], strict=True)], axis=1)
+        parts = np.stack([likeness(*pair) for pair in pairwise(edges)], axis=1)
         before, after, inside = likeness(starts - flank, starts), likeness(ends, ends + flank), parts.mean(axis=1)
         step = np.maximum(2, (ends - starts) // 10)
         columns = [
