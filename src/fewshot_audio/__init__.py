@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from fewshot_audio.engine.evaluate_tasks import evaluate_tasks as evaluate_tasks
     from fewshot_audio.errors import FewShotError as FewShotError
     from fewshot_audio.events.annotation import Annotation as Annotation
+    from fewshot_audio.events.detection.detector import Detector as Detector
+    from fewshot_audio.events.detection.options import DetectionOptions as DetectionOptions
     from fewshot_audio.events.read import read_annotations as read_annotations
     from fewshot_audio.functional.loss_modules import AngularLoss as AngularLoss
     from fewshot_audio.functional.loss_modules import CPLLoss as CPLLoss
@@ -49,6 +51,8 @@ _MODULES = {
     "CNN": "models.encoders",
     "CPLLoss": "functional.loss_modules",
     "ContrastiveSection": "config.losses",
+    "DetectionOptions": "events.detection.options",
+    "Detector": "events.detection.detector",
     "EpisodeSampler": "data.sampler",
     "FewShotError": "errors",
     "FewShotNetwork": "models.network",

@@ -13,7 +13,7 @@ from fewshot_audio.errors import on_one_line
 from fewshot_audio.recognition.enrolled import UNKNOWN
 from fewshot_audio.recognition.events import Event
 from fewshot_audio.recognition.output_formats import FormatOptions
-from fewshot_audio.recognition.results import FileResult
+from fewshot_audio.recognition.results import FileResult, RecordingResult
 
 VERSION = 1
 """Version of the columns of CSV and the keys of JSON: incremented if one of them changes its meaning or is removed."""
@@ -158,7 +158,7 @@ def audacity_label(start: float, end: float, label: str, score: float) -> str:
     return f"{start:.6f}\t{end:.6f}\t{on_one_line(label)} {score:.2f}\n"
 
 
-def label_files(results: Sequence[FileResult], extension: str) -> list[str]:
+def label_files(results: Sequence[RecordingResult], extension: str) -> list[str]:
     """Names for the files of recordings: the recording's name and the extension, with a digest if several are the same.
 
     One that cannot be used has none (""): an empty table would say that nothing is to be heard in it.
@@ -167,7 +167,7 @@ def label_files(results: Sequence[FileResult], extension: str) -> list[str]:
     return [name + extension if result.error is None else "" for name, result in zip(names, results, strict=True)]
 
 
-def as_list(results: Sequence[FileResult], labels: Sequence[str], *, excel: bool = False) -> str:
+def as_list(results: Sequence[RecordingResult], labels: Sequence[str], *, excel: bool = False) -> str:
     """One row of CSV for each recording: its file of labels, how many there are, and what is to be said of it."""
     rows: list[Sequence[object]] = [("file", "labels", "events", "seconds", "status", "remark")]
     for result, name in zip(results, labels, strict=True):
