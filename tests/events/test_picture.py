@@ -71,3 +71,12 @@ def test_the_command_writes_a_picture_for_each_recording_that_is_there(recording
     assert "no picture of missing.wav: there is no recording" in outcome.err
     assert [path.name for path in (folder / "pictures").iterdir()] == ["field-1.png"]
     assert (folder / "pictures" / "field-1.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_recording_of_a_table_without_names_is_drawn(recording: Path, shell: Shell) -> None:
+    folder = recording.parent
+    (folder / "field.labels.txt").write_text("6\t7\ta\n")
+    table = folder / "field.labels.txt"
+    outcome = shell("evaluate-events", table, table, "--picture", folder / "pictures")
+    assert outcome.code == 0, outcome.err
+    assert len(list((folder / "pictures").iterdir())) == 1

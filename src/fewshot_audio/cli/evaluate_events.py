@@ -120,17 +120,23 @@ def _draw(result: "EventEvaluation", truth: Path, audio: Path | None, folder: Pa
     """Write the pictures; returns what is to be said of recordings that cannot be drawn."""
     from fewshot_audio.data.names import unique_names
     from fewshot_audio.events.locate import RecordingFinder
+    from fewshot_audio.events.pairing import TABLE_EXTENSIONS
     from fewshot_audio.events.picture import draw_recording
     from fewshot_audio.files import write_atomic
     from fewshot_audio.runtime.figures import write_figure
 
-    finder = RecordingFinder(truth, audio or (truth if truth.is_dir() else None))
+    folder_or_file = audio or (truth if truth.is_dir() else truth.parent)
+    finder = RecordingFinder(truth, folder_or_file)
     problems = []
     names = unique_names([(Path(name).stem, name) for name in result.marks])
     for number, (recording, name) in enumerate(zip(result.marks, names, strict=True)):
         progress("drawing", number, len(names), on_one_line(name))
         try:
-            figures = draw_recording(finder.find((recording,)), result.marks[recording])
+            if Path(recording).suffix.lower() in TABLE_EXTENSIONS:  # the table names no recording
+                path = RecordingFinder(Path(recording), folder_or_file).find(())
+            else:
+                path = finder.find((recording,))
+            figures = draw_recording(path, result.marks[recording])
             for page, figure in enumerate(figures, start=1):
                 write_atomic(folder / f"{name}-{page}.png", lambda stream: write_figure(figure, stream, "png"))  # noqa: B023
         except DataError as error:
