@@ -74,13 +74,13 @@ def count_matches(calls: Sequence[Call], given: Sequence[Call], events: Sequence
     return Count(int((matching >= 0).sum()), len(events), len(rest), matching >= 0)
 
 
-def match_template(scape: Soundscape, path: Path, given: Sequence[Call]) -> list[Interval]:
+def match_template(scape: Soundscape, _path: Path, given: Sequence[Call]) -> list[Interval]:
     """Where the log-mel spectrogram correlates with that of a given call."""
     hop = 220
     mel = librosa.feature.melspectrogram(y=scape.samples, sr=RATE, n_fft=1024, hop_length=hop, n_mels=40, fmin=100)
     image = librosa.power_to_db(mel)
     image = image - np.median(image, axis=1, keepdims=True)
-    found: list[tuple[float, float, float]] = []
+    matches: list[tuple[float, float, float]] = []
     for call in given:
         first, length = round(call.start * RATE / hop), max(3, round((call.end - call.start) * RATE / hop))
         patch = image[:, first : first + length]
@@ -91,9 +91,9 @@ def match_template(scape: Soundscape, path: Path, given: Sequence[Call]) -> list
         deviations = np.sqrt(np.maximum(squares / patch.size - (sums / patch.size) ** 2, 1e-9))
         correlations = products / patch.size / deviations
         for start in np.flatnonzero(correlations > TEMPLATE_CORRELATION):
-            found.append((float(correlations[start]), start * hop / RATE, (start + length) * hop / RATE))
+            matches.append((float(correlations[start]), start * hop / RATE, (start + length) * hop / RATE))
     kept: list[Interval] = []
-    for _, start, end in sorted(found, reverse=True):
+    for _, start, end in sorted(matches, reverse=True):
         if not any(min(end, other[1]) > max(start, other[0]) for other in kept):
             kept.append((start, end))
     return kept
@@ -117,7 +117,7 @@ def load_sketch(path: Path) -> System:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
 
-    def detect(scape: Soundscape, path: Path, given: Sequence[Call]) -> list[Interval]:
+    def detect(scape: Soundscape, _path: Path, given: Sequence[Call]) -> list[Interval]:
         events: list[Interval] = module.detect(scape.samples, [(call.start, call.end) for call in given])
         return events
 

@@ -15,6 +15,7 @@ SMOOTHING = (0.05, 0.15)
 """Standard deviations of the Gaussian, as parts of the median example."""
 SHORTEST_PART, LONGEST_PART = 0.4, 2.0
 """Lengths of candidates, as parts of the shortest and the longest example."""
+_ROWS = 256
 REACH = 4
 """Standard deviations at which the Gaussian ends."""
 
@@ -77,6 +78,29 @@ def overlap(starts: Times, ends: Times, other_starts: Times, other_ends: Times) 
     union = np.maximum(ends[:, None], other_ends) - np.minimum(starts[:, None], other_starts)
     shares: Numbers = np.maximum(common, 0.0) / np.maximum(union, 1e-9)
     return shares
+
+
+def agreement(starts: Numbers, ends: Numbers, log_odds: Numbers) -> Numbers:
+    """How much all candidates speak for each: the sum of their probabilities, times their overlap with it.
+
+    Of the many candidates around an event, the one in best agreement has its onset and offset rather than the one of
+    the highest score, which is often a part of it.
+
+    Shape:
+        (n,), (n,), (n,) -> (n,).
+    """
+    order = np.argsort(starts, kind="stable")
+    first, last, weights = starts[order], ends[order], 1.0 / (1.0 + np.exp(-log_odds[order]))
+    longest = float((last - first).max(initial=0.0))
+    sums = np.empty(len(order))
+    for begin in range(0, len(order), _ROWS):
+        rows = slice(begin, begin + _ROWS)
+        # Only these can overlap: in order of their starts, from the longest before the first row to the last end.
+        near = slice(*np.searchsorted(first, [first[begin] - longest, last[rows].max()]))
+        sums[rows] = overlap(first[rows], last[rows], first[near], last[near]) @ weights[near]
+    result = np.empty(len(order))
+    result[order] = sums
+    return result
 
 
 def best_apart(starts: Numbers, ends: Numbers, scores: Numbers, share: float = 0.25) -> Integers:

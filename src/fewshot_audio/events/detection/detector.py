@@ -12,7 +12,7 @@ from fewshot_audio.audio.rejection import Rejected
 from fewshot_audio.errors import DataError
 from fewshot_audio.events.annotation import Annotation, Detection
 from fewshot_audio.events.detection.candidates import best_apart, overlap
-from fewshot_audio.events.detection.frames import RATE, Block, cut_blocks, mel_frames
+from fewshot_audio.events.detection.frames import FRAMES_PER_SECOND, RATE, Block, cut_blocks, mel_frames
 from fewshot_audio.events.detection.label_model import Candidates, LabelModel, frame_step
 from fewshot_audio.events.detection.lessons import are_first, context_units, make_lesson, read_blocks
 from fewshot_audio.events.detection.options import DetectionOptions
@@ -128,7 +128,7 @@ class Detector:
         parts: dict[str, list[Candidates]] = {label: [] for label in self._labels}
         try:
             for block in cut_blocks(mel_frames(decoding), context_units(self._longest)):
-                seconds = block.core[1] / (RATE / 110)
+                seconds = block.core[1] / FRAMES_PER_SECOND
                 report(f"{path.name}: {seconds / 60:.0f} min")
                 excerpts = {own.model.step: block.excerpt(own.model.step) for own in self._labels.values()}
                 for label, own in self._labels.items():
@@ -144,7 +144,7 @@ class Detector:
     def _events(self, path: Path, label: str, parts: Sequence[Candidates]) -> list[Detection]:
         own, options = self._labels[label], self._options
         candidates = Candidates.joined(parts)
-        candidates = candidates.take(best_apart(candidates.starts, candidates.ends, candidates.log_odds))
+        candidates = candidates.take(best_apart(candidates.starts, candidates.ends, candidates.agreement()))
         marks = [mark for mark in self._examples if mark.label == label and mark.file == path.resolve()]
         if marks and len(candidates.starts):
             given = np.array([(mark.start, mark.end) for mark in marks])

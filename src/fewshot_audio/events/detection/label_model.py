@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fewshot_audio.events.detection.augment import augmented
-from fewshot_audio.events.detection.candidates import Proposer, overlap
+from fewshot_audio.events.detection.candidates import Proposer, agreement, overlap
 from fewshot_audio.events.detection.frames import FRAMES_PER_SECOND, Excerpt, Frames
 from fewshot_audio.events.detection.judge import Judge
 from fewshot_audio.events.detection.windows import (
@@ -41,14 +41,14 @@ class Lesson:
         excerpt: frames and noise floor.
         starts: first frames, in the excerpt, of the examples in it.
         lengths: their frames.
-        known: frames, in the excerpt, between which all that is no example may be taken for none.
+        span: frames, in the excerpt, between which all that is no example may be taken for none.
         counterexamples: starts and lengths of windows that are certainly none.
     """
 
     excerpt: Excerpt
     starts: Integers
     lengths: Integers
-    known: tuple[int, int]
+    span: tuple[int, int]
     counterexamples: tuple[Integers, Integers]
 
 
@@ -69,6 +69,10 @@ class Candidates:
             np.concatenate([part.ends for part in parts] or empty),
             np.concatenate([part.log_odds for part in parts] or empty),
         )
+
+    def agreement(self) -> Numbers:
+        """How much all of them speak for each."""
+        return agreement(self.starts, self.ends, self.log_odds)
 
     def take(self, numbers: Integers) -> "Candidates":
         """Those with these numbers."""
@@ -125,7 +129,7 @@ class LabelModel:
         stretches: list[Integers] = []
         for number, (lesson, own) in enumerate(zip(lessons, windows, strict=True)):
             starts, window_lengths = proposer.propose(own.levels, own.likeness)
-            inside = (starts >= lesson.known[0]) & (starts + window_lengths <= lesson.known[1])
+            inside = (starts >= lesson.span[0]) & (starts + window_lengths <= lesson.span[1])
             starts, window_lengths = starts[inside], window_lengths[inside]
             share = np.zeros(len(starts))
             if len(lesson.starts):
@@ -173,7 +177,7 @@ def _fit_frames(lessons: Sequence[Lesson], levels: Sequence[Frames], faintest: f
         for start, length in zip(lesson.starts, lesson.lengths, strict=True):
             is_event[start : start + length] = True
         used = is_event.copy()
-        used[slice(*lesson.known)] = True
+        used[slice(*lesson.span)] = True
         inputs.append(frame_inputs(own)[used])
         labels.append(is_event[used])
     model: Any = LogisticRegression(C=_FRAME_REGULARIZATION, class_weight="balanced", max_iter=100)

@@ -82,15 +82,18 @@ def _others(model: LabelModel, lessons: Sequence[Lesson], marks: Numbers, *, com
     rate = FRAMES_PER_SECOND / model.step
     parts = []
     for lesson in lessons:
-        found = model.candidates(lesson.excerpt)
-        known = (np.array(lesson.known) + lesson.excerpt.first) / rate
-        parts.append(found.take(np.flatnonzero((found.starts >= known[0]) & (found.ends <= known[1]))))
+        proposed = model.candidates(lesson.excerpt)
+        known = (np.array(lesson.span) + lesson.excerpt.first) / rate
+        parts.append(proposed.take(np.flatnonzero((proposed.starts >= known[0]) & (proposed.ends <= known[1]))))
     candidates = Candidates.joined(parts)
-    if len(marks) and len(candidates.starts):
+    if not len(candidates.starts):
+        return candidates
+    share = np.zeros(len(candidates.starts))
+    if len(marks):
         share = overlap(candidates.starts, candidates.ends, marks[:, 0], marks[:, 1]).max(axis=1)
-        # Of windows that meet an example, the best stand for it, and hide its own parts.
-        apart = best_apart(candidates.starts, candidates.ends, candidates.log_odds + 100.0 * (share > 0.5))
-        candidates = candidates.take(apart[share[apart] < _OTHER_OVERLAP])
+    # Of windows that meet an example, the best stand for it, and hide its own parts.
+    apart = best_apart(candidates.starts, candidates.ends, candidates.agreement() + 1e6 * (share > 0.5))
+    candidates = candidates.take(apart[share[apart] < _OTHER_OVERLAP])
     if not complete:
         candidates = candidates.take(np.flatnonzero(candidates.log_odds < 0.0))
     return candidates.take(np.argsort(-candidates.log_odds, kind="stable")[:MOST_OTHERS])
