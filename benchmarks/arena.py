@@ -120,9 +120,8 @@ class Arena:
     def _embed_file(path: Path, _weights: str, recognizer: Recognizer) -> EmbeddedClip:
         (clip,) = load_clips(path, recognizer.preprocessing)
         ((_, rows),) = recognizer.embedder.embed_clips(clip)
-        return EmbeddedClip(
-            path.name, clip.segments[:, :0], clip.silence, clip.seconds, "", rows, clip.timbre(recognizer.preprocessing)
-        )
+        timbre = clip.timbre(recognizer.preprocessing)
+        return EmbeddedClip(path.name, clip.segments[:, :0], clip.silence, clip.seconds, rows=rows, saved_timbre=timbre)
 
     def clip(self, clip: ArenaClip) -> EmbeddedClip:
         """A recording, embedded once."""

@@ -23,7 +23,13 @@ from tests.serve.sounds import tone, tone_wav, wav
 from tests.tiny import tiny_configs
 
 LIMITS = ServerLimits(
-    upload_bytes=1 << 20, clip_seconds=5.0, clips_per_request=5, classes=4, total_clips=12, decode_seconds=10.0
+    upload_bytes=1 << 20,
+    clip_seconds=5.0,
+    clips_per_request=5,
+    classes=4,
+    total_clips=12,
+    background_clips=3,
+    decode_seconds=10.0,
 )
 
 Serve = Callable[..., TestClient]

@@ -224,6 +224,23 @@ class Decoding:
         span_frames(self._span, position, reader.rate)
 
 
+def recording_seconds(path: Path) -> float | None:
+    """The length of a recording in seconds by its header; None if only decoding all of it tells.
+
+    Raises:
+        Rejected: the file cannot be opened, or is no sound file.
+    """
+    head = _first_bytes(path)
+    if head.startswith(EXACT):
+        with suppress(NotExact):
+            reader = SndfileReader(path, head)
+            try:
+                return reader.seconds
+            finally:
+                reader.close()
+    return None
+
+
 def resample_recording(samples: Samples, source_rate: float, target_rate: int) -> Samples:
     """Resample mono samples (n,) to the same bits as ``decode`` does.
 

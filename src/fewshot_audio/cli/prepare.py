@@ -1,5 +1,6 @@
 """``fewshot-audio prepare``: make a dataset folder from recordings."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
@@ -26,7 +27,8 @@ Fill: TypeAlias = Literal["repeat", "silence"]
 # The built-in ones are those of `data.sources.registry`, which is not imported before the command runs.
 SOURCE_HELP = (
     "Layout of the recordings: esc50, nsynth, fsdkaggle2018, birdclef2020, voxceleb1, speechcommands, watkins, "
-    "folder (a tree of class folders), synthetic (made, not read), or package.module:Class (see --plugin)."
+    "folder (a tree of class folders), annotated (recordings with tables of events), synthetic (made, not read), or "
+    "package.module:Class (see --plugin)."
 )
 BENCHMARK_NAMES = {
     "esc50": "ESC-50-master",
@@ -44,6 +46,10 @@ def prepare(
     data_root: Annotated[Path, typer.Option(help="Folder that holds the dataset folders.")] = DATA_ROOT,
     name: Annotated[str | None, typer.Option(help="Name of the dataset folder.")] = None,
     splits: Annotated[Path | None, typer.Option(help="A splits.npy to use; default: made from the seed.")] = None,
+    tables: Annotated[
+        list[Path] | None,
+        typer.Option(help="A table of events of the source annotated; repeatable; default: all in --source."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the splits (and of synthetic sounds).")] = 0,
     way: Annotated[int, typer.Option(min=2, help="Smallest number of validation classes and of test classes.")] = 5,
     segment_seconds: Annotated[float | None, typer.Option(help="Length of a segment.")] = None,
@@ -93,7 +99,7 @@ def prepare(
 
     if cluster:  # its workers have other current folders
         source_dir, data_root = source_dir and source_dir.absolute(), data_root.absolute()
-    reader = open_source(source, source_dir, seed)
+    reader = open_source(source, source_dir, seed, [path.absolute() for path in tables or ()])
     folder = DatasetFolder(data_root / check_name(default_name(reader.name, source_dir) if name is None else name))
     check_place(folder.path, reader.name, source_dir)
     with usage_errors():
@@ -152,7 +158,7 @@ def make_preprocessing(hop: int | None, **values: Any) -> "Preprocessing":
     return Preprocessing.of(**values, hop_length=hop)
 
 
-def open_source(source: str, directory: Path | None, seed: int) -> "Source":
+def open_source(source: str, directory: Path | None, seed: int, tables: Sequence[Path] = ()) -> "Source":
     """Return the source of that name, or of "package.module:Class".
 
     Raises:
@@ -163,6 +169,8 @@ def open_source(source: str, directory: Path | None, seed: int) -> "Source":
 
     with usage_errors("SOURCE"):
         part = SOURCES.find(source)
+    if tables and part.name != "annotated":
+        raise typer.BadParameter(f"--tables belongs to the source annotated, not to {source!r}")
     if part.name == "synthetic":
         if directory is not None:
             raise typer.BadParameter("synthetic sounds are made, not read: leave out --source")
@@ -172,7 +180,7 @@ def open_source(source: str, directory: Path | None, seed: int) -> "Source":
     elif part.name not in SOURCES.built_in and not directory.exists():  # those say which layout they expect
         raise typer.BadParameter(f"--source {directory}: there is no such folder")
     else:
-        reader = part.make(directory)
+        reader = part.make(directory, tables) if tables else part.make(directory)
     return reader
 
 
@@ -195,7 +203,7 @@ def check_place(folder: Path, source: str, directory: Path | None) -> None:
     if directory is None:
         return
     place, recordings = folder.resolve(), directory.resolve()
-    if place == recordings or (source == "folder" and recordings in place.parents):
+    if place == recordings or (source in ("folder", "annotated") and recordings in place.parents):
         raise typer.BadParameter(
             f"the dataset folder {folder} is in the folder of the recordings: choose another --data-root or --name"
         )

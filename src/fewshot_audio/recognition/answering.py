@@ -22,7 +22,11 @@ class AnsweringRecognizer(RecognizerFacts):
         return clip_means([rows for _, rows in self.embedder.embed_clips(clips, rate)])
 
     def classify(self, clips: Clips, *, rate: float | None = None) -> Answers:
-        """Answer for each clip: label, probabilities of the enrolled classes, and unknown score."""
+        """Answer for each clip: label, probabilities of the enrolled classes, and unknown score.
+
+        A clip that is more like the background, or like classes that are ignored, than like the best other class is
+        "unknown".
+        """
         answers = [(clip.name, answer) for clip, answer, _ in self._answers(clips, rate)]
         return Answers([answer for _, answer in answers], [name for name, _ in answers])
 
@@ -49,7 +53,7 @@ class AnsweringRecognizer(RecognizerFacts):
 
     def diagnose(self) -> Diagnosis:
         """Classify each enrolled clip by the others: accuracy, outliers, collisions, silence, duplicates."""
-        return diagnose(self.snapshot(), self.calibration, self.judge, self._decision.of(self._classes).choice)
+        return diagnose(self.snapshot(), self.calibration, self.judge, self._decision.of(self._sounds.classes).choice)
 
     def judge(
         self, enrolled: Enrolled, rows: Rows, segments: int, timbre: NDArray[np.float32] | None = None

@@ -33,6 +33,7 @@ class LoadedClip:
         silence: share of the recording that is silent, 0 to 1.
         seconds: duration of the recording.
         damage: what is wrong with its file, of which the rest was read; "" if nothing is.
+        group: the recording that it was cut out of, as others may be; "" if it is a recording itself.
     """
 
     name: str
@@ -40,6 +41,7 @@ class LoadedClip:
     silence: float
     seconds: float
     damage: str = ""
+    group: str = ""
 
     @classmethod
     def of(cls, samples: Samples, preprocessing: Preprocessing, name: str = "") -> Self:
@@ -105,7 +107,7 @@ def load_clips(clips: Clips, preprocessing: Preprocessing, rate: float | None = 
             continue
         name = as_text(Path(clip).name) if isinstance(clip, str | Path) else f"clip {number}"
         try:
-            samples, damage = _samples(clip, preprocessing.recording_rate, rate, name)
+            samples, damage = clip_samples(clip, preprocessing.recording_rate, rate, name)
             yield replace(LoadedClip.of(samples, preprocessing, name), damage=damage)
         except Rejected as error:
             raise DataError(f"{as_text(clip) if isinstance(clip, str | Path) else name}: {error}") from error
@@ -127,7 +129,7 @@ def silence(samples: Samples, rate: int) -> float:
     return float((loudness < loudness.max() * 10 ** (-SILENCE_DB / 20)).mean())
 
 
-def _samples(clip: Clip, rate: int, given_rate: float | None, name: str) -> Decoded:
+def clip_samples(clip: Clip, rate: int, given_rate: float | None, name: str) -> Decoded:
     """Mono samples of a clip at ``rate``, and what is wrong with its file."""
     if isinstance(clip, str | Path):
         return decode(Path(clip), rate)

@@ -13,7 +13,7 @@ from fewshot_audio import __version__
 from fewshot_audio.audio.augment.waveform import WaveformDraw
 from fewshot_audio.errors import ConfigError, FewShotError
 from fewshot_audio.files import write_bytes
-from fewshot_audio.recognition.onnx_decision import DecisionHead, distances_to
+from fewshot_audio.recognition.onnx_decision import BackgroundHead, DecisionHead, distances_to
 from fewshot_audio.recognition.onnx_trace import import_onnx, trace
 from fewshot_audio.recognition.recognizer import Recognizer
 from fewshot_audio.recognition.torch_embedder import TorchEmbedder, embed_segments
@@ -70,6 +70,11 @@ class SegmentClassifier(nn.Module):
         self.decision = (
             DecisionHead(enrolled.decision, embedder.preprocessing.sample_rate) if enrolled.decision else None
         )
+        threshold = recognizer.unknown_threshold
+        self.background: BackgroundHead | None = None
+        if enrolled.sounds.has_negatives and threshold is not None:
+            is_calibrated = enrolled.decision is not None or recognizer.calibration is not None
+            self.background = BackgroundHead(enrolled, threshold, is_calibrated=is_calibrated)
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
         """Classify segments."""
@@ -83,11 +88,15 @@ class SegmentClassifier(nn.Module):
         rows = embed_segments(self.network, self.view_maker, raw, self.views)  # (batch, rows, width)
 
         if self.decision is not None:
-            probabilities, unknown = self.decision(rows.mean(1), samples)
+            probabilities, distances, points = self.decision(rows.mean(1), samples)
         else:
             probabilities = (self._scores(rows) / self.temperature).softmax(-1).mean(1)
-            unknown = (distances_to(self.prototypes, rows.mean(1)) / self.expected_distances).amin(-1)
-        return probabilities, torch.where(silent, torch.inf, unknown)
+            points = rows.mean(1)
+            distances = distances_to(self.prototypes, points) / self.expected_distances
+        unknown = distances.amin(-1)
+        if self.background is not None:
+            probabilities, unknown = self.background(probabilities, distances, points)
+        return probabilities.float(), torch.where(silent, torch.inf, unknown.float())
 
     def _scores(self, rows: Tensor) -> Tensor:
         """Shape: (batch, rows, width) -> (batch, rows, classes)."""

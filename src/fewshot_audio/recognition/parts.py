@@ -1,13 +1,12 @@
 """What a recognizer consists of."""
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from fewshot_audio.config import ExperimentConfig, ModelConfig
 from fewshot_audio.recognition.calibration import Calibration
 from fewshot_audio.recognition.decision.maker import DecisionState
 from fewshot_audio.recognition.embedder import Embedder
-from fewshot_audio.recognition.enrolled import EnrolledClass
+from fewshot_audio.recognition.enrolled import EnrolledSounds
 
 
 class RecognizerParts(NamedTuple):
@@ -18,7 +17,7 @@ class RecognizerParts(NamedTuple):
         experiment: the config that the network was built and trained by.
         model: its model config.
         calibration: numbers of the validation classes; None if it is not calibrated.
-        classes: the enrolled classes by name, in the order of their enrollment.
+        sounds: what is enrolled.
         decision: how clips are told apart, None if that is not decided yet.
     """
 
@@ -26,5 +25,5 @@ class RecognizerParts(NamedTuple):
     experiment: ExperimentConfig
     model: ModelConfig
     calibration: Calibration | None
-    classes: Mapping[str, EnrolledClass]
+    sounds: EnrolledSounds
     decision: DecisionState | None

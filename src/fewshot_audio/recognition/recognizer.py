@@ -1,6 +1,5 @@
 """The recognizer: a trained network, and the classes that a person enrolled with a few clips each."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -11,17 +10,26 @@ from fewshot_audio.config import ExperimentConfig, ModelConfig
 from fewshot_audio.errors import DataError
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.recognition.answering import AnsweringRecognizer
+from fewshot_audio.recognition.background import background_clips
 from fewshot_audio.recognition.calibration import Calibration
-from fewshot_audio.recognition.changes import AddClips, Change, ChangeLog, Remove, Rename, enrolled_class
+from fewshot_audio.recognition.changes import (
+    AddBackground,
+    AddClips,
+    Change,
+    ChangeLog,
+    Ignore,
+    Remove,
+    RemoveBackground,
+    Rename,
+)
 from fewshot_audio.recognition.clips import Clips
 from fewshot_audio.recognition.current_decision import CurrentDecision
 from fewshot_audio.recognition.decision.choose import Head, HeadChoice
 from fewshot_audio.recognition.decision.maker import DecisionState
 from fewshot_audio.recognition.embedder import Embedder
 from fewshot_audio.recognition.enrolled import (
-    ClipSummary,
-    EnrolledClass,
     EnrolledClip,
+    EnrolledSounds,
     Enrollment,
     checked_name,
 )
@@ -44,7 +52,7 @@ class Recognizer(AnsweringRecognizer):
         experiment: the config that the network was built and trained by.
         model: its model config.
         calibration: numbers of the validation classes; without it nothing is "unknown".
-        classes: the enrolled classes by name; none if left out.
+        sounds: what is enrolled; nothing if left out.
         decision: how clips are told apart; if left out, it is chosen from the enrolled clips when first needed.
 
     Example:
@@ -60,15 +68,15 @@ class Recognizer(AnsweringRecognizer):
         experiment: ExperimentConfig,
         model: ModelConfig,
         calibration: Calibration | None = None,
-        classes: Mapping[str, EnrolledClass] | None = None,
+        sounds: EnrolledSounds | None = None,
         decision: DecisionState | None = None,
     ) -> None:
         self.embedder = embedder
         self.experiment = experiment
         self.model = model
         self.calibration = calibration
-        self._classes: Mapping[str, EnrolledClass] = dict(classes or {})  # replaced, never changed: for other threads
-        self._decision = CurrentDecision(embedder, calibration, self._classes, decision)
+        self._sounds = sounds or EnrolledSounds()  # replaced, never changed: for other threads
+        self._decision = CurrentDecision(embedder, calibration, self._sounds.classes, decision)
         self._log = ChangeLog()
 
     @classmethod
@@ -181,8 +189,8 @@ class Recognizer(AnsweringRecognizer):
 
     def parts(self) -> RecognizerParts:
         """What the recognizer consists of now."""
-        decision = self._decision.of(self._classes)
-        return RecognizerParts(self.embedder, self.experiment, self.model, self.calibration, self._classes, decision)
+        decision = self._decision.of(self._sounds.classes)
+        return RecognizerParts(self.embedder, self.experiment, self.model, self.calibration, self._sounds, decision)
 
     @property
     def revision(self) -> int:
@@ -206,10 +214,10 @@ class Recognizer(AnsweringRecognizer):
 
         folder = Path(folder)
         loaded = load_bundle(folder, self.embedder.device, self.embedder.backend)
-        classes = self._log.on_another_state(folder, loaded.state, loaded.parts.classes, undo)
+        sounds = self._log.on_another_state(folder, loaded.state, loaded.parts.sounds, undo)
         self.embedder, self.experiment, self.model, self.calibration, _, decision = loaded.parts
-        self._decision = CurrentDecision(self.embedder, self.calibration, loaded.parts.classes, decision)
-        self._classes = classes
+        self._decision = CurrentDecision(self.embedder, self.calibration, loaded.parts.sounds.classes, decision)
+        self._sounds = sounds
 
     def enroll(self, name: str, clips: Clips, *, replace: bool = False, rate: float | None = None) -> Enrollment:
         """Add clips to a class, new or not; with ``replace`` it has only these from now on.
@@ -225,13 +233,15 @@ class Recognizer(AnsweringRecognizer):
         """
         name = checked_name(name)
         new = [
-            EnrolledClip(clip.name, len(clip.segments), rows, clip.silence, clip.timbre(self.preprocessing))
+            EnrolledClip(
+                clip.name, len(clip.segments), rows, clip.silence, clip.timbre(self.preprocessing), clip.group
+            )
             for clip, rows in self.embedder.embed_clips(clips, rate)
         ]
         if not new:
             raise DataError(f"class {name!r}: no clips to enroll")
         self._change(AddClips(name, tuple(new), replace))
-        return Enrollment(name, len(new), sum(clip.segments for clip in new), len(self._classes[name].clips))
+        return Enrollment(name, len(new), sum(clip.segments for clip in new), len(self._sounds.classes[name].clips))
 
     def remove(self, name: str, clip: str | None = None) -> None:
         """Remove a class, or one clip of it.
@@ -249,13 +259,41 @@ class Recognizer(AnsweringRecognizer):
         """
         self._change(Rename(old, new))
 
-    def clips(self, name: str) -> list[ClipSummary]:
-        """The enrolled clips of a class, each with its number of segments."""
-        return [ClipSummary(clip.name, clip.segments) for clip in enrolled_class(self._classes, name).clips]
+    def enroll_background(
+        self, clips: Clips, *, replace: bool = False, rate: float | None = None
+    ) -> Enrollment:
+        """Add recordings of no enrolled class, which are known and never an answer; with ``replace`` only these are.
 
-    def support_embeddings(self, name: str) -> NDArray[np.float32]:
-        """Embeddings of a class's enrolled clips, (clips, width); the prototype is their mean."""
-        return enrolled_class(self._classes, name).embeddings.copy()
+        Of each, up to ``MOST_KEPT`` segments are kept, at even distances; silent ones are not.
+
+        Returns:
+            How many recordings and segments were added, and how many recordings there are now.
+
+        Raises:
+            DataError: there is no clip, or one cannot be used.
+        """
+        new = tuple(
+            EnrolledClip(clip.name, len(clip.segments), rows, clip.silence, clip.timbre(self.preprocessing))
+            for loaded in background_clips(clips, self.preprocessing, rate)
+            for clip, rows in self.embedder.embed_clips(loaded)
+        )
+        if not new:
+            raise DataError("background: no clips to enroll")
+        self._change(AddBackground(new, replace))
+        segments = sum(clip.segments for clip in new)
+        return Enrollment("background", len(new), segments, len(self._sounds.background))
+
+    def remove_background(self, clip: str | None = None) -> None:
+        """Remove a recording from the background, or all of it. Raises DataError if there is no such one."""
+        self._change(RemoveBackground(clip))
+
+    def ignore(self, name: str, ignored: bool = True) -> None:
+        """Let an enrolled class never be an answer: its sounds are "unknown"; or, if not ``ignored``, again be one.
+
+        Raises:
+            DataError: there is no such class.
+        """
+        self._change(Ignore(name, ignored))
 
     def scan(self, path: str | Path, hop: float | None = None, *, threshold: float = 0.0) -> FileResult:
         """Find the enrolled sounds in a recording of any length: windows of a segment, joined to events.
@@ -285,8 +323,8 @@ class Recognizer(AnsweringRecognizer):
         Returns:
             The measured accuracies; None if the enrolled clips allow for prototypes only.
         """
-        return self._decision.choose(self._classes, head)
+        return self._decision.choose(self._sounds.classes, head)
 
     def _change(self, change: Change) -> None:
-        self._classes = change.apply(self._classes)
+        self._sounds = change.apply(self._sounds)
         self._log.add(change)

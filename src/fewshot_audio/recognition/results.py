@@ -1,11 +1,40 @@
 """The result of a scan for one recording, and its status in words."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from fewshot_audio.errors import plural
 from fewshot_audio.recognition.answers import Row, frame, probability_columns
 from fewshot_audio.recognition.events import Event
+
+
+class RecordingResult(Protocol):
+    """What lists of recordings say of each, whatever was searched for in it."""
+
+    @property
+    def file(self) -> str:
+        """Its path as text."""
+
+    @property
+    def seconds(self) -> float:
+        """Its duration."""
+
+    @property
+    def events(self) -> Sequence[object]:
+        """The events in it."""
+
+    @property
+    def error(self) -> str | None:
+        """Why it cannot be used; None if it can."""
+
+    @property
+    def status(self) -> str:
+        """``ok``, ``nothing`` or ``error``."""
+
+    @property
+    def remark(self) -> str:
+        """The status in words."""
 
 
 @dataclass(frozen=True)

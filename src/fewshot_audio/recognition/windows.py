@@ -1,10 +1,8 @@
 """Long recordings: windows that slide over a stream of samples, each answered as a clip of its own."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from fewshot_audio.audio.decode import Decoding
 from fewshot_audio.audio.rejection import Reason, Rejected
@@ -13,6 +11,7 @@ from fewshot_audio.audio.timbre import segment_timbre
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.recognition.embedder import GROUP
 from fewshot_audio.recognition.enrolled import Classification
+from fewshot_audio.recognition.sliding import slide
 
 if TYPE_CHECKING:
     from fewshot_audio.recognition.recognizer import Recognizer
@@ -25,26 +24,6 @@ class Window:
     start: int
     end: int
     answer: Classification | None
-
-
-def slide(blocks: Iterable[Samples], length: int, hop: int) -> Iterator[tuple[int, Samples]]:
-    """Cut a stream into windows of ``length`` samples, one every ``hop`` <= length.
-
-    The last window may be shorter; there is one only if the window before it ends before the stream does.
-
-    Yields:
-        The number of a window's first sample, and its samples.
-    """
-    start, rest, whole = 0, np.empty(0, np.float32), False
-    for block in blocks:
-        rest = np.concatenate([rest, block])
-        position = 0
-        while len(rest) - position >= length:
-            yield start, rest[position : position + length]
-            start, position, whole = start + hop, position + hop, True
-        rest = rest[position:]
-    if len(rest) > (length - hop if whole else 0):
-        yield start, rest
 
 
 def scan_recording(recognizer: "Recognizer", decoding: Decoding, hop_seconds: float) -> Iterator[Window]:

@@ -15,16 +15,19 @@ from fewshot_audio.recognition.calibration import Calibration
 
 KIND: Literal["fewshot-audio recognizer"] = "fewshot-audio recognizer"
 FORMAT: Literal[2] = 2
+BACKGROUND = "background"
+"""Begins the names of the tensors of the background, as a class's number does those of a class."""
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class ClipSection(BundleSection):
-    """An enrolled clip: its name, its number of segments, and its share of silence."""
+    """An enrolled clip: its name, its number of segments, its share of silence, and what it was cut out of, if known."""
 
     name: str
     segments: Annotated[int, Field(ge=1)]
     silence: Annotated[float, Field(ge=0, le=1)]
+    group: str = ""
 
 
 class ClassSection(BundleSection):
@@ -32,6 +35,13 @@ class ClassSection(BundleSection):
 
     name: str
     clips: Annotated[list[ClipSection], Field(min_length=1)]
+
+
+class BackgroundSection(BundleSection):
+    """What is never an answer: recordings of no class, whose tensors are ``background.*``, and classes by name."""
+
+    clips: list[ClipSection] = Field(default_factory=list)
+    ignored: list[str] = Field(default_factory=list)
 
 
 class ViewsSection(BundleSection):
@@ -49,6 +59,7 @@ class BundleDescription(BundleSection):
         sha256: of each file of tensors by its role; in format 1 by the file's name.
         features: what clips have beside embeddings; a bundle without it has none.
         decision: how clips are told apart; without it, by prototypes until it is decided.
+        background: what is enrolled but never an answer; a bundle without it has nothing of that kind.
     """
 
     kind: Literal["fewshot-audio recognizer"]
@@ -65,6 +76,7 @@ class BundleDescription(BundleSection):
     versions: dict[str, str]
     features: FeaturesSection | None = None
     decision: DecisionSection | None = None
+    background: BackgroundSection | None = None
 
     def tensor_file(self, role: Role) -> tuple[str, str]:
         """Name and SHA-256 of a file of tensors. Raises KeyError if the description names none."""
