@@ -188,7 +188,7 @@ def answers(recognizer: Recognizer, draw: Draw, way: Literal["marked", "clean"])
     windows = recognizer.embedder.embed_clips([_cut(draw.asked, start, length) for start in starts])
     results: tuple[list[Answer], list[Answer]] = ([], [])
     for start, (clip, rows) in zip(starts, windows, strict=True):
-        timbre = clip.timbre(recognizer.sample_rate)
+        timbre = clip.timbre(recognizer.preprocessing)
         for enrolled, result in zip(judged, results, strict=True):
             answer = recognizer.judge(enrolled, rows, len(clip.segments), timbre)
             is_unknown = answer.label != answer.best

@@ -126,7 +126,7 @@ def push_bundle(parts: RecognizerParts, name: str, *, private: bool, revision: s
             folder_path=folder,
             allow_patterns=patterns,
             revision=revision,
-            commit_message=f"Recognizer of {len(parts.classes)} classes, by fewshot_audio {__version__}",
+            commit_message=f"Recognizer of {len(parts.sounds.classes)} classes, by fewshot_audio {__version__}",
         )
     return f"{HUB}{name}@{commit.oid}"
 
@@ -161,7 +161,7 @@ def _card(parts: RecognizerParts, name: str) -> str:
     preprocessing = parts.embedder.preprocessing
     return CARD.format(
         name=name,
-        classes=on_one_line(format_names(list(parts.classes), 20)) or "none is enrolled yet",
+        classes=on_one_line(format_names(list(parts.sounds.classes), 20)) or "none is enrolled yet",
         version=__version__,
         rate=preprocessing.recording_rate,
         seconds=preprocessing.recording_seconds,
