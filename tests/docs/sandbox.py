@@ -98,6 +98,9 @@ def write_world(folder: Path) -> None:
         for name in ("dog2.flac", "b.flac"):
             soundfile.write(name, samples[::-1], rate)
         soundfile.write("night.wav", np.tile(samples, 12), rate)
+        Path("other_place").mkdir()
+        for name in ("quiet_night.wav", "other_place/rain.wav"):
+            soundfile.write(name, np.random.default_rng(len(name)).normal(0, 0.01, 12 * rate), rate)
         _write_field(Path("field"))
         _write_esc50(Path("ESC-50-master"))
 
