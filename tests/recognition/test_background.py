@@ -51,28 +51,28 @@ def check_one_score_decides(recognizer: Recognizer, answers: list[Classification
 @pytest.mark.parametrize("head", HEADS)
 def test_what_is_like_the_background_is_unknown_and_nothing_else_changes(head: Head) -> None:
     recognizer = make_recognizer(head=head)
-    before = recognizer.classify(asked())
+    before = recognizer.classify(asked(), rate=RATE)
     assert {answer.background for answer in before} == {None}
     if head == "prototypes":  # the fitted head tells this hum by its distance alone
         assert UNKNOWN not in [answer.label for answer in before[15:]]
-    enrollment = recognizer.enroll_background([hum(seed) for seed in range(6)])
+    enrollment = recognizer.enroll_background([hum(seed) for seed in range(6)], rate=RATE)
     assert (enrollment.clips, enrollment.segments, enrollment.total) == (6, 6, 6)
-    after = recognizer.classify(asked())
+    after = recognizer.classify(asked(), rate=RATE)
     assert [answer.probabilities for answer in after] == [answer.probabilities for answer in before]
     assert [answer.label for answer in after[15:]] == [UNKNOWN] * 5
     assert sum(a.label == b.label for a, b in zip(after[:15], before[:15], strict=True)) >= 14
     check_one_score_decides(recognizer, after)
     recognizer.remove_background()
-    assert recognizer.classify(asked()) == before
+    assert recognizer.classify(asked(), rate=RATE) == before
 
 
 def test_the_score_agrees_with_one_computed_by_hand() -> None:
     recognizer = make_recognizer(head="prototypes")
     background = [hum(seed) for seed in range(4)]
-    recognizer.enroll_background(background)
-    points, prototypes = recognizer.embed(background).astype(float), recognizer.prototypes.astype(float)
-    for clip, answer in zip(asked(), recognizer.classify(asked()), strict=True):
-        (point,) = recognizer.embed([clip]).astype(float)
+    recognizer.enroll_background(background, rate=RATE)
+    points, prototypes = recognizer.embed(background, rate=RATE).astype(float), recognizer.prototypes.astype(float)
+    for clip, answer in zip(asked(), recognizer.classify(asked(), rate=RATE), strict=True):
+        (point,) = recognizer.embed([clip], rate=RATE).astype(float)
         distances = np.linalg.norm(prototypes - point, axis=1)
         to_best = distances[recognizer.classes.index(answer.best)]
         odds = to_best / np.linalg.norm(points - point, axis=1).min()
@@ -84,9 +84,9 @@ def test_the_score_agrees_with_one_computed_by_hand() -> None:
 def test_without_a_calibration_only_the_background_is_unknown() -> None:
     recognizer = make_recognizer(calibration=None, head="prototypes")
     assert recognizer.unknown_threshold is None
-    recognizer.enroll_background([hum(seed) for seed in range(6)])
+    recognizer.enroll_background([hum(seed) for seed in range(6)], rate=RATE)
     assert recognizer.unknown_threshold == 1.0
-    answers = recognizer.classify(asked())
+    answers = recognizer.classify(asked(), rate=RATE)
     check_one_score_decides(recognizer, answers)
     assert [answer.label for answer in answers[15:]] == [UNKNOWN] * 5
     assert sum(answer.label != UNKNOWN for answer in answers[:15]) >= 14
@@ -95,22 +95,22 @@ def test_without_a_calibration_only_the_background_is_unknown() -> None:
 @pytest.mark.parametrize("head", HEADS)
 def test_an_ignored_class_is_known_and_never_an_answer(head: Head) -> None:
     recognizer = make_recognizer(head=head)
-    before = recognizer.classify(asked())
+    before = recognizer.classify(asked(), rate=RATE)
     recognizer.ignore("Käuzchen")
     assert recognizer.ignored == ["Käuzchen"]
-    answers = recognizer.classify(asked())
+    answers = recognizer.classify(asked(), rate=RATE)
     check_one_score_decides(recognizer, answers)
     assert {answer.probabilities["Käuzchen"] for answer in answers} == {0.0}
     assert "Käuzchen" not in {answer.label for answer in answers} | {answer.best for answer in answers}
     assert [answer.label for answer, former in zip(answers, before, strict=True) if former.best == "Käuzchen"] == (
         [UNKNOWN] * sum(former.best == "Käuzchen" for former in before)
     )
-    assert recognizer.predict_proba(asked()).shape == (20, 3)
+    assert recognizer.predict_proba(asked(), rate=RATE).shape == (20, 3)
     recognizer.rename("Käuzchen", "owl")
     assert recognizer.ignored == ["owl"]
     recognizer.ignore("owl", False)
     recognizer.rename("owl", "Käuzchen")
-    assert recognizer.classify(asked()) == before
+    assert recognizer.classify(asked(), rate=RATE) == before
     recognizer.ignore("chirp")
     recognizer.remove("chirp")
     assert recognizer.ignored == []
@@ -121,12 +121,12 @@ def test_a_recognizer_that_ignores_all_says_so() -> None:
     for name in CLASSES:
         recognizer.ignore(name)
     with pytest.raises(DataError, match="every enrolled class is ignored"):
-        recognizer.classify([sound(0, 1)])
+        recognizer.classify([sound(0, 1)], rate=RATE)
     with pytest.raises(DataError, match="'cat' is not enrolled"):
         recognizer.ignore("cat")
     with pytest.raises(DataError, match="no background is enrolled"):
         recognizer.remove_background()
-    recognizer.enroll_background([hum(0)])
+    recognizer.enroll_background([hum(0)], rate=RATE)
     with pytest.raises(DataError, match=r"no clip 'x'; it has clip 1"):
         recognizer.remove_background("x")
 
@@ -136,13 +136,13 @@ def test_a_bundle_keeps_background_and_ignored_classes(head: Head, tmp_path: Pat
     recognizer = make_recognizer(head=head)
     recognizer.save(tmp_path / "plain")
     assert "background" not in json.loads((tmp_path / "plain/recognizer.json").read_text())  # older versions read it
-    recognizer.enroll_background([hum(seed, 3 * SAMPLES) for seed in range(3)])
+    recognizer.enroll_background([hum(seed, 3 * SAMPLES) for seed in range(3)], rate=RATE)
     recognizer.ignore("rain, heavy")
     recognizer.save(tmp_path / "bundle")
     loaded = Recognizer.load(tmp_path / "bundle")
     assert (loaded.ignored, loaded.background) == (["rain, heavy"], recognizer.background)
     assert [clip.segments for clip in loaded.background] == [3, 3, 3]
-    assert loaded.classify(asked()) == recognizer.classify(asked())
+    assert loaded.classify(asked(), rate=RATE) == recognizer.classify(asked(), rate=RATE)
     assert "1 ignored, background of 3 clips" in repr(loaded)
 
 
@@ -159,7 +159,7 @@ def test_a_bundle_keeps_background_and_ignored_classes(head: Head, tmp_path: Pat
 )
 def test_a_section_that_was_tampered_with_is_refused(section: dict[str, object], words: str, tmp_path: Path) -> None:
     recognizer = make_recognizer()
-    recognizer.enroll_background(hum(0, 2 * SAMPLES))
+    recognizer.enroll_background(hum(0, 2 * SAMPLES), rate=RATE)
     recognizer.save(tmp_path)
     path = tmp_path / "recognizer.json"
     description = json.loads(path.read_text())
@@ -175,15 +175,15 @@ def test_a_section_that_was_tampered_with_is_refused(section: dict[str, object],
 def test_changes_of_two_programs_are_joined(tmp_path: Path) -> None:
     make_recognizer().save(tmp_path)
     here, there = Recognizer.load(tmp_path), Recognizer.load(tmp_path)
-    there.enroll_background(hum(0))
+    there.enroll_background(hum(0), rate=RATE)
     there.save(tmp_path)
     here.ignore("chirp")
-    here.enroll_background(hum(1))
+    here.enroll_background(hum(1), rate=RATE)
     here.refresh(tmp_path)
     assert (here.ignored, [clip.name for clip in here.background]) == (["chirp"], ["clip 1", "clip 1 (2)"])
     here.save(tmp_path)
     there.refresh(tmp_path)
-    assert there.classify(asked()) == here.classify(asked())
+    assert there.classify(asked(), rate=RATE) == here.classify(asked(), rate=RATE)
 
 
 def test_a_long_recording_gives_a_bounded_number_of_segments_at_even_distances(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_recordings_that_cannot_be_background_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"silent\.wav: silent"):
         recognizer.enroll_background(tmp_path / "silent.wav")
     with pytest.raises(DataError, match="clip 2: too short"):
-        recognizer.enroll_background([hum(0), hum(0, 100)])
+        recognizer.enroll_background([hum(0), hum(0, 100)], rate=RATE)
     with pytest.raises(DataError, match="no clips"):
         recognizer.enroll_background([])
     assert recognizer.background == []
@@ -219,7 +219,7 @@ def test_a_scan_has_no_events_where_the_background_is(tmp_path: Path) -> None:
     recognizer = make_recognizer(head="prototypes")
     soundfile.write(tmp_path / "mixed.wav", np.concatenate([sound(0, 60), hum(60), hum(61), sound(0, 61)]), RATE)
     assert answer_file(recognizer, tmp_path / "mixed.wav", ScanOptions(hop=0.5)).unknown < 2
-    recognizer.enroll_background([hum(seed) for seed in range(8)])
+    recognizer.enroll_background([hum(seed) for seed in range(8)], rate=RATE)
     result = answer_file(recognizer, tmp_path / "mixed.wav", ScanOptions(hop=0.5))
     assert (result.windows, result.unknown) == (4, 2)
     assert [(event.start, event.end, event.label) for event in result.events] == [(0, 0.5, "chirp"), (1.5, 2, "chirp")]
@@ -233,13 +233,13 @@ def test_an_onnx_graph_judges_as_the_recognizer_does(head: Head, calibrated: boo
     from fewshot_audio.recognition.onnx import export_onnx
 
     recognizer = make_recognizer(head=head) if calibrated else make_recognizer(head=head, calibration=None)
-    recognizer.enroll_background([hum(seed) for seed in range(4)])
+    recognizer.enroll_background([hum(seed) for seed in range(4)], rate=RATE)
     recognizer.ignore("Käuzchen")
     export_onnx(recognizer, tmp_path / "graph.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "graph.onnx")
     probabilities, scores = session.run(None, {"waveform": np.stack(asked())})
-    answers = recognizer.classify(asked())
-    assert np.allclose(probabilities, recognizer.predict_proba(asked()), atol=1e-3)
+    answers = recognizer.classify(asked(), rate=RATE)
+    assert np.allclose(probabilities, recognizer.predict_proba(asked(), rate=RATE), atol=1e-3)
     assert np.allclose(scores, [answer.unknown_score for answer in answers], rtol=1e-2)
     metadata = session.get_modelmeta().custom_metadata_map
     labels = [UNKNOWN if score > float(metadata["unknown_threshold"]) else "known" for score in scores]

@@ -49,7 +49,7 @@ def test_new_clips_get_their_class_and_the_most_probable_one_is_the_label(head: 
 def test_probabilities_of_a_long_clip_are_the_mean_over_its_segments() -> None:
     own = recognizer(head="both")
     clip = LoadedClip.of(ASKED[-1], own.preprocessing)
-    features, timbre = own.embedder.features(clip.segments), clip.timbre(own.sample_rate)
+    features, timbre = own.embedder.features(clip.segments), clip.timbre(own.preprocessing)
     enrolled = own.snapshot()
     answers = [
         own.judge(enrolled, next(own.embedder.clip_rows([features[part]])), 1, timbre[part])

@@ -66,7 +66,7 @@ class FakeRecognizer:
         )
 
     def enroll_background(self, clips: Clips) -> None:
-        loaded = list(load_clips(clips, self.preprocessing))
+        loaded = list(load_clips(clips, self.preprocessing, rate=16_000))
         new = {clip.name: row[None] for clip, row in zip(loaded, self._embed(loaded), strict=True)}
         self._change(lambda state: state._replace(background={**state.background, **new}))
 
@@ -88,7 +88,7 @@ class FakeRecognizer:
         ]
         return np.array([np.maximum(rows, -60).mean(axis=(0, 2)) for rows in features], dtype=np.float32)
 
-    def enroll(self, name: str, clips: Clips) -> None:
+    def enroll(self, name: str, clips: Clips, *, rate: float = 16_000) -> None:
         if name.casefold() == "unknown":
             raise DataError("'unknown' is the answer for other sounds")
         rows = self._embed(clips)
