@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from fewshot_audio.audio.preprocessing import Preprocessing
+from fewshot_audio.cli.prepare import make_preprocessing
 from fewshot_audio.config import check_input, read_configs
 from fewshot_audio.config.recipes import recipe_configs
 from fewshot_audio.config.segment_fit import fit_to_classes, fit_to_segments
+from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.errors import ConfigError
 from tests.cli.conftest import read
 from tests.shell import Shell
@@ -66,6 +69,16 @@ def test_half_a_second_is_prepared_trained_and_recognized(
         assert refused.code == 1
         assert "input_augmentation.gain_db" in refused.err
         assert "pcen" in refused.err
+
+
+def test_a_folder_keeps_the_hop_that_it_was_prepared_with(tmp_path: Path) -> None:
+    folder = DatasetFolder(tmp_path)
+    folder.preprocessing.write_text(Preprocessing(segment_seconds=0.5).to_json())  # as versions did that took 512
+    assert make_preprocessing(folder, None, segment_seconds=0.5).hop_length == 512
+    assert make_preprocessing(folder, None, segment_seconds=0.5, n_mels=64).hop_length == 256
+    assert make_preprocessing(folder, 100, segment_seconds=0.5).hop_length == 100
+    folder.preprocessing.write_text("{")
+    assert make_preprocessing(folder, None, segment_seconds=0.5).hop_length == 256
 
 
 @pytest.mark.parametrize("encoder", ["CNN", "Hybrid", "ResNet12"])

@@ -9,6 +9,7 @@ import torch
 
 from fewshot_audio.audio.decode import Decoding, decode
 from fewshot_audio.audio.preprocessing import Preprocessing
+from fewshot_audio.errors import DataError
 from fewshot_audio.models.build import build_network
 from fewshot_audio.models.views import make_views
 from fewshot_audio.recognition.clips import LoadedClip
@@ -100,7 +101,7 @@ def test_files_are_read_at_the_recorders_rate(bats: Recognizer, tmp_path: Path) 
 
 def test_short_clips_are_answered_and_too_short_ones_refused(bats: Recognizer) -> None:
     assert bats.classify((call(1, 3, 320), RATE))[0].segments == 1  # 2 ms, played as 20
-    with pytest.raises(Exception, match=r"319 samples at 160000 Hz, expected at least 320 \(20 ms\)"):
+    with pytest.raises(DataError, match=r"319 samples at 160000 Hz, expected at least 320 \(20 ms\)"):
         bats.classify((call(1, 3, 319), RATE))
 
 

@@ -1,6 +1,7 @@
 """``fewshot-audio prepare``: make a dataset folder from recordings."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
@@ -10,11 +11,12 @@ import typer
 from fewshot_audio.cli.app import app
 from fewshot_audio.cli.console import print_line, print_table, progress_bar
 from fewshot_audio.cli.options import DATA_ROOT, Strict, usage_errors
-from fewshot_audio.errors import plural
+from fewshot_audio.errors import DataError, plural
 from fewshot_audio.files import check_writable
 
 if TYPE_CHECKING:
     from fewshot_audio.audio.preprocessing import Preprocessing
+    from fewshot_audio.data.layout import DatasetFolder
     from fewshot_audio.data.prepare import PrepareReport
     from fewshot_audio.data.sources.base import Source
 
@@ -112,6 +114,7 @@ def prepare(
         )
     with usage_errors():
         preprocessing = make_preprocessing(
+            folder,
             hop,
             segment_seconds=reader.segment_seconds if segment_seconds is None else segment_seconds,
             sample_rate=sample_rate,
@@ -142,8 +145,11 @@ def prepare(
     show_report(report)
 
 
-def make_preprocessing(hop: int | None, **values: Any) -> "Preprocessing":
-    """Describe how recordings become features, with the usual hop for the segment if none is given.
+def make_preprocessing(folder: "DatasetFolder", hop: int | None, **values: Any) -> "Preprocessing":
+    """Describe how recordings become features.
+
+    If no hop is given, it is that of an earlier preparation of the folder that is the same otherwise, so that nothing
+    is computed again; else the usual one for the segment.
 
     Raises:
         DataError: names each wrong key, its value and what is allowed.
@@ -155,6 +161,10 @@ def make_preprocessing(hop: int | None, **values: Any) -> "Preprocessing":
         # To know the segment's length, with a hop that is right for every window, and no bound on frames.
         sizes = Preprocessing.of(**{**values, "frontend": "log-mel"}, hop_length=1)
         hop = usual_hop(sizes.segment_samples, sizes.n_fft)
+        with suppress(DataError):  # a file that cannot be used is replaced
+            earlier = folder.read_preprocessing()
+            if earlier and earlier == Preprocessing.of(**values, hop_length=earlier.hop_length):
+                return earlier
     return Preprocessing.of(**values, hop_length=hop)
 
 

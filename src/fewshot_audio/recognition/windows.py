@@ -2,19 +2,16 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from fewshot_audio.audio.decode import Decoding
 from fewshot_audio.audio.rejection import Reason, Rejected
 from fewshot_audio.audio.samples import Samples
 from fewshot_audio.audio.timbre import segment_timbre
 from fewshot_audio.errors import ConfigError
+from fewshot_audio.recognition.answering import AnsweringRecognizer
 from fewshot_audio.recognition.embedder import GROUP
 from fewshot_audio.recognition.enrolled import Classification
 from fewshot_audio.recognition.sliding import slide
-
-if TYPE_CHECKING:
-    from fewshot_audio.recognition.recognizer import Recognizer
 
 
 @dataclass(frozen=True)
@@ -26,7 +23,7 @@ class Window:
     answer: Classification | None
 
 
-def scan_recording(recognizer: "Recognizer", decoding: Decoding, hop_seconds: float) -> Iterator[Window]:
+def scan_recording(recognizer: AnsweringRecognizer, decoding: Decoding, hop_seconds: float) -> Iterator[Window]:
     """Answer for the windows of a recording, in memory that does not grow with it.
 
     Windows are a segment long and cut from the recording as it is at the recognizer's rate: each answer is, bit for
