@@ -90,8 +90,8 @@ def match_template(scape: Soundscape, _path: Path, given: Sequence[Call]) -> lis
         sums, squares = (fftconvolve(image**power, ones, mode="valid")[0] for power in (1, 2))
         deviations = np.sqrt(np.maximum(squares / patch.size - (sums / patch.size) ** 2, 1e-9))
         correlations = products / patch.size / deviations
-        for start in np.flatnonzero(correlations > TEMPLATE_CORRELATION):
-            matches.append((float(correlations[start]), start * hop / RATE, (start + length) * hop / RATE))
+        for frame in np.flatnonzero(correlations > TEMPLATE_CORRELATION).tolist():
+            matches.append((float(correlations[frame]), frame * hop / RATE, (frame + length) * hop / RATE))
     kept: list[Interval] = []
     for _, start, end in sorted(matches, reverse=True):
         if not any(min(end, other[1]) > max(start, other[0]) for other in kept):
@@ -181,7 +181,8 @@ def main() -> None:
                     seconds[name] += time.perf_counter() - began
                     counts[name].append(count_matches(scape.calls, given, events, first=complete))
         for name, own in counts.items():
-            pooled = Count(*(sum(count[n] for count in own) for n in range(3)), np.empty(0, bool))  # type: ignore[arg-type]
+            matched_total, reported, existing = (sum(int(count[n]) for count in own) for n in range(3))
+            pooled = Count(matched_total, reported, existing, np.empty(0, bool))
             each = [count.f1 for count in own]
             matched = np.concatenate([count.is_matched for count in own])
             rows.append([kind, name, f"{pooled.f1:.1f}", f"{np.mean(each):.1f}", f"{seconds[name] / len(own):.1f}"])

@@ -229,7 +229,8 @@ def _rendition(syllable: Samples, random: np.random.Generator) -> Samples:
 
 
 def _scaled(samples: Samples) -> Samples:
-    return (samples / np.abs(samples).max() * 0.9).astype(np.float32)
+    scaled: Samples = (samples / np.abs(samples).max() * 0.9).astype(np.float32)
+    return scaled
 
 
 def main() -> None:

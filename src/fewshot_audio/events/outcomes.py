@@ -85,7 +85,7 @@ class Outcome:
         """
         given_until = truth.given_until(skip_first)
         to_find = np.flatnonzero(truth.positive[:, 1] > given_until)
-        positive, unsure = truth.positive[to_find], truth.unsure[truth.unsure[:, 1] > given_until]
+        positive, unsure = truth.positive[to_find], truth.unsure  # an early one: what overlaps it begins early too
         order = np.argsort(-scores, kind="stable")
         order = order[detections[order, 1] > given_until]
         kept = detections[order]
