@@ -24,9 +24,7 @@ class BackgroundClip(LoadedClip):
     """A recording of the background whose segments are chosen, and normalized each by itself."""
 
 
-def background_clips(
-    clips: Clips, preprocessing: Preprocessing, rate: float | None = None
-) -> Iterator[BackgroundClip]:
+def background_clips(clips: Clips, preprocessing: Preprocessing, rate: float | None = None) -> Iterator[BackgroundClip]:
     """Load recordings of the background one after another; each segment is normalized by itself, as in a scan.
 
     Args:

@@ -3,9 +3,6 @@
 from pathlib import Path
 from typing import Self
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fewshot_audio.config import ExperimentConfig, ModelConfig
 from fewshot_audio.errors import DataError
 from fewshot_audio.progress import Progress, silent
@@ -233,9 +230,7 @@ class Recognizer(AnsweringRecognizer):
         """
         name = checked_name(name)
         new = [
-            EnrolledClip(
-                clip.name, len(clip.segments), rows, clip.silence, clip.timbre(self.preprocessing), clip.group
-            )
+            EnrolledClip(clip.name, len(clip.segments), rows, clip.silence, clip.timbre(self.preprocessing), clip.group)
             for clip, rows in self.embedder.embed_clips(clips, rate)
         ]
         if not new:
@@ -259,9 +254,7 @@ class Recognizer(AnsweringRecognizer):
         """
         self._change(Rename(old, new))
 
-    def enroll_background(
-        self, clips: Clips, *, replace: bool = False, rate: float | None = None
-    ) -> Enrollment:
+    def enroll_background(self, clips: Clips, *, replace: bool = False, rate: float | None = None) -> Enrollment:
         """Add recordings of no enrolled class, which are known and never an answer; with ``replace`` only these are.
 
         Of each, up to ``MOST_KEPT`` segments are kept, at even distances; silent ones are not.

@@ -22,7 +22,7 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class ClipSection(BundleSection):
-    """An enrolled clip: its name, its number of segments, its share of silence, and what it was cut out of, if known."""
+    """An enrolled clip: name, number of segments, share of silence, and what it was cut out of, if that is known."""
 
     name: str
     segments: Annotated[int, Field(ge=1)]
