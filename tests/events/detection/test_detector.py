@@ -67,6 +67,19 @@ def test_examples_of_one_recording_serve_another(tmp_path: Path, detector: Detec
     np.testing.assert_allclose(times(detector.detect(other)), times(marks), atol=0.15)
 
 
+def test_nothing_is_learned_from_what_is_unsure(recording: Path, calls: list[Annotation]) -> None:
+    """Two of the first five calls are not marked: between marked ones they are taken for other sounds, unless unsure."""
+    unmarked = [calls[1], calls[3]]
+    marked = [calls[0], calls[2], calls[4]]
+    unsure = [Annotation(call.file, call.start, call.end, "chirp", quality="UNK") for call in unmarked]
+    options = DetectionOptions(threshold=0.0, complete_between=True, rescore=False)
+    scores = []
+    for marks in (marked, [*marked, *unsure]):
+        events = Detector.fit(marks, options=options).detect(recording)
+        scores.append([max(e.score for e in events if e.start < c.end and e.end > c.start) for c in calls[5:]])
+    assert np.mean(scores[1]) > np.mean(scores[0]) + 0.1
+
+
 def test_events_have_the_frequencies_of_the_examples(recording: Path, calls: list[Annotation]) -> None:
     banded = [Annotation(c.file, c.start, c.end, c.label, 1900.0, 4100.0) for c in calls[:5]]
     events = Detector.fit(banded).detect(recording)

@@ -58,7 +58,7 @@ class Detector:
         >>> from fewshot_audio import read_annotations
         >>> table = read_annotations(Path("calls.txt"), audio=Path("recordings"))  # doctest: +SKIP
         >>> detector = Detector.fit(table.annotations)  # doctest: +SKIP
-        >>> [(event.start, event.end, event.score) for event in detector.detect("recordings/dawn.wav")]  # doctest: +SKIP
+        >>> [(event.start, event.score) for event in detector.detect("recordings/dawn.wav")]  # doctest: +SKIP
     """
 
     def __init__(
@@ -79,8 +79,8 @@ class Detector:
     ) -> Self:
         """Learn from marked events of one or more recordings.
 
-        Events of other labels, and those of quality NEG, are counterexamples; UNK are left out. Two examples of a label
-        suffice, five are better.
+        Events of other labels, and those of quality NEG, are counterexamples; from UNK nothing is learned. Two examples
+        of a label suffice, five are better.
 
         Args:
             annotations: the events; each label with an event of quality POS is detected.
@@ -192,11 +192,13 @@ def _fit_label(
     for path, own in blocks.items():
         here = [mark for mark in examples if mark.file == path]
         against = [mark for mark in counterexamples if mark.file == path]
+        unsure = [mark for mark in annotations if mark.file == path and mark.quality == "UNK"]
         for block in own:
-            lessons.append(make_lesson(block, step, here, against, last_ends[path] if complete else float("inf")))
+            known_end = last_ends[path] if complete else float("inf")
+            lessons.append(make_lesson(block, step, known_end, here, against, unsure))
             sources.append(path)
     model = LabelModel.fit(
-        [*lessons, *(make_lesson(block, step, (), (), float("inf")) for block in quiet)], step, complete=complete
+        [*lessons, *(make_lesson(block, step, float("inf")) for block in quiet)], step, complete=complete
     )
     rescorer = None
     if options.rescore:

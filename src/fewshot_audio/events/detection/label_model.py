@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fewshot_audio.events.detection.augment import augmented
 from fewshot_audio.events.detection.candidates import Proposer, agreement, overlap
@@ -43,6 +44,7 @@ class Lesson:
         lengths: their frames.
         span: frames, in the excerpt, between which all that is no example may be taken for none.
         counterexamples: starts and lengths of windows that are certainly none.
+        unsure: starts and lengths of windows that may be events; nothing is learned from what meets them.
     """
 
     excerpt: Excerpt
@@ -50,6 +52,13 @@ class Lesson:
     lengths: Integers
     span: tuple[int, int]
     counterexamples: tuple[Integers, Integers]
+    unsure: tuple[Integers, Integers]
+
+    def is_unsure(self, starts: Integers, ends: Integers) -> NDArray[np.bool_]:
+        """Which windows, in frames of the excerpt, meet one that may be an event. Shape: (n,), (n,) -> (n,)."""
+        first, length = self.unsure
+        meets: NDArray[np.bool_] = ((starts[:, None] < first + length) & (ends[:, None] > first)).any(axis=1)
+        return meets
 
 
 @dataclass(frozen=True)
@@ -140,7 +149,7 @@ class LabelModel:
                 weights += [np.full(len(ends), _EXAMPLE_WEIGHT), np.full(len(copies), _COPY_WEIGHT)]
                 near = share > _EVENT_OVERLAP
                 proposals.append(own.rows(starts[near], window_lengths[near]))
-            far = share < _OTHER_OVERLAP
+            far = (share < _OTHER_OVERLAP) & ~lesson.is_unsure(starts, starts + window_lengths)
             others += [own.rows(starts[far], window_lengths[far]), own.rows(*lesson.counterexamples)]
             stretch = starts[far] // (_STRETCH * int(lengths.max())) + 2 * number
             stretches += [stretch, np.full(len(lesson.counterexamples[0]), -1)]
@@ -178,6 +187,8 @@ def _fit_frames(lessons: Sequence[Lesson], levels: Sequence[Frames], faintest: f
             is_event[start : start + length] = True
         used = is_event.copy()
         used[slice(*lesson.span)] = True
+        places = np.arange(len(own))
+        used &= is_event | ~lesson.is_unsure(places, places + 1)
         inputs.append(frame_inputs(own)[used])
         labels.append(is_event[used])
     model: Any = LogisticRegression(C=_FRAME_REGULARIZATION, class_weight="balanced", max_iter=100)

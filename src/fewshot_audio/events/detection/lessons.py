@@ -68,16 +68,22 @@ def read_blocks(path: Path, marks: Sequence[Annotation], longest: float, *, back
 
 
 def make_lesson(
-    block: Block, step: int, examples: Sequence[Annotation], counterexamples: Sequence[Annotation], known_end: float
+    block: Block,
+    step: int,
+    known_end: float,
+    examples: Sequence[Annotation] = (),
+    counterexamples: Sequence[Annotation] = (),
+    unsure: Sequence[Annotation] = (),
 ) -> Lesson:
     """A block as one label learns from it.
 
     Args:
         block: with context.
         step: frames of 5 ms that count as one.
+        known_end: seconds in the recording from which nothing is known; infinite if it is known to its end.
         examples: of the label, in the whole recording.
         counterexamples: events that are not the label's, in the whole recording.
-        known_end: seconds in the recording from which nothing is known; infinite if it is known to its end.
+        unsure: what may be events, in the whole recording.
     """
     excerpt = block.excerpt(step)
     rate = FRAMES_PER_SECOND / step
@@ -96,4 +102,4 @@ def make_lesson(
 
     starts, lengths = frames(examples)
     end = core[1] if known_end == float("inf") else min(core[1], round(known_end * rate) - excerpt.first)
-    return Lesson(excerpt, starts, lengths, (core[0], max(core[0], end)), frames(counterexamples))
+    return Lesson(excerpt, starts, lengths, (core[0], max(core[0], end)), frames(counterexamples), frames(unsure))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from fewshot_audio.errors import ConfigError
 
-THRESHOLD = 0.65
+THRESHOLD = 0.85
 """Score from which a candidate is an event, unless another is asked for."""
 
 

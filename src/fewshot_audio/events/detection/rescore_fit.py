@@ -84,7 +84,10 @@ def _others(model: LabelModel, lessons: Sequence[Lesson], marks: Numbers, *, com
     for lesson in lessons:
         proposed = model.candidates(lesson.excerpt)
         known = (np.array(lesson.span) + lesson.excerpt.first) / rate
-        parts.append(proposed.take(np.flatnonzero((proposed.starts >= known[0]) & (proposed.ends <= known[1]))))
+        frames = (np.round(times * rate).astype(np.int64) for times in (proposed.starts, proposed.ends))
+        is_unsure = lesson.is_unsure(*(places - lesson.excerpt.first for places in frames))
+        inside = (proposed.starts >= known[0]) & (proposed.ends <= known[1])
+        parts.append(proposed.take(np.flatnonzero(inside & ~is_unsure)))
     candidates = Candidates.joined(parts)
     if not len(candidates.starts):
         return candidates
