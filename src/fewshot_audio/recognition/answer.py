@@ -1,5 +1,6 @@
 """The answer for a clip: its label, its probabilities and its unknown score, from the same rows."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ def answer(
     timbre: Timbre | None,
     embedder: Embedder,
     calibration: Calibration | None,
+    encoded: Mapping[str, Rows] | None = None,
 ) -> Classification:
     """Answer for one clip.
 
@@ -35,6 +37,7 @@ def answer(
         timbre: of its segments; only a decision that counts it needs it.
         embedder: scores rows, if prototypes decide.
         calibration: temperature and threshold of prototypes; without it the temperature is 1 and nothing is unknown.
+        encoded: its rows by the frozen encoders that count in the decision.
 
     Raises:
         DataError: the answer would not be finite.
@@ -42,7 +45,7 @@ def answer(
     if enrolled.decision:
         if timbre is None and enrolled.decision.needs_timbre:
             raise ValueError("this decision needs the timbre of the clip's segments, as LoadedClip.timbre gives it")
-        features = clip_features(rows, timbre, segments)
+        features = clip_features(rows, timbre, segments, encoded)
         decision = enrolled.decision
         judgment = _Judgment(
             decision.probabilities(features), decision.unknown_score(features), decision.calibration.threshold

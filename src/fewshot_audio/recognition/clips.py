@@ -1,7 +1,7 @@
 """What a recognizer takes as clips: files or arrays, one or many."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, TypeAlias, TypeGuard, cast
@@ -15,6 +15,7 @@ from fewshot_audio.audio.rejection import Rejected
 from fewshot_audio.audio.samples import Samples
 from fewshot_audio.audio.timbre import segment_timbre
 from fewshot_audio.errors import DataError
+from fewshot_audio.recognition.encoders import ClipEncoders, Encoded
 from fewshot_audio.recognition.enrolled import LONGEST_CLIP_NAME, is_text
 
 SILENCE_FRAME = 0.05  # seconds
@@ -54,6 +55,10 @@ class LoadedClip:
     def timbre(self, sample_rate: int) -> Samples:
         """The timbre of its segments at that rate, (S, TIMBRE_WIDTH)."""
         return segment_timbre(self.segments, round(self.seconds * sample_rate), sample_rate)
+
+    def encoded(self, encoders: ClipEncoders, sample_rate: int, names: Iterable[str] | None = None) -> Encoded:
+        """Rows of its segments at that rate by frozen encoders; default: all of them."""
+        return encoders.rows(self.segments, round(self.seconds * sample_rate), sample_rate, names)
 
 
 Clip: TypeAlias = str | Path | NDArray[Any] | tuple[NDArray[Any], int] | LoadedClip

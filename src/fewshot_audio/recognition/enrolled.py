@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fewshot_audio.errors import DataError
 from fewshot_audio.recognition.decision.decision import Decision
+from fewshot_audio.recognition.encoder_blocks import encoder_names
 from fewshot_audio.recognition.scoring import Floats, Rows, clip_means, expected_distances
 
 UNKNOWN = "unknown"
@@ -68,6 +69,7 @@ class EnrolledClip:
         rows: their embeddings, (segments x rows, width).
         silence: the share of it that is silent.
         timbre: of its segments, (segments, timbre width), float32; None if the version that enrolled it had none.
+        encoded: rows of its segments by each frozen encoder of the recognizer, (segments, width), float32.
     """
 
     name: str
@@ -75,6 +77,7 @@ class EnrolledClip:
     rows: Rows
     silence: float
     timbre: NDArray[np.float32] | None = None
+    encoded: Mapping[str, Rows] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,11 @@ class Enrolled:
     def needs_timbre(self) -> bool:
         """Whether the timbre of clips counts."""
         return self.decision is not None and self.decision.needs_timbre
+
+    @property
+    def encoders(self) -> list[str]:
+        """Names of the frozen encoders that count."""
+        return encoder_names(self.decision.blocks) if self.decision else []
 
     @classmethod
     def of(cls, classes: Mapping[str, EnrolledClass], scatter: float | None, decision: Decision | None = None) -> Self:

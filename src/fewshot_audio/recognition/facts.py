@@ -1,15 +1,21 @@
 """What a recognizer says about itself: its network, its classes, and the numbers that it decides by."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.errors import plural
 from fewshot_audio.recognition.calibration import Calibration
+from fewshot_audio.recognition.changes import ChangeLog, enrolled_class
 from fewshot_audio.recognition.current_decision import CurrentDecision
 from fewshot_audio.recognition.decision.choose import Head
 from fewshot_audio.recognition.embedder import Embedder
-from fewshot_audio.recognition.enrolled import Enrolled, EnrolledClass
+from fewshot_audio.recognition.encoders import ClipEncoders
+from fewshot_audio.recognition.enrolled import ClipSummary, Enrolled, EnrolledClass
 from fewshot_audio.recognition.scoring import Floats, Rows
 
 if TYPE_CHECKING:
@@ -21,8 +27,10 @@ class RecognizerFacts:
 
     embedder: Embedder
     calibration: Calibration | None
+    encoders: ClipEncoders
     _classes: Mapping[str, EnrolledClass]
     _decision: CurrentDecision
+    _log: ChangeLog
 
     def __repr__(self) -> str:
         clips = sum(len(enrolled_class.clips) for enrolled_class in self._classes.values())
@@ -87,9 +95,31 @@ class RecognizerFacts:
         return self._decision.of(self._classes).head
 
     @property
+    def encoder_names(self) -> list[str]:
+        """Names of the frozen encoders that decide beside the network."""
+        return list(self.encoders.descriptions)
+
+    @property
     def fixed_head(self) -> Head | None:
         """The head that the user has asked for; None if it is chosen by the enrolled clips."""
         return self._decision.of(self._classes).fixed
+
+    def clips(self, name: str) -> list[ClipSummary]:
+        """The enrolled clips of a class, each with its number of segments."""
+        return [ClipSummary(clip.name, clip.segments) for clip in enrolled_class(self._classes, name).clips]
+
+    def support_embeddings(self, name: str) -> NDArray[np.float32]:
+        """Embeddings of a class's enrolled clips, (clips, width); the prototype is their mean."""
+        return enrolled_class(self._classes, name).embeddings.copy()
+
+    @property
+    def revision(self) -> int:
+        """How many times the bundle that was loaded or saved last has been written; 0 if there is none."""
+        return self._log.revision
+
+    def is_current(self, folder: str | Path) -> bool:
+        """Whether a bundle's folder holds what was loaded from it or saved to it here; True if it holds no bundle."""
+        return self._log.is_current(Path(folder))
 
     def snapshot(self) -> Enrolled:
         """The enrolled classes as they are now, to answer by them later. Raises DataError if there is none."""

@@ -1,6 +1,6 @@
 """From enrolled clips to what decisions are fitted on, and from a clip to what they judge."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,18 +8,31 @@ from numpy.typing import NDArray
 from fewshot_audio.recognition.decision.choose import PrototypeAnswers
 from fewshot_audio.recognition.decision.examples import Counts, Examples, Features
 from fewshot_audio.recognition.embedder import Embedder
+from fewshot_audio.recognition.encoder_blocks import encoder_block
 from fewshot_audio.recognition.enrolled import EnrolledClass
 from fewshot_audio.recognition.scoring import Floats, Rows, probabilities
 
 Timbre = NDArray[np.float32]
 
 
-def clip_features(rows: Rows, segment_timbres: Timbre | None, segments: int) -> Features:
-    """A clip's features: its rows (segments x rows, width), averaged for each segment, and its timbre if given."""
+def clip_features(
+    rows: Rows, segment_timbres: Timbre | None, segments: int, encoded: Mapping[str, Rows] | None = None
+) -> Features:
+    """A clip's features: its rows (segments x rows, width), averaged for each segment, and what else is given.
+
+    Args:
+        rows: of the network.
+        segment_timbres: (segments, timbre width); None for prototypes, and decisions that do without.
+        segments: how many segments the clip has.
+        encoded: rows by frozen encoders, (segments, width of the encoder).
+    """
     embeddings: Floats = rows.reshape(segments, -1, rows.shape[-1]).mean(axis=1).astype(np.float64)
-    if segment_timbres is None:  # for prototypes, and decisions that do without
-        return {"embedding": embeddings}
-    return {"embedding": embeddings, "timbre": segment_timbres.astype(np.float64)}
+    features = {"embedding": embeddings}
+    if segment_timbres is not None:
+        features["timbre"] = segment_timbres.astype(np.float64)
+    for name, values in (encoded or {}).items():
+        features[encoder_block(name)] = values.astype(np.float64)
+    return features
 
 
 def decision_examples(classes: Iterable[EnrolledClass]) -> Examples | None:
@@ -38,7 +51,7 @@ def decision_examples(classes: Iterable[EnrolledClass]) -> Examples | None:
     if all(clip.rows.tobytes() == members[0].rows.tobytes() for members in by_class for clip in members):
         return None
     labels = np.repeat(np.arange(len(by_class)), [len(members) for members in by_class])
-    return Examples.of([clip_features(clip.rows, clip.timbre, clip.segments) for clip in clips], labels)
+    return Examples.of([clip_features(clip.rows, clip.timbre, clip.segments, clip.encoded) for clip in clips], labels)
 
 
 def prototype_answers(embedder: Embedder) -> PrototypeAnswers:

@@ -7,6 +7,7 @@ from fewshot_audio.config import ExperimentConfig, ModelConfig
 from fewshot_audio.recognition.calibration import Calibration
 from fewshot_audio.recognition.decision.maker import DecisionState
 from fewshot_audio.recognition.embedder import Embedder
+from fewshot_audio.recognition.encoders import ClipEncoders
 from fewshot_audio.recognition.enrolled import EnrolledClass
 
 
@@ -20,6 +21,7 @@ class RecognizerParts(NamedTuple):
         calibration: numbers of the validation classes; None if it is not calibrated.
         classes: the enrolled classes by name, in the order of their enrollment.
         decision: how clips are told apart, None if that is not decided yet.
+        encoders: the frozen encoders beside the network.
     """
 
     embedder: Embedder
@@ -28,3 +30,4 @@ class RecognizerParts(NamedTuple):
     calibration: Calibration | None
     classes: Mapping[str, EnrolledClass]
     decision: DecisionState | None
+    encoders: ClipEncoders

@@ -12,16 +12,19 @@ from fewshot_audio.errors import DataError
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.recognition.answer import answer
 from fewshot_audio.recognition.calibration import Calibration
-from fewshot_audio.recognition.changes import AddClips, Change, ChangeLog, Remove, Rename, enrolled_class
+from fewshot_audio.recognition.changes import AddClips, Change, ChangeLog, Remove, Rename
 from fewshot_audio.recognition.clips import Clips
 from fewshot_audio.recognition.current_decision import CurrentDecision
 from fewshot_audio.recognition.decision.choose import Head, HeadChoice
+from fewshot_audio.recognition.decision.encoder_choice import EncoderCandidate
 from fewshot_audio.recognition.decision.maker import DecisionState
 from fewshot_audio.recognition.diagnosis import Diagnosis, diagnose
 from fewshot_audio.recognition.embedder import Embedder
+from fewshot_audio.recognition.encoder_blocks import encoder_names
+from fewshot_audio.recognition.encoder_choosing import chosen_encoders
+from fewshot_audio.recognition.encoders import ClipEncoders, Encoded
 from fewshot_audio.recognition.enrolled import (
     Classification,
-    ClipSummary,
     Enrolled,
     EnrolledClass,
     EnrolledClip,
@@ -49,6 +52,7 @@ class Recognizer(RecognizerFacts):
         calibration: numbers of the validation classes; without it nothing is "unknown".
         classes: the enrolled classes by name; none if left out.
         decision: how clips are told apart; if left out, it is chosen from the enrolled clips when first needed.
+        encoders: frozen encoders that decide beside the network; none if left out.
 
     Example:
         >>> recognizer = Recognizer.shipped()  # doctest: +SKIP
@@ -65,6 +69,7 @@ class Recognizer(RecognizerFacts):
         calibration: Calibration | None = None,
         classes: Mapping[str, EnrolledClass] | None = None,
         decision: DecisionState | None = None,
+        encoders: ClipEncoders | None = None,
     ) -> None:
         self.embedder = embedder
         self.experiment = experiment
@@ -72,6 +77,7 @@ class Recognizer(RecognizerFacts):
         self.calibration = calibration
         self._classes: Mapping[str, EnrolledClass] = dict(classes or {})  # replaced, never changed: for other threads
         self._decision = CurrentDecision(embedder, calibration, self._classes, decision)
+        self.encoders = encoders or ClipEncoders()
         self._log = ChangeLog()
 
     @classmethod
@@ -141,17 +147,10 @@ class Recognizer(RecognizerFacts):
 
         folder = Path(folder)
         decision = self._decision.of(self._classes)
-        parts = RecognizerParts(self.embedder, self.experiment, self.model, self.calibration, self._classes, decision)
+        parts = RecognizerParts(
+            self.embedder, self.experiment, self.model, self.calibration, self._classes, decision, self.encoders
+        )
         self._log.saved(folder, save_bundle(folder, parts, self._log.state(folder), is_new=is_new))
-
-    @property
-    def revision(self) -> int:
-        """How many times the bundle that was loaded or saved last has been written; 0 if there is none."""
-        return self._log.revision
-
-    def is_current(self, folder: str | Path) -> bool:
-        """Whether a bundle's folder holds what was loaded from it or saved to it here; True if it holds no bundle."""
-        return self._log.is_current(Path(folder))
 
     def refresh(self, folder: str | Path, *, undo: int = 0) -> None:
         """Read a bundle again that another program has written, and make the changes that were not saved on it.
@@ -166,8 +165,11 @@ class Recognizer(RecognizerFacts):
 
         folder = Path(folder)
         loaded = load_bundle(folder, self.embedder.device, self.embedder.backend)
-        classes = self._log.on_another_state(folder, loaded.state, loaded.parts.classes, undo)
-        self.embedder, self.experiment, self.model, self.calibration, _, decision = loaded.parts
+        encoders = loaded.parts.encoders
+        same = encoders.digests == self.encoders.digests
+        classes = self._log.on_another_state(folder, loaded.state, loaded.parts.classes, undo, same_encoders=same)
+        self.embedder, self.experiment, self.model, self.calibration, _, decision, _ = loaded.parts
+        self.encoders = self.encoders if same else encoders
         self._decision = CurrentDecision(self.embedder, self.calibration, loaded.parts.classes, decision)
         self._classes = classes
 
@@ -179,7 +181,14 @@ class Recognizer(RecognizerFacts):
         """
         name = checked_name(name)
         new = [
-            EnrolledClip(clip.name, len(clip.segments), rows, clip.silence, clip.timbre(self.sample_rate))
+            EnrolledClip(
+                clip.name,
+                len(clip.segments),
+                rows,
+                clip.silence,
+                clip.timbre(self.sample_rate),
+                clip.encoded(self.encoders, self.sample_rate),
+            )
             for clip, rows in self.embedder.embed_clips(clips)
         ]
         if not new:
@@ -203,14 +212,6 @@ class Recognizer(RecognizerFacts):
         """
         self._change(Rename(old, new))
 
-    def clips(self, name: str) -> list[ClipSummary]:
-        """The enrolled clips of a class, each with its number of segments."""
-        return [ClipSummary(clip.name, clip.segments) for clip in enrolled_class(self._classes, name).clips]
-
-    def support_embeddings(self, name: str) -> NDArray[np.float32]:
-        """Embeddings of a class's enrolled clips, (clips, width); the prototype is their mean."""
-        return enrolled_class(self._classes, name).embeddings.copy()
-
     def embed(self, clips: Clips) -> NDArray[np.float32]:
         """Embed clips: (n, width), the mean over each clip's segments and rows."""
         return clip_means([rows for _, rows in self.embedder.embed_clips(clips)])
@@ -224,7 +225,8 @@ class Recognizer(RecognizerFacts):
         enrolled, answers = self.snapshot(), []
         for clip, rows in self.embedder.embed_clips(clips):
             timbre = clip.timbre(self.sample_rate) if enrolled.needs_timbre else None  # it takes longer than embedding
-            answers.append((self.judge(enrolled, rows, len(clip.segments), timbre), clip_means([rows])[0]))
+            encoded = clip.encoded(self.encoders, self.sample_rate, enrolled.encoders)
+            answers.append((self.judge(enrolled, rows, len(clip.segments), timbre, encoded), clip_means([rows])[0]))
         return answers
 
     def predict(self, clips: Clips) -> list[str]:
@@ -240,10 +242,18 @@ class Recognizer(RecognizerFacts):
         return diagnose(self.snapshot(), self.calibration, self.judge, self._decision.of(self._classes).choice)
 
     def judge(
-        self, enrolled: Enrolled, rows: Rows, segments: int, timbre: NDArray[np.float32] | None = None
+        self,
+        enrolled: Enrolled,
+        rows: Rows,
+        segments: int,
+        timbre: NDArray[np.float32] | None = None,
+        encoded: Encoded | None = None,
     ) -> Classification:
-        """Answer, by a ``snapshot``, for a clip that is embedded as rows (segments x rows, width), with its timbre."""
-        return answer(enrolled, rows, segments, timbre, self.embedder, self.calibration)
+        """Answer, by a ``snapshot``, for a clip that is embedded as rows (segments x rows, width).
+
+        Its timbre, and its rows by frozen encoders, are needed if they count in the decision.
+        """
+        return answer(enrolled, rows, segments, timbre, self.embedder, self.calibration, encoded)
 
     def choose_head(self, head: Head | None = None) -> HeadChoice | None:
         """Measure all heads on the enrolled clips, and decide by the best from now on; or by ``head``, if given.
@@ -255,6 +265,32 @@ class Recognizer(RecognizerFacts):
             The measured accuracies; None if the enrolled clips allow for prototypes only.
         """
         return self._decision.choose(self._classes, head)
+
+    def use_encoders(self, encoders: ClipEncoders) -> None:
+        """Decide with these frozen encoders from now on.
+
+        Raises:
+            DataError: clips are enrolled that other encoders have embedded.
+        """
+        if self._classes and encoders.digests != self.encoders.digests:
+            raise DataError(
+                f"the enrolled clips were embedded by {self.encoders}, not by {encoders}: enroll "
+                "them anew, into another recognizer"
+            )
+        self.encoders = encoders
+
+    def choose_encoders(self) -> list[EncoderCandidate]:
+        """Judge sets of the frozen encoders on the enrolled clips, and decide with the chosen one from now on.
+
+        Returns:
+            The candidates; none if the enrolled clips allow for prototypes only, which do without encoders.
+        """
+        candidates, classes = chosen_encoders(self._classes, list(self.encoders.descriptions))
+        for candidate in candidates:
+            if candidate.is_chosen:
+                self.encoders = self.encoders.only(encoder_names(candidate.blocks))
+        self._classes = classes
+        return candidates
 
     def _change(self, change: Change) -> None:
         self._classes = change.apply(self._classes)

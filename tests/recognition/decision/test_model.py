@@ -8,7 +8,7 @@ from fewshot_audio.recognition.decision.examples import MOST_SEGMENTS, Block, Ex
 from fewshot_audio.recognition.decision.left_out import FOLDS, LeftOut
 from fewshot_audio.recognition.decision.logistic import Logistic, softmax
 from fewshot_audio.recognition.decision.model import DecisionModel, Shares, fit_emphasis
-from fewshot_audio.recognition.decision.standardize import FARTHEST, LENGTHS, Standardizer, fit_standardizers, join
+from fewshot_audio.recognition.decision.standardize import FARTHEST, Standardizer, fit_standardizers, join, length
 from fewshot_audio.recognition.decision.variances import PRIOR_CLIPS
 from tests.recognition.decision.clips import WIDTHS, examples
 
@@ -66,7 +66,7 @@ def test_standardized_rows_have_mean_zero_and_the_length_of_their_block() -> Non
     assert np.average(rows, axis=0, weights=clips.weights) == pytest.approx(0, abs=1e-9)
     for block, part in (("embedding", rows[:, : WIDTHS["embedding"]]), ("timbre", rows[:, WIDTHS["embedding"] :])):
         squares = np.average(np.square(part).sum(axis=1), weights=clips.weights)
-        assert np.sqrt(squares) == pytest.approx(LENGTHS[block])  # type: ignore[index]
+        assert np.sqrt(squares) == pytest.approx(length(block))
 
 
 def test_numbers_that_never_vary_say_nothing_and_odd_ones_are_cut_off() -> None:

@@ -1,6 +1,7 @@
 """Reading a bundle that anybody may have made: nothing in it is executed, and everything in it is checked."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,13 +12,16 @@ import safetensors.numpy
 from fewshot_audio.audio.timbre import TIMBRE_WIDTH
 from fewshot_audio.errors import DataError
 from fewshot_audio.recognition.bundle import BUNDLE_FILE
-from fewshot_audio.recognition.bundle.decision_tensors import decision_shapes, unpack_decision
+from fewshot_audio.recognition.bundle.decision_tensors import block_widths, decision_shapes, unpack_decision
 from fewshot_audio.recognition.bundle.description import explained, in_words, read_description, read_tensor_file
+from fewshot_audio.recognition.bundle.encoder_section import open_encoders
 from fewshot_audio.recognition.bundle.folder import BundleState, current_digest
 from fewshot_audio.recognition.bundle.graph import read_onnx_embedder
 from fewshot_audio.recognition.bundle.schema import BundleDescription, ClassSection
+from fewshot_audio.recognition.decision.examples import Block
 from fewshot_audio.recognition.decision.maker import DecisionState
 from fewshot_audio.recognition.embedder import LARGEST_EMBEDDING, Embedder
+from fewshot_audio.recognition.encoder_blocks import encoder_block, encoder_names
 from fewshot_audio.recognition.enrolled import (
     LONGEST_SAVED_CLIP_NAME,
     EnrolledClass,
@@ -73,7 +77,8 @@ def _load(folder: Path, device: str, backend: Backend) -> LoadedBundle:
     embedder = _embedder(folder, description, device, backend)
     classes, decision = _read_support(folder, description)
     experiment, model = description.experiment, description.model
-    parts = RecognizerParts(embedder, experiment, model, description.calibration, classes, decision)
+    encoders = open_encoders(folder, description.encoders)
+    parts = RecognizerParts(embedder, experiment, model, description.calibration, classes, decision, encoders)
     return LoadedBundle(parts, BundleState(digest, description.revision, description.tensor_file("model")[1]))
 
 
@@ -95,12 +100,15 @@ def _read_support(
     width = experiment.embedding_width(description.model.out_dim(experiment.encoder_name))
     rows_per_segment = experiment.query_rows("test")
     n_segments = sum(clip.segments for section in description.classes for clip in section.clips)
-    parts = ("rows", "prototype", "timbre") if description.features else ("rows", "prototype")
+    encoder_widths = description.encoders.widths if description.encoders else {}
+    parts = ["rows", "prototype", *(["timbre"] if description.features else []), *map(encoder_block, encoder_widths)]
+    widths = block_widths(width, encoder_widths)
     expected_names = {f"{number}.{part}" for number in range(len(description.classes)) for part in parts}
     n_bytes = 4 * width * (n_segments * rows_per_segment + len(description.classes))
     n_bytes += 4 * TIMBRE_WIDTH * n_segments if description.features else 0
+    n_bytes += 4 * sum(encoder_widths.values()) * n_segments
     if description.decision and description.decision.fitted:
-        shapes = decision_shapes(description.decision.fitted.head, len(description.classes), width)
+        shapes = decision_shapes(description.decision.fitted.head, len(description.classes), widths)
         expected_names |= shapes.keys()
         n_bytes += 8 * sum(map(math.prod, shapes.values()))
     largest = n_bytes + LARGEST_HEADER + LARGEST_ENTRY * len(expected_names)
@@ -118,7 +126,7 @@ def _read_support(
         if not all(is_text(clip.name) and len(clip.name) <= LONGEST_SAVED_CLIP_NAME for clip in section.clips):
             raise DataError(f"{folder / BUNDLE_FILE}: class {section.name!r} has a clip without a usable name")
         own = {part: tensors[f"{number}.{part}"] for part in parts}
-        classes[section.name] = _read_class(path, section, own, rows_per_segment, width)
+        classes[section.name] = _read_class(path, section, own, rows_per_segment, widths)
     if description.decision is None:
         return classes, None
     saved = description.decision
@@ -127,18 +135,18 @@ def _read_support(
             f"{folder / BUNDLE_FILE}: decision.fitted: a decision is fitted on the timbre and embeddings of two "
             "classes or more, of two clips or more each, which are not all copies"
         )
-    return classes, explained(path, lambda: unpack_decision(saved, tensors, len(classes), width))
+    return classes, explained(path, lambda: unpack_decision(saved, tensors, len(classes), widths))
 
 
 def _read_class(
-    path: Path, section: ClassSection, tensors: dict[str, Rows], rows_per_segment: int, width: int
+    path: Path, section: ClassSection, tensors: dict[str, Rows], rows_per_segment: int, widths: Mapping[Block, int]
 ) -> EnrolledClass:
     """Build a class from its description and tensors; ``path`` is for messages."""
     counts = np.array([clip.segments for clip in section.clips])
     shapes = {
-        "rows": (counts.sum() * rows_per_segment, width),
-        "prototype": (width,),
-        "timbre": (counts.sum(), TIMBRE_WIDTH),
+        **{block: (counts.sum(), width) for block, width in widths.items()},
+        "rows": (counts.sum() * rows_per_segment, widths["embedding"]),
+        "prototype": (widths["embedding"],),
     }
     for part, value in tensors.items():
         if value.shape != shapes[part] or value.dtype != np.float32:
@@ -150,10 +158,18 @@ def _read_class(
     ends = np.cumsum(counts)[:-1]
     rows, prototype = np.split(tensors["rows"], ends * rows_per_segment), tensors["prototype"]
     timbre = np.split(tensors["timbre"], ends) if "timbre" in tensors else [None] * len(counts)
+    encoded = {name: np.split(tensors[encoder_block(name)], ends) for name in encoder_names(tensors)}
     computed = EnrolledClass.of(
         tuple(
-            EnrolledClip(clip.name, clip.segments, own.copy(), clip.silence, None if sound is None else sound.copy())
-            for clip, own, sound in zip(section.clips, rows, timbre, strict=True)
+            EnrolledClip(
+                clip.name,
+                clip.segments,
+                rows[number].copy(),
+                clip.silence,
+                None if (sound := timbre[number]) is None else sound.copy(),
+                {name: parts[number].copy() for name, parts in encoded.items()},
+            )
+            for number, clip in enumerate(section.clips)
         )
     )
     if not np.allclose(computed.prototype, prototype, rtol=1e-3, atol=1e-4):

@@ -11,6 +11,7 @@ from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.config import ExperimentConfig, ModelConfig
 from fewshot_audio.recognition.bundle import Role, former_file, tensor_file
 from fewshot_audio.recognition.bundle.decision_sections import BundleSection, DecisionSection, FeaturesSection
+from fewshot_audio.recognition.bundle.encoder_section import EncodersSection
 from fewshot_audio.recognition.calibration import Calibration
 
 KIND: Literal["fewshot-audio recognizer"] = "fewshot-audio recognizer"
@@ -49,6 +50,7 @@ class BundleDescription(BundleSection):
         sha256: of each file of tensors by its role; in format 1 by the file's name.
         features: what clips have beside embeddings; a bundle without it has none.
         decision: how clips are told apart; without it, by prototypes until it is decided.
+        encoders: frozen encoders that decide beside the network; a bundle without it has none.
     """
 
     kind: Literal["fewshot-audio recognizer"]
@@ -65,6 +67,7 @@ class BundleDescription(BundleSection):
     versions: dict[str, str]
     features: FeaturesSection | None = None
     decision: DecisionSection | None = None
+    encoders: EncodersSection | None = None
 
     def tensor_file(self, role: Role) -> tuple[str, str]:
         """Name and SHA-256 of a file of tensors. Raises KeyError if the description names none."""

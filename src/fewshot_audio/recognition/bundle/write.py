@@ -1,8 +1,9 @@
 """Writing a bundle: as a whole or not at all, and never over what another program wrote meanwhile."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ from numpy.typing import NDArray
 
 from fewshot_audio.experiments.versions import versions
 from fewshot_audio.files import write_bytes, write_json
-from fewshot_audio.recognition.bundle import BUNDLE_FILE, Role, tensor_file
+from fewshot_audio.models.frozen.encoder import read_weights
+from fewshot_audio.models.frozen.installed import weights_file
+from fewshot_audio.recognition.bundle import BUNDLE_FILE, Role, encoder_file, tensor_file
 from fewshot_audio.recognition.bundle.decision_sections import FeaturesSection
 from fewshot_audio.recognition.bundle.decision_tensors import pack_decision
+from fewshot_audio.recognition.bundle.encoder_section import encoders_section
 from fewshot_audio.recognition.bundle.folder import BundleState, current_digest, superseded_files, writing
 from fewshot_audio.recognition.bundle.schema import (
     FORMAT,
@@ -26,6 +30,8 @@ from fewshot_audio.recognition.bundle.schema import (
     config_hash,
     file_hash,
 )
+from fewshot_audio.recognition.encoder_blocks import encoder_block
+from fewshot_audio.recognition.encoders import ClipEncoders
 from fewshot_audio.recognition.enrolled import EnrolledClass
 from fewshot_audio.recognition.parts import RecognizerParts
 
@@ -76,8 +82,11 @@ def save_bundle(
                 versions=versions(),
                 features=FeaturesSection() if has_timbre else None,
                 decision=decision,
+                encoders=encoders_section(parts.encoders),
             )
-            superseded = superseded_files(folder, {tensor_file(role, digest) for role, digest in digests.items()})
+            current = {tensor_file(role, digest) for role, digest in digests.items()}
+            current |= _write_encoders(folder, parts.encoders, new_files)
+            superseded = superseded_files(folder, current)
             write_json(folder / BUNDLE_FILE, _without_empty(description), sync=True)
         except BaseException:
             for path in new_files:
@@ -98,7 +107,7 @@ def _class_section(name: str, enrolled_class: EnrolledClass) -> ClassSection:
 
 def _without_empty(description: BundleDescription) -> dict[str, Any]:
     """What a description says; optional sections are left out, since versions that know none of them refuse them."""
-    optional = {name for name in ("features", "decision") if getattr(description, name) is None}
+    optional = {name for name in ("features", "decision", "encoders") if getattr(description, name) is None}
     return description.model_dump(exclude=optional)
 
 
@@ -110,17 +119,35 @@ def _support_arrays(classes: Mapping[str, EnrolledClass], *, has_timbre: bool) -
         if has_timbre:
             timbre = [clip.timbre for clip in enrolled_class.clips if clip.timbre is not None]
             arrays[f"{number}.timbre"] = np.concatenate(timbre)
+        for name in enrolled_class.clips[0].encoded:
+            arrays[f"{number}.{encoder_block(name)}"] = np.concatenate(
+                [clip.encoded[name] for clip in enrolled_class.clips]
+            )
     return arrays
 
 
 def _write_tensors(folder: Path, role: Role, content: bytes, new_files: list[Path]) -> str:
     """Write a file of tensors, unless it is there, undamaged; returns its SHA-256. Adds it to ``new_files``."""
     digest = hashlib.sha256(content).hexdigest()
-    path = folder / tensor_file(role, digest)
+    _write_content(folder / tensor_file(role, digest), digest, lambda: content, new_files)
+    return digest
+
+
+def _write_encoders(folder: Path, encoders: ClipEncoders, new_files: list[Path]) -> set[str]:
+    """Write the files of frozen encoders, if bundles are to hold them; returns their names."""
+    names = set()
+    for description in encoders.descriptions.values() if encoders.embed else ():
+        name = encoder_file(description.sha256)
+        read = partial(read_weights, description, weights_file(description))
+        _write_content(folder / name, description.sha256, read, new_files)
+        names.add(name)
+    return names
+
+
+def _write_content(path: Path, digest: str, content: Callable[[], bytes], new_files: list[Path]) -> None:
     if path.is_file():
         if file_hash(path) == digest:
-            return digest
+            return
     else:
         new_files.append(path)
-    write_bytes(path, content, sync=True)
-    return digest
+    write_bytes(path, content(), sync=True)
