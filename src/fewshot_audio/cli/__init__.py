@@ -7,6 +7,7 @@ from fewshot_audio.cli import (  # noqa: F401 - each registers its command
     crossval,
     demo,
     download,
+    encoders,
     enroll,
     evaluate,
     export,

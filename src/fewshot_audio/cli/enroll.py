@@ -42,6 +42,16 @@ def enroll(
         HeadOption | None,
         typer.Option(help="What tells the classes apart; default: the best on the clips, each left out."),
     ] = None,
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="An encoder of yours (see `encoders`) that decides beside the network; repeatable. auto: those that "
+            "the clips choose."
+        ),
+    ] = None,
+    embed_encoder: Annotated[
+        bool, typer.Option("--embed-encoder", help="Put the encoders' files into the bundle, whose license you mind.")
+    ] = False,
     strict: Strict = False,
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace the recognizer that -o names, if there is one already.")
@@ -55,6 +65,7 @@ def enroll(
     """
     from fewshot_audio.audio.recordings import list_recordings
     from fewshot_audio.cli.diagnosis import show_diagnosis
+    from fewshot_audio.cli.encoders import AUTO, parse_encoders, show_candidates
     from fewshot_audio.recognition.bundle import is_bundle
     from fewshot_audio.recognition.shipped import shipped_folder
     from fewshot_audio.recognition.support import SupportClips, list_support, other_files
@@ -66,6 +77,7 @@ def enroll(
     if bundle and model:
         raise typer.BadParameter(f"--model begins a new recognizer, but {bundle} is one: leave out one of the two")
     _check_usage(files, add, has_bundle=bundle is not None, changes=bool(remove or rename))
+    encoders = parse_encoders(encoder)
     target = output or bundle
     if target is None:
         raise typer.BadParameter("enroll needs -o FOLDER, where a new recognizer is saved, or a bundle to change")
@@ -82,6 +94,8 @@ def enroll(
             )
         else:
             recognizer = load_quickly(bundle or shipped_folder(), device)
+        if encoders is not None or embed_encoder:
+            _use_encoders(recognizer, encoders, embed=embed_encoder)
         for name in remove or ():
             recognizer.remove(name)
         if rename:
@@ -92,6 +106,8 @@ def enroll(
             clips += [(add, path) for path in added]
             remarks += other_files(n_others)
         _enroll(recognizer, clips, remarks, problems, progress, strict=strict)
+        tried = recognizer.encoders
+        candidates = recognizer.choose_encoders() if encoders == [AUTO] else []
         _choose(recognizer, head)
         if head not in (None, "auto", recognizer.head):
             remarks.append(
@@ -101,6 +117,8 @@ def enroll(
     if not recognizer.classes:
         raise DataError("\n".join([*problems, *remarks, "no class is enrolled: nothing is saved"]))
     _save(recognizer, target, head, reads_again=reads_again, is_new=is_new)
+    if candidates:
+        show_candidates(candidates, tried)
     show_diagnosis(recognizer)
     for remark in remarks:
         print_line(remark, stderr)
@@ -110,6 +128,29 @@ def enroll(
     prepare_quick_start(target, recognizer)
     if problems:
         raise typer.Exit(1)
+
+
+def _use_encoders(recognizer: "Recognizer", names: list[str] | None, *, embed: bool) -> None:
+    """Have frozen encoders decide beside the network.
+
+    Args:
+        recognizer: gets the encoders.
+        names: of the encoders; None keeps those that it has, and "auto" tries all that are installed.
+        embed: whether bundles are to hold them.
+    """
+    from fewshot_audio.cli.encoders import AUTO
+    from fewshot_audio.models.frozen.installed import installed_encoders
+    from fewshot_audio.recognition.encoders import ClipEncoders
+
+    if names is None:
+        names = recognizer.encoder_names
+    elif names == [AUTO]:
+        names = list(installed_encoders())
+        if not names:
+            raise DataError("--encoder auto: none is installed; `fewshot-audio encoders list` shows how to add some")
+    if embed and not names:
+        raise typer.BadParameter("--embed-encoder needs --encoder, or a bundle that has encoders")
+    recognizer.use_encoders(ClipEncoders.named(names, embed=embed))
 
 
 def _check_usage(files: list[Path], add: str | None, *, has_bundle: bool, changes: bool) -> None:

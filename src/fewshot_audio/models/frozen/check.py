@@ -23,11 +23,13 @@ class CheckedEncoder(NamedTuple):
     Attributes:
         description: with the SHA-256 of the content.
         content: the ONNX file.
+        source_sha256: of the file that it was made of.
         seconds: that it took for 5 s of noise.
     """
 
     description: EncoderDescription
     content: bytes
+    source_sha256: str
     seconds: float
 
 
@@ -71,4 +73,5 @@ def check_encoder(description: EncoderDescription, path: Path, kind: Kind = "onn
         raise ConfigError(f"{path}: the process that tried the encoder crashed ({finished.returncode})") from error
     if "error" in reply:
         raise ConfigError(f"{path}: {reply['error']}")
-    return CheckedEncoder(description.model_copy(update={"sha256": reply["sha256"]}), content, reply["seconds"])
+    checked = description.model_copy(update={"sha256": reply["sha256"]})
+    return CheckedEncoder(checked, content, reply["source_sha256"], reply["seconds"])

@@ -44,6 +44,7 @@ def _try(request: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
     import_extra("onnx")
     with open(os.fsdecode(bytes.fromhex(request["path"])), "rb") as stream:  # noqa: PTH123 - any bytes may be its name
         content = stream.read()
+    source = sha256(content)
     description = EncoderDescription.model_validate(request["description"])
     content = converted(request["kind"], content, description.output)
     description = description.model_copy(update={"sha256": sha256(content)})
@@ -56,7 +57,7 @@ def _try(request: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
     seconds = time.perf_counter() - start
     if np.array_equal(of_noise, encoder.embed(np.zeros(samples, np.float32), description.sample_rate)):
         raise ConfigError("noise and silence have the same embedding: it does not listen")
-    return content, {"sha256": description.sha256, "seconds": seconds}
+    return content, {"sha256": description.sha256, "source_sha256": source, "seconds": seconds}
 
 
 if __name__ == "__main__":

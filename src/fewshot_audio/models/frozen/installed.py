@@ -1,8 +1,6 @@
 """This user's encoders: a folder for each, with its description and its file."""
 
-import shutil
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import platformdirs
@@ -71,17 +69,25 @@ def open_encoder(description: EncoderDescription) -> FrozenEncoder:
     return FrozenEncoder.read(description, weights_file(description))
 
 
-def install(encoder: CheckedEncoder) -> EncoderDescription:
-    """Keep an encoder in this user's folder; one of the same name is replaced. Raises WriteError."""
+def install(encoder: CheckedEncoder, *, replace: bool = False) -> EncoderDescription:
+    """Keep an encoder in this user's folder.
+
+    Args:
+        encoder: the encoder.
+        replace: whether it may take the place of another one of the same name.
+
+    Raises:
+        ConfigError: there is another one of that name.
+        WriteError: it cannot be written.
+    """
     description = encoder.description.model_copy(update={"file": WEIGHTS})
+    former = installed_encoders().get(description.name)
+    if former and former.digest != description.digest and not replace:
+        raise ConfigError(
+            f"another encoder is called {description.name!r} already (digest {former.digest}; the new one has "
+            f"{description.digest}): --replace replaces it, and bundles that need it will no longer be read"
+        )
     folder = encoders_folder() / description.name
     write_bytes(folder / WEIGHTS, encoder.content)
     write_json(folder / DESCRIPTION, description.model_dump(exclude_none=True))
     return description
-
-
-def uninstall(name: str) -> None:
-    """Remove one of this user's encoders. Raises ConfigError if it is not there."""
-    folder = encoders_folder() / installed_encoder(name).name
-    with suppress(OSError):
-        shutil.rmtree(folder)

