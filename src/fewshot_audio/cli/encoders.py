@@ -114,7 +114,7 @@ def _from_package(name: str, package: str) -> "CheckedEncoder":
 
 def _from_file(name: str, path: Path) -> "CheckedEncoder":
     from fewshot_audio.models.frozen.check import check_encoder
-    from fewshot_audio.models.frozen.description import read_description
+    from fewshot_audio.models.frozen.description import UNKNOWN, read_description
 
     description_path = path.with_suffix(".json")
     description = read_description(description_path)
@@ -124,7 +124,7 @@ def _from_file(name: str, path: Path) -> "CheckedEncoder":
             f"{path.name!r}"
         )
     checked = check_encoder(description, path)
-    if description.sha256 != checked.source_sha256:
+    if description.sha256 not in (UNKNOWN, checked.source_sha256):
         raise ConfigError(f"{path}: its SHA-256 is {checked.source_sha256}, but {description_path} says another one")
     return checked
 

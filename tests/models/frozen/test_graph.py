@@ -64,7 +64,7 @@ def test_huge_and_deep_models_are_refused(monkeypatch: pytest.MonkeyPatch) -> No
     model = waveform_model()
     graph.check_model(model)
     monkeypatch.setattr(graph, "MAX_INITIALIZERS", WIDTH * KERNEL)
-    with pytest.raises(ConfigError, match="weights of .* bytes, expected at most"):
+    with pytest.raises(ConfigError, match=r"weights of .* bytes, expected at most"):
         graph.check_model(model)
     monkeypatch.setattr(graph, "MAX_NODES", 3)
     with pytest.raises(ConfigError, match="more than 3 operators"):
@@ -131,5 +131,5 @@ def test_weights_elsewhere_are_refused(location: str, offset: int, length: int, 
 
 @pytest.mark.parametrize("content", [b"PK", archive(waveform_model(), b"", name="more.onnx"), b""])
 def test_archives_of_anything_else_are_refused(content: bytes, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="zip archive|in the archive"):
+    with pytest.raises(ConfigError, match=r"zip archive|in the archive"):
         converted("zipped", content, "steps")

@@ -110,7 +110,7 @@ def test_ge2e_is_converted_to_what_torch_computes() -> None:
 
 
 def test_other_checkpoints_are_refused_and_none_is_unpickled(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="'linear.weight' is missing or not of shape"):
+    with pytest.raises(ConfigError, match=r"'linear\.weight' is missing or not of shape"):
         converted("ge2e", checkpoint({"linear.weight": torch.zeros(3, 3)})[0], "embedding")
 
     class Attack:

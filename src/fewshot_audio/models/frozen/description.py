@@ -18,6 +18,8 @@ MAX_RATE = 384_000
 MAX_WIDTH = 1 << 16
 MAX_INPUT = 1 << 24  # numbers in one window
 
+UNKNOWN = "0" * 64
+
 Axis: TypeAlias = Literal["one", "samples", "frames", "mels"]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 EncoderName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
@@ -42,8 +44,8 @@ class EncoderDescription(Section):
     """The encoder's name."""
     file: Annotated[str, Field(pattern=r"^[\w][\w. -]{0,199}$")]
     """Name of the file of its weights, beside the description."""
-    sha256: Digest
-    """SHA-256 of that file."""
+    sha256: Digest = UNKNOWN
+    """SHA-256 of that file; where a person writes the description it may be left out, and is filled in on adding."""
     sample_rate: Annotated[int, Field(ge=1000, le=MAX_RATE)]
     """Of the waveforms that it reads, Hz."""
     level: Positive = 0.1

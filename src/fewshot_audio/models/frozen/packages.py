@@ -149,7 +149,6 @@ def packaged_description(name: str, encoder: PackagedEncoder, file: PackageFile)
     values = {
         "name": name,
         "file": file.path.name.removesuffix(".zip"),
-        "sha256": "0" * 64,
         "source": f"{encoder.package} {file.version}",
         **encoder.settings,
     }
