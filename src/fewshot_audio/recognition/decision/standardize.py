@@ -7,7 +7,8 @@ import numpy as np
 
 from fewshot_audio.recognition.decision.examples import Block, Examples, Features, Floats
 
-TIMBRE_LENGTH, EMBEDDING_LENGTH = 7.0, 5.0
+LENGTHS: dict[Block, float] = {"embedding": 5.0, "timbre": 7.0}
+ENCODER_LENGTH = 8.0
 """Root mean square length of a block's rows, however wide: by it, logistic regression weighs them."""
 
 FARTHEST = 5.0
@@ -54,8 +55,8 @@ def fit_standardizers(examples: Examples, blocks: tuple[Block, ...]) -> dict[Blo
 
 
 def length(block: Block) -> float:
-    """Length of a block's rows: all embeddings are scaled alike."""
-    return TIMBRE_LENGTH if block == "timbre" else EMBEDDING_LENGTH
+    """Length of a block's rows; those of all frozen encoders are scaled alike."""
+    return LENGTHS.get(block, ENCODER_LENGTH)
 
 
 def join(standardizers: Standardizers, features: Features) -> Floats:
