@@ -13,7 +13,6 @@ from fewshot_audio.errors import ConfigError, DataError
 from fewshot_audio.models.frozen.installed import encoders_folder, installed_encoder
 from fewshot_audio.recognition.decision.encoder_choice import choose_encoders
 from fewshot_audio.recognition.decision.examples import Examples
-from fewshot_audio.recognition.encoders import ClipEncoders
 from fewshot_audio.recognition.onnx import export_onnx
 from tests.recognition import recognizers
 from tests.recognition.recognizers import CLASSES, SAMPLES, sound
@@ -35,7 +34,7 @@ def user_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def recognizer(*names: str, head: str | None = "both", embed: bool = False) -> Recognizer:
     own = recognizers.recognizer(head=head, enrolled=False)  # type: ignore[arg-type]
-    own.use_encoders(ClipEncoders.named(names, embed=embed))
+    own.use_encoders(names, embed=embed)
     for kind, name in enumerate(CLASSES):
         own.enroll(name, [sound(kind, seed) for seed in range(4)])
     return own
@@ -164,10 +163,10 @@ def test_tensors_that_do_not_fit_are_refused(tmp_path: Path, change: object, mes
 def test_clips_of_other_encoders_do_not_mix() -> None:
     own = recognizer("tiny")
     with pytest.raises(DataError, match="embedded by the encoders tiny, not by no encoder"):
-        own.use_encoders(ClipEncoders())
-    own.use_encoders(ClipEncoders.named(["tiny"], embed=True))
+        own.use_encoders([])
+    own.use_encoders(["tiny"], embed=True)
     with pytest.raises(ConfigError, match="'missing' is not installed"):
-        ClipEncoders.named(["missing"])
+        own.use_encoders(["missing"])
 
 
 def test_a_recognizer_with_encoders_cannot_be_exported(tmp_path: Path) -> None:

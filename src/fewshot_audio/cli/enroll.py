@@ -108,6 +108,8 @@ def enroll(
         _enroll(recognizer, clips, remarks, problems, progress, strict=strict)
         tried = recognizer.encoders
         candidates = recognizer.choose_encoders() if encoders == [AUTO] else []
+        if encoders == [AUTO] and not candidates:
+            remarks.append("--encoder auto: all of your encoders are kept until each class has two clips or more")
         _choose(recognizer, head)
         if head not in (None, "auto", recognizer.head):
             remarks.append(
@@ -140,7 +142,6 @@ def _use_encoders(recognizer: "Recognizer", names: list[str] | None, *, embed: b
     """
     from fewshot_audio.cli.encoders import AUTO
     from fewshot_audio.models.frozen.installed import installed_encoders
-    from fewshot_audio.recognition.encoders import ClipEncoders
 
     if names is None:
         names = recognizer.encoder_names
@@ -150,7 +151,7 @@ def _use_encoders(recognizer: "Recognizer", names: list[str] | None, *, embed: b
             raise DataError("--encoder auto: none is installed; `fewshot-audio encoders list` shows how to add some")
     if embed and not names:
         raise typer.BadParameter("--embed-encoder needs --encoder, or a bundle that has encoders")
-    recognizer.use_encoders(ClipEncoders.named(names, embed=embed))
+    recognizer.use_encoders(names, embed=embed)
 
 
 def _check_usage(files: list[Path], add: str | None, *, has_bundle: bool, changes: bool) -> None:

@@ -1,6 +1,6 @@
 """The recognizer: a trained network, and the classes that a person enrolled with a few clips each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -266,12 +266,14 @@ class Recognizer(RecognizerFacts):
         """
         return self._decision.choose(self._classes, head)
 
-    def use_encoders(self, encoders: ClipEncoders) -> None:
-        """Decide with these frozen encoders from now on.
+    def use_encoders(self, names: Sequence[str], *, embed: bool = False) -> None:
+        """Decide with frozen encoders of this user from now on; with ``embed`` bundles hold their files.
 
         Raises:
+            ConfigError: one is not installed.
             DataError: clips are enrolled that other encoders have embedded.
         """
+        encoders = ClipEncoders.named(names, embed=embed)
         if self._classes and encoders.digests != self.encoders.digests:
             raise DataError(
                 f"the enrolled clips were embedded by {self.encoders}, not by {encoders}: enroll "
