@@ -34,7 +34,7 @@ def varying(clips: Floats, widths: Sequence[int]) -> tuple[NDArray[np.bool_], li
     Shape:
         clips (clips, width), widths of the blocks -> (width,), one number for each block.
     """
-    varies: NDArray[np.bool_] = clips.any(axis=0)
+    varies: NDArray[np.bool_] = (clips != 0).any(axis=0, keepdims=True)[0]
     return varies, [int(part.sum()) for part in np.split(varies, np.cumsum(widths)[:-1])]
 
 
