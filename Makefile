@@ -1,6 +1,6 @@
 # make demo: set up and run everything once. make test: lint, layers, types, documentation, tests. make docs: build/site.
 # make bench: how long commands take to start and to answer (build/bench.json, build/bench_recognize.json).
-# make esc50 ESC50=DIR: train a recipe on ESC-50 and test it. make recognizer ESC50=DIR: retrain the shipped recognizer.
+# make esc50 ESC50=DIR: train a recipe on ESC-50 and test it. make recognizer RECORDINGS=DIR: retrain the shipped one.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -28,10 +28,23 @@ esc50: $(VENV)/.installed
 	$(BIN)/fewshot-audio configs --dataset ESC-50-master --recipe $(RECIPE) --encoder $(ENCODER) -o $(PAIR)
 	$(TRAIN)
 
-LICENSE := The recordings of ESC-50 (Piczak 2015) are licensed CC BY-NC 3.0: use the weights for non-commercial purposes.
-recognizer: esc50
-	$(BIN)/python -m fewshot_audio.cli.ship $(EXPERIMENTS)/ESC-50-master_$(RECIPE)_$(ENCODER) esc50 \
-		--data-root $(DATA) --license "$(LICENSE)"
+# RECORDINGS is a folder of collections: ESC-50 as published (ESC-50-master), the others as folders of classes. What was
+# learned of each has a license, which the model card repeats.
+COLLECTIONS ?= drumkit instruments readers speakers urban words
+RECOGNIZER_DATA := $(DATA)/any-sound
+FRONT_END := --n-fft 512 --hop 256 --n-mels 64 --fill silence --min-clips 1 --way 2 --data-root $(RECOGNIZER_DATA)
+recognizer: $(VENV)/.installed
+	@test -n "$(RECORDINGS)" || { echo "make $@ RECORDINGS=DIR: a folder of collections, see the Makefile"; exit 1; }
+	$(BIN)/fewshot-audio prepare esc50 --source "$(RECORDINGS)/ESC-50-master" $(FRONT_END) $(if $(SPLITS),--splits "$(SPLITS)")
+	for name in $(COLLECTIONS); do \
+		$(BIN)/fewshot-audio prepare folder --source "$(RECORDINGS)/$$name" --name $$name $(FRONT_END) --pad || exit 1; \
+	done
+	$(BIN)/python -m fewshot_audio.cli.any_sound any_sound ESC-50-master $(COLLECTIONS) --measured-on ESC-50-master \
+		--exclude urban/dog_bark urban/engine_idling --weight ESC-50-master=3 urban=1.5 --data-root $(RECOGNIZER_DATA) -o $(EXPERIMENTS)/any-sound \
+		--license "ESC-50 (Piczak 2015) and UrbanSound8K (Salamon 2014): CC BY-NC 3.0, so use the weights for non-commercial purposes." \
+		"Notes of the sound font FluidR3 GM: MIT." "Arabic command words by 30 people: CC BY 4.0." \
+		"Read sentences of speechocean762: free for commercial and non-commercial use." \
+		"Hits of Hydrogen's drum kits: GPL or CC BY-SA, per kit."
 
 test: lint types docs unit
 

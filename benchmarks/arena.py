@@ -84,12 +84,14 @@ class EmbeddedClip(LoadedClip):
     saved_timbre: NDArray[np.float32] | None = None
     saved_rows: Mapping[str, Any] = field(default_factory=dict)
 
-    def timbre(self, sample_rate: int) -> NDArray[np.float32]:
+    def timbre(self, preprocessing: Preprocessing) -> NDArray[np.float32]:
         """What was computed before."""
         assert self.saved_timbre is not None
         return self.saved_timbre
 
-    def encoded(self, encoders: ClipEncoders, sample_rate: int, names: Iterable[str] | None = None) -> Encoded:
+    def encoded(
+        self, encoders: ClipEncoders, preprocessing: Preprocessing, names: Iterable[str] | None = None
+    ) -> Encoded:
         """What was computed before."""
         return {name: self.saved_rows[name] for name in (encoders.descriptions if names is None else names)}
 
@@ -100,7 +102,7 @@ class EmbeddedClips(TorchEmbedder):
     def __init__(self, embedder: Embedder) -> None:
         vars(self).update(vars(embedder))
 
-    def embed_clips(self, clips: Clips) -> Iterator[tuple[LoadedClip, Any]]:
+    def embed_clips(self, clips: Clips, rate: float | None = None) -> Iterator[tuple[LoadedClip, Any]]:
         """Yield each clip with its rows."""
         for clip in clips if isinstance(clips, list) else [clips]:
             assert isinstance(clip, EmbeddedClip)
@@ -135,14 +137,13 @@ class Arena:
     def _embed_file(path: Path, _weights: str, recognizer: Recognizer) -> EmbeddedClip:
         (clip,) = load_clips(path, recognizer.preprocessing)
         ((_, rows),) = recognizer.embedder.embed_clips(clip)
-        return EmbeddedClip(
-            path.name, clip.segments[:, :0], clip.silence, clip.seconds, "", rows, clip.timbre(recognizer.sample_rate)
-        )
+        timbre = clip.timbre(recognizer.preprocessing)
+        return EmbeddedClip(path.name, clip.segments[:, :0], clip.silence, clip.seconds, rows=rows, saved_timbre=timbre)
 
     @staticmethod
     def _encode_file(path: Path, name: str, _digest: str, encoders: ClipEncoders, preprocessing: Preprocessing) -> Any:
         (clip,) = load_clips(path, preprocessing)
-        return clip.encoded(encoders, preprocessing.sample_rate, [name])[name]
+        return clip.encoded(encoders, preprocessing, [name])[name]
 
     def clip(self, clip: ArenaClip) -> EmbeddedClip:
         """A recording, embedded once."""

@@ -81,6 +81,7 @@ def tiny_configs(
     for name in ("CNN", "Hybrid"):
         model[name] |= {"hidden_channels": 4, "pool_dim": [2, 2], "out_dim": 8}
     model["ResNet12"] |= {"widths": [4, 4, 6, 8], "stem_stride": 1, "out_dim": 8}
+    model["ResNet8"] |= {"widths": [4, 4, 6, 8], "out_dim": 8}
     model["Attention"] |= {"num_heads": 2, "ffn_dim": 16}
     model["Projection"] |= {"hidden_dim": 8, "output_dim": width}
     model["Relation"] |= {"hidden_dim1": 8, "hidden_dim2": 8, "hidden_dim3": 8}

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from fewshot_audio.engine.evaluate_tasks import TaskAccuracy as TaskAccuracy
     from fewshot_audio.engine.evaluate_tasks import evaluate_tasks as evaluate_tasks
     from fewshot_audio.errors import FewShotError as FewShotError
+    from fewshot_audio.events.annotation import Annotation as Annotation
+    from fewshot_audio.events.detection.detector import Detector as Detector
+    from fewshot_audio.events.detection.options import DetectionOptions as DetectionOptions
+    from fewshot_audio.events.read import read_annotations as read_annotations
     from fewshot_audio.functional.loss_modules import AngularLoss as AngularLoss
     from fewshot_audio.functional.loss_modules import CPLLoss as CPLLoss
     from fewshot_audio.functional.loss_modules import PrototypicalLoss as PrototypicalLoss
@@ -35,6 +39,8 @@ if TYPE_CHECKING:
     from fewshot_audio.models.heads import RelationHead as RelationHead
     from fewshot_audio.models.network import FewShotNetwork as FewShotNetwork
     from fewshot_audio.models.resnet import ResNet12 as ResNet12
+    from fewshot_audio.models.resnet8 import ResNet8 as ResNet8
+    from fewshot_audio.recognition.estimator import FewShotClassifier as FewShotClassifier
     from fewshot_audio.recognition.output_formats import register_output_format as register_output_format
     from fewshot_audio.recognition.recognizer import Recognizer as Recognizer
 
@@ -42,11 +48,15 @@ __version__ = "0.1.0"
 
 _MODULES = {
     "AngularLoss": "functional.loss_modules",
+    "Annotation": "events.annotation",
     "AudioFile": "data.sources.base",
     "CNN": "models.encoders",
     "CPLLoss": "functional.loss_modules",
     "ContrastiveSection": "config.losses",
+    "DetectionOptions": "events.detection.options",
+    "Detector": "events.detection.detector",
     "EpisodeSampler": "data.sampler",
+    "FewShotClassifier": "recognition.estimator",
     "FewShotError": "errors",
     "FewShotNetwork": "models.network",
     "Hybrid": "models.encoders",
@@ -59,6 +69,7 @@ _MODULES = {
     "RelationHead": "models.heads",
     "RelationLoss": "functional.loss_modules",
     "ResNet12": "models.resnet",
+    "ResNet8": "models.resnet8",
     "Section": "config.base",
     "SkippedInput": "data.sources.base",
     "SourceLimits": "data.source_limits",
@@ -68,6 +79,7 @@ _MODULES = {
     "WaveStats": "audio.wave_stats",
     "WaveformAugment": "audio.augment.modules",
     "evaluate_tasks": "engine.evaluate_tasks",
+    "read_annotations": "events.read",
     "register_contrastive_loss": "config.losses",
     "register_encoder": "config.model",
     "register_output_format": "recognition.output_formats",

@@ -26,6 +26,18 @@ def test_filterbank_equals_librosas(rate: int, n_fft: int, n_mels: int) -> None:
     np.testing.assert_allclose(mel_filterbank(rate, n_fft, n_mels), expected, rtol=1e-9, atol=1e-15)
 
 
+@pytest.mark.parametrize(("fmin", "fmax"), [(50.0, None), (300.0, 3400.0), (0.0, 7999.0)])
+def test_a_band_equals_librosas(fmin: float, fmax: float | None) -> None:
+    expected = librosa.filters.mel(sr=16_000, n_fft=1024, n_mels=40, fmin=fmin, fmax=fmax, dtype=np.float64)
+    np.testing.assert_allclose(mel_filterbank(16_000, 1024, 40, fmin, fmax), expected, rtol=1e-9, atol=1e-15)
+    preprocessing = Preprocessing(segment_seconds=1.0, n_mels=40, fmin=fmin, fmax=fmax)
+    wave = chirp_with_silence(1.0).astype(np.float32)
+    features = preprocessing.features(wave[None])[0]
+    module = preprocessing.front_end(torch.float64)(torch.from_numpy(wave).double()).numpy()
+    loud = module > module.max() - 80
+    np.testing.assert_allclose(features[loud], module[loud], atol=1e-4)
+
+
 @pytest.mark.parametrize("seconds", [1.0, 4.0, 5.0])
 def test_log_mel_equals_librosas_in_float64(seconds: float) -> None:
     wave = chirp_with_silence(seconds)

@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.rejection import Reason, Rejected
+from fewshot_audio.audio.segments import usual_hop
 from fewshot_audio.errors import DataError
 
 SMALL = Preprocessing(sample_rate=1000, segment_seconds=0.1, n_fft=32, hop_length=16, n_mels=8)
@@ -64,7 +66,7 @@ def test_normalized_clips_have_mean_0_and_deviation_1(samples: int, scale: float
 def test_normalization_spans_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(0).uniform(2, 3, 1000).astype(np.float32)
     whole = SMALL.normalize(values)
-    monkeypatch.setattr("fewshot_audio.audio.preprocessing._BLOCK", 77)
+    monkeypatch.setattr("fewshot_audio.audio.segments._BLOCK", 77)
     exact = values.astype(np.float64)
     np.testing.assert_allclose(SMALL.normalize(values), (exact - exact.mean()) / exact.std(), rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(SMALL.normalize(values), whole, rtol=1e-6)
@@ -74,7 +76,7 @@ def test_normalization_spans_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     ("wave", "reason"),
     [
         (np.zeros(0), Reason.TOO_SHORT),
-        (np.random.default_rng(0).normal(size=31), Reason.TOO_SHORT),
+        (np.random.default_rng(0).normal(size=19), Reason.TOO_SHORT),
         (np.zeros(500), Reason.SILENT),
         (np.full(500, 0.1), Reason.SILENT),
         (np.array([0.0, np.nan] * 100), Reason.NON_FINITE),
@@ -132,6 +134,87 @@ def test_wrong_files_are_refused_with_the_key_and_what_was_found(text: str, word
     with pytest.raises(DataError) as caught:
         Preprocessing.from_json(text, "model.json")
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+DEFAULT = """{
+  "sample_rate": 16000,
+  "segment_seconds": 5.0,
+  "n_fft": 1024,
+  "hop_length": 512,
+  "n_mels": 128,
+  "eps": 2.22e-16,
+  "compat": ""
+}
+"""
+
+
+def test_what_was_the_only_way_is_written_as_before() -> None:
+    """So that earlier versions read what this one writes, and digests of it stay."""
+    assert Preprocessing().to_json() == DEFAULT
+    assert list(Preprocessing(slowdown=10, fmax=7000.0).model_dump())[7:] == ["fmax", "slowdown"]
+    for values in ({"fmin": 50.0}, {"fmax": 7000.0}, {"frontend": "pcen"}, {"slowdown": 10}, {"fill": "silence"}):
+        preprocessing = Preprocessing.of(**values)
+        assert Preprocessing.from_json(preprocessing.to_json()) == preprocessing != Preprocessing()
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"fmin": 8000.0}, ["fmin 8000", "fmax <= 8000"]),
+        ({"fmin": 3000.0, "fmax": 2000.0}, ["fmin 3000", "fmax 2000"]),
+        ({"fmax": 9000.0}, ["fmax 9000", "8000"]),
+        ({"fmin": -1.0}, ["fmin", "-1"]),
+        ({"frontend": "mfcc"}, ["frontend", "mfcc", "pcen"]),
+        ({"slowdown": 0}, ["slowdown", "0"]),
+        ({"slowdown": 100}, ["16000 x slowdown 100", "768000"]),
+        ({"fill": "noise"}, ["fill", "noise"]),
+        ({"fill": "silence", "compat": "authors-waveforms"}, ["fill", "authors-waveforms"]),
+    ],
+)
+def test_contradictions_are_refused(values: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(DataError) as caught:
+        Preprocessing.of(**values)
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_a_clip_of_20_ms_is_padded_to_a_window_and_then_as_others_are() -> None:
+    clip = SMALL.normalize(np.random.default_rng(0).normal(size=20).astype(np.float32))
+    window = [*clip.tolist(), *[0.0] * 12]
+    assert SMALL.segments(clip).tolist() == [[window[i % 32] for i in range(100)]]
+    silent = SMALL.model_copy(update={"fill": "silence"})
+    assert silent.segments(clip).tolist() == [[*clip.tolist(), *[0.0] * 80]]
+
+
+def test_silence_fills_what_is_left_of_the_last_segment() -> None:
+    silent = SMALL.model_copy(update={"fill": "silence"})
+    wave = np.arange(1, 141, dtype=np.float32)
+    assert silent.segments(wave)[1].tolist() == [*range(101, 141), *[0] * 60]
+    assert silent.segments(wave[:100]).tolist() == SMALL.segments(wave[:100]).tolist()
+    assert len(silent.segments(wave[:131])) == 1  # a rest shorter than a window is dropped as ever
+
+
+def test_slowed_down_a_recording_is_that_of_a_slower_recorder(tmp_path: Path) -> None:
+    wave = np.random.default_rng(0).normal(size=64_000)
+    for name, rate in (("bat.wav", 160_000), ("bird.wav", 16_000)):
+        soundfile.write(tmp_path / name, 0.1 * wave, rate, subtype="FLOAT")
+    slow, plain = Preprocessing(slowdown=10, segment_seconds=2.0), Preprocessing(segment_seconds=2.0)
+    assert (slow.recording_rate, slow.recording_seconds) == (160_000, 0.2)
+    assert slow.load(tmp_path / "bat.wav").tobytes() == plain.load(tmp_path / "bird.wav").tobytes()
+    segments = plain.segments(plain.load(tmp_path / "bird.wav"))
+    assert slow.features(segments).tobytes() == plain.features(segments).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "n_fft", "hop"),
+    [(5.0, 1024, 512), (1.0, 1024, 512), (0.99, 1024, 256), (0.5, 1024, 256), (0.25, 512, 128), (2.0, 256, 128)],
+)
+def test_the_usual_hop_leaves_32_frames(seconds: float, n_fft: int, hop: int) -> None:
+    assert usual_hop(round(16_000 * seconds), n_fft) == hop
+    assert 1 + round(16_000 * seconds) // hop >= 32
+
+
+def test_a_hop_is_a_sample_at_least() -> None:
+    assert usual_hop(16, 16) == 1
 
 
 def test_wrong_values_are_refused_by_name() -> None:

@@ -6,6 +6,8 @@ from typing import Any, Literal, get_args
 
 import pytest
 
+from fewshot_audio.audio.preprocessing import FrontEnd
+from fewshot_audio.audio.segments import Fill
 from fewshot_audio.cli import download, evaluate, options, prepare, reproduce
 from fewshot_audio.config.losses import Contrastive
 from fewshot_audio.config.model import EncoderName
@@ -26,6 +28,8 @@ from fewshot_audio.studies.reproduce.matrix import BUDGETS
         (download.DatasetName, tuple(DATASETS)),
         (evaluate.Baseline, tuple(BASELINES)),
         (reproduce.Budget, tuple(BUDGETS)),
+        (prepare.FrontEnd, get_args(FrontEnd)),
+        (prepare.Fill, get_args(Fill)),
     ],
 )
 def test_the_names_are_complete(literal: Any, names: tuple[str, ...]) -> None:

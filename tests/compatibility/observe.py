@@ -43,7 +43,7 @@ EVALUATIONS: dict[str, list[list[str]]] = {
 
 
 def recognizer_answers(recognizer: Recognizer, asked: Sequence[Audio]) -> list[dict[str, Any]]:
-    return [asdict(answer) for answer in recognizer.classify(asked)]
+    return [asdict(answer) for answer in recognizer.classify(asked, rate=16_000)]
 
 
 def bundle_answers(recognizer: Recognizer, name: str) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def bundle_answers(recognizer: Recognizer, name: str) -> dict[str, Any]:
         "distances": [clip.distance for clip in diagnosis.clips],
         "answers": recognizer_answers(recognizer, asked),
     }
-    recognizer.enroll("chirp", [sound(2, take, seconds) for take in (100, 101)])
+    recognizer.enroll("chirp", [sound(2, take, seconds) for take in (100, 101)], rate=16_000)
     return {**actual, "answers_with_another_class": recognizer_answers(recognizer, asked)}
 
 

@@ -112,10 +112,10 @@ ONE_STEP_AN_EPOCH = {"n_training_tasks": 1}
 RELATION = {"relation_head": True}
 
 EXPERIMENT_ROWS = [
-    Row("encoder_name", ("CNN", "Hybrid", "ResNet12"),
+    Row("encoder_name", ("CNN", "Hybrid", "ResNet12", "ResNet8"),
         architecture(scores, "encoder.rnn.weight_ih_l0", "encoder.blocks.0.shortcut.0.weight"),
         shaped(lambda name: (4, 4) if name == "Hybrid" else None,
-               lambda name: (4, 1, 1, 1) if name == "ResNet12" else None)),
+               lambda name: {"ResNet12": (4, 1, 1, 1), "ResNet8": (4, 4, 1, 1)}.get(name))),
     Row("dataset_name", ("Tiny", "other"), probes.dataset, so_that(
         lambda one, two: (one[0], two[0]) == ("Tiny", "Other") and plain(one[1]) != plain(two[1]))),
     Row("use_attention", (False, True), rows_of("test"), as_((4, 8), (1, 32)), scenario=3),
@@ -255,6 +255,12 @@ RESNET_ROWS = [
     Row("ResNet12.dropout", (0.0, 0.5), losses, so_that(lambda off, on: off.loss != on.loss), **RESNET),
     Row("ResNet12.out_dim", (8, 12), architecture(scores, "encoder.linear.weight"), shaped(lambda n: (n, 8)),
         **RESNET),
+    Row("ResNet8.widths", ([4, 4, 6, 8], [4, 6, 6, 10]),
+        architecture(scores, "encoder.blocks.0.convs.1.weight", "encoder.linear.weight"),
+        shaped(lambda widths: (widths[1], widths[1], 3, 3), lambda widths: (8, 2 * widths[3])),
+        given={"encoder_name": "ResNet8"}),
+    Row("ResNet8.out_dim", (8, 12), architecture(scores, "encoder.linear.weight"), shaped(lambda n: (n, 16)),
+        given={"encoder_name": "ResNet8"}),
 ]  # fmt: skip
 
 

@@ -117,14 +117,14 @@ def _without_sound(root: Path) -> dict[str, Reason]:
     short = {
         "one sample.wav": tone[:1],
         "one sample.flac": tone[:1],
-        "too short.wav": tone[:511],
+        "too short.wav": tone[:319],
         "click.ogg": tone[:200],
     }
     for sounds, reason in ((silent, Reason.SILENT), (short, Reason.TOO_SHORT)):
         for name, samples in sounds.items():
             soundfile.write(root / name, samples, 16_000)
             reasons[name] = reason
-    soundfile.write(root / "too short at 48 kHz.wav", sound(4, rate=48_000)[:1500], 48_000)
+    soundfile.write(root / "too short at 48 kHz.wav", sound(4, rate=48_000)[:950], 48_000)
     return {**reasons, "too short at 48 kHz.wav": Reason.TOO_SHORT}
 
 

@@ -98,7 +98,31 @@ def write_world(folder: Path) -> None:
         for name in ("dog2.flac", "b.flac"):
             soundfile.write(name, samples[::-1], rate)
         soundfile.write("night.wav", np.tile(samples, 12), rate)
+        Path("other_place").mkdir()
+        for name in ("quiet_night.wav", "other_place/rain.wav"):
+            soundfile.write(name, np.random.default_rng(len(name)).normal(0, 0.01, 12 * rate), rate)
+        _write_field(Path("field"))
         _write_esc50(Path("ESC-50-master"))
+
+
+def _write_field(folder: Path) -> None:
+    """A recording with 24 events of two kinds, its selection table, and tables of truth and detections."""
+    folder.mkdir()
+    random, rate = np.random.default_rng(0), 16_000
+    samples = random.normal(0, 0.01, 50 * rate)
+    selections = ["Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tSpecies"]
+    rows = ["file,start,end,label"]
+    for number in range(24):
+        start, label, frequency = 2 * number + 1, ("wren", "owl")[number % 2], (3000, 600)[number % 2]
+        tone = np.sin(2 * np.pi * frequency * np.arange(rate // 2) / rate) * np.hanning(rate // 2)
+        samples[start * rate : start * rate + rate // 2] += 0.3 * tone
+        box = f"{start}.0\t{start}.5\t{frequency - 200}\t{frequency + 200}"
+        selections.append(f"{number + 1}\tSpectrogram 1\t1\t{box}\t{label}")
+        rows.append(f"dawn.wav,{start}.0,{start}.5,{label}")
+    soundfile.write(folder / "dawn.wav", samples, rate)
+    (folder / "dawn.Table.1.selections.txt").write_text("\n".join(selections) + "\n")
+    for name in ("truth.csv", "detections.csv"):
+        Path(name).write_text("\n".join(rows) + "\n")
 
 
 def _write_esc50(root: Path) -> None:

@@ -18,6 +18,7 @@ CASES: dict[str, dict[str, Any]] = {
     "CNN, pooled": {"encoder_name": "CNN", "CNN.pooling": "mean_max"},
     "Hybrid": {},
     "Hybrid, LSTM": {"Hybrid.seq_type": "LSTM", "Hybrid.bidirectional": True},
+    "ResNet-8": {"encoder_name": "ResNet8"},
     "ResNet-12": {"encoder_name": "ResNet12"},
     "ResNet-12 with a stem": {"encoder_name": "ResNet12", "ResNet12.stem_stride": 2, "ResNet12.pool_last": False},
     "committee": {"members": 2},

@@ -77,7 +77,7 @@ def recognizer(
     result = Recognizer(embedder, experiment, model, calibration, decision=DecisionState(head))
     if enrolled:
         for kind, name in enumerate(CLASSES):
-            result.enroll(name, [sound(kind, seed) for seed in range(3 + kind)])
+            result.enroll(name, [sound(kind, seed) for seed in range(3 + kind)], rate=16_000)
     return result
 
 

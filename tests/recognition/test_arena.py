@@ -81,7 +81,9 @@ def test_a_collection_runs_through_the_api(tmp_path: Path) -> None:
         fresh.enroll(name, [clip.path for clip in own])
     asked = [clip.path for own in draw.asked.values() for clip in own]
     kept = arena.answer(draw, None)
-    assert [answer.unknown_score for answer in fresh.classify(asked)] == pytest.approx(kept["known_scores"])
+    assert [answer.unknown_score for answer in fresh.classify(asked, rate=16_000)] == pytest.approx(
+        kept["known_scores"]
+    )
 
 
 def test_the_baseline_agrees_with_another_ones_code() -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import unicodedata
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -232,9 +233,10 @@ def overflowing(tensors: dict[str, torch.Tensor]) -> None:
 def test_an_answer_is_never_nan(copy: Path, change: Any) -> None:
     edit_tensors(copy, MODEL, change)
     recognizer = Recognizer.load(copy)
-    for work in (recognizer.classify, recognizer.embed, lambda clip: recognizer.enroll("new", clip)):
+    enroll = partial(recognizer.enroll, "new")
+    for work in (recognizer.classify, recognizer.embed, enroll):
         with pytest.raises(DataError, match="not finite"):
-            work(sound(1, 1))
+            work(sound(1, 1), rate=16_000)
 
 
 def names(folder: Path) -> list[str]:
@@ -248,7 +250,7 @@ def test_saving_replaces_a_bundle_and_nothing_else(recognizer: Recognizer, tmp_p
     for name, text in own.items():
         (place / name).write_text(text)
     (place / "recordings").mkdir()
-    recognizer.enroll("new", sound(1, 1))
+    recognizer.enroll("new", sound(1, 1), rate=16_000)
     recognizer.save(place)
     assert Recognizer.load(place).classes == recognizer.classes
     assert names(place.parent) == ["bundle"]
@@ -305,7 +307,7 @@ def test_a_save_that_fails_leaves_what_there_was(
     if not is_new:
         recognizer.save(place)
     before = {path.name: path.read_bytes() for path in place.iterdir()} if not is_new else {}
-    recognizer.enroll("new", sound(1, 1))
+    recognizer.enroll("new", sound(1, 1), rate=16_000)
 
     def full(*_: object, **__: object) -> None:
         raise WriteError("No space left on device")
@@ -339,8 +341,8 @@ def test_what_another_program_saved_is_not_overwritten(recognizer: Recognizer, t
     place = tmp_path / "bundle"
     recognizer.save(place)
     first, second = Recognizer.load(place), Recognizer.load(place)
-    first.enroll("of the first", sound(1, 1))
-    second.enroll("of the second", sound(2, 1))
+    first.enroll("of the first", sound(1, 1), rate=16_000)
+    second.enroll("of the second", sound(2, 1), rate=16_000)
     second.remove("class 4")
     first.save(place)
     assert first.is_current(place)
@@ -361,7 +363,7 @@ def test_changes_can_be_dropped_when_reading_again(recognizer: Recognizer, tmp_p
     other = Recognizer.load(place)
     other.rename("class 0", "zero")
     other.save(place)
-    recognizer.enroll("kept", sound(1, 1))
+    recognizer.enroll("kept", sound(1, 1), rate=16_000)
     recognizer.rename("class 0", "nought")
     with pytest.raises(DataError, match="'class 0' is not enrolled"):
         recognizer.refresh(place)
@@ -382,7 +384,7 @@ def test_clips_are_not_joined_with_another_network(
     assert recognizer.classes == []
     recognizer.save(place)
     Recognizer.from_run(run_of("plain")).save(place)
-    recognizer.enroll("new", sound(1, 1))
+    recognizer.enroll("new", sound(1, 1), rate=16_000)
     with pytest.raises(DataError, match="holds another network now"):
         recognizer.refresh(place)
 
@@ -462,12 +464,12 @@ def test_the_longest_name_of_a_file_can_be_saved_twice(recognizer: Recognizer, t
 def test_a_clip_name_that_could_not_be_loaded_is_refused(recognizer: Recognizer, name: str) -> None:
     clip = LoadedClip.of(sound(1, 1), recognizer.preprocessing, name)
     with pytest.raises(DataError, match="clip 1: its name is not text of at most 1050 characters"):
-        recognizer.enroll("new", clip)
+        recognizer.enroll("new", clip, rate=16_000)
 
 
 def test_a_class_of_another_system_is_the_same_class(recognizer: Recognizer) -> None:
-    recognizer.enroll("Gr\u00fcnspecht", sound(1, 1))
-    recognizer.enroll("Gru\u0308nspecht", sound(2, 1))
+    recognizer.enroll("Gr\u00fcnspecht", sound(1, 1), rate=16_000)
+    recognizer.enroll("Gru\u0308nspecht", sound(2, 1), rate=16_000)
     assert len(recognizer.classes) == 4
     assert len(recognizer.clips("Gru\u0308nspecht")) == 2
 
@@ -478,6 +480,6 @@ def test_a_copy_that_is_gone_keeps_no_changes(bundle: Path, tmp_path: Path) -> N
     recognizer = Recognizer.load(place)
     recognizer.save(tmp_path / "copy")
     shutil.rmtree(tmp_path / "copy")
-    recognizer.enroll("new", sound(1, 1))
+    recognizer.enroll("new", sound(1, 1), rate=16_000)
     recognizer.save(place)
     assert recognizer._log._changes == []

@@ -90,7 +90,7 @@ def test_answers_are_those_of_torch(case: str, graphs: Path, tmp_path: Path) -> 
     in_torch, light = Recognizer.load(folder), Recognizer.load(folder, backend="auto")
     assert isinstance(in_torch.embedder, TorchEmbedder)
     assert isinstance(light.embedder, OnnxEmbedder)
-    expected, actual = in_torch.classify(clips()), light.classify(clips())
+    expected, actual = in_torch.classify(clips(), rate=16_000), light.classify(clips(), rate=16_000)
     table = np.array([list(answer.probabilities.values()) for answer in expected])
     assert table.std(axis=0).max() > 1e-2
     np.testing.assert_allclose([list(answer.probabilities.values()) for answer in actual], table, atol=TOLERANCE)
@@ -104,9 +104,9 @@ def test_a_clip_embeds_to_the_same_bits_in_any_company(graphs: Path, tmp_path: P
     folder = saved(CASES["attention, contrastive, bidirectional LSTM"](), tmp_path / "bundle")
     build(folder)
     light = Recognizer.load(folder, backend="auto")
-    together = light.embed(clips())
-    assert np.array_equal(together, np.concatenate([light.embed(clip) for clip in clips()]))
-    assert np.array_equal(together[::-1], light.embed(clips()[::-1]))
+    together = light.embed(clips(), rate=16_000)
+    assert np.array_equal(together, np.concatenate([light.embed(clip, rate=16_000) for clip in clips()]))
+    assert np.array_equal(together[::-1], light.embed(clips()[::-1], rate=16_000))
 
 
 def test_what_is_enrolled_in_one_back_end_is_read_in_the_other(graphs: Path, bundle: Path, tmp_path: Path) -> None:
@@ -116,11 +116,11 @@ def test_what_is_enrolled_in_one_back_end_is_read_in_the_other(graphs: Path, bun
     build(folder)
     light = Recognizer.load(folder, backend="auto")
     clip = sound(1, 40)
-    light.enroll("new", [clip, sound(2, 40)])
+    light.enroll("new", [clip, sound(2, 40)], rate=16_000)
     light.save(folder)
     assert {path.name: path.read_bytes() for path in folder.glob("model-*")} == weights
     in_torch = Recognizer.load(folder)
-    in_torch.enroll("again", clip)
+    in_torch.enroll("again", clip, rate=16_000)
     (duplicate,) = in_torch.diagnose().duplicates
     assert (duplicate.class_name, duplicate.duplicate_of) == ("again", "new/clip 1")
     in_torch.save(folder)
@@ -164,7 +164,7 @@ def test_the_name_of_a_graph_stands_for_all_that_the_network_is_made_of(graphs: 
     assert len(keys) == len(makers)
     plain = recognizer({})
     key = key_of(saved(plain, tmp_path / "plain"))
-    plain.enroll("more", sound(0, 50))
+    plain.enroll("more", sound(0, 50), rate=16_000)
     assert key_of(saved(plain, tmp_path / "more")) == key
     plain.network.get_parameter("encoder.linear.bias").data[0] += 1e-3
     assert key_of(saved(plain, tmp_path / "other weights")) != key

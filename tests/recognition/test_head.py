@@ -35,7 +35,7 @@ ASKED = [sound(kind, 50 + kind, length) for kind in range(3) for length in (SAMP
 def test_new_clips_get_their_class_and_the_most_probable_one_is_the_label(head: Head) -> None:
     own = recognizer(head=head)
     assert own.head == head
-    answers = own.classify(ASKED)
+    answers = own.classify(ASKED, rate=16_000)
     for answer in answers:
         assert answer.best == max(answer.probabilities, key=lambda name: answer.probabilities[name])
         assert sum(answer.probabilities.values()) == pytest.approx(1)
@@ -49,7 +49,7 @@ def test_new_clips_get_their_class_and_the_most_probable_one_is_the_label(head: 
 def test_probabilities_of_a_long_clip_are_the_mean_over_its_segments() -> None:
     own = recognizer(head="both")
     clip = LoadedClip.of(ASKED[-1], own.preprocessing)
-    features, timbre = own.embedder.features(clip.segments), clip.timbre(own.sample_rate)
+    features, timbre = own.embedder.features(clip.segments), clip.timbre(own.preprocessing)
     enrolled = own.snapshot()
     answers = [
         own.judge(enrolled, next(own.embedder.clip_rows([features[part]])), 1, timbre[part])
@@ -57,15 +57,15 @@ def test_probabilities_of_a_long_clip_are_the_mean_over_its_segments() -> None:
     ]
     mean = np.mean([list(answer.probabilities.values()) for answer in answers], axis=0)
     assert len(answers) == 3
-    assert own.predict_proba([clip])[0] == pytest.approx(mean)
+    assert own.predict_proba([clip], rate=16_000)[0] == pytest.approx(mean)
 
 
 @pytest.mark.parametrize("head", ["prototypes", "embedding"])
 def test_heads_that_do_not_count_timbre_do_not_compute_it(head: Head, monkeypatch: pytest.MonkeyPatch) -> None:
     own = recognizer(head=head)
-    answers = own.classify(ASKED)
+    answers = own.classify(ASKED, rate=16_000)
     monkeypatch.setattr(LoadedClip, "timbre", None)
-    assert own.classify(ASKED) == answers
+    assert own.classify(ASKED, rate=16_000) == answers
 
 
 def test_a_window_of_a_scan_is_answered_as_a_file_of_its_samples(tmp_path: Path) -> None:
@@ -74,7 +74,9 @@ def test_a_window_of_a_scan_is_answered_as_a_file_of_its_samples(tmp_path: Path)
     windows = list(scan_recording(own, Decoding(path, own.sample_rate), own.segment_seconds))
     assert len(windows) == 3
     samples = np.concatenate(list(Decoding(path, own.sample_rate)))
-    assert [window.answer for window in windows] == own.classify([samples[w.start : w.end] for w in windows])
+    assert [window.answer for window in windows] == own.classify(
+        [samples[w.start : w.end] for w in windows], rate=16_000
+    )
 
 
 def test_the_choice_is_made_from_the_clips_and_measured_for_each_head() -> None:
@@ -90,57 +92,57 @@ def test_the_choice_is_made_from_the_clips_and_measured_for_each_head() -> None:
 
 def test_one_clip_of_a_class_leaves_prototypes_until_there_are_two() -> None:
     own = recognizer(head="both")
-    own.enroll("new", [sound(1, 90)])
+    own.enroll("new", [sound(1, 90)], rate=16_000)
     assert own.head == "prototypes"
     assert own.calibration is not None
     assert own.unknown_threshold == own.calibration.threshold
-    own.enroll("new", [sound(1, 91)])
+    own.enroll("new", [sound(1, 91)], rate=16_000)
     assert own.head == "both"
-    assert list(own.classify([ASKED[0]])[0].probabilities) == [*CLASSES, "new"]
+    assert list(own.classify([ASKED[0]], rate=16_000)[0].probabilities) == [*CLASSES, "new"]
 
 
 def test_other_clips_of_the_same_number_are_chosen_and_calibrated_on_anew() -> None:
     own = recognizer(head=None)
     first = own.diagnose().choice
     for kind, name in enumerate(CLASSES):
-        own.enroll(name, [sound(kind, 200 + seed) for seed in range(3 + kind)], replace=True)
+        own.enroll(name, [sound(kind, 200 + seed) for seed in range(3 + kind)], replace=True, rate=16_000)
     fresh = recognizer(head=None, enrolled=False)
     for kind, name in enumerate(CLASSES):
-        fresh.enroll(name, [sound(kind, 200 + seed) for seed in range(3 + kind)])
+        fresh.enroll(name, [sound(kind, 200 + seed) for seed in range(3 + kind)], rate=16_000)
     assert own.diagnose().choice is not first
     assert own.unknown_threshold == fresh.unknown_threshold
-    assert own.classify(ASKED) == fresh.classify(ASKED)
+    assert own.classify(ASKED, rate=16_000) == fresh.classify(ASKED, rate=16_000)
 
 
 def test_another_name_for_a_class_changes_nothing_else() -> None:
     own = recognizer(head=None)
-    choice, before = own.diagnose().choice, own.predict_proba(ASKED)
+    choice, before = own.diagnose().choice, own.predict_proba(ASKED, rate=16_000)
     own.rename(CLASSES[1], "owl")
     assert own.diagnose().choice is choice
-    assert (own.predict_proba(ASKED) == before).all()
+    assert (own.predict_proba(ASKED, rate=16_000) == before).all()
 
 
 def test_copies_of_one_clip_of_each_class_are_one_clip() -> None:
     """They do not show how much clips of a class vary, without which no sound is far from all classes."""
     own = recognizer(head=None, enrolled=False)
     for kind, name in enumerate(CLASSES):
-        own.enroll(name, [sound(kind, 1), sound(kind, 1)])
+        own.enroll(name, [sound(kind, 1), sound(kind, 1)], rate=16_000)
     assert own.head == "prototypes"
-    own.enroll(CLASSES[0], [sound(0, 2)])
+    own.enroll(CLASSES[0], [sound(0, 2)], rate=16_000)
     assert own.head != "prototypes"
-    assert own.classify([np.sign(ASKED[4]).astype(np.float32)])[0].unknown_score > 0
+    assert own.classify([np.sign(ASKED[4]).astype(np.float32)], rate=16_000)[0].unknown_score > 0
 
 
 def test_without_a_calibration_on_other_classes_unknown_sounds_are_told_all_the_same() -> None:
     assert recognizer(calibration=None).unknown_threshold is None
     own = recognizer(calibration=None, head="both")
     assert own.unknown_threshold is not None
-    assert own.classify([np.sign(ASKED[4]).astype(np.float32)])[0].label == UNKNOWN
+    assert own.classify([np.sign(ASKED[4]).astype(np.float32)], rate=16_000)[0].label == UNKNOWN
 
 
 def test_a_diagnosis_judges_each_clip_without_it() -> None:
     own = recognizer(head="both")
-    own.enroll(CLASSES[0], [sound(2, 70)])  # rain among the chirps
+    own.enroll(CLASSES[0], [sound(2, 70)], rate=16_000)  # rain among the chirps
     diagnosis = own.diagnose()
     stray = next(clip for clip in diagnosis.clips if (clip.class_name, clip.clip) == (CLASSES[0], "clip 1 (2)"))
     assert stray.answer == CLASSES[2]
@@ -163,7 +165,7 @@ def test_a_bundle_keeps_the_decision(head: Head | None, tmp_path: Path, monkeypa
     own.save(tmp_path / "bundle")
     again = Recognizer.load(tmp_path / "bundle")
     monkeypatch.setitem(__import__("sys").modules, "sklearn.linear_model", None)  # answers need no fit
-    assert again.classify(ASKED) == own.classify(ASKED)
+    assert again.classify(ASKED, rate=16_000) == own.classify(ASKED, rate=16_000)
     assert (again.head, again.fixed_head) == (own.head, head)
     if head == "prototypes":  # of the others a diagnosis fits some
         assert again.diagnose().choice == own.diagnose().choice
@@ -171,10 +173,10 @@ def test_a_bundle_keeps_the_decision(head: Head | None, tmp_path: Path, monkeypa
 
 def test_a_bundle_read_back_is_refitted_when_a_clip_is_added(saved: Path) -> None:
     own, again = recognizer(head=None), Recognizer.load(saved)
-    own.predict(ASKED)
+    own.predict(ASKED, rate=16_000)
     for each in (own, again):
-        each.enroll(CLASSES[1], [sound(1, 77)])
-    assert again.classify(ASKED) == own.classify(ASKED)
+        each.enroll(CLASSES[1], [sound(1, 77)], rate=16_000)
+    assert again.classify(ASKED, rate=16_000) == own.classify(ASKED, rate=16_000)
 
 
 def test_a_bundle_of_clips_without_timbre_answers_by_prototypes_and_has_no_new_section(tmp_path: Path) -> None:
@@ -190,8 +192,8 @@ def test_a_bundle_of_clips_without_timbre_answers_by_prototypes_and_has_no_new_s
     edit(tmp_path / "bundle", as_before)
     edit_tensors(tmp_path / "bundle", SUPPORT, without)
     old = Recognizer.load(tmp_path / "bundle")
-    assert old.classify(ASKED) == recognizer(head="prototypes").classify(ASKED)
-    old.enroll(CLASSES[0], [sound(0, 60)])
+    assert old.classify(ASKED, rate=16_000) == recognizer(head="prototypes").classify(ASKED, rate=16_000)
+    old.enroll(CLASSES[0], [sound(0, 60)], rate=16_000)
     assert old.head == "prototypes"
     old.save(tmp_path / "bundle")
     assert not {"features", "decision"} & json.loads((tmp_path / "bundle" / JSON).read_text()).keys()
@@ -330,8 +332,8 @@ def test_figures_of_other_clips_than_the_enrolled_ones_are_told_as_such() -> Non
 
 def test_a_class_of_one_clip_is_said_to_be_why_prototypes_decide() -> None:
     own = recognizer(head=None)
-    assert own.predict(ASKED)
-    own.enroll("new", [sound(1, 90)])
+    assert own.predict(ASKED, rate=16_000)
+    own.enroll("new", [sound(1, 90)], rate=16_000)
     expected = (
         "Decided by the nearest prototype of the network's embeddings, until this class has two clips or more: new."
     )

@@ -86,7 +86,7 @@ def session(path: Path) -> Any:
 def assert_parity(original: Recognizer, path: Path, clips: dict[str, Sound]) -> None:
     """The graph answers as the recognizer does of clips of one segment."""
     probabilities, unknown = session(path).run(None, {"waveform": np.stack(list(clips.values()))})
-    answers = original.classify(list(clips.values()))
+    answers = original.classify(list(clips.values()), rate=16_000)
     expected = np.array([list(answer.probabilities.values()) for answer in answers])
     assert expected.std(axis=0).max() > 1e-3
     for name, actual, desired in zip(clips, probabilities, expected, strict=True):
@@ -113,10 +113,10 @@ def real_clips() -> dict[str, Sound]:
 def test_answers_as_the_recognizer_does(tmp_path: Path, case: str) -> None:
     """Of sounds of every kind, and of real recordings (FEWSHOT_AUDIO_TEST_DATA); all else about the same file."""
     original, path = CASES[case](), tmp_path / "sounds.onnx"
-    before, state = original.predict_proba(sound(0, 9)), torch.get_rng_state()
+    before, state = original.predict_proba(sound(0, 9), rate=16_000), torch.get_rng_state()
     assert export_onnx(original, path).size == path.stat().st_size
     # Exporting leaves the recognizer and torch as they were.
-    np.testing.assert_array_equal(original.predict_proba(sound(0, 9)), before)
+    np.testing.assert_array_equal(original.predict_proba(sound(0, 9), rate=16_000), before)
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.backends.mha.get_fastpath_enabled()
     onnx.checker.check_model(onnx.load(path), full_check=True)
@@ -260,7 +260,7 @@ def test_the_command_and_the_example_without_torch(tmp_path: Path, shell: Shell)
         ("stereo.wav", "0 s"),
         ("quiet.wav", "0 s"),
     ]
-    answers = original.classify([sound(0, 20), sound(2, 20)])
+    answers = original.classify([sound(0, 20), sound(2, 20)], rate=16_000)
     for line, answer in zip(lines, answers, strict=False):
         assert line[2] == answer.label
         assert float(line[3]) == pytest.approx(max(answer.probabilities.values()), abs=2e-3)

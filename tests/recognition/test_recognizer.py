@@ -36,15 +36,15 @@ def test_every_model_enrolls_answers_and_is_read_back(
 ) -> None:
     recognizer = enrolled(Recognizer.from_run(run_of(model), data_root=data_root), recordings)
     clips = [sound(0, 1), sound(4, 2, 2.5), recordings / "class 8" / "0.wav"]
-    answers = recognizer.classify(clips)
+    answers = recognizer.classify(clips, rate=16_000)
     assert [answer.segments for answer in answers] == [1, 3, 1]
     if model != "relation":  # whose head knows nothing before it is trained
         assert answers[2].best == "class 8"
-    probabilities = recognizer.predict_proba(clips)
+    probabilities = recognizer.predict_proba(clips, rate=16_000)
     assert probabilities.shape == (3, 3)
     assert probabilities.sum(1) == pytest.approx([1, 1, 1])
     assert [list(answer.probabilities.values()) for answer in answers] == probabilities.tolist()
-    width = recognizer.embed(clips).shape[1]
+    width = recognizer.embed(clips, rate=16_000).shape[1]
     assert [recognizer.support_embeddings(name).shape for name in recognizer.classes] == [
         (4, width),
         (2, width),
@@ -52,16 +52,16 @@ def test_every_model_enrolls_answers_and_is_read_back(
     ]
     recognizer.save(tmp_path / "bundle")
     again = Recognizer.load(tmp_path / "bundle")
-    assert again.classify(clips) == answers
-    assert np.array_equal(again.embed(clips), recognizer.embed(clips))
+    assert again.classify(clips, rate=16_000) == answers
+    assert np.array_equal(again.embed(clips, rate=16_000), recognizer.embed(clips, rate=16_000))
     assert again.diagnose() == recognizer.diagnose()
     another = enrolled(Recognizer.from_run(run_of(model), data_root=data_root), recordings)
-    assert another.classify(clips) == answers
+    assert another.classify(clips, rate=16_000) == answers
 
 
 def test_probabilities_votes_and_unknown_scores_are_those_of_plain_loops(recognizer: Recognizer) -> None:
     clip = sound(4, 7, 3)
-    (loaded,) = load_clips(clip, PREPROCESSING)
+    (loaded,) = load_clips(clip, PREPROCESSING, RATE)
     rows = recognizer.embedder.rows(recognizer.embedder.features(loaded.segments))[:, 0].astype(np.float64)
     assert recognizer.calibration is not None
     centers, expected = [], []
@@ -77,7 +77,7 @@ def test_probabilities_votes_and_unknown_scores_are_those_of_plain_loops(recogni
         weights = [math.exp(score / recognizer.temperature) for score in scores]
         total += np.array(weights) / sum(weights)
         ballots.append(scores.index(max(scores)))
-    (answer,) = recognizer.classify(clip)
+    (answer,) = recognizer.classify(clip, rate=16_000)
     assert list(answer.probabilities.values()) == pytest.approx(total / len(rows), rel=1e-4)
     assert answer.best == recognizer.classes[max(ballots, key=ballots.count)]
     distance = min(math.dist(rows.mean(0), c) / r for c, r in zip(centers, expected, strict=True))
@@ -88,16 +88,16 @@ def test_a_foreign_sound_is_unknown_and_the_score_does_not_count_classes(recogni
     noise = np.random.default_rng(0).normal(size=SEGMENT)
     threshold = recognizer.unknown_threshold
     assert threshold is not None
-    (before,) = recognizer.classify(sound(0, 100))
+    (before,) = recognizer.classify(sound(0, 100), rate=16_000)
     assert before.unknown_score <= threshold
     assert before.label == before.best == "class 0"
     for number in range(10):
-        recognizer.enroll(f"far {number}", noise + sound(11, number))
-    (after,) = recognizer.classify(sound(0, 100))
+        recognizer.enroll(f"far {number}", noise + sound(11, number), rate=16_000)
+    (after,) = recognizer.classify(sound(0, 100), rate=16_000)
     assert after.unknown_score == before.unknown_score
     recognizer.calibration = recognizer.calibration.model_copy(update={"threshold": before.unknown_score * 0.999})  # type: ignore[union-attr]
-    assert recognizer.predict(sound(0, 100)) == [UNKNOWN]
-    assert recognizer.classify(sound(0, 100))[0].best == "class 0"
+    assert recognizer.predict(sound(0, 100), rate=16_000) == [UNKNOWN]
+    assert recognizer.classify(sound(0, 100), rate=16_000)[0].best == "class 0"
 
 
 def test_enrolling_replacing_and_removing_touch_no_other_class(recognizer: Recognizer, recordings: Path) -> None:
@@ -108,9 +108,9 @@ def test_enrolling_replacing_and_removing_touch_no_other_class(recognizer: Recog
         }
 
     before = state()
-    recognizer.enroll("new", [sound(6, 0, 5), sound(6, 1)])
+    recognizer.enroll("new", [sound(6, 0, 5), sound(6, 1)], rate=16_000)
     assert {name: state()[name] for name in before} == before
-    recognizer.enroll("class 4", sound(6, 3), replace=True)
+    recognizer.enroll("class 4", sound(6, 3), replace=True, rate=16_000)
     assert recognizer.clips("class 4") == [("clip 1", 1)]
     recognizer.enroll("class 4", recordings / "class 4" / "0.wav")
     assert [clip.name for clip in recognizer.clips("class 4")] == ["clip 1", "0.wav"]
@@ -138,19 +138,19 @@ def test_a_clip_of_a_class_can_be_removed(recognizer: Recognizer) -> None:
 def test_a_clip_embeds_to_the_same_bits_in_any_company(model: str, run_of: RunOf, data_root: Path) -> None:
     recognizer = Recognizer.from_run(run_of(model), data_root=data_root)
     clips = [sound(number, 50, 1 + number % 3) for number in range(9)]
-    together = recognizer.embed(clips)
-    assert np.array_equal(together, np.concatenate([recognizer.embed(clip) for clip in clips]))
-    assert np.array_equal(together[::-1], recognizer.embed(clips[::-1]))
+    together = recognizer.embed(clips, rate=16_000)
+    assert np.array_equal(together, np.concatenate([recognizer.embed(clip, rate=16_000) for clip in clips]))
+    assert np.array_equal(together[::-1], recognizer.embed(clips[::-1], rate=16_000))
 
 
 def test_embeddings_are_transformed_as_in_testing(run_of: RunOf, data_root: Path) -> None:
     """Rows of length 1 about the center; a clip of one segment is its row."""
     recognizer = Recognizer.from_run(run_of("centered"), data_root=data_root)
     clips = [sound(pitch, 3) for pitch in range(4)]
-    plain = Recognizer.from_run(run_of("plain"), data_root=data_root).embed(clips)
+    plain = Recognizer.from_run(run_of("plain"), data_root=data_root).embed(clips, rate=16_000)
     centered = plain - recognizer.network.center.numpy()
     np.testing.assert_allclose(
-        recognizer.embed(clips), centered / np.linalg.norm(centered, axis=1, keepdims=True), rtol=1e-5
+        recognizer.embed(clips, rate=16_000), centered / np.linalg.norm(centered, axis=1, keepdims=True), rtol=1e-5
     )
 
 
@@ -158,35 +158,37 @@ def test_files_arrays_and_pairs_are_the_same_clip(recognizer: Recognizer, tmp_pa
     slow = sound(4, 9, 2.3)
     path = write_wav(tmp_path / "Slow.WAV", slow, 11_025)
     of_path = recognizer.embed(path)
-    assert np.array_equal(of_path, recognizer.embed((slow, 11_025)))
+    assert np.array_equal(of_path, recognizer.embed((slow, 11_025), rate=16_000))
     assert np.array_equal(of_path, recognizer.embed([str(path), (slow, 11_025)])[:1])
     array = sound(4, 9, 2.3)
-    assert np.array_equal(recognizer.embed(array), recognizer.embed((array.astype(np.float64), RATE)))
-    assert np.array_equal(recognizer.embed(np.stack([array, -array])), recognizer.embed([array, -array]))
+    assert np.array_equal(recognizer.embed(array, rate=16_000), recognizer.embed((array.astype(np.float64), RATE)))
+    assert np.array_equal(
+        recognizer.embed(np.stack([array, -array]), rate=16_000), recognizer.embed([array, -array], rate=16_000)
+    )
 
 
 def test_a_loaded_clip_is_the_clip_and_takes_its_name_or_its_number(recognizer: Recognizer) -> None:
     clip = sound(4, 9, 2.3)
     loaded = LoadedClip.of(clip, PREPROCESSING)
     assert loaded.seconds == len(clip) / RATE
-    assert recognizer.classify([clip, loaded])[0] == recognizer.classify(loaded)[0]
-    assert np.array_equal(recognizer.embed(loaded), recognizer.embed(clip))
-    recognizer.enroll("new", [clip, loaded, LoadedClip.of(clip, PREPROCESSING, "take")])
+    assert recognizer.classify([clip, loaded], rate=16_000)[0] == recognizer.classify(loaded, rate=16_000)[0]
+    assert np.array_equal(recognizer.embed(loaded, rate=16_000), recognizer.embed(clip, rate=16_000))
+    recognizer.enroll("new", [clip, loaded, LoadedClip.of(clip, PREPROCESSING, "take")], rate=16_000)
     assert [info.name for info in recognizer.clips("new")] == ["clip 1", "clip 2", "take"]
-    recognizer.enroll("new", [loaded, LoadedClip.of(clip, PREPROCESSING, "take")])
+    recognizer.enroll("new", [loaded, LoadedClip.of(clip, PREPROCESSING, "take")], rate=16_000)
     assert [info.name for info in recognizer.clips("new")][3:] == ["clip 1 (2)", "take (2)"]
     with pytest.raises(Rejected, match="silent"):
         LoadedClip.of(np.zeros(SEGMENT, np.float32), PREPROCESSING)
     foreign = LoadedClip("take", np.zeros((1, SEGMENT + 1), np.float32), 0.0, 1.0)
     with pytest.raises(DataError, match=rf"take: segments of shape \(1, {SEGMENT + 1}\), expected \(S, {SEGMENT}\)"):
-        recognizer.embed(foreign)
+        recognizer.embed(foreign, rate=16_000)
 
 
 def test_answers_by_a_snapshot_do_not_see_later_changes(recognizer: Recognizer) -> None:
-    before, snapshot = recognizer.classify(sound(0, 3)), recognizer.snapshot()
+    before, snapshot = recognizer.classify(sound(0, 3), rate=16_000), recognizer.snapshot()
     recognizer.remove("class 0")
-    assert list(recognizer.classify(sound(0, 3))[0].probabilities) == ["class 4", "class 8"]
-    ((clip, rows),) = recognizer.embedder.embed_clips(sound(0, 3))
+    assert list(recognizer.classify(sound(0, 3), rate=16_000)[0].probabilities) == ["class 4", "class 8"]
+    ((clip, rows),) = recognizer.embedder.embed_clips(sound(0, 3), rate=16_000)
     assert recognizer.judge(snapshot, rows, len(clip.segments)) == before[0]
 
 
@@ -207,7 +209,7 @@ def test_features_are_those_of_preparation_bit_for_bit(
     store = SegmentStore.open(folder)
     preprocessing = Preprocessing.from_json(folder.preprocessing.read_text())
     recognizer = Recognizer.from_run(write_run(tmp_path / "run", preprocessing=preprocessing))
-    recognizer.enroll("a", sound(1, 1))
+    recognizer.enroll("a", sound(1, 1), rate=16_000)
     recognizer.save(tmp_path / "bundle")
     recognizer = Recognizer.load(tmp_path / "bundle")
     for class_name, clips in store.index.by_class.items():
@@ -233,7 +235,7 @@ def test_features_are_those_of_preparation_bit_for_bit(
 )
 def test_names_that_cannot_be_those_of_a_class_are_refused(recognizer: Recognizer, name: str, words: str) -> None:
     with pytest.raises(DataError, match=words):
-        recognizer.enroll(name, sound(0, 0))
+        recognizer.enroll(name, sound(0, 0), rate=16_000)
     with pytest.raises(DataError, match=words):
         recognizer.rename("class 0", name)
     assert recognizer.classes == ["class 0", "class 4", "class 8"]
@@ -255,7 +257,7 @@ def test_names_that_cannot_be_those_of_a_class_are_refused(recognizer: Recognize
 )
 def test_clips_that_cannot_be_used_are_refused_with_the_reason(recognizer: Recognizer, clip: Any, words: str) -> None:
     with pytest.raises(DataError, match=words):
-        recognizer.enroll("new", clip)
+        recognizer.enroll("new", clip, rate=16_000)
     assert recognizer.classes == ["class 0", "class 4", "class 8"]
 
 
@@ -267,7 +269,7 @@ def test_what_is_not_there_is_said(recognizer: Recognizer, run_of: RunOf, data_r
         recognizer.rename("class 0", "class 4")
     empty = Recognizer.from_run(run_of("plain"), data_root=data_root)
     with pytest.raises(DataError, match="no class is enrolled"):
-        empty.predict(sound(0, 0))
+        empty.predict(sound(0, 0), rate=16_000)
     with pytest.raises(DataError, match="not a run folder"):
         Recognizer.from_run(tmp_path)
     with pytest.raises(DataError, match="'Tiny' not found"):
@@ -293,15 +295,15 @@ def test_without_its_dataset_a_run_is_not_calibrated(
     assert np.isfinite(recognizer.expected_distances).all()
     assert np.array_equal(recognizer.reaches, recognizer.expected_distances)  # its former name
     noise = np.random.default_rng(0).normal(size=SEGMENT)
-    assert UNKNOWN not in recognizer.predict([noise, sound(2, 2)])
+    assert UNKNOWN not in recognizer.predict([noise, sound(2, 2)], rate=16_000)
     recognizer.save(tmp_path / "bundle")
-    assert Recognizer.load(tmp_path / "bundle").classify(noise) == recognizer.classify(noise)
+    assert Recognizer.load(tmp_path / "bundle").classify(noise, rate=16_000) == recognizer.classify(noise, rate=16_000)
 
 
 def test_diagnosis(recognizer: Recognizer) -> None:
     quiet = np.concatenate([sound(8, 3, 0.3), np.zeros(SEGMENT, np.float32)])
-    recognizer.enroll("class 8", [quiet, sound(0, 100), sound(8, 5), sound(8, 6)])
-    recognizer.enroll("lonely", sound(10, 0))
+    recognizer.enroll("class 8", [quiet, sound(0, 100), sound(8, 5), sound(8, 6)], rate=16_000)
+    recognizer.enroll("lonely", sound(10, 0), rate=16_000)
     recognizer.choose_head("prototypes")
     diagnosis = recognizer.diagnose()
     assert [(clip.class_name, clip.clip) for clip in diagnosis.silent] == [("class 8", "clip 1")]
@@ -322,9 +324,9 @@ def test_diagnosis(recognizer: Recognizer) -> None:
 
 def test_colliding_classes_are_named(run_of: RunOf, data_root: Path) -> None:
     recognizer = Recognizer.from_run(run_of("plain"), data_root=data_root)
-    recognizer.enroll("one", [sound(3, take) for take in range(5)])
-    recognizer.enroll("two", [sound(3, take) for take in range(5, 10)])
-    recognizer.enroll("other", [sound(11, take) for take in range(5)])
+    recognizer.enroll("one", [sound(3, take) for take in range(5)], rate=16_000)
+    recognizer.enroll("two", [sound(3, take) for take in range(5, 10)], rate=16_000)
+    recognizer.enroll("other", [sound(11, take) for take in range(5)], rate=16_000)
     assert [(pair.first, pair.second) for pair in recognizer.diagnose().collisions] == [("one", "two")]
 
 
@@ -338,17 +340,19 @@ def test_the_package_is_imported_without_torch() -> None:
 def test_int_samples_count_as_samples(recognizer: Recognizer, tmp_path: Path) -> None:
     pcm = np.asarray(sound(0, 3) * 20_000, np.int16)
     soundfile.write(tmp_path / "pcm.wav", pcm, RATE, subtype="PCM_16")
-    assert recognizer.predict_proba(pcm) == pytest.approx(recognizer.predict_proba(tmp_path / "pcm.wav"), abs=1e-5)
+    assert recognizer.predict_proba(pcm, rate=16_000) == pytest.approx(
+        recognizer.predict_proba(tmp_path / "pcm.wav"), abs=1e-5
+    )
 
 
 def test_blocks_that_are_padded_give_the_same_rows(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a GPU: the same bits in any company, and the rows of single segments but for rounding."""
     clips = [sound(number, 50, 1 + number % 3) for number in range(5)]
-    single = Recognizer.load(bundle).embed(clips)
+    single = Recognizer.load(bundle).embed(clips, rate=16_000)
     monkeypatch.setattr("fewshot_audio.recognition.torch_embedder.CPU_BLOCK", 4)
     recognizer = Recognizer.load(bundle)
-    together = recognizer.embed(clips)
-    assert np.array_equal(together, np.concatenate([recognizer.embed(clip) for clip in clips]))
+    together = recognizer.embed(clips, rate=16_000)
+    assert np.array_equal(together, np.concatenate([recognizer.embed(clip, rate=16_000) for clip in clips]))
     np.testing.assert_allclose(together, single, rtol=1e-4, atol=1e-5)
 
 
@@ -356,12 +360,12 @@ def test_segments_side_by_side_are_those_one_after_another(bundle: Path) -> None
     """Torch's own number of threads stays as it was, for this thread and for new ones."""
     recognizer = Recognizer.load(bundle)
     clips = [sound(number, 50, 1 + number % 3) for number in range(7)]
-    alone = recognizer.embed(clips)
+    alone = recognizer.embed(clips, rate=16_000)
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
-        assert np.array_equal(recognizer.embed(clips), alone)
-        assert np.array_equal(recognizer.embed(clips[0]), alone[:1])
+        assert np.array_equal(recognizer.embed(clips, rate=16_000), alone)
+        assert np.array_equal(recognizer.embed(clips[0], rate=16_000), alone[:1])
         with ThreadPoolExecutor(1) as pool:
             assert (torch.get_num_threads(), pool.submit(torch.get_num_threads).result()) == (3, 3)
     finally:

@@ -23,16 +23,22 @@ from tests.serve.sounds import tone, tone_wav, wav
 from tests.tiny import tiny_configs
 
 LIMITS = ServerLimits(
-    upload_bytes=1 << 20, clip_seconds=5.0, clips_per_request=5, classes=4, total_clips=12, decode_seconds=10.0
+    upload_bytes=1 << 20,
+    clip_seconds=5.0,
+    clips_per_request=5,
+    classes=4,
+    total_clips=12,
+    background_clips=3,
+    decode_seconds=10.0,
 )
 
 Serve = Callable[..., TestClient]
 
 
-def tiny_recognizer() -> Recognizer:
+def tiny_recognizer(slowdown: int = 1) -> Recognizer:
     """A recognizer with an untrained network, on segments of half a second: it tells tones apart all the same."""
     experiment, model = tiny_configs()
-    preprocessing = Preprocessing.of(segment_seconds=0.5, n_mels=16)
+    preprocessing = Preprocessing.of(segment_seconds=0.5, n_mels=16, slowdown=slowdown)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = build_network(experiment, model, preprocessing.n_mels, preprocessing.frames)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,11 +13,21 @@ from fewshot_audio.files import write_json
 from fewshot_audio.recognition.bundle import BundleChanged
 from fewshot_audio.recognition.clips import Clips, LoadedClip, load_clips
 from fewshot_audio.recognition.diagnosis import ClipDiagnosis, Diagnosis
-from fewshot_audio.recognition.enrolled import Classification
+from fewshot_audio.recognition.enrolled import Classification, ClipSummary
 
 FILE = "recognizer.json"
 Classes = dict[str, np.ndarray]
-Change = Callable[[Classes], Classes]
+
+
+class State(NamedTuple):
+    """What is enrolled: embeddings of the classes and, by name, of the background; and ignored classes."""
+
+    classes: Classes
+    background: Classes
+    ignored: frozenset[str]
+
+
+Change = Callable[[State], State]
 
 SCALE = 60.0  # distance at which the unknown score is 1
 
@@ -29,13 +40,41 @@ class FakeRecognizer:
     def __init__(self) -> None:
         self.preprocessing = Preprocessing.of(segment_seconds=0.5)
         self.revision = 0
-        self._classes: Classes = {}
+        self._state = State({}, {}, frozenset())
         self._unsaved: list[Change] = []
         self._saved: dict[Path, bytes] = {}  # what a folder held when it was read or written last
 
     @property
     def classes(self) -> list[str]:
         return list(self._classes)
+
+    @property
+    def _classes(self) -> Classes:
+        return self._state.classes
+
+    @property
+    def ignored(self) -> list[str]:
+        return [name for name in self._classes if name in self._state.ignored]
+
+    @property
+    def background(self) -> list[ClipSummary]:
+        return [ClipSummary(name, len(rows)) for name, rows in self._state.background.items()]
+
+    def ignore(self, name: str, ignored: bool) -> None:
+        self._change(
+            lambda state: state._replace(ignored=state.ignored | {name} if ignored else state.ignored - {name})
+        )
+
+    def enroll_background(self, clips: Clips) -> None:
+        loaded = list(load_clips(clips, self.preprocessing, rate=16_000))
+        new = {clip.name: row[None] for clip, row in zip(loaded, self._embed(loaded), strict=True)}
+        self._change(lambda state: state._replace(background={**state.background, **new}))
+
+    def remove_background(self, clip: str) -> None:
+        def without(state: State) -> State:
+            return state._replace(background={name: row for name, row in state.background.items() if name != clip})
+
+        self._change(without)
 
     def clips(self, name: str) -> Sequence[object]:
         return list(self._classes[name])
@@ -44,40 +83,55 @@ class FakeRecognizer:
         return self._classes[name]
 
     def _embed(self, clips: Clips) -> np.ndarray:
-        features = [self.preprocessing.features(clip.segments) for clip in load_clips(clips, self.preprocessing)]
+        features = [
+            self.preprocessing.features(clip.segments) for clip in load_clips(clips, self.preprocessing, rate=16_000)
+        ]
         return np.array([np.maximum(rows, -60).mean(axis=(0, 2)) for rows in features], dtype=np.float32)
 
-    def enroll(self, name: str, clips: Clips) -> None:
+    def enroll(self, name: str, clips: Clips, *, rate: float = 16_000) -> None:
         if name.casefold() == "unknown":
             raise DataError("'unknown' is the answer for other sounds")
         rows = self._embed(clips)
         none = np.empty((0, self.preprocessing.n_mels), dtype=np.float32)
-        self._change(lambda classes: {**classes, name: np.concatenate([classes.get(name, none), rows])})
+        self._change_classes(lambda classes: {**classes, name: np.concatenate([classes.get(name, none), rows])})
 
     def remove(self, name: str) -> None:
         if name not in self._classes:
             raise DataError(f"no class {name!r}")
-        self._change(lambda classes: {other: rows for other, rows in classes.items() if other != name})
+        self._change_classes(lambda classes: {other: rows for other, rows in classes.items() if other != name})
 
     def rename(self, old: str, new: str) -> None:
-        self._change(lambda classes: {new if name == old else name: rows for name, rows in classes.items()})
+        self._change_classes(lambda classes: {new if name == old else name: rows for name, rows in classes.items()})
+
+    def _change_classes(self, change: Callable[[Classes], Classes]) -> None:
+        self._change(lambda state: state._replace(classes=change(state.classes)))
 
     def _change(self, change: Change) -> None:
-        self._classes = change(self._classes)
+        self._state = change(self._state)
         self._unsaved.append(change)
 
     def classify_with_embeddings(self, clips: Sequence[LoadedClip]) -> list[tuple[Classification, np.ndarray]]:
         answers = []
         for clip, embedding in zip(clips, self._embed(clips), strict=True):
             distances = {
-                name: float(np.linalg.norm(rows.mean(axis=0) - embedding)) for name, rows in self._classes.items()
+                name: float(np.linalg.norm(rows.mean(axis=0) - embedding))
+                for name, rows in self._classes.items()
+                if name not in self._state.ignored
             }
             weights = {name: float(np.exp(-distance / 20)) + 1e-9 for name, distance in distances.items()}
             best = min(distances, key=lambda name: distances[name])
-            probabilities = {name: weight / sum(weights.values()) for name, weight in weights.items()}
-            score = distances[best] / SCALE
+            probabilities = dict.fromkeys(self._classes, 0.0)
+            probabilities |= {name: weight / sum(weights.values()) for name, weight in weights.items()}
+            score, background = distances[best] / SCALE, None
+            if self._state.background or self._state.ignored:
+                others = [*self._state.background.values(), *(self._classes[name] for name in self._state.ignored)]
+                nearest = min(float(np.linalg.norm(rows.mean(axis=0) - embedding)) for rows in others)
+                background = distances[best] / (distances[best] + nearest + 1e-9)
+                score = max(score, background / (1 - background + 1e-9))
             label = best if score <= self.unknown_threshold else "unknown"
-            answers.append((Classification(label, best, probabilities, score, len(clip.segments)), embedding))
+            answers.append(
+                (Classification(label, best, probabilities, score, len(clip.segments), background), embedding)
+            )
         return answers
 
     def diagnose(self) -> Diagnosis:
@@ -91,7 +145,10 @@ class FakeRecognizer:
     def save(self, folder: Path) -> None:
         if not self._matches(folder):
             raise BundleChanged(f"{folder}: another program has changed it")
-        write_json(folder / FILE, {name: rows.tolist() for name, rows in self._classes.items()})
+        classes, background = (
+            {name: rows.tolist() for name, rows in own.items()} for own in (self._classes, self._state.background)
+        )
+        write_json(folder / FILE, {"classes": classes, "background": background, "ignored": self.ignored})
         self.revision += 1
         self._saved[folder] = (folder / FILE).read_bytes()
         self._unsaved = []
@@ -107,15 +164,20 @@ class FakeRecognizer:
         latest = FakeRecognizer.load(folder)
         unsaved = self._unsaved[: len(self._unsaved) - undo]
         for change in unsaved:
-            latest._classes = change(latest._classes)
-        self._classes, self._saved, self._unsaved = latest._classes, latest._saved, unsaved
+            latest._state = change(latest._state)
+        self._state, self._saved, self._unsaved = latest._state, latest._saved, unsaved
         self.revision += 1
 
     @classmethod
     def load(cls, folder: Path) -> "FakeRecognizer":
         recognizer = cls()
         content = (folder / FILE).read_bytes()
-        recognizer._classes = {name: np.array(rows, dtype=np.float32) for name, rows in json.loads(content).items()}
+        saved = json.loads(content)
+        classes, background = (
+            {name: np.array(rows, dtype=np.float32) for name, rows in saved[part].items()}
+            for part in ("classes", "background")
+        )
+        recognizer._state = State(classes, background, frozenset(saved["ignored"]))
         recognizer._saved[folder] = content
         recognizer.revision = 1
         return recognizer

@@ -15,7 +15,7 @@ from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.samples import Samples
 from fewshot_audio.recognition.recognizer import Recognizer
 from tests.serve.conftest import Serve, tiny_recognizer
-from tests.serve.sounds import tone, tone_wav, wav
+from tests.serve.sounds import RATE, tone, tone_wav, wav
 
 LOW, HIGH = 300.0, 3000.0
 
@@ -214,6 +214,21 @@ def test_the_map_is_a_fixed_projection(client: TestClient) -> None:
     ] * 3
 
 
+def test_ultrasound_is_slowed_down_as_the_recognizer_says(serve: Serve) -> None:
+    recognizer = tiny_recognizer(slowdown=10)
+    client = serve(recognizer, decoder=None)  # which decodes at the recognizer's rate
+    for name, pitch in (("low", LOW), ("high", HIGH)):
+        recognizer.enroll(name, [(tone(pitch, seed=seed), 10 * RATE) for seed in range(3)])
+    state = client.get("/api/state").json()
+    assert (state["sample_rate"], state["segment_seconds"]) == (10 * RATE, 0.05)
+    samples = tone(HIGH, seed=5)
+    answer = classify(client, wav(samples, 10 * RATE, subtype="FLOAT")).json()
+    [expected] = recognizer.classify((samples, 10 * RATE))
+    assert answer["best"] == expected.best == "high"
+    assert answer["unknown_score"] == pytest.approx(expected.unknown_score)
+    assert (answer["seconds"], answer["segments"]) == (pytest.approx(0.06), expected.segments)
+
+
 def test_the_bundle_can_be_downloaded_and_loaded(serve: Serve, tmp_path: Path) -> None:
     client = serve(tiny_recognizer())
     teach(client, low=LOW, high=HIGH)
@@ -226,7 +241,7 @@ def test_the_bundle_can_be_downloaded_and_loaded(serve: Serve, tmp_path: Path) -
     loaded = Recognizer.load(tmp_path / "recognizer")
     assert loaded.classes == ["low", "high"]
     answer = classify(client, wav(tone(HIGH, seed=5), subtype="FLOAT")).json()
-    [again] = loaded.classify(tone(HIGH, seed=5).astype(np.float32))
+    [again] = loaded.classify(tone(HIGH, seed=5).astype(np.float32), rate=16_000)
     assert again.unknown_score == pytest.approx(answer["unknown_score"])
     assert again.probabilities["high"] == pytest.approx(answer["probabilities"][0]["probability"])
 

@@ -29,7 +29,7 @@ def picture(page: Any, name: str) -> None:
 def folder(tmp_path: Path) -> Path:
     """A bundle with the class "low"."""
     recognizer = FakeRecognizer()
-    recognizer.enroll("low", [tone(300.0).astype("float32")])
+    recognizer.enroll("low", [tone(300.0).astype("float32")], rate=16_000)
     recognizer.save(tmp_path / "bundle")
     return tmp_path / "bundle"
 
@@ -43,7 +43,7 @@ def url(folder: Path, decoder: SharedDecoder) -> Iterator[str]:
 
 def add_elsewhere(folder: Path, name: str) -> None:
     other = FakeRecognizer.load(folder)
-    other.enroll(name, [tone(1000.0).astype("float32")])
+    other.enroll(name, [tone(1000.0).astype("float32")], rate=16_000)
     other.save(folder)
 
 

@@ -28,7 +28,7 @@ def load(request: pytest.FixtureRequest, bundle: Path) -> Callable[[], Backend]:
     recognizer = FakeRecognizer() if request.param == "fake" else tiny_recognizer()
     if request.param == "fake":
         (bundle / "recognizer.json").unlink()
-    recognizer.enroll("low", [tone(LOW).astype("float32")])
+    recognizer.enroll("low", [tone(LOW).astype("float32")], rate=16_000)
     recognizer.save(bundle)
     return lambda: kind.load(bundle)
 
@@ -59,7 +59,7 @@ def full_disk(backend: Backend) -> Iterator[None]:
 
 def add_elsewhere(load: Callable[[], Backend], folder: Path, name: str, pitch: float = HIGH) -> None:
     other = load()
-    other.enroll(name, [tone(pitch).astype("float32")])
+    other.enroll(name, [tone(pitch).astype("float32")], rate=16_000)
     other.save(folder)
 
 
@@ -145,7 +145,7 @@ def test_an_unsaved_change_that_does_not_fit_any_more_is_told(
     with full_disk(backend):
         served.delete("/api/classes", params={"name": "low"})
     other = load()
-    other.enroll("high", [tone(HIGH).astype("float32")])
+    other.enroll("high", [tone(HIGH).astype("float32")], rate=16_000)
     other.remove("low")
     other.save(bundle)
     state = served.get("/api/state").json()

@@ -38,7 +38,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def use(folder: Path) -> None:
     """Read a bundle and ask it; an answer has finite numbers only."""
-    answer = Recognizer.load(folder).classify(recognizers.sound(0, 1))[0]
+    answer = Recognizer.load(folder).classify(recognizers.sound(0, 1), rate=16_000)[0]
     json.dumps([*answer.probabilities.values(), answer.unknown_score], allow_nan=False)
 
 

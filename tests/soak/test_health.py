@@ -38,7 +38,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The shipped recognizer with many clips, whose embeddings are drawn at random."""
     random = np.random.default_rng(0)
     recognizer = Recognizer.shipped()
-    recognizer.enroll("0", [random.normal(size=16_000)])
+    recognizer.enroll("0", [random.normal(size=16_000)], rate=16_000)
     width = recognizer.support_embeddings("0").shape[1]
     recognizer._classes = {
         f"class {number}": EnrolledClass.of(

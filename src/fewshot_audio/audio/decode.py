@@ -224,7 +224,24 @@ class Decoding:
         span_frames(self._span, position, reader.rate)
 
 
-def resample_recording(samples: Samples, source_rate: int, target_rate: int) -> Samples:
+def recording_seconds(path: Path) -> float | None:
+    """The length of a recording in seconds by its header; None if only decoding all of it tells.
+
+    Raises:
+        Rejected: the file cannot be opened, or is no sound file.
+    """
+    head = _first_bytes(path)
+    if head.startswith(EXACT):
+        with suppress(NotExact):
+            reader = SndfileReader(path, head)
+            try:
+                return reader.seconds
+            finally:
+                reader.close()
+    return None
+
+
+def resample_recording(samples: Samples, source_rate: float, target_rate: int) -> Samples:
     """Resample mono samples (n,) to the same bits as ``decode`` does.
 
     Raises:
@@ -235,7 +252,7 @@ def resample_recording(samples: Samples, source_rate: int, target_rate: int) -> 
     return np.concatenate(list(resample_blocks(blocks, source_rate, target_rate)))
 
 
-def resample_blocks(blocks: Iterator[Samples], source_rate: int, target_rate: int) -> Iterator[Samples]:
+def resample_blocks(blocks: Iterator[Samples], source_rate: float, target_rate: int) -> Iterator[Samples]:
     """Resample the blocks of one recording."""
     stream = soxr.ResampleStream(source_rate, target_rate, 1, dtype="float32", quality="HQ")
     for block in blocks:

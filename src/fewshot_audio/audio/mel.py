@@ -1,4 +1,4 @@
-"""Slaney's mel filters, and the exact log-mel spectrogram of preparation.
+"""Slaney's mel filters, and the exact spectrograms of preparation: log-mel, and PCEN of mel energies.
 
 If a change gives other bits for the same recording, raise ``FORMAT`` in ``data/prepare.py``.
 """
@@ -7,6 +7,8 @@ import math
 
 import numpy as np
 import numpy.typing as npt
+
+from fewshot_audio.audio.pcen import BIAS, EPS, GAIN, POWER, smoothing
 
 FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
@@ -29,20 +31,25 @@ def _hz_to_mel(hz: float) -> float:
     return hz / _HZ_PER_MEL if hz < _KNEE_HZ else _KNEE_MEL + math.log(hz / _KNEE_HZ) / _LOG_STEP
 
 
-def mel_filterbank(sample_rate: int, n_fft: int, n_mels: int) -> FloatArray:
-    """Triangular filters of equal area, evenly spaced from 0 Hz to the Nyquist frequency on Slaney's mel scale.
+def mel_filterbank(
+    sample_rate: int, n_fft: int, n_mels: int, fmin: float = 0.0, fmax: float | None = None
+) -> FloatArray:
+    """Triangular filters of equal area, evenly spaced on Slaney's mel scale.
 
-    Equal to ``librosa.filters.mel`` with its default settings.
+    Equal to ``librosa.filters.mel``.
 
     Args:
         sample_rate: in Hz.
         n_fft: length of the FFT, in samples.
         n_mels: number of filters.
+        fmin: lower edge of the first filter, Hz.
+        fmax: upper edge of the last filter, Hz; None for the Nyquist frequency.
 
     Returns:
         Filters (n_mels, n_fft // 2 + 1), float64.
     """
-    edges = _mel_to_hz(np.linspace(0.0, _hz_to_mel(sample_rate / 2), n_mels + 2))
+    highest = sample_rate / 2 if fmax is None else fmax
+    edges = mel_edges(fmin, highest, n_mels + 2, htk=False)
     return triangles(edges, sample_rate, n_fft) * (2.0 / (edges[2:] - edges[:-2]))[:, None]
 
 
@@ -64,8 +71,8 @@ def mel_edges(low: float, high: float, count: int, *, htk: bool) -> FloatArray:
     return _mel_to_hz(np.linspace(_hz_to_mel(low), _hz_to_mel(high), count))
 
 
-class ExactLogMel:
-    """``LogMel`` in float64 on numpy, so that workers that prepare recordings start without importing torch.
+class ExactMel:
+    """Mel energies in float64 on numpy, so that workers that prepare recordings start without importing torch.
 
     A mel filter is zero in most of the FFT's bins. Each band of neighboring filters is therefore multiplied with its
     own bins only, which is an eighth of the work of the whole matrix.
@@ -75,16 +82,25 @@ class ExactLogMel:
         n_fft: length of a frame and its Hann window, in samples.
         hop_length: distance of frames, in samples.
         n_mels: number of mel bins.
-        eps: power that is added before the logarithm, so that silence is finite.
+        fmin: lower edge of the first mel filter, Hz.
+        fmax: upper edge of the last one, Hz; None for the Nyquist frequency.
 
     Shape:
         (samples,) -> (n_mels, frames) with frames = 1 + samples // hop_length.
     """
 
-    def __init__(self, sample_rate: int, n_fft: int, hop_length: int, n_mels: int, eps: float) -> None:
-        self.n_fft, self.hop_length, self.n_mels, self.eps = n_fft, hop_length, n_mels, eps
+    def __init__(
+        self,
+        sample_rate: int,
+        n_fft: int,
+        hop_length: int,
+        n_mels: int,
+        fmin: float = 0.0,
+        fmax: float | None = None,
+    ) -> None:
+        self.n_fft, self.hop_length, self.n_mels = n_fft, hop_length, n_mels
         self.window: FloatArray = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
-        filters = mel_filterbank(sample_rate, n_fft, n_mels)
+        filters = mel_filterbank(sample_rate, n_fft, n_mels, fmin, fmax)
         self.bands = []
         for first in range(0, n_mels, _BAND):
             band = filters[first : first + _BAND]
@@ -93,7 +109,7 @@ class ExactLogMel:
             self.bands.append((slice(first, first + _BAND), bins, np.ascontiguousarray(band[:, bins])))
 
     def __call__(self, samples: npt.NDArray[np.floating]) -> FloatArray:
-        """Compute the log-mel spectrogram of one waveform (samples,) in decibels."""
+        """Compute the spectrogram of one waveform (samples,)."""
         half = self.n_fft // 2
         padded = np.zeros(len(samples) + 2 * half)
         padded[half : half + len(samples)] = samples
@@ -105,7 +121,62 @@ class ExactLogMel:
             power += np.square(spectrum.imag)
             for rows, bins, weights in self.bands:
                 mel[rows, start : start + _FRAMES] = weights @ power[:, bins].T
+        return mel
+
+
+class ExactLogMel(ExactMel):
+    """``LogMel`` in float64 on numpy: mel energies in decibels.
+
+    Args:
+        sample_rate: of the waveforms, in Hz.
+        n_fft: length of a frame and its Hann window, in samples.
+        hop_length: distance of frames, in samples.
+        n_mels: number of mel bins.
+        eps: power that is added before the logarithm, so that silence is finite.
+        fmin: lower edge of the first mel filter, Hz.
+        fmax: upper edge of the last one, Hz; None for the Nyquist frequency.
+    """
+
+    def __init__(
+        self,
+        sample_rate: int,
+        n_fft: int,
+        hop_length: int,
+        n_mels: int,
+        eps: float,
+        fmin: float = 0.0,
+        fmax: float | None = None,
+    ) -> None:
+        super().__init__(sample_rate, n_fft, hop_length, n_mels, fmin, fmax)
+        self.eps = eps
+
+    def __call__(self, samples: npt.NDArray[np.floating]) -> FloatArray:
+        """Compute the log-mel spectrogram of one waveform (samples,) in decibels."""
+        mel = super().__call__(samples)
         mel += self.eps
         np.log10(mel, out=mel)
         mel *= 10.0
         return mel
+
+
+class ExactPcen(ExactMel):
+    """``Pcen`` in float64 on numpy; arguments as those of ``ExactMel``."""
+
+    def __init__(
+        self,
+        sample_rate: int,
+        n_fft: int,
+        hop_length: int,
+        n_mels: int,
+        fmin: float = 0.0,
+        fmax: float | None = None,
+    ) -> None:
+        super().__init__(sample_rate, n_fft, hop_length, n_mels, fmin, fmax)
+        self.frame_rate = sample_rate / hop_length
+
+    def __call__(self, samples: npt.NDArray[np.floating]) -> FloatArray:
+        """Compute the PCEN of one waveform (samples,)."""
+        energies = super().__call__(samples)
+        smooth = energies @ smoothing(energies.shape[1], self.frame_rate).T
+        pcen: FloatArray = (energies / (EPS + smooth) ** GAIN + BIAS) ** POWER - BIAS**POWER
+        return pcen

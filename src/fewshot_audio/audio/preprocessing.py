@@ -5,44 +5,72 @@ If a change gives other bits for the same recording, raise ``FORMAT`` in ``data/
 
 import functools
 import json
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from fewshot_audio.audio.decode import decode
-from fewshot_audio.audio.mel import ExactLogMel
+from fewshot_audio.audio.mel import ExactLogMel, ExactMel, ExactPcen
+from fewshot_audio.audio.pcen import MOST_FRAMES
 from fewshot_audio.audio.rejection import Reason, Rejected
 from fewshot_audio.audio.samples import Samples
+from fewshot_audio.audio.segments import Compat, Fill, fill_segment, normalize
 from fewshot_audio.errors import DataError
 
 if TYPE_CHECKING:
     import torch
 
-    from fewshot_audio.audio.features import LogMel
+    from fewshot_audio.audio.features import MelFrontEnd
 
-# "metaaudio" is a mixture of two programs that version 0.1 made; it stays for the datasets and models that record it.
-Compat = Literal["", "metaaudio-offline", "metaaudio-training", "authors-waveforms", "metaaudio"]
+FrontEnd = Literal["log-mel", "pcen"]
 
-_BLOCK = 1 << 20  # samples that are normalized at once
+_NEW = ("fmin", "fmax", "frontend", "slowdown", "fill")  # keys that version 0.1 did not have
+LEAST_SECONDS = 0.02
+"""A shorter recording is refused."""
+
+MOST_RATE = 768_000
+"""Hz at which a recording is read, at most."""
 
 
 class Preprocessing(BaseModel):
-    """How recordings become segments and log-mel features; immutable, hashable, compared by value.
+    """How recordings become segments and features; immutable, hashable, compared by value.
 
-    A recording is read as mono at ``sample_rate``, z-normalized as a whole, cut into consecutive segments of
-    ``segment_seconds``, and each segment becomes a log-mel spectrogram (see ``LogMel``).
+    A recording is read as mono at ``sample_rate`` (played ``slowdown`` times slower), z-normalized as a whole, cut into
+    consecutive segments of ``segment_seconds``, and each segment becomes a log-mel spectrogram (see ``LogMel``) or the
+    PCEN of one (see ``audio/pcen.py``).
 
     Attributes:
         sample_rate: rate to which recordings are resampled, in Hz.
         segment_seconds: length of a segment, in seconds; at least one FFT window.
         n_fft: length of an FFT window, in samples at ``sample_rate``.
         hop_length: distance of spectrogram frames, in samples at ``sample_rate``; at most ``n_fft``.
-        n_mels: number of mel bins, evenly spaced from 0 Hz to the Nyquist frequency; at most ``n_fft // 2 + 1``.
+        n_mels: number of mel bins, evenly spaced on the mel scale from ``fmin`` to ``fmax``; at most
+            ``n_fft // 2 + 1``.
         eps: power added to every mel bin before the logarithm; silence is ``10 * log10(eps)`` dB.
         compat: the program whose way of filling the last segment is reproduced, see ``segments``; "" for none. It is
             meant for comparisons only.
+        fmin: lower edge of the first mel bin, in Hz.
+        fmax: upper edge of the last mel bin, in Hz; None for the Nyquist frequency, half of ``sample_rate``.
+        frontend: "log-mel", in decibels; or "pcen", per-channel energy normalization, which divides each mel bin by
+            its own moving average and so removes steady noise.
+        slowdown: how many times slower recordings are played before everything else, to bring ultrasound into the
+            range of hearing; all rates, frequencies and lengths here are those of the slowed sound. With 10 and a
+            ``sample_rate`` of 16 kHz, a bat's call at 50 kHz is heard at 5 kHz, and 5 s are half a second outdoors.
+        fill: what the rest of a segment is filled with if a recording ends in it: "repeat", the last part again; or
+            "silence".
+
+    A key that is added after version 0.1 is not written while it has its default: earlier versions read the rest.
 
     Example:
         >>> preprocessing = Preprocessing(segment_seconds=1.0)
@@ -60,6 +88,17 @@ class Preprocessing(BaseModel):
     n_mels: Annotated[int, Field(ge=1)] = 128
     eps: Annotated[float, Field(gt=0)] = 2.22e-16
     compat: Compat = ""
+    fmin: Annotated[float, Field(ge=0)] = 0.0
+    fmax: Annotated[float, Field(gt=0)] | None = None
+    frontend: FrontEnd = "log-mel"
+    slowdown: Annotated[int, Field(ge=1, le=1000)] = 1
+    fill: Fill = "repeat"
+
+    @model_serializer(mode="wrap")
+    def _without_new_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = serialize(self)
+        defaults = {name: type(self).model_fields[name].default for name in _NEW}
+        return {name: value for name, value in values.items() if name not in _NEW or value != defaults[name]}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -70,8 +109,23 @@ class Preprocessing(BaseModel):
         if self.segment_samples < self.n_fft:
             raise ValueError(
                 f"segment_seconds {self.segment_seconds:g} is {self.segment_samples} samples at {self.sample_rate} Hz, "
-                f"less than one FFT window of {self.n_fft}"
+                f"less than one FFT window of {self.n_fft}: make n_fft smaller, or segments longer"
             )
+        if self.sample_rate * self.slowdown > MOST_RATE:
+            raise ValueError(
+                f"sample_rate {self.sample_rate} x slowdown {self.slowdown}, at which recordings are read, must not "
+                f"exceed {MOST_RATE} Hz"
+            )
+        nyquist = self.sample_rate / 2
+        highest = nyquist if self.fmax is None else self.fmax
+        if not self.fmin < highest <= nyquist:
+            raise ValueError(
+                f"fmin {self.fmin:g} and fmax {highest:g}: expected fmin < fmax <= {nyquist:g}, half of sample_rate"
+            )
+        if self.frontend == "pcen" and self.frames > MOST_FRAMES:
+            raise ValueError(f"a segment has {self.frames} frames: pcen takes at most {MOST_FRAMES}, see hop_length")
+        if self.compat and self.fill != "repeat":
+            raise ValueError(f"fill {self.fill!r} has no effect beside compat {self.compat!r}: leave out one")
         return self
 
     @classmethod
@@ -107,6 +161,16 @@ class Preprocessing(BaseModel):
         return json.dumps(self.model_dump(), indent=2) + "\n"
 
     @property
+    def recording_rate(self) -> int:
+        """Rate at which recordings are read, in Hz; played at ``sample_rate`` they are ``slowdown`` times slower."""
+        return self.sample_rate * self.slowdown
+
+    @property
+    def recording_seconds(self) -> float:
+        """Seconds of a recording that a segment holds."""
+        return self.segment_seconds / self.slowdown
+
+    @property
     def segment_samples(self) -> int:
         """Number of samples of a segment."""
         return round(self.segment_seconds * self.sample_rate)
@@ -116,7 +180,7 @@ class Preprocessing(BaseModel):
         """Number of spectrogram frames of a segment."""
         return 1 + self.segment_samples // self.hop_length
 
-    def log_mel(self, dtype: "torch.dtype | None" = None) -> "LogMel":
+    def front_end(self, dtype: "torch.dtype | None" = None) -> "MelFrontEnd":
         """Return the torch module that computes the features of waveforms on any device.
 
         Args:
@@ -124,9 +188,17 @@ class Preprocessing(BaseModel):
         """
         import torch  # not needed to prepare recordings
 
-        from fewshot_audio.audio.features import LogMel
+        from fewshot_audio.audio.features import LogMel, Pcen
 
-        return LogMel(self.sample_rate, self.n_fft, self.hop_length, self.n_mels, self.eps, dtype or torch.float32)
+        sizes = self.sample_rate, self.n_fft, self.hop_length, self.n_mels
+        dtype = dtype or torch.float32
+        if self.frontend == "pcen":
+            return Pcen(*sizes, self.fmin, self.fmax, dtype)
+        return LogMel(*sizes, self.eps, dtype, self.fmin, self.fmax)
+
+    def log_mel(self, dtype: "torch.dtype | None" = None) -> "MelFrontEnd":
+        """The former name of ``front_end``."""
+        return self.front_end(dtype)
 
     def load(self, path: str | Path) -> Samples:
         """Read and z-normalize a recording.
@@ -138,7 +210,7 @@ class Preprocessing(BaseModel):
             Rejected: as ``decode`` and ``normalize`` raise it; names the file.
         """
         try:
-            return self.normalize(decode(Path(path), self.sample_rate).samples)
+            return self.normalize(decode(Path(path), self.recording_rate).samples)
         except Rejected as error:
             raise Rejected(error.reason, f"{path}: {error.detail}") from error
 
@@ -150,34 +222,21 @@ class Preprocessing(BaseModel):
             floor: the standard deviation below which it is silent, as ``decode.Level`` has it.
 
         Raises:
-            Rejected: the recording is shorter than one FFT window, is silent (all samples equal, or below ``floor``),
-                or holds NaN or infinite samples.
+            Rejected: the recording is shorter than 20 ms (of the slowed sound), is silent (all samples equal, or below
+                ``floor``), or holds NaN or infinite samples.
         """
-        if len(samples) < self.n_fft:
-            length = f"{len(samples)} samples at {self.sample_rate} Hz"
-            raise Rejected(Reason.TOO_SHORT, f"{length}, expected at least {self.n_fft} (one FFT window)")
-        low, high = samples.min(), samples.max()
-        if not (np.isfinite(low) and np.isfinite(high)):
-            raise Rejected(Reason.NON_FINITE, "NaN or infinite samples")
-        if low == high:
-            raise Rejected(Reason.SILENT, f"every sample is {low:g}")
-        mean = samples.mean(dtype=np.float64)
-        starts = range(0, len(samples), _BLOCK)
-        squares = (np.square(samples[s : s + _BLOCK] - mean).sum() for s in starts)
-        deviation = np.sqrt(sum(squares) / len(samples))
-        if deviation < floor:
-            raise Rejected(Reason.SILENT, f"{20 * np.log10(deviation):.0f} dBFS, below {20 * np.log10(floor):.0f} dBFS")
-        normalized = np.empty(len(samples), dtype=np.float32)
-        for s in starts:
-            normalized[s : s + _BLOCK] = (samples[s : s + _BLOCK] - mean) / deviation
-        return normalized
+        least = math.ceil(LEAST_SECONDS * self.sample_rate)
+        if len(samples) < least:
+            length = f"{len(samples)} samples at {self.recording_rate} Hz"
+            raise Rejected(Reason.TOO_SHORT, f"{length}, expected at least {least} ({1000 * LEAST_SECONDS:g} ms)")
+        return normalize(samples, floor)
 
     def segments(self, waveform: Samples) -> Samples:
         """Cut a waveform into consecutive segments, at least one.
 
         The remainder after the last full segment is repeated to the length of a segment, and so is a clip shorter than
-        a segment. A remainder shorter than one FFT window after a full segment is dropped, just as a clip that short
-        is rejected.
+        a segment; with ``fill`` "silence" they are padded with zeros instead. A remainder shorter than one FFT window
+        after a full segment is dropped. A clip that short is padded with zeros to one window, then filled up.
 
         With ``compat`` a remainder of any length is kept, and a clip shorter than a segment (c) and a remainder after a
         full segment (r) become a segment as in that program; ``times`` is how many of them a segment holds, rounded up:
@@ -194,50 +253,39 @@ class Preprocessing(BaseModel):
             (samples,) -> (segments, segment_samples).
         """
         length = self.segment_samples
+        if len(waveform) < self.n_fft and not self.compat:
+            waveform = np.pad(waveform, (0, self.n_fft - len(waveform)))
         whole = len(waveform) // length
         full, rest = waveform[: whole * length].reshape(whole, length), waveform[whole * length :]
         if whole == self.segment_count(len(waveform)):
             return full
-        return np.concatenate([full, self._fill(waveform, rest)[None]])
+        return np.concatenate([full, fill_segment(waveform, rest, length, self.fill, self.compat)[None]])
 
     def segment_count(self, samples: int) -> int:
         """Number of segments into which ``segments`` cuts so many samples, at least one."""
         whole, rest = divmod(samples, self.segment_samples)
         return whole + (rest > 0 and not (whole > 0 and rest < self.n_fft and not self.compat))
 
-    def _fill(self, waveform: Samples, rest: Samples) -> Samples:
-        """Return the last segment, of a remainder that is the whole waveform if that is shorter than a segment."""
-        length = self.segment_samples
-        times = -(-length // len(rest))
-        match self.compat:
-            case "":
-                return np.resize(rest, length)
-            case "metaaudio-training":
-                return np.resize(waveform[:length], length)
-            case "authors-waveforms":
-                return np.repeat(waveform[: -(-length // times)], times)[:length]
-            case "metaaudio" if len(rest) < len(waveform):
-                return waveform[:length]
-            case _:
-                return np.repeat(rest, times)[:length]
-
     def features(self, segments: Samples) -> Samples:
-        """Compute log-mel spectrograms in dB, in float64, rounded to float32.
+        """Compute log-mel spectrograms in dB, or their PCEN, in float64, rounded to float32.
 
         Shape:
             (segments, segment_samples) -> (segments, n_mels, frames).
         """
-        log_mel = _exact_log_mel(self)
+        spectrogram = _exact_front_end(self)
         features = np.empty((len(segments), self.n_mels, self.frames), dtype=np.float32)
         for number, segment in enumerate(segments):
-            features[number] = log_mel(segment)
+            features[number] = spectrogram(segment)
         return features
 
 
 @functools.lru_cache(maxsize=8)
-def _exact_log_mel(preprocessing: Preprocessing) -> ExactLogMel:
+def _exact_front_end(preprocessing: Preprocessing) -> ExactMel:
     p = preprocessing
-    return ExactLogMel(p.sample_rate, p.n_fft, p.hop_length, p.n_mels, p.eps)
+    sizes = p.sample_rate, p.n_fft, p.hop_length, p.n_mels
+    if p.frontend == "pcen":
+        return ExactPcen(*sizes, p.fmin, p.fmax)
+    return ExactLogMel(*sizes, p.eps, p.fmin, p.fmax)
 
 
 def _explain(origin: str, error: ValidationError) -> str:

@@ -25,10 +25,10 @@ def mean_of_channels(block: np.ndarray[tuple[int, int], np.dtype[np.int16 | np.f
     return mono
 
 
-def check_rate(sample_rate: int) -> None:
+def check_rate(sample_rate: float) -> None:
     """Raise Rejected for a sample rate that no recording has."""
     if sample_rate < MIN_RATE:
-        raise Rejected(Reason.UNREADABLE, f"sample rate {sample_rate} Hz, expected at least {MIN_RATE} Hz")
+        raise Rejected(Reason.UNREADABLE, f"sample rate {sample_rate:g} Hz, expected at least {MIN_RATE} Hz")
 
 
 def span_frames(span: Span | None, frames: int, rate: int) -> tuple[int, int]:

@@ -89,6 +89,11 @@ class SndfileReader:
         """Samples per second."""
         return int(self._file.samplerate)
 
+    @property
+    def seconds(self) -> float:
+        """The length of the recording."""
+        return float(self._file.frames / self.rate)
+
     def blocks(self, span: Span | None) -> Iterator[Samples]:
         """Yield the mean of the channels, block by block.
 

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fewshot_audio.cli.answers import journal_path, list_path, report_results, write_answers, write_labels
 from fewshot_audio.cli.app import EXIT_INTERRUPTED, app
-from fewshot_audio.cli.console import print_line, print_text, progress_bar, stderr
+from fewshot_audio.cli.console import print_line, progress_bar, stderr
 from fewshot_audio.cli.options import Bundle, Device, Strict, usage_errors
 from fewshot_audio.cli.quick_start import load_quickly, prepare_quick_start
-from fewshot_audio.errors import ConfigError, on_one_line, plural
+from fewshot_audio.errors import ConfigError, plural
 from fewshot_audio.files import check_writable
 from fewshot_audio.recognition.options import ScanOptions
 
@@ -68,7 +69,7 @@ def classify(
     suffix = Path(f"name{form.extension}").suffix  # alone, ".txt" is a name without one
     in_folder = bool(suffix) and output is not None and (output.is_dir() or output.suffix != suffix)
     if output:
-        for path in (_list_path(output) if in_folder else output, _journal_path(output, in_folder=in_folder)):
+        for path in (list_path(output) if in_folder else output, journal_path(output, in_folder=in_folder)):
             check_writable(path)
     keep_pages()  # three times as fast on the CPU
     recognizer = load_quickly(bundle, device)
@@ -81,7 +82,7 @@ def classify(
     if form.extension and not in_folder and len(files) > 1:
         raise typer.BadParameter(f"--format {output_format} describes one recording: give -o FOLDER for {len(files)}")
     fingerprint = scan_fingerprint(bundle, options)
-    journal = ScanJournal(_journal_path(output, in_folder=in_folder), fingerprint) if output else None
+    journal = ScanJournal(journal_path(output, in_folder=in_folder), fingerprint) if output else None
     try:
         with progress_bar() as progress:
             results = list(scan(recognizer, files, options, journal, progress))
@@ -92,24 +93,14 @@ def classify(
         raise typer.Exit(EXIT_INTERRUPTED) from None
     format_options = FormatOptions(top, recognizer.sample_rate, excel)
     if form.extension:
-        _write_labels(results, form, format_options, output, in_folder=in_folder)
+        texts = ("" if result.error is not None else _text(form, [result], format_options) for result in results)
+        write_labels(results, texts, form.extension, output, in_folder=in_folder, excel=excel)
     else:
-        _write_text(_text(form, results, format_options), output)
+        write_answers(_text(form, results, format_options), output)
     if journal:
         journal.remove()
     prepare_quick_start(bundle, recognizer)
-    _summary(results, n_others)
-
-
-def _list_path(folder: Path) -> Path:
-    """The list of the recordings in a folder of label files."""
-    return folder / "files.csv"
-
-
-def _journal_path(output: Path, *, in_folder: bool) -> Path:
-    """The file that keeps the answers of an interrupted scan."""
-    beside = _list_path(output) if in_folder else output
-    return beside.with_name(beside.name + ".journal")
+    report_results(results, n_others)
 
 
 def _text(form: "OutputFormat", results: Sequence["FileResult"], options: "FormatOptions") -> str:
@@ -117,58 +108,3 @@ def _text(form: "OutputFormat", results: Sequence["FileResult"], options: "Forma
     if not isinstance(text, str):  # of a format from outside
         raise ConfigError(f"output format {type(form).__name__} returned {type(text).__name__}, expected text (str)")
     return text
-
-
-def _write_text(text: str, output: Path | None) -> None:
-    from fewshot_audio.files import write_text
-
-    if output is None:
-        print_text(text)
-    else:
-        write_text(output, text)
-
-
-def _write_labels(
-    results: Sequence["FileResult"],
-    form: "OutputFormat",
-    options: "FormatOptions",
-    output: Path | None,
-    *,
-    in_folder: bool,
-) -> None:
-    """Write a file of labels for each recording that can be used, and in a folder the list of all recordings.
-
-    Args:
-        results: the recordings; one only, if ``in_folder`` is false.
-        form: that of the labels.
-        options: of the format.
-        output: the folder or file; None for stdout.
-        in_folder: whether ``output`` is a folder.
-    """
-    from fewshot_audio.files import write_text
-    from fewshot_audio.recognition import formats
-
-    names = formats.label_files(results, form.extension)
-    for result, name in zip(results, names, strict=True):
-        if name:
-            _write_text(_text(form, [result], options), output / name if output and in_folder else output)
-    if output and in_folder:
-        write_text(_list_path(output), formats.as_list(results, names, excel=options.excel))
-
-
-def _summary(results: Sequence["FileResult"], n_others: int) -> None:
-    """Report damage, files without answers and files that failed; exit with code 1 if any failed."""
-    failed = [result for result in results if result.error is not None]
-    for result in results:
-        if result.error is None and result.remark:
-            print_line(f"{on_one_line(result.file)}: {on_one_line(result.remark)}", stderr)
-    for result in failed:
-        print_line(f"cannot be used: {on_one_line(result.file)}: {on_one_line(result.remark)}", stderr)
-    answered = sum(result.status == "ok" for result in results)
-    print_line(
-        f"{plural(len(results), 'file')}, {answered} with answers, {len(failed)} failed"
-        + (f"; no recordings by their extensions: {plural(n_others, 'other file')}" if n_others else ""),
-        stderr,
-    )
-    if failed:
-        raise typer.Exit(1)

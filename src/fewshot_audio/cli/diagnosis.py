@@ -36,6 +36,14 @@ def show_diagnosis(recognizer: Recognizer) -> None:
         print_line(f"Mostly silent: {on_one_line(f'{clip.class_name}/{clip.clip}')} ({100 * clip.silence:.0f} % of it)")
     for clip in diagnosis.duplicates:
         print_line(on_one_line(f"The same recording: {clip.class_name}/{clip.clip} and {clip.duplicate_of}"))
+    if recognizer.ignored:
+        print_line(on_one_line(f"Never an answer: {', '.join(recognizer.ignored)}"))
+    if recognizer.background:
+        segments = sum(clip.segments for clip in recognizer.background)
+        print_line(
+            f"Background: {plural(len(recognizer.background), 'recording')}, {plural(segments, 'segment')}; what is "
+            "more like it than like the nearest class is unknown."
+        )
     for line in advice(diagnosis):
         print_line(on_one_line(line))
     _show_calibration(recognizer)

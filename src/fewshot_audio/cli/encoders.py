@@ -8,12 +8,13 @@ import typer
 
 from fewshot_audio.cli.app import app
 from fewshot_audio.cli.console import percent, print_line, print_table
-from fewshot_audio.errors import ConfigError, on_one_line
+from fewshot_audio.errors import ConfigError, DataError, on_one_line
 
 if TYPE_CHECKING:
     from fewshot_audio.models.frozen.check import CheckedEncoder
     from fewshot_audio.recognition.decision.encoder_choice import EncoderCandidate
     from fewshot_audio.recognition.encoders import ClipEncoders
+    from fewshot_audio.recognition.recognizer import Recognizer
 
 AUTO = "auto"
 
@@ -149,6 +150,27 @@ def parse_encoders(words: Sequence[str] | None) -> list[str] | None:
     if AUTO in names and len(names) > 1:
         raise typer.BadParameter("--encoder auto tries all of your encoders: name no others")
     return names
+
+
+def use_encoders(recognizer: "Recognizer", names: list[str] | None, *, embed: bool) -> None:
+    """Have frozen encoders decide beside the network.
+
+    Args:
+        recognizer: gets the encoders.
+        names: of the encoders; None keeps those that it has, and "auto" tries all that are installed.
+        embed: whether bundles are to hold them.
+    """
+    from fewshot_audio.models.frozen.installed import installed_encoders
+
+    if names is None:
+        names = recognizer.encoder_names
+    elif names == [AUTO]:
+        names = list(installed_encoders())
+        if not names:
+            raise DataError("--encoder auto: none is installed; `fewshot-audio encoders list` shows how to add some")
+    if embed and not names:
+        raise typer.BadParameter("--embed-encoder needs --encoder, or a bundle that has encoders")
+    recognizer.use_encoders(names, embed=embed)
 
 
 def show_candidates(candidates: Sequence["EncoderCandidate"], encoders: "ClipEncoders") -> None:

@@ -7,7 +7,7 @@ import typer
 
 from fewshot_audio.cli.app import app
 from fewshot_audio.cli.console import print_line, progress_bar, stderr
-from fewshot_audio.cli.options import DataRoot, Device, Strict, find_data_root
+from fewshot_audio.cli.options import DataRoot, Device, LabelColumn, Strict, TableFormatOption, find_data_root
 from fewshot_audio.cli.quick_start import load_quickly, prepare_quick_start
 from fewshot_audio.errors import DataError, on_one_line
 from fewshot_audio.files import check_writable
@@ -28,9 +28,26 @@ def enroll(
         Path | None, typer.Option(help="A run folder, whose network is used; default: that of the shipped recognizer.")
     ] = None,
     support: Annotated[Path | None, typer.Option(help="A folder that holds a folder of clips for each class.")] = None,
+    annotations: Annotated[
+        list[Path] | None, typer.Option(help="A table of events, of which clips are cut out; repeatable.")
+    ] = None,
+    audio: Annotated[
+        Path | None, typer.Option(help="Folder of the recordings of --annotations; default: that of each table.")
+    ] = None,
+    table_format: TableFormatOption = None,
+    label_column: LabelColumn = None,
     add: Annotated[str | None, typer.Option(help="Enroll the files as this class.")] = None,
     remove: Annotated[list[str] | None, typer.Option(help="Remove a class.")] = None,
     rename: Annotated[tuple[str, str] | None, typer.Option(help="Give a class another name.")] = None,
+    background: Annotated[
+        list[Path] | None,
+        typer.Option(help="A recording, or a folder of them, of other sounds: known, and never an answer."),
+    ] = None,
+    clear_background: Annotated[
+        bool, typer.Option("--clear-background", help="Forget the background, before any is added.")
+    ] = False,
+    ignore: Annotated[list[str] | None, typer.Option(help="A class that is never an answer.")] = None,
+    answer: Annotated[list[str] | None, typer.Option(help="An ignored class that is to be an answer again.")] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder to save the bundle in; default: the bundle to change.")
     ] = None,
@@ -60,18 +77,23 @@ def enroll(
 ) -> None:
     """Enroll sounds: a few clips of each class. Prints a diagnosis of the clips.
 
+    A background of other sounds, and classes that are ignored, save false alarms: what is more like them is unknown.
+
     A run's network is calibrated on the validation classes of its dataset, if that is found in the data root. The exit
     code is 1 if a recording cannot be used; it is reported, and the others are enrolled.
     """
     from fewshot_audio.audio.recordings import list_recordings
     from fewshot_audio.cli.diagnosis import show_diagnosis
-    from fewshot_audio.cli.encoders import AUTO, parse_encoders, show_candidates
+    from fewshot_audio.cli.encoders import AUTO, parse_encoders, show_candidates, use_encoders
+    from fewshot_audio.cli.enroll_events import enroll_events, list_events
     from fewshot_audio.recognition.bundle import is_bundle
     from fewshot_audio.recognition.shipped import shipped_folder
     from fewshot_audio.recognition.support import SupportClips, list_support, other_files
     from fewshot_audio.runtime.allocator import keep_pages
 
     keep_pages()
+    if not annotations and (audio or table_format or label_column):
+        raise typer.BadParameter("--audio, --table-format and --label-column belong to --annotations, which is missing")
     files = list(paths or [])
     bundle = files.pop(0) if files and is_bundle(files[0]) else None
     if bundle and model:
@@ -95,21 +117,34 @@ def enroll(
         else:
             recognizer = load_quickly(bundle or shipped_folder(), device)
         if encoders is not None or embed_encoder:
-            _use_encoders(recognizer, encoders, embed=embed_encoder)
+            use_encoders(recognizer, encoders, embed=embed_encoder)
         for name in remove or ():
             recognizer.remove(name)
         if rename:
             recognizer.rename(*rename)
-        clips, remarks, problems = list_support(support) if support else SupportClips([], [], [])
+        listing = list_support(support) if support else SupportClips([], [], [])
+        clips: list[tuple[str | None, Path]] = list(listing.clips)
+        remarks, problems = listing.remarks, listing.problems
         if add:
             added, n_others = list_recordings(files)
             clips += [(add, path) for path in added]
             remarks += other_files(n_others)
         _enroll(recognizer, clips, remarks, problems, progress, strict=strict)
+        events = list_events(annotations or (), audio, table_format, label_column, remarks, problems)
+        enroll_events(recognizer, events, remarks, problems, progress, strict=strict)
         tried = recognizer.encoders
         candidates = recognizer.choose_encoders() if encoders == [AUTO] else []
         if encoders == [AUTO] and not candidates:
             remarks.append("--encoder auto: all of your encoders are kept until each class has two clips or more")
+        if clear_background:
+            recognizer.remove_background()
+        if background:
+            recordings, n_others = list_recordings(background)
+            remarks += other_files(n_others)
+            _enroll(recognizer, [(None, path) for path in recordings], remarks, problems, progress, strict=strict)
+        for names, ignored in ((ignore, True), (answer, False)):
+            for name in names or ():
+                recognizer.ignore(name, ignored)
         _choose(recognizer, head)
         if head not in (None, "auto", recognizer.head):
             remarks.append(
@@ -118,6 +153,7 @@ def enroll(
             )
     if not recognizer.classes:
         raise DataError("\n".join([*problems, *remarks, "no class is enrolled: nothing is saved"]))
+    recognizer.snapshot()  # refuses one whose classes are all ignored
     _save(recognizer, target, head, reads_again=reads_again, is_new=is_new)
     if candidates:
         show_candidates(candidates, tried)
@@ -130,28 +166,6 @@ def enroll(
     prepare_quick_start(target, recognizer)
     if problems:
         raise typer.Exit(1)
-
-
-def _use_encoders(recognizer: "Recognizer", names: list[str] | None, *, embed: bool) -> None:
-    """Have frozen encoders decide beside the network.
-
-    Args:
-        recognizer: gets the encoders.
-        names: of the encoders; None keeps those that it has, and "auto" tries all that are installed.
-        embed: whether bundles are to hold them.
-    """
-    from fewshot_audio.cli.encoders import AUTO
-    from fewshot_audio.models.frozen.installed import installed_encoders
-
-    if names is None:
-        names = recognizer.encoder_names
-    elif names == [AUTO]:
-        names = list(installed_encoders())
-        if not names:
-            raise DataError("--encoder auto: none is installed; `fewshot-audio encoders list` shows how to add some")
-    if embed and not names:
-        raise typer.BadParameter("--embed-encoder needs --encoder, or a bundle that has encoders")
-    recognizer.use_encoders(names, embed=embed)
 
 
 def _check_usage(files: list[Path], add: str | None, *, has_bundle: bool, changes: bool) -> None:
@@ -211,7 +225,7 @@ def _default_root(run_dir: Path) -> Path | None:
 
 def _enroll(
     recognizer: "Recognizer",
-    clips: list[tuple[str, Path]],
+    clips: list[tuple[str | None, Path]],
     remarks: list[str],
     problems: list[str],
     progress: "Progress",
@@ -222,23 +236,27 @@ def _enroll(
 
     Args:
         recognizer: gets the clips.
-        clips: class and file of each.
+        clips: class and file of each; of the background, None.
         remarks: what is said of damaged clips is added.
         problems: what is said of clips that cannot be used is added.
         progress: reports the clips done.
         strict: whether damaged clips are not used.
     """
+    from fewshot_audio.recognition.background import background_clips
     from fewshot_audio.recognition.clips import as_text, load_clips
 
     for done, (name, path) in enumerate(clips):
-        progress("enrolling", done, len(clips), on_one_line(name))
+        progress("enrolling", done, len(clips), on_one_line(name or "background"))
         file = on_one_line(as_text(path))
         try:
-            (clip,) = load_clips(path, recognizer.preprocessing)
+            (clip,) = (background_clips if name is None else load_clips)(path, recognizer.preprocessing)
             if clip.damage and strict:
                 problems.append(f"{file}: {clip.damage}")
                 continue
-            recognizer.enroll(name, clip)
+            if name is None:
+                recognizer.enroll_background(clip)
+            else:
+                recognizer.enroll(name, clip)
             if clip.damage:
                 remarks.append(f"{file}: {clip.damage}")
         except DataError as error:

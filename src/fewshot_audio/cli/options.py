@@ -60,6 +60,14 @@ JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the numbers
 Strict = Annotated[
     bool, typer.Option("--strict", help="Refuse recordings that are partly damaged; without it the rest is used.")
 ]
+TableFormatOption = Annotated[
+    Literal["raven", "audacity", "csv", "dcase"] | None,
+    typer.Option("--table-format", help="Which program wrote the tables; default: what their content says."),
+]
+LabelColumn = Annotated[
+    str | None,
+    typer.Option(help="Column of the labels; default: a usual one, such as Annotation, Species, label or class."),
+]
 Device = Annotated[
     Literal["cpu", "cuda", "auto"], typer.Option(help="Where to compute; auto: on a GPU if there is one.")
 ]

@@ -2,7 +2,7 @@
 
 from fewshot_audio.config.augmentation import SpecAugParams, WaveAugParams
 from fewshot_audio.config.base import Role
-from fewshot_audio.config.checks import check_classes, check_configs, check_input, check_steps
+from fewshot_audio.config.checks import check_classes, check_configs, check_front_end, check_input, check_steps
 from fewshot_audio.config.experiment import PHASES, ExperimentConfig, Phase
 from fewshot_audio.config.input_augmentation import InputAugmentation
 from fewshot_audio.config.keys import keys_with
@@ -35,6 +35,7 @@ __all__ = [
     "change_configs",
     "check_classes",
     "check_configs",
+    "check_front_end",
     "check_input",
     "check_steps",
     "keys_with",

@@ -83,6 +83,18 @@ def check_input(experiment: ExperimentConfig, model: ModelConfig, mels: int, fra
         raise ConfigError("\n".join(errors))
 
 
+def check_front_end(experiment: ExperimentConfig, frontend: str) -> None:
+    """Check the configs against the front end of a dataset's features. Raises ConfigError."""
+    inputs = experiment.input_augmentation
+    in_decibels = [key for key in ("gain_db", "filter_db") if getattr(inputs, key)]
+    if frontend != "log-mel" and in_decibels:
+        keys = " and ".join(f"input_augmentation.{key}" for key in in_decibels)
+        raise ConfigError(
+            f"{keys}: a gain in dB is of log-mel features, but the dataset's are {frontend}: set "
+            + " and ".join(f"input_augmentation.{key}=0" for key in in_decibels)
+        )
+
+
 def warp_errors(params: SpecAugParams, frames: int) -> list[str]:
     """What is wrong with the time warp for segments of that many frames; empty if nothing is."""
     if frames > 2 * params.W:
@@ -99,7 +111,7 @@ def _size_errors(experiment: ExperimentConfig, model: ModelConfig, mels: int, fr
     elif isinstance(encoder, CNNConfig):
         count = _counted(encoder.poolings)
         needs = [(f"pool_dim: {count} by {pool}", pool**encoder.poolings) for pool in encoder.pool_dim]
-        advice = [f", expected at most {_root(size, encoder.poolings)}" for size in (mels, frames)]
+        advice = [f", expected at most {largest_root(size, encoder.poolings)}" for size in (mels, frames)]
     else:
         return []
     sizes = zip(needs, ("mel bins", "frames"), (mels, frames), advice, strict=True)
@@ -110,7 +122,7 @@ def _size_errors(experiment: ExperimentConfig, model: ModelConfig, mels: int, fr
     ]
 
 
-def _root(size: int, degree: int) -> int:
+def largest_root(size: int, degree: int) -> int:
     """The largest integer whose power of that degree does not exceed ``size``."""
     return next(root for root in itertools.count(1) if (root + 1) ** degree > size)
 

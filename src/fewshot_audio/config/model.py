@@ -53,6 +53,15 @@ class HybridConfig(CNNConfig):
     """Run over time in both directions and add the two outputs."""
 
 
+class ResNet8Config(EncoderConfig):
+    """A strided stem, three residual blocks of two convolutions, statistics over the audible steps, a linear layer."""
+
+    widths: Annotated[list[Count], Field(min_length=4, max_length=4)] = Field(default_factory=lambda: [32, 64, 96, 128])
+    """Channels of the stem and of the three blocks."""
+    out_dim: Count = 256
+    """Width of the encoder's output."""
+
+
 class ResNet12Config(EncoderConfig):
     """A strided stem, four residual blocks of three convolutions, pooling and a linear layer."""
 
@@ -104,6 +113,7 @@ ENCODERS = Registry(
     [
         Part("CNN", CNNConfig, "fewshot_audio.models.encoders:CNN"),
         Part("Hybrid", HybridConfig, "fewshot_audio.models.encoders:Hybrid"),
+        Part("ResNet8", ResNet8Config, "fewshot_audio.models.resnet8:ResNet8"),
         Part("ResNet12", ResNet12Config, "fewshot_audio.models.resnet:ResNet12"),
     ],
     keys=["out_dim"],
@@ -168,6 +178,7 @@ class ModelConfig(OpenSection):
     Projection: ProjectionConfig = ProjectionConfig()
     Relation: RelationConfig = RelationConfig()
     ResNet12: ResNet12Config = ResNet12Config()
+    ResNet8: ResNet8Config = ResNet8Config()
     Pretrained: PretrainedConfig = PretrainedConfig()
     members: Count = 1
     """Encoders whose outputs are concatenated; `fewshot-audio join` joins those of runs."""

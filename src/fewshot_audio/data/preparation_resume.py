@@ -81,7 +81,7 @@ def _is_current(clip: PlannedClip, journal: PreparationJournal, job: Preparation
     if prepared.features_crc32 is None and Path(prepared.source).suffix.lower() not in SAME_AS_BEFORE:
         return False  # version 0.1 decoded lossy formats by other libraries, to other bits
     has_stats = prepared.wave_stats is not None or not job.waveforms
-    return has_stats and job.limits.allow(prepared.samples, job.preprocessing.sample_rate, prepared.damage)
+    return has_stats and job.limits.allow(prepared.samples, job.preprocessing.recording_rate, prepared.damage)
 
 
 def _lost_clips(

@@ -126,7 +126,7 @@ def prepare(
         skipped = [*plan.skipped, *rejected]
         skipped += [SkippedInput(c.source, c.class_name, Reason.SMALL_CLASS, small[c.class_name]) for c in excluded]
         groups = {clip.key: clip.recording.group for clip in plan.clips}
-        write_clips(folder, clips, groups, preprocessing.sample_rate)
+        write_clips(folder, clips, groups, preprocessing.recording_rate)
         partly = Reason.PARTLY_DAMAGED
         damaged = [SkippedInput(c.source, c.class_name, partly, c.damage) for c in clips if c.damage]
         write_skipped(folder, sorted(skipped + damaged, key=lambda item: (item.source, item.class_name)))

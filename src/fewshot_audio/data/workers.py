@@ -106,7 +106,7 @@ def _prepare_chunk(
 
 
 def _prepare_clip(clip: PlannedClip, job: PreparationJob) -> PreparedClip | SkippedInput:
-    preprocessing, rate = job.preprocessing, job.preprocessing.sample_rate
+    preprocessing, rate = job.preprocessing, job.preprocessing.recording_rate
     try:
         samples, damage = clip.recording.sound.read(rate)
         waveform = preprocessing.normalize(samples)
@@ -125,7 +125,7 @@ def _prepare_clip(clip: PlannedClip, job: PreparationJob) -> PreparedClip | Skip
         segments=len(segments),
         samples=len(waveform),
         moments=Moments.of(features),
-        wave_stats=WaveStats.of(segments, rate) if job.waveforms else None,
+        wave_stats=WaveStats.of(segments, preprocessing.sample_rate) if job.waveforms else None,
         features_crc32=features_crc32,
         waveforms_crc32=waveforms_crc32,
         damage=damage,

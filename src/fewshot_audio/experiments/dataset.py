@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Literal
 
 from fewshot_audio.audio.preprocessing import Preprocessing
-from fewshot_audio.config import PHASES, ExperimentConfig, ModelConfig, Phase, check_classes, check_input
+from fewshot_audio.config import (
+    PHASES,
+    ExperimentConfig,
+    ModelConfig,
+    Phase,
+    check_classes,
+    check_front_end,
+    check_input,
+)
 from fewshot_audio.config.model import PRETRAINED
 from fewshot_audio.data.clip_index import ClipIndex
 from fewshot_audio.data.disjoint_groups import check_groups
@@ -53,7 +61,8 @@ class Dataset:
         return self.data.views.input_shape(self.data.store.shape)
 
     def check_input(self, experiment: ExperimentConfig, model: ModelConfig) -> None:
-        """Check that the network takes segments of this length. Raises ConfigError with the numbers."""
+        """Check that the network takes these segments, and augmentation their features. Raises ConfigError."""
+        check_front_end(experiment, (self.preprocessing or Preprocessing()).frontend)
         check_input(experiment, model, *self.input_shape)
         if experiment.encoder_name.startswith(PRETRAINED):
             rate = (self.preprocessing or Preprocessing()).sample_rate

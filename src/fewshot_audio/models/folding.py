@@ -13,6 +13,7 @@ from fewshot_audio.models.encoders import CNN, Hybrid
 from fewshot_audio.models.ensemble import ensemble_members
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.models.resnet import ResidualBlock, ResNet12
+from fewshot_audio.models.resnet8 import ResNet8, StridedBlock
 
 
 def with_folded_norms(network: FewShotNetwork) -> FewShotNetwork:
@@ -22,18 +23,19 @@ def with_folded_norms(network: FewShotNetwork) -> FewShotNetwork:
     """
     shared: dict[int, object] = {id(tensor): tensor for tensor in network.state_dict(keep_vars=True).values()}
     encoders = ensemble_members(network.encoder)
-    shared |= {id(encoder): encoder for encoder in encoders if not isinstance(encoder, CNN | Hybrid | ResNet12)}
+    foldable = CNN | Hybrid | ResNet8 | ResNet12
+    shared |= {id(encoder): encoder for encoder in encoders if not isinstance(encoder, foldable)}
     network = copy.deepcopy(network, shared).eval()
     for module in list(network.encoder.modules()):
         if isinstance(module, ConvBlock):
             _fold(module, "conv", "norm")
-        elif isinstance(module, ResidualBlock):
+        elif isinstance(module, ResidualBlock | StridedBlock):
             for number in range(len(module.convs)):
                 _fold(module, f"convs.{number}", f"norms.{number}")
             _fold(module.shortcut, "0", "1")
-        elif isinstance(module, ResNet12) and isinstance(module.stem, nn.Sequential):
+        elif isinstance(module, ResNet8 | ResNet12) and isinstance(module.stem, nn.Sequential):
             _fold(module.stem, "0", "1")
-        elif isinstance(module, CNN | Hybrid):
+        if isinstance(module, CNN | Hybrid | ResNet8):  # a ResNet8 may have a stem too
             module.linear = fold_into_linear(module.norm, module.linear)
             module.set_submodule("norm", nn.Identity())
     return network

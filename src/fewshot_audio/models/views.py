@@ -75,16 +75,16 @@ class SpecViews:
 
 
 class WaveViews:
-    """Views of waveform segments: augmented as waveforms, then through the same log-mel as everywhere."""
+    """Views of waveform segments: augmented as waveforms, then through the same front end as everywhere."""
 
     def __init__(self, params: WaveAugParams, preprocessing: Preprocessing, stats: WaveStats | None) -> None:
         self.params = params
         self.preprocessing = preprocessing
         self.stats = stats
-        self.log_mel = preprocessing.log_mel(torch.float64)
+        self.front_end = preprocessing.front_end(torch.float64)
 
     def input_shape(self, segment: tuple[int, ...]) -> tuple[int, int]:
-        """Mel bins and frames of the log-mel spectrogram."""
+        """Mel bins and frames of the features."""
         return self.preprocessing.n_mels, 1 + segment[0] // self.preprocessing.hop_length
 
     def draw(self, n: int, segment: tuple[int, ...], generator: torch.Generator) -> WaveformDraw:
@@ -97,10 +97,10 @@ class WaveViews:
         return draw[segments.start * self.params.aug_num : segments.stop * self.params.aug_num]
 
     def features(self, network: FewShotNetwork, raw: Tensor) -> Tensor:
-        """Log-mel, normalize."""
+        """Compute the features, normalize."""
         # Testing computes features in float64, as preparation does: in float32 they are decibels off near silence.
         samples = raw if network.training else raw.double()
-        features: Tensor = self.log_mel.to(raw.device)(samples)
+        features: Tensor = self.front_end.to(raw.device)(samples)
         return network.normalize(features.to(raw.dtype))
 
     def plain(self, network: FewShotNetwork, raw: Tensor, change: Change = identity) -> Tensor:
@@ -113,7 +113,7 @@ class WaveViews:
         return torch.stack([change(view) for view in views.unbind(1)], dim=1)
 
     def _input(self, network: FewShotNetwork, waveforms: Tensor) -> Tensor:
-        """Normalized log-mel features, or the waveforms at the rate of an encoder that reads those."""
+        """Normalized features, or the waveforms at the rate of an encoder that reads those."""
         rate = getattr(network.encoder, "sample_rate", None)
         if rate is not None:
             return resample(waveforms, self.preprocessing.sample_rate, rate)

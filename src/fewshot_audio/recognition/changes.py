@@ -1,18 +1,17 @@
-"""Changes to the enrolled classes, as values: made here, and made again on a state that another program saved."""
+"""Changes to what is enrolled, as values: made here, and made again on a state that another program saved."""
 
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from fewshot_audio.errors import DataError
 from fewshot_audio.recognition.bundle.folder import BundleState, current_digest
-from fewshot_audio.recognition.enrolled import EnrolledClass, EnrolledClip, add_clips, checked_name
-
-Classes: TypeAlias = Mapping[str, EnrolledClass]
+from fewshot_audio.recognition.enrolled import EnrolledClass, EnrolledClip, EnrolledSounds, add_clips, checked_name
 
 MAX_UNSAVED = 10_000  # changes
+NO_BACKGROUND = "no background is enrolled"
 
 
 @dataclass(frozen=True)
@@ -23,10 +22,11 @@ class AddClips:
     clips: tuple[EnrolledClip, ...]
     replace: bool
 
-    def apply(self, classes: Classes) -> Classes:
-        """The classes with this change."""
+    def apply(self, sounds: EnrolledSounds) -> EnrolledSounds:
+        """The sounds with this change."""
+        classes = sounds.classes
         former = classes[self.name].clips if self.name in classes and not self.replace else ()
-        return {**classes, self.name: EnrolledClass.of(add_clips(former, self.clips))}
+        return replace(sounds, classes={**classes, self.name: EnrolledClass.of(add_clips(former, self.clips))})
 
 
 @dataclass(frozen=True)
@@ -36,18 +36,20 @@ class Remove:
     name: str
     clip: str | None
 
-    def apply(self, classes: Classes) -> Classes:
-        """The classes with this change. Raises DataError if there is no such class or clip, or it is the only one."""
+    def apply(self, sounds: EnrolledSounds) -> EnrolledSounds:
+        """The sounds with this change. Raises DataError if there is no such class or clip, or it is the only one."""
+        classes = sounds.classes
         own = enrolled_name(classes, self.name)
         clips = classes[own].clips
         if self.clip is None:
-            return {name: value for name, value in classes.items() if name != own}
+            rest_of_classes = {name: value for name, value in classes.items() if name != own}
+            return replace(sounds, classes=rest_of_classes, ignored=sounds.ignored - {own})
         rest = tuple(clip for clip in clips if clip.name != self.clip)
         if len(rest) == len(clips):
             raise DataError(f"class {own!r} has no clip {self.clip!r}; it has {', '.join(c.name for c in clips)}")
         if not rest:
             raise DataError(f"{self.clip!r} is the only clip of class {own!r}: remove the class instead")
-        return {**classes, own: EnrolledClass.of(rest)}
+        return replace(sounds, classes={**classes, own: EnrolledClass.of(rest)})
 
 
 @dataclass(frozen=True)
@@ -57,23 +59,67 @@ class Rename:
     old: str
     new: str
 
-    def apply(self, classes: Classes) -> Classes:
-        """The classes with this change. Raises DataError if ``old`` is not enrolled, or ``new`` cannot be its name."""
+    def apply(self, sounds: EnrolledSounds) -> EnrolledSounds:
+        """The sounds with this change. Raises DataError if ``old`` is not enrolled, or ``new`` cannot be its name."""
+        classes = sounds.classes
         old, new = enrolled_name(classes, self.old), checked_name(self.new)
         if new != old and new in classes:
             raise DataError(f"class {new!r} is enrolled already: remove it first")
-        return {new if name == old else name: value for name, value in classes.items()}
+        renamed = {new if name == old else name: value for name, value in classes.items()}
+        ignored = frozenset(new if name == old else name for name in sounds.ignored)
+        return replace(sounds, classes=renamed, ignored=ignored)
 
 
-Change: TypeAlias = AddClips | Remove | Rename
+@dataclass(frozen=True)
+class AddBackground:
+    """Add recordings to the background; or let it be only these."""
+
+    clips: tuple[EnrolledClip, ...]
+    replace: bool
+
+    def apply(self, sounds: EnrolledSounds) -> EnrolledSounds:
+        """The sounds with this change."""
+        former = () if self.replace else sounds.background
+        return replace(sounds, background=add_clips(former, self.clips))
 
 
-def enrolled_class(classes: Classes, name: str) -> EnrolledClass:
+@dataclass(frozen=True)
+class RemoveBackground:
+    """Remove a recording from the background, or all of it."""
+
+    clip: str | None
+
+    def apply(self, sounds: EnrolledSounds) -> EnrolledSounds:
+        """The sounds with this change. Raises DataError if there is no such recording, or none at all."""
+        rest = tuple(clip for clip in sounds.background if self.clip is not None and clip.name != self.clip)
+        if len(rest) == len(sounds.background):
+            names = ", ".join(clip.name for clip in sounds.background) or "nothing"
+            raise DataError(f"the background has no clip {self.clip!r}; it has {names}" if self.clip else NO_BACKGROUND)
+        return replace(sounds, background=rest)
+
+
+@dataclass(frozen=True)
+class Ignore:
+    """Let a class be an answer no longer, or again."""
+
+    name: str
+    ignored: bool
+
+    def apply(self, sounds: EnrolledSounds) -> EnrolledSounds:
+        """The sounds with this change. Raises DataError if there is no such class."""
+        own = enrolled_name(sounds.classes, self.name)
+        return replace(sounds, ignored=sounds.ignored | {own} if self.ignored else sounds.ignored - {own})
+
+
+Change: TypeAlias = AddClips | Remove | Rename | AddBackground | RemoveBackground | Ignore
+
+
+def enrolled_class(classes: Mapping[str, EnrolledClass], name: str) -> EnrolledClass:
     """The class of that name. Raises DataError if there is none."""
     return classes[enrolled_name(classes, name)]
 
 
-def enrolled_name(classes: Classes, name: str) -> str:
+def enrolled_name(classes: Mapping[str, EnrolledClass], name: str) -> str:
     """The name of an enrolled class as it is written there. Raises DataError if there is none of that name."""
     for own in (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)):
         if own in classes:
@@ -125,9 +171,9 @@ class ChangeLog:
         return digest is None or (state is not None and digest == state.digest)
 
     def on_another_state(
-        self, folder: Path, state: BundleState, classes: Classes, undo: int, *, same_encoders: bool = True
-    ) -> Classes:
-        """Make the unsaved changes, but for the last ``undo``, on the classes that a folder holds now.
+        self, folder: Path, state: BundleState, sounds: EnrolledSounds, undo: int, *, same_encoders: bool = True
+    ) -> EnrolledSounds:
+        """Make the unsaved changes, but for the last ``undo``, on what a folder holds now.
 
         Raises:
             DataError: the network or the frozen encoders are other ones, or a change cannot be made; nothing has
@@ -136,13 +182,13 @@ class ChangeLog:
         saved = self._saved.get(folder.resolve())
         unsaved = self._changes[saved.changes :] if saved else []
         kept = unsaved[: len(unsaved) - undo]
-        if any(isinstance(change, AddClips) for change in kept):
+        if any(isinstance(change, AddClips | AddBackground) for change in kept):
             if saved and saved.state.model != state.model:
                 raise DataError(f"{folder}: holds another network now: clips have to be enrolled again for it")
             if not same_encoders:
                 raise DataError(f"{folder}: has other encoders now: clips have to be enrolled again for them")
         for change in kept:
-            classes = change.apply(classes)
+            sounds = change.apply(sounds)
         self._changes = kept
         self._saved = {folder.resolve(): _Saved(state, 0)}
-        return classes
+        return sounds

@@ -1,5 +1,6 @@
 """What a recognizer takes as clips: files or arrays, one or many."""
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +34,7 @@ class LoadedClip:
         silence: share of the recording that is silent, 0 to 1.
         seconds: duration of the recording.
         damage: what is wrong with its file, of which the rest was read; "" if nothing is.
+        group: the recording that it was cut out of, as others may be; "" if it is a recording itself.
     """
 
     name: str
@@ -40,30 +42,35 @@ class LoadedClip:
     silence: float
     seconds: float
     damage: str = ""
+    group: str = ""
 
     @classmethod
     def of(cls, samples: Samples, preprocessing: Preprocessing, name: str = "") -> Self:
-        """Normalize a recording (samples,) at the preprocessing's rate and cut it into segments.
+        """Normalize a recording (samples,) at the preprocessing's ``recording_rate`` and cut it into segments.
 
         Raises:
             Rejected: as ``Preprocessing.normalize`` does: too short, silent, or not finite.
         """
-        rate = preprocessing.sample_rate
         normalized = preprocessing.normalize(samples)
-        return cls(name, preprocessing.segments(normalized), silence(normalized, rate), len(samples) / rate)
+        silent = silence(normalized, preprocessing.sample_rate)
+        return cls(name, preprocessing.segments(normalized), silent, len(samples) / preprocessing.recording_rate)
 
-    def timbre(self, sample_rate: int) -> Samples:
-        """The timbre of its segments at that rate, (S, TIMBRE_WIDTH)."""
-        return segment_timbre(self.segments, round(self.seconds * sample_rate), sample_rate)
+    def timbre(self, preprocessing: Preprocessing) -> Samples:
+        """The timbre of its segments, (S, TIMBRE_WIDTH)."""
+        samples = round(self.seconds * preprocessing.recording_rate)
+        return segment_timbre(self.segments, samples, preprocessing.sample_rate)
 
-    def encoded(self, encoders: ClipEncoders, sample_rate: int, names: Iterable[str] | None = None) -> Encoded:
-        """Rows of its segments at that rate by frozen encoders; default: all of them."""
-        return encoders.rows(self.segments, round(self.seconds * sample_rate), sample_rate, names)
+    def encoded(
+        self, encoders: ClipEncoders, preprocessing: Preprocessing, names: Iterable[str] | None = None
+    ) -> Encoded:
+        """Rows of its segments by frozen encoders of these names; default: by all."""
+        samples = round(self.seconds * preprocessing.recording_rate)
+        return encoders.rows(self.segments, samples, preprocessing.sample_rate, names)
 
 
-Clip: TypeAlias = str | Path | NDArray[Any] | tuple[NDArray[Any], int] | LoadedClip
-"""A file; mono samples at the recognizer's rate; samples, mono or of channels on either axis, and their rate in Hz; or
-a clip that is loaded."""
+Clip: TypeAlias = str | Path | NDArray[Any] | tuple[NDArray[Any], float] | LoadedClip
+"""A file; samples, mono or of channels on either axis, and their rate in Hz; samples alone, if the rate is given
+beside them; or a clip that is loaded."""
 
 Clips: TypeAlias = Clip | Sequence[Clip]
 
@@ -83,8 +90,13 @@ def as_clips(clips: Clips) -> Sequence[Clip]:
     return list(cast(Sequence[Clip], clips))
 
 
-def load_clips(clips: Clips, preprocessing: Preprocessing) -> Iterator[LoadedClip]:
+def load_clips(clips: Clips, preprocessing: Preprocessing, rate: float | None = None) -> Iterator[LoadedClip]:
     """Load clips one after another, by the preprocessing that the network was trained with.
+
+    Args:
+        clips: one clip or several.
+        preprocessing: of the recognizer.
+        rate: of arrays that come without their own, Hz.
 
     Raises:
         DataError: a clip cannot be used; names the file or the number of the array, and the reason.
@@ -103,7 +115,7 @@ def load_clips(clips: Clips, preprocessing: Preprocessing) -> Iterator[LoadedCli
             continue
         name = as_text(Path(clip).name) if isinstance(clip, str | Path) else f"clip {number}"
         try:
-            samples, damage = _samples(clip, preprocessing.sample_rate)
+            samples, damage = clip_samples(clip, preprocessing.recording_rate, rate, name)
             yield replace(LoadedClip.of(samples, preprocessing, name), damage=damage)
         except Rejected as error:
             raise DataError(f"{as_text(clip) if isinstance(clip, str | Path) else name}: {error}") from error
@@ -125,11 +137,11 @@ def silence(samples: Samples, rate: int) -> float:
     return float((loudness < loudness.max() * 10 ** (-SILENCE_DB / 20)).mean())
 
 
-def _samples(clip: Clip, rate: int) -> Decoded:
+def clip_samples(clip: Clip, rate: int, given_rate: float | None, name: str) -> Decoded:
     """Mono samples of a clip at ``rate``, and what is wrong with its file."""
     if isinstance(clip, str | Path):
         return decode(Path(clip), rate)
-    array, array_rate = clip if _has_rate(clip) else (clip, rate)
+    array, array_rate = clip if _has_rate(clip) else (clip, given_rate)
     if not isinstance(array, np.ndarray):
         raise DataError(
             f"a clip of type {type(array).__name__}: expected a path, an array, or a pair of an array and its rate"
@@ -141,9 +153,16 @@ def _samples(clip: Clip, rate: int) -> Decoded:
             f"an array {array.shape} of {array.dtype}: expected one axis of numbers, or two of which one has up to "
             f"{MOST_CHANNELS} channels"
         )
+    if array_rate is None:
+        raise DataError(
+            f"{name}: an array without its sample rate: write (array, rate), or add rate=, such as rate={rate} if the "
+            f"samples are at the recognizer's own {rate} Hz"
+        )
+    if not 0 < array_rate < math.inf:
+        raise DataError(f"{name}: a sample rate of {array_rate} Hz, expected a number above 0")
     samples = np.ascontiguousarray(array, dtype=np.float32)
     return Decoded(samples if array_rate == rate else resample_recording(samples, array_rate, rate), "")
 
 
-def _has_rate(clip: Any) -> TypeGuard[tuple[Any, int]]:
+def _has_rate(clip: Any) -> TypeGuard[tuple[Any, float]]:
     return isinstance(clip, tuple) and len(clip) == 2 and isinstance(clip[1], int | float | np.integer | np.floating)

@@ -6,7 +6,7 @@ from fewshot_audio.recognition.calibration import Calibration
 from fewshot_audio.recognition.decision.choose import Head, HeadChoice
 from fewshot_audio.recognition.decision.maker import Changed, DecisionMaker, DecisionState
 from fewshot_audio.recognition.embedder import Embedder
-from fewshot_audio.recognition.enrolled import Enrolled, EnrolledClass
+from fewshot_audio.recognition.enrolled import Enrolled, EnrolledClass, EnrolledSounds
 from fewshot_audio.recognition.features import decision_examples, prototype_answers
 
 FALSE_ALARM = 0.05
@@ -61,11 +61,11 @@ class CurrentDecision:
         self._made = (classes, state)
         return state.choice
 
-    def enrolled(self, classes: Classes) -> Enrolled:
-        """What clips are compared with. Raises DataError if there is no class."""
-        decision, enrolled = self.of(classes).decision, self._enrolled
-        if enrolled is None or enrolled.classes is not classes or enrolled.decision is not decision:
-            self._enrolled = enrolled = Enrolled.of(classes, self._scatter, decision)
+    def enrolled(self, sounds: EnrolledSounds) -> Enrolled:
+        """What clips are compared with. Raises DataError if there is no class, or all are ignored."""
+        decision, enrolled = self.of(sounds.classes).decision, self._enrolled
+        if enrolled is None or enrolled.sounds is not sounds or enrolled.decision is not decision:
+            self._enrolled = enrolled = Enrolled.of(sounds, self._scatter, decision)
         return enrolled
 
 

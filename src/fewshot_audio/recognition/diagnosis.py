@@ -10,7 +10,7 @@ from fewshot_audio.recognition.calibration import Calibration
 from fewshot_audio.recognition.decision.choose import Head, HeadChoice
 from fewshot_audio.recognition.decision.decision import Decision
 from fewshot_audio.recognition.decision.left_out import LeftOut
-from fewshot_audio.recognition.enrolled import Classification, Enrolled, EnrolledClass
+from fewshot_audio.recognition.enrolled import Classification, Enrolled, EnrolledClass, EnrolledSounds
 from fewshot_audio.recognition.features import decision_examples
 from fewshot_audio.recognition.scoring import Rows, unknown_scores
 
@@ -102,9 +102,10 @@ class Diagnosis:
 def diagnose(
     enrolled: Enrolled, calibration: Calibration | None, judge: Judge, choice: HeadChoice | None = None
 ) -> Diagnosis:
-    """Classify every enrolled clip by clips without it.
+    """Classify every enrolled clip by clips without it, as if no class were ignored and there were no background.
 
-    A fitted decision is fitted anew for each of a few parts of the clips, on the rest; prototypes are without one clip.
+    A fitted decision is fitted anew for each of a few parts of the clips, on the rest; prototypes are without one clip,
+    and without others that were cut out of the same recording, if there are any of another one.
 
     Args:
         enrolled: the classes.
@@ -156,8 +157,10 @@ def _by_prototypes(enrolled: Enrolled, scatter: float | None, judge: Judge) -> I
             if len(enrolled_class.clips) == 1:
                 yield None, None
                 continue
-            rest = EnrolledClass.of(enrolled_class.clips[:index] + enrolled_class.clips[index + 1 :])
-            without = Enrolled.of({**enrolled.classes, name: rest}, scatter)
+            others = enrolled_class.clips[:index] + enrolled_class.clips[index + 1 :]
+            other_groups = tuple(other for other in others if not clip.group or other.group != clip.group)
+            rest = EnrolledClass.of(other_groups or others)
+            without = Enrolled.of(EnrolledSounds({**enrolled.classes, name: rest}), scatter)
             embedding = enrolled_class.embeddings[index, None]
             expected = without.expected_distances[[number]]
             distance = float(unknown_scores(embedding, rest.prototype[None], expected)[0])

@@ -106,14 +106,18 @@ class Embedder(ABC):
             for part in np.split(rows, np.cumsum([len(clip) for clip in clips])[:-1]):
                 yield part.reshape(-1, part.shape[-1])
 
-    def embed_clips(self, clips: Clips) -> Iterator[tuple[LoadedClip, Rows]]:
+    def embed_clips(self, clips: Clips, rate: float | None = None) -> Iterator[tuple[LoadedClip, Rows]]:
         """Load and embed clips, a group at a time; yields each with its rows (S * rows, width).
+
+        Args:
+            clips: one clip or several.
+            rate: of arrays that come without their own, Hz.
 
         Raises:
             DataError: a clip cannot be used.
         """
         group: list[LoadedClip] = []
-        for clip in load_clips(clips, self.preprocessing):
+        for clip in load_clips(clips, self.preprocessing, rate):
             group.append(clip)
             if sum(len(loaded.segments) for loaded in group) >= GROUP:
                 yield from self._embed_group(group)

@@ -1,20 +1,26 @@
 """Enrolled classes and clips, and the answers that a recognizer gives."""
 
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_audio.errors import DataError
 from fewshot_audio.recognition.decision.decision import Decision
-from fewshot_audio.recognition.encoder_blocks import encoder_names
+from fewshot_audio.recognition.decision.examples import Features
+from fewshot_audio.recognition.encoder_blocks import encoder_block, encoder_names
 from fewshot_audio.recognition.scoring import Floats, Rows, clip_means, expected_distances
 
 UNKNOWN = "unknown"
 """The answer for a sound that is none of the enrolled classes; no class can have this name."""
+
+Timbre: TypeAlias = NDArray[np.float32]
+
+MOST_BACKGROUND = 1000
+"""Segments of the background that clips are compared with."""
 
 LONGEST_NAME = 200
 LONGEST_CLIP_NAME = 1050
@@ -30,9 +36,12 @@ class Classification:
     Args:
         label: ``best``, or "unknown" if ``unknown_score`` passes the recognizer's threshold.
         best: the enrolled class with the highest probability; of equal ones the first.
-        probabilities: of every enrolled class, the mean over the segments.
-        unknown_score: distance to the nearest class, in units of that class's expected distance.
+        probabilities: of every enrolled class, the mean over the segments; 0 of a class that is ignored.
+        unknown_score: distance to the nearest class, in units of that class's expected distance; or, if that is more,
+            the threshold times the odds, ``background`` / (1 - ``background``).
         segments: how many segments the clip has.
+        background: how much it is like the background, or like classes that are ignored, from 0 to 1: from 0.5 on it
+            is more like them than like ``best``; None if there is neither.
     """
 
     label: str
@@ -40,11 +49,12 @@ class Classification:
     probabilities: dict[str, float]
     unknown_score: float
     segments: int
+    background: float | None = None
 
 
 @dataclass(frozen=True)
 class Enrollment:
-    """What ``enroll`` added to a class: clips and segments, and how many clips the class has now."""
+    """What ``enroll`` added to a class, or to the background: clips and segments, and how many clips it has now."""
 
     name: str
     clips: int
@@ -69,6 +79,7 @@ class EnrolledClip:
         rows: their embeddings, (segments x rows, width).
         silence: the share of it that is silent.
         timbre: of its segments, (segments, timbre width), float32; None if the version that enrolled it had none.
+        group: the recording that it was cut out of, as others may be; "" if it is a recording itself.
         encoded: rows of its segments by each frozen encoder of the recognizer, (segments, width), float32.
     """
 
@@ -77,6 +88,7 @@ class EnrolledClip:
     rows: Rows
     silence: float
     timbre: NDArray[np.float32] | None = None
+    group: str = ""
     encoded: Mapping[str, Rows] = field(default_factory=dict)
 
 
@@ -96,20 +108,58 @@ class EnrolledClass:
 
 
 @dataclass(frozen=True)
-class Enrolled:
-    """All enrolled classes at one moment, one or more, and what clips are compared with.
+class EnrolledSounds:
+    """All that is enrolled: the sounds to recognize, and those that are never an answer.
 
     Args:
         classes: the classes by name, in the order of their enrollment.
-        prototypes: (n_classes, width).
-        expected_distances: of a new clip of each class to the class's prototype, (n_classes,).
-        decision: fitted on the classes; None if prototypes decide.
+        background: recordings of no class.
+        ignored: names of classes that are never an answer.
     """
 
-    classes: Mapping[str, EnrolledClass]
+    classes: Mapping[str, EnrolledClass] = field(default_factory=dict)
+    background: tuple[EnrolledClip, ...] = ()
+    ignored: frozenset[str] = frozenset()
+
+    @property
+    def clips(self) -> list[EnrolledClip]:
+        """The clips of the classes, one class after another, and the background."""
+        return [clip for own in self.classes.values() for clip in own.clips] + list(self.background)
+
+    @property
+    def is_answer(self) -> NDArray[np.bool_]:
+        """Which classes may be an answer, (n_classes,)."""
+        return np.array([name not in self.ignored for name in self.classes], dtype=bool)
+
+    @property
+    def has_negatives(self) -> bool:
+        """Whether there is a background, or a class that is ignored."""
+        return bool(self.background or self.ignored)
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    """All that is enrolled at one moment, with one class or more, and what clips are compared with.
+
+    Args:
+        sounds: what is enrolled.
+        prototypes: (n_classes, width).
+        expected_distances: of a new clip of each class to the class's prototype, (n_classes,).
+        background: segments of the background, maybe none, as points where distances are measured: embeddings or, if
+            there is a decision, its points; (segments, width).
+        decision: fitted on the sounds; None if prototypes decide.
+    """
+
+    sounds: EnrolledSounds
     prototypes: Rows
     expected_distances: Floats
+    background: Floats
     decision: Decision | None = None
+
+    @property
+    def classes(self) -> Mapping[str, EnrolledClass]:
+        """The classes by name, in the order of their enrollment."""
+        return self.sounds.classes
 
     @property
     def needs_timbre(self) -> bool:
@@ -122,17 +172,61 @@ class Enrolled:
         return encoder_names(self.decision.blocks) if self.decision else []
 
     @classmethod
-    def of(cls, classes: Mapping[str, EnrolledClass], scatter: float | None, decision: Decision | None = None) -> Self:
+    def of(cls, sounds: EnrolledSounds, scatter: float | None, decision: Decision | None = None) -> Self:
         """Compute what clips are compared with; ``scatter`` is the calibration's, if there is one.
 
         Raises:
-            DataError: there is no class.
+            DataError: there is no class, or all are ignored.
         """
-        if not classes:
+        if not sounds.classes:
             raise DataError("no class is enrolled: enroll one or more first")
-        prototypes = np.stack([enrolled_class.prototype for enrolled_class in classes.values()])
-        embeddings = [enrolled_class.embeddings for enrolled_class in classes.values()]
-        return cls(classes, prototypes, expected_distances(embeddings, scatter), decision)
+        if not sounds.is_answer.any():
+            raise DataError("every enrolled class is ignored: enroll another one, or ignore one less")
+        prototypes = np.stack([enrolled_class.prototype for enrolled_class in sounds.classes.values()])
+        embeddings = [enrolled_class.embeddings for enrolled_class in sounds.classes.values()]
+        expected = expected_distances(embeddings, scatter)
+        return cls(sounds, prototypes, expected, background_points(sounds.background, decision), decision)
+
+
+def background_points(clips: Sequence[EnrolledClip], decision: Decision | None) -> Floats:
+    """At most ``MOST_BACKGROUND`` segments of the background, at even distances, as points; (segments, width).
+
+    Raises:
+        DataError: a clip lacks what the decision needs.
+    """
+    points = []
+    for clip in clips:
+        if decision and decision.needs_timbre and clip.timbre is None:
+            raise DataError(f"background: clip {clip.name!r} has no timbre: remove it")
+        features = clip_features(clip.rows, clip.timbre, clip.segments, clip.encoded)
+        points.append(decision.points(features) if decision else features["embedding"])
+    if not points:
+        return np.empty((0, 0))
+    joined = np.concatenate(points)
+    count = len(joined)
+    return (
+        joined if count <= MOST_BACKGROUND else joined[np.linspace(0, count - 1, MOST_BACKGROUND).round().astype(int)]
+    )
+
+
+def clip_features(
+    rows: Rows, segment_timbres: Timbre | None, segments: int, encoded: Mapping[str, Rows] | None = None
+) -> Features:
+    """A clip's features: its rows (segments x rows, width), averaged for each segment, and what else is given.
+
+    Args:
+        rows: of the network.
+        segment_timbres: (segments, timbre width); None for prototypes, and decisions that do without.
+        segments: how many segments the clip has.
+        encoded: rows by frozen encoders, (segments, width of the encoder).
+    """
+    embeddings: Floats = rows.reshape(segments, -1, rows.shape[-1]).mean(axis=1).astype(np.float64)
+    features = {"embedding": embeddings}
+    if segment_timbres is not None:
+        features["timbre"] = segment_timbres.astype(np.float64)
+    for name, values in (encoded or {}).items():
+        features[encoder_block(name)] = values.astype(np.float64)
+    return features
 
 
 def checked_name(name: str) -> str:

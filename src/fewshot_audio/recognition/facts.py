@@ -1,6 +1,5 @@
 """What a recognizer says about itself: its network, its classes, and the numbers that it decides by."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,13 +8,14 @@ from numpy.typing import NDArray
 
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.errors import plural
+from fewshot_audio.recognition.answer import unknown_threshold
 from fewshot_audio.recognition.calibration import Calibration
 from fewshot_audio.recognition.changes import ChangeLog, enrolled_class
 from fewshot_audio.recognition.current_decision import CurrentDecision
 from fewshot_audio.recognition.decision.choose import Head
 from fewshot_audio.recognition.embedder import Embedder
 from fewshot_audio.recognition.encoders import ClipEncoders
-from fewshot_audio.recognition.enrolled import ClipSummary, Enrolled, EnrolledClass
+from fewshot_audio.recognition.enrolled import ClipSummary, Enrolled, EnrolledSounds
 from fewshot_audio.recognition.scoring import Floats, Rows
 
 if TYPE_CHECKING:
@@ -28,13 +28,17 @@ class RecognizerFacts:
     embedder: Embedder
     calibration: Calibration | None
     encoders: ClipEncoders
-    _classes: Mapping[str, EnrolledClass]
+    _sounds: EnrolledSounds
     _decision: CurrentDecision
     _log: ChangeLog
 
     def __repr__(self) -> str:
-        clips = sum(len(enrolled_class.clips) for enrolled_class in self._classes.values())
-        held = f"{plural(len(self._classes), 'class')}, {plural(clips, 'clip')}, head {self.head!r}"
+        clips = sum(len(enrolled_class.clips) for enrolled_class in self._sounds.classes.values())
+        held = f"{plural(len(self._sounds.classes), 'class')}, {plural(clips, 'clip')}, head {self.head!r}"
+        if self._sounds.ignored:
+            held += f", {len(self._sounds.ignored)} ignored"
+        if self._sounds.background:
+            held += f", background of {plural(len(self._sounds.background), 'clip')}"
         return f"<{type(self).__name__}: {held}, {self.sample_rate} Hz, segments of {self.segment_seconds:g} s>"
 
     @property
@@ -49,30 +53,39 @@ class RecognizerFacts:
 
     @property
     def sample_rate(self) -> int:
-        """Rate of arrays that come without one, Hz."""
-        return self.preprocessing.sample_rate
+        """Rate at which recordings are read, Hz."""
+        return self.preprocessing.recording_rate
 
     @property
     def segment_seconds(self) -> float:
-        """Length of a segment."""
-        return self.preprocessing.segment_seconds
+        """How much of a recording a segment holds."""
+        return self.preprocessing.recording_seconds
 
     @property
     def classes(self) -> list[str]:
         """Names of the enrolled classes, in the order of their enrollment."""
-        return list(self._classes)
+        return list(self._sounds.classes)
+
+    @property
+    def ignored(self) -> list[str]:
+        """Names of the enrolled classes that are never an answer, in the order of ``classes``."""
+        return [name for name in self._sounds.classes if name in self._sounds.ignored]
+
+    @property
+    def background(self) -> list[ClipSummary]:
+        """The recordings of the background, each with its number of segments."""
+        return [ClipSummary(clip.name, clip.segments) for clip in self._sounds.background]
 
     @property
     def temperature(self) -> float:
         """Divides scores before the softmax; 1 without a calibration."""
-        calibration = self._decision.of(self._classes).calibration or self.calibration
+        calibration = self._decision.of(self._sounds.classes).calibration or self.calibration
         return calibration.temperature if calibration else 1.0
 
     @property
     def unknown_threshold(self) -> float | None:
-        """Unknown score above which the answer is "unknown"; None without a calibration."""
-        calibration = self._decision.of(self._classes).calibration or self.calibration
-        return calibration.threshold if calibration else None
+        """Unknown score above which the answer is "unknown"; None without a calibration and without background."""
+        return unknown_threshold(self._sounds, self._decision.of(self._sounds.classes).decision, self.calibration)
 
     @property
     def prototypes(self) -> Rows:
@@ -92,7 +105,7 @@ class RecognizerFacts:
     @property
     def head(self) -> Head:
         """What tells the enrolled classes apart: logistic regression on some features, or prototypes."""
-        return self._decision.of(self._classes).head
+        return self._decision.of(self._sounds.classes).head
 
     @property
     def encoder_names(self) -> list[str]:
@@ -102,15 +115,15 @@ class RecognizerFacts:
     @property
     def fixed_head(self) -> Head | None:
         """The head that the user has asked for; None if it is chosen by the enrolled clips."""
-        return self._decision.of(self._classes).fixed
+        return self._decision.of(self._sounds.classes).fixed
 
     def clips(self, name: str) -> list[ClipSummary]:
         """The enrolled clips of a class, each with its number of segments."""
-        return [ClipSummary(clip.name, clip.segments) for clip in enrolled_class(self._classes, name).clips]
+        return [ClipSummary(clip.name, clip.segments) for clip in enrolled_class(self._sounds.classes, name).clips]
 
     def support_embeddings(self, name: str) -> NDArray[np.float32]:
         """Embeddings of a class's enrolled clips, (clips, width); the prototype is their mean."""
-        return enrolled_class(self._classes, name).embeddings.copy()
+        return enrolled_class(self._sounds.classes, name).embeddings.copy()
 
     @property
     def revision(self) -> int:
@@ -122,5 +135,5 @@ class RecognizerFacts:
         return self._log.is_current(Path(folder))
 
     def snapshot(self) -> Enrolled:
-        """The enrolled classes as they are now, to answer by them later. Raises DataError if there is none."""
-        return self._decision.enrolled(self._classes)
+        """What is enrolled now, to answer by it later. Raises DataError if there is no class, or all are ignored."""
+        return self._decision.enrolled(self._sounds)

@@ -1,38 +1,14 @@
-"""From enrolled clips to what decisions are fitted on, and from a clip to what they judge."""
+"""From enrolled clips to what decisions are fitted on, and how prototypes of them judge others."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fewshot_audio.recognition.decision.choose import PrototypeAnswers
-from fewshot_audio.recognition.decision.examples import Counts, Examples, Features
+from fewshot_audio.recognition.decision.examples import Counts, Examples
 from fewshot_audio.recognition.embedder import Embedder
-from fewshot_audio.recognition.encoder_blocks import encoder_block
-from fewshot_audio.recognition.enrolled import EnrolledClass
-from fewshot_audio.recognition.scoring import Floats, Rows, probabilities
-
-Timbre = NDArray[np.float32]
-
-
-def clip_features(
-    rows: Rows, segment_timbres: Timbre | None, segments: int, encoded: Mapping[str, Rows] | None = None
-) -> Features:
-    """A clip's features: its rows (segments x rows, width), averaged for each segment, and what else is given.
-
-    Args:
-        rows: of the network.
-        segment_timbres: (segments, timbre width); None for prototypes, and decisions that do without.
-        segments: how many segments the clip has.
-        encoded: rows by frozen encoders, (segments, width of the encoder).
-    """
-    embeddings: Floats = rows.reshape(segments, -1, rows.shape[-1]).mean(axis=1).astype(np.float64)
-    features = {"embedding": embeddings}
-    if segment_timbres is not None:
-        features["timbre"] = segment_timbres.astype(np.float64)
-    for name, values in (encoded or {}).items():
-        features[encoder_block(name)] = values.astype(np.float64)
-    return features
+from fewshot_audio.recognition.enrolled import EnrolledClass, clip_features
+from fewshot_audio.recognition.scoring import probabilities
 
 
 def decision_examples(classes: Iterable[EnrolledClass]) -> Examples | None:
@@ -51,7 +27,8 @@ def decision_examples(classes: Iterable[EnrolledClass]) -> Examples | None:
     if all(clip.rows.tobytes() == members[0].rows.tobytes() for members in by_class for clip in members):
         return None
     labels = np.repeat(np.arange(len(by_class)), [len(members) for members in by_class])
-    return Examples.of([clip_features(clip.rows, clip.timbre, clip.segments, clip.encoded) for clip in clips], labels)
+    features = [clip_features(clip.rows, clip.timbre, clip.segments, clip.encoded) for clip in clips]
+    return Examples.of(features, labels, tuple(clip.group for clip in clips))
 
 
 def prototype_answers(embedder: Embedder) -> PrototypeAnswers:

@@ -13,7 +13,7 @@ from fewshot_audio.errors import on_one_line
 from fewshot_audio.recognition.enrolled import UNKNOWN
 from fewshot_audio.recognition.events import Event
 from fewshot_audio.recognition.output_formats import FormatOptions
-from fewshot_audio.recognition.results import FileResult
+from fewshot_audio.recognition.results import FileResult, RecordingResult
 
 VERSION = 1
 """Version of the columns of CSV and the keys of JSON: incremented if one of them changes its meaning or is removed."""
@@ -125,12 +125,8 @@ class Raven:
     def text(self, results: Sequence[FileResult], options: FormatOptions) -> str:
         """The selections of one recording."""
         (result,) = results
-        lines = ["\t".join(RAVEN_COLUMNS)]
         highest = min(options.sample_rate, result.rate or options.sample_rate) / 2
-        for number, e in enumerate(result.events, start=1):
-            times = f"{e.start:.3f}\t{e.end:.3f}\t0\t{highest:g}"
-            lines.append(f"{number}\tSpectrogram 1\t1\t{times}\t{on_one_line(e.label)}\t{e.score:.4f}")
-        return "\n".join(lines) + "\n"
+        return raven_table((e.start, e.end, 0, highest, e.label, e.score) for e in result.events)
 
 
 class Audacity:
@@ -141,10 +137,28 @@ class Audacity:
     def text(self, results: Sequence[FileResult], options: FormatOptions) -> str:
         """The labels of one recording."""
         (result,) = results
-        return "".join(f"{e.start:.6f}\t{e.end:.6f}\t{on_one_line(e.label)} {e.score:.2f}\n" for e in result.events)
+        return "".join(audacity_label(e.start, e.end, e.label, e.score) for e in result.events)
 
 
-def label_files(results: Sequence[FileResult], extension: str) -> list[str]:
+def raven_table(rows: Iterable[tuple[float, float, float, float, str, float]]) -> str:
+    """A selection table of Raven.
+
+    Args:
+        rows: of each selection its start and end in seconds, its lowest and highest frequency in Hz, label and score.
+    """
+    lines = ["\t".join(RAVEN_COLUMNS)]
+    for number, (start, end, low, high, label, score) in enumerate(rows, start=1):
+        box = f"{start:.3f}\t{end:.3f}\t{low:g}\t{high:g}"
+        lines.append(f"{number}\tSpectrogram 1\t1\t{box}\t{on_one_line(label)}\t{score:.4f}")
+    return "\n".join(lines) + "\n"
+
+
+def audacity_label(start: float, end: float, label: str, score: float) -> str:
+    """A line of a label track of Audacity: start and end in seconds, label and score."""
+    return f"{start:.6f}\t{end:.6f}\t{on_one_line(label)} {score:.2f}\n"
+
+
+def label_files(results: Sequence[RecordingResult], extension: str) -> list[str]:
     """Names for the files of recordings: the recording's name and the extension, with a digest if several are the same.
 
     One that cannot be used has none (""): an empty table would say that nothing is to be heard in it.
@@ -153,7 +167,7 @@ def label_files(results: Sequence[FileResult], extension: str) -> list[str]:
     return [name + extension if result.error is None else "" for name, result in zip(names, results, strict=True)]
 
 
-def as_list(results: Sequence[FileResult], labels: Sequence[str], *, excel: bool = False) -> str:
+def as_list(results: Sequence[RecordingResult], labels: Sequence[str], *, excel: bool = False) -> str:
     """One row of CSV for each recording: its file of labels, how many there are, and what is to be said of it."""
     rows: list[Sequence[object]] = [("file", "labels", "events", "seconds", "status", "remark")]
     for result, name in zip(results, labels, strict=True):

@@ -13,7 +13,7 @@ from fewshot_audio import __version__
 from fewshot_audio.audio.augment.waveform import WaveformDraw
 from fewshot_audio.errors import ConfigError, FewShotError
 from fewshot_audio.files import write_bytes
-from fewshot_audio.recognition.onnx_decision import DecisionHead, distances_to
+from fewshot_audio.recognition.onnx_decision import BackgroundHead, DecisionHead, distances_to
 from fewshot_audio.recognition.onnx_trace import import_onnx, trace
 from fewshot_audio.recognition.recognizer import Recognizer
 from fewshot_audio.recognition.torch_embedder import TorchEmbedder, embed_segments
@@ -67,12 +67,19 @@ class SegmentClassifier(nn.Module):
         self.network = recognizer.network
         self.views = embedder.views
         self.view_maker = embedder.view_maker
-        self.log_mel = embedder.preprocessing.log_mel(torch.float64) if embedder.input_type == "spec" else None
+        self.front_end = embedder.preprocessing.front_end(torch.float64) if embedder.input_type == "spec" else None
         self.temperature = recognizer.temperature
         enrolled = recognizer.snapshot()
         self.register_buffer("prototypes", torch.from_numpy(enrolled.prototypes))
         self.register_buffer("expected_distances", torch.from_numpy(enrolled.expected_distances).float())
-        self.decision = DecisionHead(enrolled.decision, recognizer.sample_rate) if enrolled.decision else None
+        self.decision = (
+            DecisionHead(enrolled.decision, embedder.preprocessing.sample_rate) if enrolled.decision else None
+        )
+        threshold = recognizer.unknown_threshold
+        self.background: BackgroundHead | None = None
+        if enrolled.sounds.has_negatives and threshold is not None:
+            is_calibrated = enrolled.decision is not None or recognizer.calibration is not None
+            self.background = BackgroundHead(enrolled, threshold, is_calibrated=is_calibrated)
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
         """Classify segments."""
@@ -82,15 +89,19 @@ class SegmentClassifier(nn.Module):
         deviation = torch.where(silent, 1.0, centered.square().mean(-1).sqrt())
         samples = (centered / deviation.unsqueeze(-1)).float()
 
-        raw = samples if self.log_mel is None else self.log_mel(samples.double()).float()
+        raw = samples if self.front_end is None else self.front_end(samples.double()).float()
         rows = embed_segments(self.network, self.view_maker, raw, self.views)  # (batch, rows, width)
 
         if self.decision is not None:
-            probabilities, unknown = self.decision(rows.mean(1), samples)
+            probabilities, distances, points = self.decision(rows.mean(1), samples)
         else:
             probabilities = (self._scores(rows) / self.temperature).softmax(-1).mean(1)
-            unknown = (distances_to(self.prototypes, rows.mean(1)) / self.expected_distances).amin(-1)
-        return probabilities, torch.where(silent, torch.inf, unknown)
+            points = rows.mean(1)
+            distances = distances_to(self.prototypes, points) / self.expected_distances
+        unknown = distances.amin(-1)
+        if self.background is not None:
+            probabilities, unknown = self.background(probabilities, distances, points)
+        return probabilities.float(), torch.where(silent, torch.inf, unknown.float())
 
     def _scores(self, rows: Tensor) -> Tensor:
         """Shape: (batch, rows, width) -> (batch, rows, classes)."""
@@ -102,8 +113,9 @@ class SegmentClassifier(nn.Module):
 def export_onnx(recognizer: Recognizer, path: Path) -> ExportResult:
     """Write a recognizer as an ONNX file, after a check in onnxruntime that it answers as torch does.
 
-    Input ``waveform`` (batch, samples): mono float32 segments at the recognizer's rate, of its segment length, on any
-    scale. Outputs ``probabilities`` (batch, classes) and ``unknown_score`` (batch,). ``metadata`` is in the file.
+    Input ``waveform`` (batch, samples): mono float32 segments at the recognizer's ``sample_rate``, of its segment
+    length, on any scale. Outputs ``probabilities`` (batch, classes) and ``unknown_score`` (batch,). ``metadata`` is in
+    the file.
 
     Raises:
         ConfigError: the recognizer cannot be exported, or a package for that is not installed.

@@ -1,6 +1,5 @@
 """What a recognizer consists of."""
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from fewshot_audio.config import ExperimentConfig, ModelConfig
@@ -8,7 +7,7 @@ from fewshot_audio.recognition.calibration import Calibration
 from fewshot_audio.recognition.decision.maker import DecisionState
 from fewshot_audio.recognition.embedder import Embedder
 from fewshot_audio.recognition.encoders import ClipEncoders
-from fewshot_audio.recognition.enrolled import EnrolledClass
+from fewshot_audio.recognition.enrolled import EnrolledSounds
 
 
 class RecognizerParts(NamedTuple):
@@ -19,7 +18,7 @@ class RecognizerParts(NamedTuple):
         experiment: the config that the network was built and trained by.
         model: its model config.
         calibration: numbers of the validation classes; None if it is not calibrated.
-        classes: the enrolled classes by name, in the order of their enrollment.
+        sounds: what is enrolled.
         decision: how clips are told apart, None if that is not decided yet.
         encoders: the frozen encoders beside the network.
     """
@@ -28,6 +27,6 @@ class RecognizerParts(NamedTuple):
     experiment: ExperimentConfig
     model: ModelConfig
     calibration: Calibration | None
-    classes: Mapping[str, EnrolledClass]
+    sounds: EnrolledSounds
     decision: DecisionState | None
     encoders: ClipEncoders

@@ -1,56 +1,39 @@
 """The recognizer: a trained network, and the classes that a person enrolled with a few clips each."""
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
-
-import numpy as np
-from numpy.typing import NDArray
 
 from fewshot_audio.config import ExperimentConfig, ModelConfig
 from fewshot_audio.errors import DataError
 from fewshot_audio.progress import Progress, silent
-from fewshot_audio.recognition.answer import answer
 from fewshot_audio.recognition.calibration import Calibration
-from fewshot_audio.recognition.changes import AddClips, Change, ChangeLog, Remove, Rename
-from fewshot_audio.recognition.clips import Clips
+from fewshot_audio.recognition.changes import ChangeLog
 from fewshot_audio.recognition.current_decision import CurrentDecision
-from fewshot_audio.recognition.decision.choose import Head, HeadChoice
-from fewshot_audio.recognition.decision.encoder_choice import EncoderCandidate
 from fewshot_audio.recognition.decision.maker import DecisionState
-from fewshot_audio.recognition.diagnosis import Diagnosis, diagnose
 from fewshot_audio.recognition.embedder import Embedder
-from fewshot_audio.recognition.encoder_blocks import encoder_names
-from fewshot_audio.recognition.encoder_choosing import chosen_encoders
-from fewshot_audio.recognition.encoders import ClipEncoders, Encoded
-from fewshot_audio.recognition.enrolled import (
-    Classification,
-    Enrolled,
-    EnrolledClass,
-    EnrolledClip,
-    Enrollment,
-    checked_name,
-)
-from fewshot_audio.recognition.facts import RecognizerFacts
-from fewshot_audio.recognition.options import Backend
+from fewshot_audio.recognition.encoders import ClipEncoders
+from fewshot_audio.recognition.enrolled import EnrolledSounds
+from fewshot_audio.recognition.enrolling import EnrollingRecognizer
+from fewshot_audio.recognition.options import Backend, ScanOptions
 from fewshot_audio.recognition.parts import RecognizerParts
-from fewshot_audio.recognition.scoring import Floats, Rows, clip_means
+from fewshot_audio.recognition.results import FileResult
 
 
-class Recognizer(RecognizerFacts):
+class Recognizer(EnrollingRecognizer):
     """Recognizes enrolled sounds, and answers "unknown" for others, with a network trained on other classes.
 
-    A clip is a path, a mono array at ``sample_rate``, a pair (array, rate), or a ``LoadedClip``. Methods that take
-    ``clips`` take one of them or a sequence, and raise DataError for a clip that cannot be used: it names the file, or
-    the number of the array, and the reason. Answers are deterministic. Enrolling, removing or renaming a class changes
-    no other class. Recognizers are made by ``from_run``, ``load`` or ``shipped``.
+    A clip is a path, a pair (array, rate) of samples and their rate in Hz, or a ``LoadedClip``; with ``rate=`` an array
+    may come alone. Arrays are mono, or have channels on either axis. Methods that take ``clips`` take one of them or a
+    sequence, and raise DataError for a clip that cannot be used: it names the file, or the number of the array, and the
+    reason. Answers are deterministic. Enrolling, removing or renaming a class changes no other class. Recognizers are
+    made by ``from_run``, ``load``, ``shipped`` or ``from_pretrained``.
 
     Args:
         embedder: the network, its preprocessing and its frozen views.
         experiment: the config that the network was built and trained by.
         model: its model config.
         calibration: numbers of the validation classes; without it nothing is "unknown".
-        classes: the enrolled classes by name; none if left out.
+        sounds: what is enrolled; nothing if left out.
         decision: how clips are told apart; if left out, it is chosen from the enrolled clips when first needed.
         encoders: frozen encoders that decide beside the network; none if left out.
 
@@ -67,7 +50,7 @@ class Recognizer(RecognizerFacts):
         experiment: ExperimentConfig,
         model: ModelConfig,
         calibration: Calibration | None = None,
-        classes: Mapping[str, EnrolledClass] | None = None,
+        sounds: EnrolledSounds | None = None,
         decision: DecisionState | None = None,
         encoders: ClipEncoders | None = None,
     ) -> None:
@@ -75,8 +58,8 @@ class Recognizer(RecognizerFacts):
         self.experiment = experiment
         self.model = model
         self.calibration = calibration
-        self._classes: Mapping[str, EnrolledClass] = dict(classes or {})  # replaced, never changed: for other threads
-        self._decision = CurrentDecision(embedder, calibration, self._classes, decision)
+        self._sounds = sounds or EnrolledSounds()  # replaced, never changed: for other threads
+        self._decision = CurrentDecision(embedder, calibration, self._sounds.classes, decision)
         self.encoders = encoders or ClipEncoders()
         self._log = ChangeLog()
 
@@ -130,6 +113,46 @@ class Recognizer(RecognizerFacts):
         return cls.load(shipped_folder(name), device)
 
     @classmethod
+    def from_pretrained(cls, name: str | Path, device: str = "cpu") -> Self:
+        """Load a shipped recognizer by its name, a bundle by its folder, or one of the Hugging Face hub.
+
+        Args:
+            name: a name that ``shipped`` takes; a folder; or "hf:OWNER/NAME@REVISION", where the revision is a commit,
+                a tag or a branch such as "main". Only the latter reaches the hub, with huggingface_hub, which keeps
+                what it has fetched. What comes from there is checked as every bundle is.
+            device: "cpu", "cuda" or "auto".
+
+        Raises:
+            DataError: there is no such recognizer, or it cannot be fetched or trusted; says why.
+            ConfigError: the device is not usable, or huggingface_hub is not installed.
+        """
+        from fewshot_audio.recognition.hub import find_bundle
+
+        return cls.load(find_bundle(name), device)
+
+    def push_to_hub(self, name: str, *, private: bool = True, revision: str | None = None) -> str:
+        """Publish the recognizer as a bundle in a model repository of the Hugging Face hub, which is made if missing.
+
+        What goes there: the network, the names of classes and clips, and the numbers that were computed of the clips.
+        No sound does.
+
+        Args:
+            name: "OWNER/NAME".
+            private: whether a repository that is made here is.
+            revision: branch that is written to; default: main.
+
+        Returns:
+            The name that ``from_pretrained`` takes, with the commit.
+
+        Raises:
+            DataError: the hub refuses; says why.
+            ConfigError: huggingface_hub is not installed.
+        """
+        from fewshot_audio.recognition.hub import push_bundle
+
+        return push_bundle(self.parts(), name, private=private, revision=revision)
+
+    @classmethod
     def pretrained(cls, name: str | None = None, device: str = "cpu") -> Self:
         """The former name of ``shipped``."""
         return cls.shipped(name, device)
@@ -146,11 +169,23 @@ class Recognizer(RecognizerFacts):
         from fewshot_audio.recognition.bundle.write import save_bundle
 
         folder = Path(folder)
-        decision = self._decision.of(self._classes)
-        parts = RecognizerParts(
-            self.embedder, self.experiment, self.model, self.calibration, self._classes, decision, self.encoders
+        self._log.saved(folder, save_bundle(folder, self.parts(), self._log.state(folder), is_new=is_new))
+
+    def parts(self) -> RecognizerParts:
+        """What the recognizer consists of now."""
+        decision = self._decision.of(self._sounds.classes)
+        return RecognizerParts(
+            self.embedder, self.experiment, self.model, self.calibration, self._sounds, decision, self.encoders
         )
-        self._log.saved(folder, save_bundle(folder, parts, self._log.state(folder), is_new=is_new))
+
+    @property
+    def revision(self) -> int:
+        """How many times the bundle that was loaded or saved last has been written; 0 if there is none."""
+        return self._log.revision
+
+    def is_current(self, folder: str | Path) -> bool:
+        """Whether a bundle's folder holds what was loaded from it or saved to it here; True if it holds no bundle."""
+        return self._log.is_current(Path(folder))
 
     def refresh(self, folder: str | Path, *, undo: int = 0) -> None:
         """Read a bundle again that another program has written, and make the changes that were not saved on it.
@@ -158,8 +193,9 @@ class Recognizer(RecognizerFacts):
         The last ``undo`` of those changes are dropped.
 
         Raises:
-            DataError: it cannot be read, holds another network than the one that unsaved clips were embedded by, or a
-                change cannot be made, such as that of a class which is not there any more; nothing has changed.
+            DataError: it cannot be read, holds another network or other encoders than those that unsaved clips were
+                embedded by, or a change cannot be made, such as that of a class which is not there any more; nothing
+                has changed.
         """
         from fewshot_audio.recognition.bundle.read import load_bundle
 
@@ -167,133 +203,27 @@ class Recognizer(RecognizerFacts):
         loaded = load_bundle(folder, self.embedder.device, self.embedder.backend)
         encoders = loaded.parts.encoders
         same = encoders.digests == self.encoders.digests
-        classes = self._log.on_another_state(folder, loaded.state, loaded.parts.classes, undo, same_encoders=same)
+        sounds = self._log.on_another_state(folder, loaded.state, loaded.parts.sounds, undo, same_encoders=same)
         self.embedder, self.experiment, self.model, self.calibration, _, decision, _ = loaded.parts
         self.encoders = self.encoders if same else encoders
-        self._decision = CurrentDecision(self.embedder, self.calibration, loaded.parts.classes, decision)
-        self._classes = classes
+        self._decision = CurrentDecision(self.embedder, self.calibration, loaded.parts.sounds.classes, decision)
+        self._sounds = sounds
 
-    def enroll(self, name: str, clips: Clips, *, replace: bool = False) -> Enrollment:
-        """Add clips to a class, new or not; with ``replace`` it has only these from now on.
+    def scan(self, path: str | Path, hop: float | None = None, *, threshold: float = 0.0) -> FileResult:
+        """Find the enrolled sounds in a recording of any length: windows of a segment, joined to events.
 
-        Raises:
-            DataError: the name cannot be one of a class, there is no clip, or a clip cannot be used.
-        """
-        name = checked_name(name)
-        new = [
-            EnrolledClip(
-                clip.name,
-                len(clip.segments),
-                rows,
-                clip.silence,
-                clip.timbre(self.sample_rate),
-                clip.encoded(self.encoders, self.sample_rate),
-            )
-            for clip, rows in self.embedder.embed_clips(clips)
-        ]
-        if not new:
-            raise DataError(f"class {name!r}: no clips to enroll")
-        self._change(AddClips(name, tuple(new), replace))
-        return Enrollment(name, len(new), sum(clip.segments for clip in new), len(self._classes[name].clips))
-
-    def remove(self, name: str, clip: str | None = None) -> None:
-        """Remove a class, or one clip of it.
+        Args:
+            path: the recording, which is read block by block.
+            hop: seconds from the start of a window to that of the next, at most a segment; default: a segment.
+            threshold: probability of the best class below which a window is unknown.
 
         Raises:
-            DataError: there is no such class or clip, or it is the class's only clip.
+            DataError: the recording cannot be used, or no class is enrolled.
+            ConfigError: the hop is out of its range.
         """
-        self._change(Remove(name, clip))
+        from fewshot_audio.recognition.scan import answer_file
 
-    def rename(self, old: str, new: str) -> None:
-        """Give a class another name; its place among the classes stays.
-
-        Raises:
-            DataError: there is no class ``old``, or ``new`` is taken or cannot be the name of a class.
-        """
-        self._change(Rename(old, new))
-
-    def embed(self, clips: Clips) -> NDArray[np.float32]:
-        """Embed clips: (n, width), the mean over each clip's segments and rows."""
-        return clip_means([rows for _, rows in self.embedder.embed_clips(clips)])
-
-    def classify(self, clips: Clips) -> list[Classification]:
-        """Answer for each clip: label, probabilities of the enrolled classes, and unknown score."""
-        return [answer for answer, _ in self.classify_with_embeddings(clips)]
-
-    def classify_with_embeddings(self, clips: Clips) -> list[tuple[Classification, NDArray[np.float32]]]:
-        """Answer for each clip as ``classify`` does, with its embedding (width,) as ``embed`` gives it."""
-        enrolled, answers = self.snapshot(), []
-        for clip, rows in self.embedder.embed_clips(clips):
-            timbre = clip.timbre(self.sample_rate) if enrolled.needs_timbre else None  # it takes longer than embedding
-            encoded = clip.encoded(self.encoders, self.sample_rate, enrolled.encoders)
-            answers.append((self.judge(enrolled, rows, len(clip.segments), timbre, encoded), clip_means([rows])[0]))
-        return answers
-
-    def predict(self, clips: Clips) -> list[str]:
-        """Answer for each clip: the name of an enrolled class, or "unknown"."""
-        return [answer.label for answer in self.classify(clips)]
-
-    def predict_proba(self, clips: Clips) -> Floats:
-        """Probabilities (n, n_classes) of the enrolled classes, in the order of ``classes``; rows sum to 1."""
-        return np.array([list(answer.probabilities.values()) for answer in self.classify(clips)])
-
-    def diagnose(self) -> Diagnosis:
-        """Classify each enrolled clip by the others: accuracy, outliers, collisions, silence, duplicates."""
-        return diagnose(self.snapshot(), self.calibration, self.judge, self._decision.of(self._classes).choice)
-
-    def judge(
-        self,
-        enrolled: Enrolled,
-        rows: Rows,
-        segments: int,
-        timbre: NDArray[np.float32] | None = None,
-        encoded: Encoded | None = None,
-    ) -> Classification:
-        """Answer, by a ``snapshot``, for a clip that is embedded as rows (segments x rows, width).
-
-        Its timbre, and its rows by frozen encoders, are needed if they count in the decision.
-        """
-        return answer(enrolled, rows, segments, timbre, self.embedder, self.calibration, encoded)
-
-    def choose_head(self, head: Head | None = None) -> HeadChoice | None:
-        """Measure all heads on the enrolled clips, and decide by the best from now on; or by ``head``, if given.
-
-        A head is chosen when an answer first needs it, and anew when as many clips have come or gone as it was chosen
-        on; this is for choosing at another time.
-
-        Returns:
-            The measured accuracies; None if the enrolled clips allow for prototypes only.
-        """
-        return self._decision.choose(self._classes, head)
-
-    def use_encoders(self, names: Sequence[str], *, embed: bool = False) -> None:
-        """Decide with frozen encoders of this user from now on; with ``embed`` bundles hold their files.
-
-        Raises:
-            ConfigError: one is not installed.
-            DataError: clips are enrolled that other encoders have embedded.
-        """
-        encoders = ClipEncoders.named(names, embed=embed)
-        if self._classes and encoders.digests != self.encoders.digests:
-            raise DataError(
-                f"the enrolled clips were embedded by {self.encoders}, not by {encoders}: enroll "
-                "them anew, into another recognizer"
-            )
-        self.encoders = encoders
-
-    def choose_encoders(self) -> list[EncoderCandidate]:
-        """Judge sets of the frozen encoders on the enrolled clips, and decide with the chosen one from now on.
-
-        Returns:
-            The candidates; none if the enrolled clips allow for prototypes only, which do without encoders.
-        """
-        candidates, classes = chosen_encoders(self._classes, list(self.encoders.descriptions))
-        for candidate in candidates:
-            if candidate.is_chosen:
-                self.encoders = self.encoders.only(encoder_names(candidate.blocks))
-        self._classes = classes
-        return candidates
-
-    def _change(self, change: Change) -> None:
-        self._classes = change.apply(self._classes)
-        self._log.add(change)
+        result = answer_file(self, Path(path), ScanOptions(self.segment_seconds if hop is None else hop, threshold))
+        if result.error is not None:
+            raise DataError(f"{result.file}: {result.error}")
+        return result

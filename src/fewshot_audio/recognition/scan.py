@@ -11,11 +11,11 @@ from fewshot_audio.audio.decode import Decoding
 from fewshot_audio.audio.rejection import Reason, Rejected
 from fewshot_audio.audio.samples import Samples
 from fewshot_audio.progress import Progress, silent
+from fewshot_audio.recognition.answering import AnsweringRecognizer
 from fewshot_audio.recognition.clips import LoadedClip, as_text
 from fewshot_audio.recognition.enrolled import UNKNOWN
 from fewshot_audio.recognition.events import decide, make_event, merge
 from fewshot_audio.recognition.options import ScanOptions
-from fewshot_audio.recognition.recognizer import Recognizer
 from fewshot_audio.recognition.results import FileResult
 from fewshot_audio.recognition.scan_journal import ScanJournal, recording_key
 from fewshot_audio.recognition.windows import Window, scan_recording
@@ -24,7 +24,7 @@ LONGEST_CLIP = 600.0  # seconds; a longer recording is no clip with one answer
 
 
 def scan(
-    recognizer: Recognizer,
+    recognizer: AnsweringRecognizer,
     files: Sequence[Path],
     options: ScanOptions,
     journal: ScanJournal | None = None,
@@ -53,7 +53,7 @@ def scan(
 
 
 def answer_file(
-    recognizer: Recognizer, path: Path, options: ScanOptions, report: Callable[[str], None] = lambda _: None
+    recognizer: AnsweringRecognizer, path: Path, options: ScanOptions, report: Callable[[str], None] = lambda _: None
 ) -> FileResult:
     """Answer for one recording; if it cannot be used, the result's ``error`` says why.
 
@@ -73,7 +73,7 @@ def answer_file(
     return FileResult(result.file, error=result.damage) if options.strict and result.damage else result
 
 
-def _answer_clip(recognizer: Recognizer, path: Path, threshold: float) -> FileResult:
+def _answer_clip(recognizer: AnsweringRecognizer, path: Path, threshold: float) -> FileResult:
     decoding = Decoding(path, recognizer.sample_rate)
     samples = _decode_clip(decoding, recognizer.sample_rate, recognizer.segment_seconds)
     seconds = len(samples) / recognizer.sample_rate
@@ -122,7 +122,7 @@ def _decode_clip(decoding: Decoding, rate: int, segment_seconds: float) -> Sampl
 
 
 def _answer_windows(
-    recognizer: Recognizer, path: Path, hop: float, threshold: float, report: Callable[[str], None]
+    recognizer: AnsweringRecognizer, path: Path, hop: float, threshold: float, report: Callable[[str], None]
 ) -> FileResult:
     rate = recognizer.sample_rate
     decoding = Decoding(path, rate)

@@ -65,9 +65,19 @@ def unknown_scores(embeddings: Rows, prototypes: Rows, expected: Floats) -> Floa
     Shape:
         embeddings (clips, width), prototypes (way, width), expected (way,) -> (clips,).
     """
-    distances = np.sqrt(_squared_distances(prototypes.astype(np.float64), embeddings.astype(np.float64)))
-    nearest: Floats = np.min(distances / expected, axis=1)
+    nearest: Floats = np.min(class_distances(embeddings, prototypes, expected), axis=1)
     return nearest
+
+
+def class_distances(embeddings: Rows, prototypes: Rows, expected: Floats) -> Floats:
+    """Distance of each clip to each prototype, in units of its class's expected distance.
+
+    Shape:
+        embeddings (clips, width), prototypes (way, width), expected (way,) -> (clips, way).
+    """
+    distances = np.sqrt(_squared_distances(prototypes.astype(np.float64), embeddings.astype(np.float64)))
+    in_units: Floats = distances / expected
+    return in_units
 
 
 def distance_scores(prototypes: Rows, rows: Rows, distance: Distance, scale: float) -> Rows:

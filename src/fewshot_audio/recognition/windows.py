@@ -1,20 +1,19 @@
 """Long recordings: windows that slide over a stream of samples, each answered as a clip of its own."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
-
-import numpy as np
 
 from fewshot_audio.audio.decode import Decoding
 from fewshot_audio.audio.rejection import Reason, Rejected
 from fewshot_audio.audio.samples import Samples
 from fewshot_audio.audio.timbre import segment_timbre
 from fewshot_audio.errors import ConfigError
+from fewshot_audio.recognition.answering import AnsweringRecognizer
 from fewshot_audio.recognition.embedder import GROUP
 from fewshot_audio.recognition.encoders import Encoded
 from fewshot_audio.recognition.enrolled import Classification
-from fewshot_audio.recognition.recognizer import Recognizer
+from fewshot_audio.recognition.sliding import slide
 
 
 @dataclass(frozen=True)
@@ -34,27 +33,7 @@ class _Heard(NamedTuple):
     encoded: Encoded
 
 
-def slide(blocks: Iterable[Samples], length: int, hop: int) -> Iterator[tuple[int, Samples]]:
-    """Cut a stream into windows of ``length`` samples, one every ``hop`` <= length.
-
-    The last window may be shorter; there is one only if the window before it ends before the stream does.
-
-    Yields:
-        The number of a window's first sample, and its samples.
-    """
-    start, rest, whole = 0, np.empty(0, np.float32), False
-    for block in blocks:
-        rest = np.concatenate([rest, block])
-        position = 0
-        while len(rest) - position >= length:
-            yield start, rest[position : position + length]
-            start, position, whole = start + hop, position + hop, True
-        rest = rest[position:]
-    if len(rest) > (length - hop if whole else 0):
-        yield start, rest
-
-
-def scan_recording(recognizer: Recognizer, decoding: Decoding, hop_seconds: float) -> Iterator[Window]:
+def scan_recording(recognizer: AnsweringRecognizer, decoding: Decoding, hop_seconds: float) -> Iterator[Window]:
     """Answer for the windows of a recording, in memory that does not grow with it.
 
     Windows are a segment long and cut from the recording as it is at the recognizer's rate: each answer is, bit for
@@ -67,9 +46,10 @@ def scan_recording(recognizer: Recognizer, decoding: Decoding, hop_seconds: floa
         Rejected: the recording cannot be used; for damage in the middle, after the windows before it.
     """
     preprocessing, enrolled = recognizer.preprocessing, recognizer.snapshot()
-    length, hop = preprocessing.segment_samples, round(hop_seconds * preprocessing.sample_rate)
+    length, hop = preprocessing.segment_samples, round(hop_seconds * preprocessing.recording_rate)
     if not 0 < hop <= length:
-        raise ConfigError(f"hop of {hop_seconds:g} s: expected above 0 and at most {preprocessing.segment_seconds:g} s")
+        longest = preprocessing.recording_seconds
+        raise ConfigError(f"hop of {hop_seconds:g} s: expected above 0 and at most {longest:g} s")
     group: list[tuple[int, int, _Heard | None]] = []  # start, end, and what is heard
     embedder = recognizer.embedder
 
@@ -83,6 +63,8 @@ def scan_recording(recognizer: Recognizer, decoding: Decoding, hop_seconds: floa
         group.clear()
 
     for start, samples in slide(iter(decoding), length, hop):
+        if start and len(samples) < preprocessing.n_fft:
+            continue
         try:
             # Only the features of a group are held: its waveforms would take four times the memory.
             segments = preprocessing.segments(preprocessing.normalize(samples, decoding.level.floor))
@@ -92,8 +74,6 @@ def scan_recording(recognizer: Recognizer, decoding: Decoding, hop_seconds: floa
             encoded = recognizer.encoders.rows(segments, len(samples), preprocessing.sample_rate, enrolled.encoders)
             heard = _Heard(embedder.features(segments), timbre, encoded)
         except Rejected as error:
-            if error.reason == Reason.TOO_SHORT and start:
-                continue
             if error.reason != Reason.SILENT:
                 raise
             heard = None

@@ -43,7 +43,7 @@ def create_app(
     preprocessing = backend.preprocessing
     context = ServerContext(
         RecognizerService(backend, limits, folder),
-        UploadReader(preprocessing, limits, decoder or Decoder(preprocessing.sample_rate, limits)),
+        UploadReader(preprocessing, limits, decoder or Decoder(preprocessing.recording_rate, limits)),
         Metrics(),
     )
 

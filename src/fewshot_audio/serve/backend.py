@@ -12,7 +12,7 @@ from fewshot_audio.recognition.clips import LoadedClip
 
 if TYPE_CHECKING:
     from fewshot_audio.recognition.diagnosis import Diagnosis
-    from fewshot_audio.recognition.enrolled import Classification
+    from fewshot_audio.recognition.enrolled import Classification, ClipSummary
 
 Embedding = npt.NDArray[np.float32]
 
@@ -46,6 +46,23 @@ class Backend(Protocol):
 
     def rename(self, old: str, new: str) -> None:
         """Give a class another name."""
+
+    @property
+    def ignored(self) -> list[str]:
+        """Names of the classes that are never an answer."""
+
+    @property
+    def background(self) -> Sequence["ClipSummary"]:
+        """The recordings of the background."""
+
+    def ignore(self, name: str, ignored: bool) -> None:
+        """Let a class never be an answer, or again be one."""
+
+    def enroll_background(self, clips: Sequence[LoadedClip]) -> object:
+        """Add recordings, which are named, to the background."""
+
+    def remove_background(self, clip: str) -> None:
+        """Remove a recording from the background."""
 
     def classify_with_embeddings(self, clips: Sequence[LoadedClip]) -> Sequence[tuple["Classification", Embedding]]:
         """Answer for each clip, and its embedding (width,)."""

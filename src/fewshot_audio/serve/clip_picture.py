@@ -1,4 +1,4 @@
-"""The picture of a clip, as the network hears it: its waveform and its log-mel spectrogram."""
+"""The picture of a clip, cut as for the network: its waveform and its log-mel spectrogram."""
 
 import base64
 
@@ -19,11 +19,12 @@ def clip_picture(segments: Samples, preprocessing: Preprocessing) -> Picture:
     """Draw a clip from its normalized segments (S, segment_samples), one after the other."""
     waveform = segments.reshape(-1)
     peak = max(float(np.abs(waveform).max()), 1e-12)
-    features = preprocessing.features(segments).transpose(1, 0, 2).reshape(preprocessing.n_mels, -1)
+    in_decibels = preprocessing.model_copy(update={"frontend": "log-mel"})
+    features = in_decibels.features(segments).transpose(1, 0, 2).reshape(preprocessing.n_mels, -1)
     spectrogram = reduce_columns(features, np.maximum)[::-1]
     level = 1 + (spectrogram - spectrogram.max()) / RANGE_DB
     return Picture(
-        seconds=len(waveform) / preprocessing.sample_rate,
+        seconds=len(waveform) / preprocessing.recording_rate,
         lowest=_rounded(reduce_columns(waveform[None], np.minimum)[0] / peak),
         highest=_rounded(reduce_columns(waveform[None], np.maximum)[0] / peak),
         rows=spectrogram.shape[0],

@@ -21,6 +21,7 @@ class ServerLimits:
         clips_per_request: recordings in one enrollment.
         classes: classes of the bundle.
         total_clips: recordings of the bundle.
+        background_clips: recordings of the background, each of up to 64 segments.
         name_length: characters of a class name.
         requests: requests of all clients that are processed or wait; more are answered with 503.
         requests_per_client: the same for one address; more are answered with 429.
@@ -40,6 +41,7 @@ class ServerLimits:
     clips_per_request: int = 50
     classes: int = 200
     total_clips: int = 2000
+    background_clips: int = 200
     name_length: int = 100
     requests: int = 32
     requests_per_client: int = 16

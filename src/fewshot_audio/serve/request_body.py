@@ -10,7 +10,7 @@ from starlette.types import Message, Receive, Scope
 
 from fewshot_audio.serve.limits import ServerLimits
 
-UPLOAD_ROUTES = (("POST", "/api/classes"), ("POST", "/api/classify"))
+UPLOAD_ROUTES = (("POST", "/api/classes"), ("POST", "/api/background"), ("POST", "/api/classify"))
 PIECE_BYTES = 16 << 10  # parsing one takes some milliseconds at most, even if it consists of boundaries
 DRAIN_SECONDS = 2.0
 

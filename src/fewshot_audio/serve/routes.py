@@ -1,16 +1,19 @@
 """The JSON API's routes. Function names and docstrings are part of the API's description (``/openapi.json``)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from typing import IO, Annotated
 
 from fastapi import APIRouter, File, Form, Query, Response, UploadFile
 from fastapi.responses import StreamingResponse
 
 from fewshot_audio import __version__
+from fewshot_audio.recognition.clips import LoadedClip
 from fewshot_audio.serve import schemas
 from fewshot_audio.serve.api_errors import ApiError, error_responses
 from fewshot_audio.serve.bundle_archive import BUNDLE_NAME
-from fewshot_audio.serve.context import Context, json_response
+from fewshot_audio.serve.context import Context, ServerContext, json_response
 from fewshot_audio.serve.form import FormRoute
 from fewshot_audio.serve.metrics import CONTENT_TYPE
 
@@ -62,19 +65,43 @@ async def enroll(
 
     A damaged recording is used as far as it goes, and listed too.
     """
-    limit = context.service.limits.clips_per_request
-    if len(clips) > limit:
-        raise ApiError(413, f"The request has {len(clips)} recordings; at most {limit} are accepted.")
     name = context.service.checked_name(name)
+    loaded, rejected, damaged, state = await _enroll(context, clips, partial(context.service.enroll, name))
+    reply = schemas.EnrollReply(name=name, enrolled=loaded, rejected=rejected, damaged=damaged, state=state)
+    return json_response(reply)
+
+
+async def _enroll(
+    context: ServerContext,
+    uploads: list[UploadFile],
+    enroll: Callable[[list[LoadedClip]], schemas.State],
+    *,
+    named: bool = False,
+) -> tuple[int, list[schemas.RejectedClip], list[schemas.DamagedClip], schemas.State]:
+    """Decode recordings and enroll those that can be used.
+
+    Args:
+        context: the server's parts.
+        uploads: the recordings.
+        enroll: takes the usable ones, on the recognizer's thread.
+        named: whether they get the names of their files.
+    """
+    limit = context.service.limits.clips_per_request
+    if len(uploads) > limit:
+        raise ApiError(413, f"The request has {len(uploads)} recordings; at most {limit} are accepted.")
     async with context.clip_memory:
-        loaded, rejected, damaged = await context.uploads.read(clips)
+        loaded, rejected, damaged = await context.uploads.read(uploads)
         context.metrics.clips("rejected", len(rejected))
         if not loaded:
             raise ApiError(422, f"None of the recordings can be used ({'; '.join(map(_reason, rejected[:3]))}).")
-        state = await context.on_model(context.service.enroll, name, loaded)
+        if named:
+            unusable = {clip.clip for clip in rejected}
+            usable = [upload for number, upload in enumerate(uploads) if number not in unusable]
+            names = [context.service.clip_name(upload.filename or "") for upload in usable]
+            loaded = [replace(clip, name=name) for clip, name in zip(loaded, names, strict=True)]
+        state = await context.on_model(enroll, loaded)
     context.metrics.clips("enrolled", len(loaded))
-    reply = schemas.EnrollReply(name=name, enrolled=len(loaded), rejected=rejected, damaged=damaged, state=state)
-    return json_response(reply)
+    return len(loaded), rejected, damaged, state
 
 
 @recognizer_routes.patch("/classes", response_model=schemas.State, responses=CLASS_ERRORS)
@@ -87,6 +114,41 @@ async def rename(context: Context, name: ClassName, change: schemas.Rename, revi
 async def remove(context: Context, name: ClassName, revision: Revision = None) -> Response:
     """Remove a class and its clips."""
     return await context.reply(context.service.remove, name, revision)
+
+
+@recognizer_routes.put("/classes/ignored", response_model=schemas.State, responses=CLASS_ERRORS)
+async def ignore(
+    context: Context,
+    name: ClassName,
+    ignored: Annotated[bool, Query(description="Whether the class is never to be an answer.")],
+    revision: Revision = None,
+) -> Response:
+    """Ignore a class: its sounds are known, and never an answer. Or let it be an answer again."""
+    return await context.reply(context.service.ignore, name, ignored, revision)
+
+
+@recognizer_routes.post("/background", response_model=schemas.BackgroundReply, responses=CLIP_ERRORS)
+async def enroll_background(
+    context: Context,
+    clips: Annotated[list[UploadFile], File(description="Recordings without any of the classes.", min_length=1)],
+) -> Response:
+    """Add recordings to the background: sounds that are known, and never an answer.
+
+    Of each, up to 64 segments are kept. Recordings that cannot be used are listed with their reasons.
+    """
+    loaded, rejected, damaged, state = await _enroll(context, clips, context.service.enroll_background, named=True)
+    reply = schemas.BackgroundReply(enrolled=loaded, rejected=rejected, damaged=damaged, state=state)
+    return json_response(reply)
+
+
+@recognizer_routes.delete("/background", response_model=schemas.State, responses=CLASS_ERRORS)
+async def remove_background(
+    context: Context,
+    clip: Annotated[str, Query(description="Its name in the state.")],
+    revision: Revision = None,
+) -> Response:
+    """Remove a recording from the background."""
+    return await context.reply(context.service.remove_background, clip, revision)
 
 
 @recognizer_routes.post("/classify", response_model=schemas.ClassifyReply, responses=CLIP_ERRORS)

@@ -26,10 +26,18 @@ class Health(BaseModel):
 
 
 class ClassInfo(BaseModel):
-    """An enrolled class and the number of its clips."""
+    """An enrolled class, the number of its clips, and whether it is ignored: it is never an answer then."""
 
     name: str
     clips: int
+    ignored: bool
+
+
+class BackgroundInfo(BaseModel):
+    """A recording of the background: sounds that are known, and never an answer."""
+
+    name: str
+    segments: int
 
 
 class ClientLimits(BaseModel):
@@ -53,6 +61,7 @@ class State(BaseModel):
     sample_rate: int
     segment_seconds: float
     classes: list[ClassInfo]
+    background: list[BackgroundInfo]
     revision: int
     unsaved: int
     saves: bool
@@ -86,6 +95,15 @@ class EnrollReply(BaseModel):
     """The outcome of an enrollment."""
 
     name: str
+    enrolled: int
+    rejected: list[RejectedClip]
+    damaged: list[DamagedClip]
+    state: State
+
+
+class BackgroundReply(BaseModel):
+    """The outcome of adding recordings to the background."""
+
     enrolled: int
     rejected: list[RejectedClip]
     damaged: list[DamagedClip]
@@ -133,8 +151,10 @@ class ClassifyReply(BaseModel):
     """The answer for a clip.
 
     ``label`` is null for "none of the enrolled classes": ``unknown_score`` is above ``unknown_threshold``. If the
-    threshold is null, every clip is taken for one of the classes. Probabilities are sorted, best first. ``damage`` says
-    what is wrong with a recording of which the rest was heard; it is empty if nothing is.
+    threshold is null, every clip is taken for one of the classes. Probabilities are sorted, best first; they are those
+    of the classes among each other, and 0 for an ignored one. ``background`` tells from 0 to 1 how much the clip is
+    like the background or ignored classes; from 0.5 on, more than like ``best``. It is null if there is neither.
+    ``damage`` says what is wrong with a recording of which the rest was heard; it is empty if nothing is.
     """
 
     label: str | None
@@ -142,6 +162,7 @@ class ClassifyReply(BaseModel):
     probabilities: list[Probability]
     unknown_score: float
     unknown_threshold: float | None
+    background: float | None
     seconds: float
     segments: int
     damage: str

@@ -1,7 +1,7 @@
 """The recognizer behind the server: its changes, its limits, its bundle. Used by one thread at a time."""
 
 from collections.abc import Collection, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import IO
 
 import numpy as np
@@ -19,6 +19,7 @@ from fewshot_audio.serve.limits import ServerLimits
 from fewshot_audio.serve.revisions import Revisions
 from fewshot_audio.serve.saving import BundleFolder
 
+BACKGROUND_KEY = ""  # stands for the background among the names of classes, which are never blank
 LOOK_AGAIN = "so this change was not made. Look at the classes as they are now, and repeat it if it still fits."
 CHANGED_ELSEWHERE = f"Another program has changed the bundle, {LOOK_AGAIN}"
 
@@ -98,12 +99,41 @@ class RecognizerService:
         self.backend.rename(name, new_name)
         return self._on_change(name, new_name)
 
+    def ignore(self, name: str, ignored: bool, revision: int | None = None) -> schemas.State:
+        """Let a class never be an answer, or again be one; raises as ``remove`` does."""
+        self._check_class(name, revision)
+        self.backend.ignore(name, ignored)
+        return self._on_change(name)
+
+    def enroll_background(self, clips: Sequence[LoadedClip]) -> schemas.State:
+        """Add recordings to the background. Raises as ``enroll`` does."""
+        self._refuse_if_taken_over()
+        self._check_preprocessing()
+        if len(self.backend.background) + len(clips) > self.limits.background_clips:
+            most = self.limits.background_clips
+            raise self._conflict(f"The background would have more than {most} recordings, the maximum.")
+        self.backend.enroll_background(clips)
+        return self._on_change(BACKGROUND_KEY)
+
+    def remove_background(self, clip: str, revision: int | None = None) -> schemas.State:
+        """Remove a recording from the background, as it was at the revision. Raises as ``remove`` does."""
+        self._refuse_if_taken_over()
+        is_there = any(own.name == clip for own in self.backend.background)
+        if revision is not None and not (is_there and self._revisions.is_current(BACKGROUND_KEY, revision)):
+            raise self._conflict(f"The background has changed since you saw it, {LOOK_AGAIN}")
+        if not is_there:
+            raise ApiError(404, f"The background has no recording “{clip}”.")
+        self.backend.remove_background(clip)
+        return self._on_change(BACKGROUND_KEY)
+
     def classify(self, clip: LoadedClip) -> schemas.ClassifyReply:
         """Answer for one clip, with its picture and its point on the map. Raises Conflict if no class is enrolled."""
         self._take_over()
         self._check_preprocessing()
         if not self.backend.classes:
             raise self._conflict("No class is enrolled yet. Enroll one first.")
+        if not self._has_answers():
+            raise self._conflict("Every class is ignored: nothing can be an answer.")
         answer, embedding = self.backend.classify_with_embeddings([clip])[0]
         ranking = sorted(answer.probabilities.items(), key=lambda entry: -entry[1])
         components, _ = self._current_map()
@@ -114,6 +144,7 @@ class RecognizerService:
             probabilities=[schemas.Probability(name=name, probability=value) for name, value in ranking],
             unknown_score=answer.unknown_score,
             unknown_threshold=self.backend.unknown_threshold,
+            background=answer.background,
             seconds=clip.seconds,
             segments=answer.segments,
             damage=clip.damage,
@@ -133,7 +164,7 @@ class RecognizerService:
         """What the leave-one-out diagnosis says about the enrolled clips."""
         self._take_over()
         if self._findings is None:
-            findings = checkup_findings(self.backend.diagnose()) if self.backend.classes else []
+            findings = checkup_findings(self.backend.diagnose()) if self._has_answers() else []
             self._findings = schemas.Findings(findings=findings)
         return self._findings
 
@@ -155,6 +186,11 @@ class RecognizerService:
             raise ApiError(422, "A class name consists of printable characters.")
         return name
 
+    def clip_name(self, file_name: str) -> str:
+        """A recording's name, by that of its file, which anybody may have chosen: short, and printable."""
+        name = "".join(letter for letter in PurePath(file_name).name if letter.isprintable())
+        return name[: self.limits.name_length].strip() or "recording"
+
     def close(self) -> None:
         """Try once more to save what could not be saved."""
         self.folder.save_rest()
@@ -163,9 +199,15 @@ class RecognizerService:
         preprocessing = self.backend.preprocessing
         return schemas.State(
             version=__version__,
-            sample_rate=preprocessing.sample_rate,
-            segment_seconds=preprocessing.segment_seconds,
-            classes=[schemas.ClassInfo(name=name, clips=self._clip_count(name)) for name in self.backend.classes],
+            sample_rate=preprocessing.recording_rate,
+            segment_seconds=preprocessing.recording_seconds,
+            classes=[
+                schemas.ClassInfo(name=name, clips=self._clip_count(name), ignored=name in self.backend.ignored)
+                for name in self.backend.classes
+            ],
+            background=[
+                schemas.BackgroundInfo(name=clip.name, segments=clip.segments) for clip in self.backend.background
+            ],
             revision=self._revisions.latest,
             unsaved=self.folder.unsaved,
             unknown=self.backend.unknown_threshold is not None,
@@ -212,7 +254,14 @@ class RecognizerService:
 
     def _contents(self) -> dict[str, bytes]:
         """What each class consists of, to tell which classes have changed."""
-        return {name: self.backend.support_embeddings(name).tobytes() for name in self.backend.classes}
+        contents = {
+            name: self.backend.support_embeddings(name).tobytes() + bytes([name in self.backend.ignored])
+            for name in self.backend.classes
+        }
+        return {**contents, BACKGROUND_KEY: repr(list(self.backend.background)).encode()}
+
+    def _has_answers(self) -> bool:
+        return len(self.backend.ignored) < len(self.backend.classes)
 
     def _clip_count(self, name: str) -> int:
         return len(self.backend.clips(name))
@@ -224,7 +273,7 @@ class RecognizerService:
         return self._state()
 
     def _count_change(self, names: Collection[str]) -> None:
-        self._revisions.add(names, self.backend.classes)
+        self._revisions.add(names, [*self.backend.classes, BACKGROUND_KEY])
         self._map = self._findings = None
 
     def _current_map(self) -> tuple[PrincipalComponents, schemas.EmbeddingMap]:

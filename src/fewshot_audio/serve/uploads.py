@@ -64,7 +64,7 @@ class UploadReader:
     def _read(self, upload: UploadFile, budget: "_DurationBudget") -> LoadedClip | Rejected:
         try:
             samples, damage = self._decoder.decode(upload.file.read(), upload.filename or "")
-            budget.spend(len(samples) / self._preprocessing.sample_rate)
+            budget.spend(len(samples) / self._preprocessing.recording_rate)
             return replace(LoadedClip.of(samples, self._preprocessing), damage=damage)
         except Rejected as rejected:
             return rejected

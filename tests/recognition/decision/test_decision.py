@@ -103,7 +103,7 @@ def test_two_clips_of_each_class_do_not_make_everything_unknown(classes: int) ->
     decision = Decision.fit(examples(classes, 2, embedding=0.5, timbre=0.5), "both", 0.05)
     random, noise = np.random.default_rng(9), {"embedding": 0.5, "timbre": 0.5}
     asked = [clip(label, centers(classes), noise, random) for label in range(classes) for _ in range(20)]  # type: ignore[arg-type]
-    alarms = [decision.unknown_score(features) > decision.calibration.threshold for features in asked]
+    alarms = [decision.distances(features).min() > decision.calibration.threshold for features in asked]
     assert np.mean(alarms) < 0.25
     assert decision.calibration.threshold < 4
 
@@ -155,12 +155,14 @@ def test_it_recognizes_new_clips_and_keeps_what_it_states() -> None:
     asked = [(label, clip(label, means, noise, random)) for label in range(10) for _ in range(30)]  # type: ignore[arg-type]
     right = [decision.probabilities(features).argmax() == label for label, features in asked]
     confidence = [decision.probabilities(features).max() for _, features in asked]
-    alarms = [decision.unknown_score(features) > decision.calibration.threshold for _, features in asked]
+    alarms = [decision.distances(features).min() > decision.calibration.threshold for _, features in asked]
     strangers = [clip(label, centers(10, seed=5), noise, random) for label in range(10)]  # type: ignore[arg-type]
     assert np.mean(right) > 0.8
     assert abs(np.mean(right) - np.mean(confidence)) < 0.08
     assert np.mean(alarms) < 0.1
-    assert np.mean([decision.unknown_score(features) > decision.calibration.threshold for features in strangers]) > 0.5
+    assert (
+        np.mean([decision.distances(features).min() > decision.calibration.threshold for features in strangers]) > 0.5
+    )
 
 
 def test_the_same_clips_give_the_same_bits() -> None:

@@ -53,6 +53,22 @@ def test_folds_in_turn_leave_two_clips_of_some_class() -> None:
         assert rest.max() == 2
 
 
+def test_folds_keep_the_clips_of_a_recording_together() -> None:
+    rows = np.arange(14.0).reshape(7, 2)
+    labels = np.array([0, 0, 0, 0, 1, 1, 1])
+    groups = ("dawn", "dusk", "dawn", "", "dawn", "dawn", "dawn")
+    clips = Examples.of([{"embedding": row[None], "timbre": row[None]} for row in rows], labels, groups)
+    folds = np.stack(clips.folds(FOLDS))
+    # The second class has clips of one recording only, so that they are dealt one by one.
+    assert [fold.tolist() for fold in folds] == [
+        [True, False, True, False, True, False, False],
+        [False, True, False, False, False, True, False],
+        [False, False, False, True, False, False, True],
+    ]
+    part = clips.part(np.array([False, True, True, False, False, True, True]))
+    assert part.groups == ("dusk", "dawn", "dawn", "dawn")
+
+
 def test_a_class_of_copies_only_is_still_dealt_to_folds() -> None:
     rows = np.ones((2, 3))
     clips = Examples({"embedding": rows, "timbre": rows}, np.array([0, 1]), np.array([0, 0]))

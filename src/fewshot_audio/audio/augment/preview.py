@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fewshot_audio.audio.augment.spectrogram import draw_specaugment, specaugment_views
 from fewshot_audio.audio.augment.waveform import draw_waveform_views, waveform_views
-from fewshot_audio.audio.features import LogMel
+from fewshot_audio.audio.features import MelFrontEnd
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.wav import write_wav
 from fewshot_audio.audio.wave_stats import WaveStats
@@ -57,7 +57,7 @@ def preview_views(
 
     Args:
         segment: z-normalized samples (samples,).
-        preprocessing: how spectrograms are computed.
+        preprocessing: how spectrograms are computed; log-mel, which can be inverted, whatever its front end is.
         spec: parameters of the spectrogram views.
         wave: parameters of the waveform views.
         stats: spectral statistics of the dataset; None takes those of the segment.
@@ -69,7 +69,7 @@ def preview_views(
     errors = warp_errors(spec, 1 + len(segment) // preprocessing.hop_length)
     if errors:
         raise ConfigError("\n".join(errors))
-    log_mel = preprocessing.log_mel(torch.float64)
+    log_mel = preprocessing.model_copy(update={"frontend": "log-mel"}).front_end(torch.float64)
     generator = torch.Generator().manual_seed(seed)
     stats = stats or WaveStats.of(segment.numpy(), preprocessing.sample_rate)
     draw = draw_waveform_views(wave, stats, wave.aug_num, len(segment), generator, preprocessing.sample_rate)
@@ -152,7 +152,7 @@ def plot_views(views: Sequence[View], preprocessing: Preprocessing) -> Any:
     return figure
 
 
-def _invert(features: Tensor, segment: Tensor, log_mel: LogMel) -> Tensor:
+def _invert(features: Tensor, segment: Tensor, log_mel: MelFrontEnd) -> Tensor:
     """Reconstruct a waveform (samples,) whose log-mel spectrogram is near ``features`` (mels, frames).
 
     The phase starts from that of ``segment`` (samples,).

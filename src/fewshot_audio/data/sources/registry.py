@@ -20,6 +20,7 @@ SOURCES = Registry(
         Part("speechcommands", None, f"{_MODULES}.speechcommands:SpeechCommands"),
         Part("watkins", None, f"{_MODULES}.watkins:Watkins"),
         Part("folder", None, f"{_MODULES}.folder:ClassFolders"),
+        Part("annotated", None, "fewshot_audio.events.source:AnnotatedEvents"),  # of a layer above: a name, no import
         Part("synthetic", None, f"{_MODULES}.synthetic:Synthetic"),
     ],
     members=("name", "segment_seconds", "limits", "recordings"),

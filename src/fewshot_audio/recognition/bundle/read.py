@@ -17,7 +17,7 @@ from fewshot_audio.recognition.bundle.description import explained, in_words, re
 from fewshot_audio.recognition.bundle.encoder_section import open_encoders
 from fewshot_audio.recognition.bundle.folder import BundleState, current_digest
 from fewshot_audio.recognition.bundle.graph import read_onnx_embedder
-from fewshot_audio.recognition.bundle.schema import BundleDescription, ClassSection
+from fewshot_audio.recognition.bundle.schema import BACKGROUND, BackgroundSection, BundleDescription, ClipSection
 from fewshot_audio.recognition.decision.examples import Block
 from fewshot_audio.recognition.decision.maker import DecisionState
 from fewshot_audio.recognition.embedder import LARGEST_EMBEDDING, Embedder
@@ -26,6 +26,7 @@ from fewshot_audio.recognition.enrolled import (
     LONGEST_SAVED_CLIP_NAME,
     EnrolledClass,
     EnrolledClip,
+    EnrolledSounds,
     checked_name,
     is_text,
 )
@@ -75,10 +76,10 @@ def load_bundle(folder: Path, device: str = "cpu", backend: Backend = "torch") -
 def _load(folder: Path, device: str, backend: Backend) -> LoadedBundle:
     description, digest = read_description(folder)
     embedder = _embedder(folder, description, device, backend)
-    classes, decision = _read_support(folder, description)
+    sounds, decision = _read_support(folder, description)
     experiment, model = description.experiment, description.model
     encoders = open_encoders(folder, description.encoders)
-    parts = RecognizerParts(embedder, experiment, model, description.calibration, classes, decision, encoders)
+    parts = RecognizerParts(embedder, experiment, model, description.calibration, sounds, decision, encoders)
     return LoadedBundle(parts, BundleState(digest, description.revision, description.tensor_file("model")[1]))
 
 
@@ -92,18 +93,21 @@ def _embedder(folder: Path, description: BundleDescription, device: str, backend
     return read_torch_embedder(folder, description, resolve_device(device, 0))
 
 
-def _read_support(
-    folder: Path, description: BundleDescription
-) -> tuple[dict[str, EnrolledClass], DecisionState | None]:
-    """Read the enrolled classes, and how they are told apart."""
+def _read_support(folder: Path, description: BundleDescription) -> tuple[EnrolledSounds, DecisionState | None]:
+    """Read what is enrolled, and how it is told apart."""
     experiment = description.experiment
     width = experiment.embedding_width(description.model.out_dim(experiment.encoder_name))
     rows_per_segment = experiment.query_rows("test")
-    n_segments = sum(clip.segments for section in description.classes for clip in section.clips)
+    background = description.background or BackgroundSection()
+    sections = {str(number): section.clips for number, section in enumerate(description.classes)}
+    if background.clips:
+        sections[BACKGROUND] = background.clips
+    n_segments = sum(clip.segments for clips in sections.values() for clip in clips)
     encoder_widths = description.encoders.widths if description.encoders else {}
-    parts = ["rows", "prototype", *(["timbre"] if description.features else []), *map(encoder_block, encoder_widths)]
     widths = block_widths(width, encoder_widths)
-    expected_names = {f"{number}.{part}" for number in range(len(description.classes)) for part in parts}
+    parts = ["rows", *(["timbre"] if description.features else []), *map(encoder_block, encoder_widths)]
+    expected_names = {f"{prefix}.{part}" for prefix in sections for part in parts}
+    expected_names |= {f"{number}.prototype" for number in range(len(description.classes))}
     n_bytes = 4 * width * (n_segments * rows_per_segment + len(description.classes))
     n_bytes += 4 * TIMBRE_WIDTH * n_segments if description.features else 0
     n_bytes += 4 * sum(encoder_widths.values()) * n_segments
@@ -118,63 +122,86 @@ def _read_support(
         raise DataError(
             f"{path}: holds {len(tensors)} tensors, expected {len(expected_names)}: not those of these classes"
         )
+
+    def clips_of(prefix: str, what: str) -> tuple[EnrolledClip, ...]:
+        names = [name for clip in sections[prefix] for name in (clip.name, clip.group)]
+        if not all(is_text(name) and len(name) <= LONGEST_SAVED_CLIP_NAME for name in names):
+            raise DataError(f"{folder / BUNDLE_FILE}: {what} has a clip without a usable name")
+        own = {part: tensors[f"{prefix}.{part}"] for part in parts}
+        return _read_clips(path, what, sections[prefix], own, rows_per_segment, widths)
+
     classes: dict[str, EnrolledClass] = {}
     for number, section in enumerate(description.classes):
         checked_name(section.name)
         if section.name in classes:
             raise DataError(f"{folder / BUNDLE_FILE}: class {section.name!r} is there twice")
-        if not all(is_text(clip.name) and len(clip.name) <= LONGEST_SAVED_CLIP_NAME for clip in section.clips):
-            raise DataError(f"{folder / BUNDLE_FILE}: class {section.name!r} has a clip without a usable name")
-        own = {part: tensors[f"{number}.{part}"] for part in parts}
-        classes[section.name] = _read_class(path, section, own, rows_per_segment, widths)
+        clips = clips_of(str(number), f"class {section.name!r}")
+        classes[section.name] = _read_class(path, section.name, clips, tensors[f"{number}.prototype"], width)
+    for name in background.ignored:
+        if name not in classes:
+            raise DataError(f"{folder / BUNDLE_FILE}: background.ignored: {name!r} is no enrolled class")
+    recordings = clips_of(BACKGROUND, "the background") if background.clips else ()
+    sounds = EnrolledSounds(classes, recordings, frozenset(background.ignored))
     if description.decision is None:
-        return classes, None
+        return sounds, None
     saved = description.decision
     if saved.fitted and decision_examples(classes.values()) is None:
         raise DataError(
             f"{folder / BUNDLE_FILE}: decision.fitted: a decision is fitted on the timbre and embeddings of two "
             "classes or more, of two clips or more each, which are not all copies"
         )
-    return classes, explained(path, lambda: unpack_decision(saved, tensors, len(classes), widths))
+    return sounds, explained(path, lambda: unpack_decision(saved, tensors, len(classes), widths))
 
 
-def _read_class(
-    path: Path, section: ClassSection, tensors: dict[str, Rows], rows_per_segment: int, widths: Mapping[Block, int]
-) -> EnrolledClass:
-    """Build a class from its description and tensors; ``path`` is for messages."""
-    counts = np.array([clip.segments for clip in section.clips])
-    shapes = {
-        **{block: (counts.sum(), width) for block, width in widths.items()},
-        "rows": (counts.sum() * rows_per_segment, widths["embedding"]),
-        "prototype": (widths["embedding"],),
-    }
+def _read_clips(
+    path: Path,
+    what: str,
+    sections: list[ClipSection],
+    tensors: dict[str, Rows],
+    rows_per_segment: int,
+    widths: Mapping[Block, int],
+) -> tuple[EnrolledClip, ...]:
+    """Build the clips of a class, or of the background, from their descriptions and tensors.
+
+    ``path`` and ``what`` are for messages.
+    """
+    counts = np.array([clip.segments for clip in sections])
+    shapes = {block: (counts.sum(), width) for block, width in widths.items()}
+    shapes["rows"] = (counts.sum() * rows_per_segment, widths["embedding"])
     for part, value in tensors.items():
-        if value.shape != shapes[part] or value.dtype != np.float32:
-            raise DataError(f"{path}: {section.name!r}: {in_words(value)}, expected float32 {shapes[part]}")
-        if np.abs(value).max() > LARGEST_EMBEDDING:
-            raise DataError(
-                f"{path}: {section.name!r} has numbers above {LARGEST_EMBEDDING:g}, as no network gives them"
-            )
+        _check_tensor(path, what, value, shapes[part])
     ends = np.cumsum(counts)[:-1]
-    rows, prototype = np.split(tensors["rows"], ends * rows_per_segment), tensors["prototype"]
+    rows = np.split(tensors["rows"], ends * rows_per_segment)
     timbre = np.split(tensors["timbre"], ends) if "timbre" in tensors else [None] * len(counts)
     encoded = {name: np.split(tensors[encoder_block(name)], ends) for name in encoder_names(tensors)}
-    computed = EnrolledClass.of(
-        tuple(
-            EnrolledClip(
-                clip.name,
-                clip.segments,
-                rows[number].copy(),
-                clip.silence,
-                None if (sound := timbre[number]) is None else sound.copy(),
-                {name: parts[number].copy() for name, parts in encoded.items()},
-            )
-            for number, clip in enumerate(section.clips)
+    return tuple(
+        EnrolledClip(
+            clip.name,
+            clip.segments,
+            rows[number].copy(),
+            clip.silence,
+            None if (sound := timbre[number]) is None else sound.copy(),
+            clip.group,
+            {name: values[number].copy() for name, values in encoded.items()},
         )
+        for number, clip in enumerate(sections)
     )
+
+
+def _read_class(path: Path, name: str, clips: tuple[EnrolledClip, ...], prototype: Rows, width: int) -> EnrolledClass:
+    """Build a class of its clips; ``path`` is for messages."""
+    _check_tensor(path, f"class {name!r}", prototype, (width,))
+    computed = EnrolledClass.of(clips)
     if not np.allclose(computed.prototype, prototype, rtol=1e-3, atol=1e-4):
-        raise DataError(f"{path}: the prototype of {section.name!r} is not the mean of its clips")
+        raise DataError(f"{path}: the prototype of {name!r} is not the mean of its clips")
     return EnrolledClass(computed.clips, computed.embeddings, prototype.copy())
+
+
+def _check_tensor(path: Path, what: str, value: Rows, shape: tuple[int, ...]) -> None:
+    if value.shape != shape or value.dtype != np.float32:
+        raise DataError(f"{path}: {what}: {in_words(value)}, expected float32 {shape}")
+    if np.abs(value).max() > LARGEST_EMBEDDING:
+        raise DataError(f"{path}: {what} has numbers above {LARGEST_EMBEDDING:g}, as no network gives them")
 
 
 def _tensors(path: Path, content: bytes) -> dict[str, Rows]:

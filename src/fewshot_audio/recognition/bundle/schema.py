@@ -16,16 +16,19 @@ from fewshot_audio.recognition.calibration import Calibration
 
 KIND: Literal["fewshot-audio recognizer"] = "fewshot-audio recognizer"
 FORMAT: Literal[2] = 2
+BACKGROUND = "background"
+"""Begins the names of the tensors of the background, as a class's number does those of a class."""
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class ClipSection(BundleSection):
-    """An enrolled clip: its name, its number of segments, and its share of silence."""
+    """An enrolled clip: name, number of segments, share of silence, and what it was cut out of, if that is known."""
 
     name: str
     segments: Annotated[int, Field(ge=1)]
     silence: Annotated[float, Field(ge=0, le=1)]
+    group: str = ""
 
 
 class ClassSection(BundleSection):
@@ -33,6 +36,13 @@ class ClassSection(BundleSection):
 
     name: str
     clips: Annotated[list[ClipSection], Field(min_length=1)]
+
+
+class BackgroundSection(BundleSection):
+    """What is never an answer: recordings of no class, whose tensors are ``background.*``, and classes by name."""
+
+    clips: list[ClipSection] = Field(default_factory=list)
+    ignored: list[str] = Field(default_factory=list)
 
 
 class ViewsSection(BundleSection):
@@ -51,6 +61,7 @@ class BundleDescription(BundleSection):
         features: what clips have beside embeddings; a bundle without it has none.
         decision: how clips are told apart; without it, by prototypes until it is decided.
         encoders: frozen encoders that decide beside the network; a bundle without it has none.
+        background: what is enrolled but never an answer; a bundle without it has nothing of that kind.
     """
 
     kind: Literal["fewshot-audio recognizer"]
@@ -68,6 +79,7 @@ class BundleDescription(BundleSection):
     features: FeaturesSection | None = None
     decision: DecisionSection | None = None
     encoders: EncodersSection | None = None
+    background: BackgroundSection | None = None
 
     def tensor_file(self, role: Role) -> tuple[str, str]:
         """Name and SHA-256 of a file of tensors. Raises KeyError if the description names none."""

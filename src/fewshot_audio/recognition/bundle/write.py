@@ -1,7 +1,7 @@
 """Writing a bundle: as a whole or not at all, and never over what another program wrote meanwhile."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -21,8 +21,10 @@ from fewshot_audio.recognition.bundle.decision_tensors import pack_decision
 from fewshot_audio.recognition.bundle.encoder_section import encoders_section
 from fewshot_audio.recognition.bundle.folder import BundleState, current_digest, superseded_files, writing
 from fewshot_audio.recognition.bundle.schema import (
+    BACKGROUND,
     FORMAT,
     KIND,
+    BackgroundSection,
     BundleDescription,
     ClassSection,
     ClipSection,
@@ -32,7 +34,7 @@ from fewshot_audio.recognition.bundle.schema import (
 )
 from fewshot_audio.recognition.encoder_blocks import encoder_block
 from fewshot_audio.recognition.encoders import ClipEncoders
-from fewshot_audio.recognition.enrolled import EnrolledClass
+from fewshot_audio.recognition.enrolled import EnrolledClass, EnrolledClip, EnrolledSounds
 from fewshot_audio.recognition.parts import RecognizerParts
 
 
@@ -57,11 +59,10 @@ def save_bundle(
     """
     folder = folder.resolve()
     network, kind = parts.embedder.saved(), parts.embedder.input_type
-    has_timbre = bool(parts.classes) and all(
-        clip.timbre is not None for enrolled_class in parts.classes.values() for clip in enrolled_class.clips
-    )
+    sounds = parts.sounds
+    has_timbre = bool(sounds.clips) and all(clip.timbre is not None for clip in sounds.clips)
     decision, decision_arrays = pack_decision(parts.decision) if parts.decision and has_timbre else (None, {})
-    support = _support_arrays(parts.classes, has_timbre=has_timbre) | decision_arrays
+    support = _support_arrays(sounds, has_timbre=has_timbre) | decision_arrays
     contents: dict[Role, bytes] = {"model": network.content, "support": safetensors.numpy.save(support)}
     with writing(folder, expected, is_new=is_new) as revision:
         new_files: list[Path] = []
@@ -72,7 +73,7 @@ def save_bundle(
                 format=FORMAT,
                 revision=revision + 1,
                 preprocessing=parts.embedder.preprocessing,
-                classes=[_class_section(name, enrolled_class) for name, enrolled_class in parts.classes.items()],
+                classes=[_class_section(name, enrolled_class) for name, enrolled_class in sounds.classes.items()],
                 calibration=parts.calibration,
                 views=None if network.view_numbers is None else ViewsSection(kind=kind, numbers=network.view_numbers),
                 experiment=parts.experiment,
@@ -83,6 +84,7 @@ def save_bundle(
                 features=FeaturesSection() if has_timbre else None,
                 decision=decision,
                 encoders=encoders_section(parts.encoders),
+                background=_background_section(sounds) if sounds.has_negatives else None,
             )
             current = {tensor_file(role, digest) for role, digest in digests.items()}
             current |= _write_encoders(folder, parts.encoders, new_files)
@@ -101,28 +103,46 @@ def save_bundle(
 
 
 def _class_section(name: str, enrolled_class: EnrolledClass) -> ClassSection:
-    clips = [ClipSection(name=clip.name, segments=clip.segments, silence=clip.silence) for clip in enrolled_class.clips]
-    return ClassSection(name=name, clips=clips)
+    return ClassSection(name=name, clips=[_clip_section(clip) for clip in enrolled_class.clips])
+
+
+def _background_section(sounds: EnrolledSounds) -> BackgroundSection:
+    clips = [_clip_section(clip) for clip in sounds.background]
+    return BackgroundSection(clips=clips, ignored=[name for name in sounds.classes if name in sounds.ignored])
+
+
+def _clip_section(clip: EnrolledClip) -> ClipSection:
+    return ClipSection(name=clip.name, segments=clip.segments, silence=clip.silence, group=clip.group)
 
 
 def _without_empty(description: BundleDescription) -> dict[str, Any]:
-    """What a description says; optional sections are left out, since versions that know none of them refuse them."""
-    optional = {name for name in ("features", "decision", "encoders") if getattr(description, name) is None}
-    return description.model_dump(exclude=optional)
+    """What a description says; empty optional parts are left out, since versions that know none of them refuse them."""
+    names = ("features", "decision", "encoders", "background")
+    optional = {name for name in names if getattr(description, name) is None}
+    content = description.model_dump(exclude=optional)
+    sections = [*content["classes"], *filter(None, [content.get("background")])]
+    for clip in (clip for section in sections for clip in section["clips"] if not clip["group"]):
+        del clip["group"]
+    return content
 
 
-def _support_arrays(classes: Mapping[str, EnrolledClass], *, has_timbre: bool) -> dict[str, NDArray[Any]]:
+def _support_arrays(sounds: EnrolledSounds, *, has_timbre: bool) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
-    for number, enrolled_class in enumerate(classes.values()):
-        arrays[f"{number}.rows"] = np.concatenate([clip.rows for clip in enrolled_class.clips])
+    for number, enrolled_class in enumerate(sounds.classes.values()):
+        arrays |= _clip_arrays(str(number), enrolled_class.clips, has_timbre=has_timbre)
         arrays[f"{number}.prototype"] = enrolled_class.prototype
-        if has_timbre:
-            timbre = [clip.timbre for clip in enrolled_class.clips if clip.timbre is not None]
-            arrays[f"{number}.timbre"] = np.concatenate(timbre)
-        for name in enrolled_class.clips[0].encoded:
-            arrays[f"{number}.{encoder_block(name)}"] = np.concatenate(
-                [clip.encoded[name] for clip in enrolled_class.clips]
-            )
+    if sounds.background:
+        arrays |= _clip_arrays(BACKGROUND, sounds.background, has_timbre=has_timbre)
+    return arrays
+
+
+def _clip_arrays(prefix: str, clips: Sequence[EnrolledClip], *, has_timbre: bool) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any]] = {f"{prefix}.rows": np.concatenate([clip.rows for clip in clips])}
+    if has_timbre:
+        timbre = [clip.timbre for clip in clips if clip.timbre is not None]
+        arrays[f"{prefix}.timbre"] = np.concatenate(timbre)
+    for name in clips[0].encoded:
+        arrays[f"{prefix}.{encoder_block(name)}"] = np.concatenate([clip.encoded[name] for clip in clips])
     return arrays
 
 

@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
-
 from fewshot_audio.recognition.decision.calibrate import fit_temperature, fit_threshold, most_telling
 from fewshot_audio.recognition.decision.choose import FittedHead, head_blocks
 from fewshot_audio.recognition.decision.examples import Block, Examples, Features, Floats
@@ -87,10 +85,15 @@ class Decision:
         mean: Floats = softmax(logits / self.calibration.temperature).mean(axis=0)
         return mean
 
-    def unknown_score(self, features: Features) -> float:
-        """Distance to the nearest class over the expected one; about 1 for sounds like the enrolled ones."""
+    def distances(self, features: Features) -> Floats:
+        """Distances to the classes over the expected ones, (classes,); about 1 for sounds like those of a class."""
         clip = self.model.rows(features).mean(axis=0, keepdims=True)
-        return float(np.min(self.model.distances(clip)))
+        distances: Floats = self.model.distances(clip)[0]
+        return distances
+
+    def points(self, features: Features) -> Floats:
+        """Segments as points between which distances are those to classes; shape: (segments, width)."""
+        return self.model.distances.points(self.model.rows(features))
 
 
 def block_shares(embedding_share: float, blocks: Iterable[Block]) -> Shares:

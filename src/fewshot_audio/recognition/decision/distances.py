@@ -60,7 +60,11 @@ class ClassDistances:
 
     def __call__(self, clips: Floats) -> Floats:
         """Distances over the expected ones. Shape: (clips, width) -> (clips, classes)."""
-        points = clips * self.scale
+        points = self.points(clips)
         squares = np.square(points).sum(axis=1)[:, None] + np.square(self.means).sum(axis=1) - 2 * points @ self.means.T
         distances: Floats = np.sqrt(np.maximum(squares, 0.0)) / self.expected
         return distances
+
+    def points(self, clips: Floats) -> Floats:
+        """Clips where they are compared with the means of classes. Shape: (clips, width) -> (clips, width)."""
+        return clips * self.scale

@@ -1,7 +1,8 @@
 """What a decision is fitted on: the features of enrolled clips, segment by segment, and their classes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import TypeAlias
 
 import numpy as np
@@ -28,19 +29,22 @@ class Examples:
         features: rows of all clips, one clip after the other.
         clip_of: number of the clip that each row belongs to, (rows,), ascending from 0.
         labels: number of each clip's class, (clips,), from 0.
+        groups: the recording that each clip was cut out of, (clips,); "" for a clip that is a recording itself. Empty
+            if all are.
     """
 
     features: Features
     clip_of: Counts
     labels: Counts
+    groups: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, clips: list[Features], labels: Counts) -> "Examples":
+    def of(cls, clips: list[Features], labels: Counts, groups: tuple[str, ...] = ()) -> "Examples":
         """Put the clips together, each with at most ``MOST_SEGMENTS`` of its segments."""
         thinned = [_thin(clip) for clip in clips]
         counts = [len(next(iter(clip.values()))) for clip in thinned]
         features = {block: np.concatenate([clip[block] for clip in thinned]) for block in thinned[0]}
-        return cls(features, np.repeat(np.arange(len(clips)), counts), labels)
+        return cls(features, np.repeat(np.arange(len(clips)), counts), labels, groups)
 
     @property
     def n_classes(self) -> int:
@@ -67,24 +71,27 @@ class Examples:
         rows = clips[self.clip_of]
         features = {block: values[rows] for block, values in self.features.items()}
         numbers = np.cumsum(clips) - 1
-        return Examples(features, numbers[self.clip_of[rows]], self.labels[clips])
+        return Examples(features, numbers[self.clip_of[rows]], self.labels[clips], tuple(compress(self.groups, clips)))
 
     def folds(self, most: int, *, in_turn: bool = False) -> list[NDArray[np.bool_]]:
         """Deal the clips of each class, in their order, to at most so many folds: the clips of each fold, (clips,).
 
-        Clips of the same features stay together, so that none is judged by its copy; unless a class has no others.
+        Clips of one group stay together, so that none is judged by others of its recording, and so do clips of the same
+        features, so that none is judged by its copy; unless a class has no others.
 
         Args:
             most: how many folds.
             in_turn: whether a class begins where the class before it ended, and not all with the first fold.
         """
-        keys = [values.tobytes() for values in self._first_rows()]
+        copies = [values.tobytes() for values in self._first_rows()]
+        groups = self.groups or ("",) * len(copies)
         fold_of = np.zeros(len(self.labels), dtype=np.int64)
         begin = 0
         for label in range(self.n_classes):
             clips = np.flatnonzero(self.labels == label)
-            numbers = {key: number for number, key in enumerate(dict.fromkeys(keys[clip] for clip in clips))}
-            places = [numbers[keys[clip]] for clip in clips] if len(numbers) > 1 else list(range(len(clips)))
+            own_copies = [copies[clip] for clip in clips]
+            own_groups = [groups[clip] or copies[clip] for clip in clips]
+            places = next(filter(max, map(_numbers, (own_groups, own_copies))), list(range(len(clips))))
             fold_of[clips] = (np.array(places) + begin) % most
             begin += max(places) + 1 if in_turn else 0
         return [fold_of == fold for fold in range(int(fold_of.max()) + 1)]
@@ -93,6 +100,12 @@ class Examples:
         starts = np.searchsorted(self.clip_of, np.arange(len(self.labels)))
         rows: Floats = np.concatenate([values[starts] for values in self.features.values()], axis=1)
         return rows
+
+
+def _numbers(keys: Sequence[str | bytes]) -> list[int]:
+    """The number of each key, in the order in which different ones come first, from 0."""
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    return [numbers[key] for key in keys]
 
 
 def _thin(clip: Features) -> Features:

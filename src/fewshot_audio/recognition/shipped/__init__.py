@@ -11,6 +11,8 @@ from fewshot_audio.recognition.bundle import BUNDLE_FILE
 
 CARD_FILE = "MODEL_CARD.md"
 HOME = Path(__file__).parent
+DEFAULT = "any_sound"
+"""The recognizer that is used unless another is named."""
 
 
 def shipped_names(home: Path = HOME) -> list[str]:
@@ -19,10 +21,11 @@ def shipped_names(home: Path = HOME) -> list[str]:
 
 
 def shipped_folder(name: str | None = None, home: Path = HOME) -> Path:
-    """Folder of a shipped recognizer; without a name, of the only one.
+    """Folder of a shipped recognizer; without a name, of ``DEFAULT``, or of the only one.
 
     Raises:
-        DataError: there is none of that name, or several and no name is given; names those that there are.
+        DataError: there is none of that name, or several without ``DEFAULT`` and no name is given; names those that
+            there are.
     """
     names = shipped_names(home)
     if not names:
@@ -30,8 +33,8 @@ def shipped_folder(name: str | None = None, home: Path = HOME) -> Path:
             "this installation comes without a trained recognizer: train a network (`fewshot-audio train`) and give "
             "its run's folder, or make one with `make recognizer`"
         )
-    if name is None and len(names) == 1:
-        return home / names[0]
+    if name is None and (DEFAULT in names or len(names) == 1):
+        return home / (DEFAULT if DEFAULT in names else names[0])
     if name not in names:
         problem = "several are shipped, name one" if name is None else f"{name!r} is not shipped"
         raise DataError(f"recognizer: {problem} (found: {', '.join(names)})")

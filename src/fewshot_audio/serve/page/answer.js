@@ -20,7 +20,8 @@ export function showAnswer(answer, file, state, colors) {
     ? `${percent(answer.probabilities.find(({ name }) => name === answer.label).probability)} likely`
     : `The closest is “${answer.best}”.`;
   at("verdict-detail").textContent = answer.damage ? `${detail}${isKnown ? "." : ""} The file is ${answer.damage}.` : detail;
-  showBars(answer.probabilities, isKnown, colors);
+  const ignored = new Set(state.classes.filter((one) => one.ignored).map(({ name }) => name));
+  showBars(answer.probabilities.filter(({ name }) => !ignored.has(name)), isKnown, colors);
   showDistance(answer);
   showPicture(answer, state);
   if (clipUrl) URL.revokeObjectURL(clipUrl);
@@ -50,7 +51,7 @@ function showBars(probabilities, isKnown, colors) {
   more.querySelector("ol").replaceChildren(...bars.slice(MAX_BARS));
 }
 
-function showDistance({ unknown_score: score, unknown_threshold: threshold, label }) {
+function showDistance({ unknown_score: score, unknown_threshold: threshold, label, background }) {
   const box = at("distance");
   if (threshold === null) {
     const note = "This bundle has no calibration: the answer is always an enrolled sound, never “none”.";
@@ -62,10 +63,14 @@ function showDistance({ unknown_score: score, unknown_threshold: threshold, labe
   fill.style.width = `${(100 * score) / end}%`;
   const limit = el("span", { class: "limit" });
   limit.style.left = `${(100 * threshold) / end}%`;
-  const verdict = label === null ? "too far to be one of them" : "near enough";
+  const isKnown = label !== null;
+  const [name, verdict] = background === null
+    ? ["Distance to the nearest enrolled sound", isKnown ? "near enough" : "too far to be one of them"]
+    : ["How far from the enrolled sounds, or like the background", isKnown ? "near enough" : "too much to be one of them"];
   box.replaceChildren(
-    el("p", {}, "Distance to the nearest enrolled sound: ", el("strong", {}, `${score.toFixed(2)}`), ` (${verdict}; the limit is ${threshold.toFixed(2)})`),
-    el("span", { class: `track ${label === null ? "over" : ""}`, "aria-hidden": "true" }, fill, limit),
+    el("p", {}, `${name}: `, el("strong", {}, `${score.toFixed(2)}`), ` (${verdict}; the limit is ${threshold.toFixed(2)})`),
+    el("span", { class: `track ${isKnown ? "" : "over"}`, "aria-hidden": "true" }, fill, limit),
+    ...(background === null ? [] : [el("p", {}, "Like the background or ignored sounds: ", el("strong", {}, percent(background)), " (none of yours from 50\u00a0% on)")]),
   );
 }
 

@@ -3,6 +3,7 @@
 import { json, request } from "./api.js";
 import { hideAnswer, showAnswer } from "./answer.js";
 import { at, color, el, hideNotice, notify, plural } from "./dom.js";
+import { makeBackground } from "./background.js";
 import { clipInputElements, makeClipInput, preventStrayDrops } from "./clip-input.js";
 import { showMap } from "./map.js";
 
@@ -26,31 +27,34 @@ async function show(newState) {
   at("classes").replaceChildren(...classes.map(row));
   at("version").textContent = `Version ${state.version}`;
   at("teach-name").maxLength = state.limits.name_length;
-  questionInput.disabled = !classes.length;
+  questionInput.disabled = classes.every(({ ignored }) => ignored);
+  showBackground(state);
   trainingInput.disabled = at("teach-submit").disabled = at("download").disabled = false;
-  at("listen-hint").textContent = advice(classes.length);
+  at("listen-hint").textContent = advice(classes);
   showSaving();
   await Promise.all([refreshMap(), refreshFindings()]);
 }
 
-function advice(count) {
-  if (count === 0) return "No sound is enrolled yet. Teach one first, then ask.";
-  if (count === 1 && !state.unknown) return "Only one sound is enrolled, so it is the answer for every clip. Teach another one.";
+function advice(classes) {
+  if (classes.length === 0) return "No sound is enrolled yet. Teach one first, then ask.";
+  if (classes.every(({ ignored }) => ignored)) return "Every sound is ignored. Let one be an answer, then ask.";
+  if (classes.length === 1 && !state.unknown) return "Only one sound is enrolled, so it is the answer for every clip. Teach another one.";
   return "";
 }
 
-function row({ name, clips }) {
+function row({ name, clips, ignored }) {
   const swatch = el("span", { class: "swatch", "aria-hidden": "true" });
   swatch.style.background = colors.get(name);
   return el(
     "li",
-    {},
+    { class: ignored ? "ignored" : null },
     swatch,
     el("span", { class: "name", title: name }, name),
     el("span", { class: "clips" }, plural(clips, "clip")),
     el("span", { class: "row-actions" },
       el("button", { type: "button", class: "button small", "aria-label": `Add clips to ${name}`, click: () => addTo(name) }, "Add"),
       el("button", { type: "button", class: "button small", "aria-label": `Rename ${name}`, click: () => rename(name) }, "Rename"),
+      el("button", { type: "button", class: "button small", "aria-label": `Ignore ${name}`, "aria-pressed": String(ignored), title: "An ignored sound is known, and never an answer", click: () => ignore(name, !ignored) }, ignored ? "Ignored" : "Ignore"),
       el("button", { type: "button", class: "button small", "aria-label": `Remove ${name}`, click: () => remove(name, clips) }, "Remove"),
     ),
   );
@@ -195,6 +199,17 @@ async function rename(name) {
 /** Address of a class as it was at a revision: if it has changed since, the server refuses to change it. */
 const classAddress = (name, revision) => `/api/classes?name=${encodeURIComponent(name)}&revision=${revision}`;
 
+async function ignore(name, ignored) {
+  const address = `/api/classes/ignored?name=${encodeURIComponent(name)}&ignored=${ignored}&revision=${state.revision}`;
+  await working(at("teach-hint"), "", async () => {
+    const newState = await json(address, { method: "PUT" });
+    hideAnswer();
+    await show(newState);
+    notify(ignored ? `“${name}” is ignored: it is known, and never an answer.` : `“${name}” may be an answer again.`, "good");
+    [...at("classes").querySelectorAll("[aria-pressed]")].find((one) => one.ariaLabel === `Ignore ${name}`)?.focus();
+  });
+}
+
 async function remove(name, clips) {
   const { revision } = state;
   at("remove-title").textContent = `Remove “${name}”?`;
@@ -238,7 +253,7 @@ async function working(hint, message, work) {
     notify(error.message);
   } finally {
     document.body.classList.remove("working");
-    if (hint.textContent === message) hint.textContent = hint === at("listen-hint") ? advice(state.classes.length) : "";
+    if (hint.textContent === message) hint.textContent = hint === at("listen-hint") ? advice(state.classes) : "";
   }
 }
 
@@ -253,6 +268,7 @@ async function download() {
 const limits = () => state.limits;
 const questionInput = makeClipInput(clipInputElements("listen", "Record"), ask, limits);
 const trainingInput = makeClipInput(clipInputElements("teach", "Record a clip"), addNewClips, limits);
+const showBackground = makeBackground(() => state, show, working);
 preventStrayDrops();
 at("teach").addEventListener("submit", teach);
 at("teach-this").addEventListener("click", teachWithLastFile);

@@ -1,0 +1,95 @@
+"""``python -m fewshot_audio.cli.any_sound``: train the network for any sound on prepared collections, and ship it.
+
+Two networks are trained alike: one without the validation and test classes of the dataset that ``--measured-on`` names,
+by which the recognizer is calibrated and measured, and one of all classes, which is shipped.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from fewshot_audio.cli.console import print_error, print_line, progress_bar
+from fewshot_audio.cli.options import DATA_ROOT
+from fewshot_audio.data.names import safe_name
+from fewshot_audio.errors import DataError, FewShotError
+from fewshot_audio.files import check_writable, write_text
+from fewshot_audio.progress import Progress, prefixed
+from fewshot_audio.recognition.recognizer import Recognizer
+from fewshot_audio.recognition.shipped import CARD_FILE, HOME
+from fewshot_audio.studies.any_sound.build import build_any_sound
+from fewshot_audio.studies.any_sound.card import any_sound_card
+from fewshot_audio.studies.any_sound.measure import held_out_classes, measure
+from fewshot_audio.studies.any_sound.training import AnySoundSettings
+
+
+def build_and_ship(options: argparse.Namespace, home: Path, progress: Progress) -> Path:
+    """Train both networks, and write ``home/NAME``. Raises FewShotError."""
+    root, measured_on = options.data_root, options.measured_on
+    if options.name != safe_name(options.name) or not options.name.isidentifier():
+        raise DataError(f"{options.name!r}: a recognizer's name is letters, digits and underscores")
+    if measured_on not in options.collections:
+        raise DataError(f"--measured-on {measured_on}: expected one of {', '.join(options.collections)}")
+    settings = AnySoundSettings(steps=options.steps, seed=options.seed, weights=dict(options.weight))
+    for name, value in settings.weights.items():
+        if name not in options.collections or not 0 < value < 1000:
+            raise DataError(
+                f"--weight {name}={value:g}: expected one of {', '.join(options.collections)}, a number > 0"
+            )
+    held_out = [*held_out_classes(root, measured_on), *options.exclude]
+    folder: Path = home / options.name
+    recognizers = []
+    for name, excluded in (("measured", held_out), ("shipped", [])):
+        run = options.output / name
+        build_any_sound(
+            run,
+            root,
+            options.collections,
+            calibrated_on=measured_on,
+            excluded=excluded,
+            settings=settings,
+            progress=prefixed(progress, f"{name}: "),
+        )
+        recognizers.append(Recognizer.from_run(run, data_root=root, progress=progress))
+    measured, complete = recognizers
+    shipped = Recognizer(complete.embedder, complete.experiment, complete.model, measured.calibration)
+    shipped.save(folder)
+    numbers = measure(measured, root, measured_on, progress)
+    card = any_sound_card(options.name, shipped, root, options.collections, numbers, settings, options.license)
+    write_text(folder / CARD_FILE, card)
+    return folder
+
+
+def weight(text: str) -> tuple[str, float]:
+    """A collection and its weight, of "name=2"."""
+    name, _, value = text.rpartition("=")
+    return name, float(value)
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(prog="python -m fewshot_audio.cli.any_sound", description=__doc__)
+    parser.add_argument("name", help="the recognizer's name")
+    parser.add_argument("collections", nargs="+", help="dataset folders, prepared alike, segments filled with silence")
+    parser.add_argument("--measured-on", required=True, help="the collection whose held-out classes are measured on")
+    parser.add_argument("--exclude", nargs="*", default=[], help="further classes that are held out, collection/class")
+    parser.add_argument(
+        "--weight", nargs="*", type=weight, default=[], help="collection=W: it is drawn W times as often"
+    )
+    parser.add_argument("--license", nargs="+", required=True, help="lines for the model card, of the recordings")
+    parser.add_argument("--data-root", type=Path, default=DATA_ROOT, help="folder that holds the dataset folders")
+    parser.add_argument("-o", "--output", type=Path, default=Path("experiments/any-sound"), help="folder of the runs")
+    parser.add_argument("--steps", type=int, default=AnySoundSettings.steps)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    try:
+        check_writable(HOME / options.name / CARD_FILE)
+        with progress_bar() as progress:
+            folder = build_and_ship(options, HOME, progress)
+    except FewShotError as error:
+        print_error(str(error))
+        sys.exit(1)
+    print_line(f"Recognizer and model card: {folder}")
+
+
+if __name__ == "__main__":
+    main()

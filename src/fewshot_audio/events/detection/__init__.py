@@ -1,0 +1,1 @@
+"""The detector: a few marked events of a recording in, all the others out, with onsets and offsets."""

@@ -1,0 +1,208 @@
+"""The detector of the events that a person marked a few of: fitted to examples, asked about recordings."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from fewshot_audio.audio.decode import Decoding
+from fewshot_audio.audio.rejection import Rejected
+from fewshot_audio.errors import DataError
+from fewshot_audio.events.annotation import Annotation, Detection
+from fewshot_audio.events.detection.candidates import best_apart, overlap
+from fewshot_audio.events.detection.frames import FRAMES_PER_SECOND, RATE, Block, cut_blocks, mel_frames
+from fewshot_audio.events.detection.label_model import Candidates, LabelModel, frame_step
+from fewshot_audio.events.detection.lessons import are_first, context_units, make_lesson, read_blocks
+from fewshot_audio.events.detection.options import DetectionOptions
+from fewshot_audio.events.detection.rescore import Rescorer
+from fewshot_audio.events.detection.rescore_fit import fit_rescorer, rescored
+from fewshot_audio.events.detection.select import merged, without_overlaps
+from fewshot_audio.events.write import FileDetections
+from fewshot_audio.recognition.clips import as_text
+
+LONGEST_EXAMPLE = 60.0
+"""Seconds; a longer example is no event."""
+SHORTEST_PART = 0.4
+"""Minimum duration of an event, as a part of the shortest example, unless another is asked for."""
+
+
+@dataclass(frozen=True)
+class LabelDetector:
+    """What detects one label.
+
+    Args:
+        model: proposes and judges candidates.
+        rescorer: judges them once more; None if nothing but the examples sounds there.
+        min_duration: seconds.
+        band: lowest and highest frequency, the medians of the examples'; None where they are unknown.
+    """
+
+    model: LabelModel
+    rescorer: Rescorer | None
+    min_duration: float
+    band: tuple[float | None, float | None]
+
+
+class Detector:
+    """Detects the events of one or more labels in recordings.
+
+    Args:
+        labels: what detects each label.
+        longest: seconds of the longest example.
+        examples: the events that it was fitted to; they are not reported.
+        options: how events are searched for.
+    """
+
+    def __init__(
+        self,
+        labels: dict[str, LabelDetector],
+        longest: float,
+        examples: Sequence[Annotation],
+        options: DetectionOptions,
+    ) -> None:
+        self._labels, self._longest, self._examples, self._options = labels, longest, tuple(examples), options
+
+    @classmethod
+    def fit(
+        cls,
+        annotations: Sequence[Annotation],
+        background: Sequence[Path] = (),
+        options: DetectionOptions | None = None,
+    ) -> Self:
+        """Learn from marked events of one or more recordings.
+
+        Events of other labels, and those of quality NEG, are counterexamples; UNK are left out. Two examples of a label
+        suffice, five are better.
+
+        Args:
+            annotations: the events; each label with an event of quality POS is detected.
+            background: recordings that hold none of the events.
+            options: default: ``DetectionOptions()``.
+
+        Raises:
+            DataError: there is no event of quality POS, one is too long, or a recording cannot be read.
+        """
+        options = options or DetectionOptions()
+        examples = [mark for mark in annotations if mark.quality == "POS"]
+        if not examples:
+            raise DataError("no example to detect by: expected an event of quality POS")
+        for mark in examples:
+            if not 0.0 < mark.end - mark.start <= LONGEST_EXAMPLE:
+                seconds = f"{mark.end - mark.start:g} s"
+                raise DataError(f"{mark.file}: an example lasts {seconds}, expected above 0 and at most 60 s")
+        longest = max(mark.end - mark.start for mark in examples)
+        files = list(dict.fromkeys(mark.file for mark in annotations))
+        try:
+            blocks = {path: read_blocks(path, [m for m in annotations if m.file == path], longest) for path in files}
+            quiet = [block for path in background for block in read_blocks(path, (), longest, background=True)]
+        except Rejected as error:
+            raise DataError(f"a recording to learn from cannot be used: {error}") from error
+        labels = {
+            label: _fit_label(label, annotations, blocks, quiet, options)
+            for label in dict.fromkeys(mark.label for mark in examples)
+        }
+        return cls(labels, longest, examples, options)
+
+    def detect(self, path: str | Path) -> list[Detection]:
+        """The events in a recording, in order, without the examples.
+
+        Raises:
+            DataError: the recording cannot be used.
+        """
+        result = self.search(Path(path))
+        if result.error is not None:
+            raise DataError(f"{path}: {result.error}")
+        return list(result.events)
+
+    def search(self, path: Path, report: Callable[[str], None] = lambda _: None) -> FileDetections:
+        """The events in a recording; if it cannot be used, the result's ``error`` says why.
+
+        Args:
+            path: the recording.
+            report: takes the position in a long recording, as text.
+        """
+        decoding = Decoding(path, RATE)
+        seconds = 0.0
+        parts: dict[str, list[Candidates]] = {label: [] for label in self._labels}
+        try:
+            for block in cut_blocks(mel_frames(decoding), context_units(self._longest)):
+                seconds = block.core[1] / FRAMES_PER_SECOND
+                report(f"{path.name}: {seconds / 60:.0f} min")
+                excerpts = {own.model.step: block.excerpt(own.model.step) for own in self._labels.values()}
+                for label, own in self._labels.items():
+                    parts[label].append(own.model.candidates(excerpts[own.model.step]))
+            decoding.level.check(RATE)
+            events = [event for label in self._labels for event in self._events(path, label, parts[label])]
+        except Rejected as error:
+            return FileDetections(as_text(path), error=str(error))
+        events = events if self._options.overlaps else without_overlaps(events)
+        ordered = tuple(sorted(events, key=lambda event: (event.start, event.end, event.label)))
+        return FileDetections(as_text(path), seconds, ordered, decoding.rate, decoding.damage)
+
+    def _events(self, path: Path, label: str, parts: Sequence[Candidates]) -> list[Detection]:
+        own, options = self._labels[label], self._options
+        candidates = Candidates.joined(parts)
+        candidates = candidates.take(best_apart(candidates.starts, candidates.ends, candidates.agreement()))
+        marks = [mark for mark in self._examples if mark.label == label and mark.file == path.resolve()]
+        if marks and len(candidates.starts):
+            given = np.array([(mark.start, mark.end) for mark in marks])
+            share = overlap(candidates.starts, candidates.ends, given[:, 0], given[:, 1]).max(axis=1)
+            candidates = candidates.take(np.flatnonzero(share < 0.3))
+        if own.rescorer:
+            candidates = rescored(own.rescorer, path, candidates)
+        scores = 1.0 / (1.0 + np.exp(-candidates.log_odds))
+        shortest = own.min_duration if options.min_duration is None else options.min_duration
+        events = [
+            Detection(float(start), float(end), label, float(score), *own.band)
+            for start, end, score in zip(candidates.starts, candidates.ends, scores, strict=True)
+            if score >= options.threshold
+        ]
+        return [event for event in merged(events, options.merge_gap) if event.end - event.start >= shortest]
+
+
+def _fit_label(
+    label: str,
+    annotations: Sequence[Annotation],
+    blocks: dict[Path, list[Block]],
+    quiet: Sequence[Block],
+    options: DetectionOptions,
+) -> LabelDetector:
+    examples = [mark for mark in annotations if mark.label == label and mark.quality == "POS"]
+    counterexamples = [
+        mark
+        for mark in annotations
+        if mark.quality == "NEG" or (mark.quality == "POS" and mark.label != label and not _meets(mark, examples))
+    ]
+    durations = [mark.end - mark.start for mark in examples]
+    step = frame_step(durations)
+    last_ends = {path: max([m.end for m in examples if m.file == path], default=0.0) for path in blocks}
+    complete = options.complete_between
+    if complete is None:
+        complete = all(are_first(path, end) for path, end in last_ends.items() if end)
+    lessons = []
+    sources = []
+    for path, own in blocks.items():
+        here = [mark for mark in examples if mark.file == path]
+        against = [mark for mark in counterexamples if mark.file == path]
+        for block in own:
+            lessons.append(make_lesson(block, step, here, against, last_ends[path] if complete else float("inf")))
+            sources.append(path)
+    model = LabelModel.fit(
+        [*lessons, *(make_lesson(block, step, (), (), float("inf")) for block in quiet)], step, complete=complete
+    )
+    rescorer = None
+    if options.rescore:
+        rescorer = fit_rescorer(model, lessons, sources, examples, complete=complete)
+    lows, highs = [mark.low_hz for mark in examples], [mark.high_hz for mark in examples]
+    return LabelDetector(model, rescorer, SHORTEST_PART * min(durations), (_median(lows), _median(highs)))
+
+
+def _meets(mark: Annotation, others: Sequence[Annotation]) -> bool:
+    return any(mark.file == other.file and mark.start < other.end and other.start < mark.end for other in others)
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.median(known)) if len(known) == len(values) else None

@@ -1,0 +1,166 @@
+"""Frames of a recording: mel power every 5 ms, in blocks with context, so that memory does not grow with its length."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
+
+from fewshot_audio.audio.mel import mel_filterbank
+from fewshot_audio.audio.samples import Samples
+
+Frames = NDArray[np.float32]
+"""(frames, N_MELS)."""
+
+RATE = 22050
+N_FFT = 1024
+HOP = 110
+FRAMES_PER_SECOND = RATE / HOP
+N_MELS = 64
+LOWEST_HZ = 50.0
+
+UNIT = 200
+"""Frames, a second of them, of which one noise floor is taken; blocks begin and end at multiples of it."""
+BLOCK_UNITS = 60
+FLOOR_UNITS = 4
+"""The floor of a unit is the median of those of as many before it, itself, and as many after it."""
+QUIET_PERCENT = 30
+
+_CHUNK = 1024
+
+
+@dataclass(frozen=True)
+class Block:
+    """A stretch of a recording with context on both sides.
+
+    Args:
+        first: number of the first frame in ``power``, a multiple of ``UNIT``.
+        core: numbers of the first frame of the stretch itself, and of the one behind its last.
+        power: mel power, with the context (frames, N_MELS).
+    """
+
+    first: int
+    core: tuple[int, int]
+    power: Frames
+
+    def excerpt(self, step: int) -> "Excerpt":
+        """Its frames at a coarser hop, with their noise floor."""
+        return Excerpt.of(self.power, self.first, self.core, step)
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """A block at the hop of one label: numbers of frames count ``step`` frames as one.
+
+    Args:
+        first: number of the first frame.
+        core: numbers of the first frame of the stretch itself, and of the one behind its last.
+        power: mel power (frames, N_MELS).
+        floor: noise floor (frames, N_MELS).
+    """
+
+    first: int
+    core: tuple[int, int]
+    power: Frames
+    floor: Frames
+
+    @classmethod
+    def of(cls, power: Frames, first: int, core: tuple[int, int], step: int) -> "Excerpt":
+        """Average ``step`` frames at a time and take the noise floor of each second.
+
+        A single frame at the end of the recording that has no other to be averaged with is left out.
+        """
+        whole = len(power) // step
+        averaged = power[: whole * step].reshape(whole, step, N_MELS).mean(axis=1) if step > 1 else power
+        return cls(first // step, (core[0] // step, core[1] // step), averaged, noise_floor(averaged, UNIT // step))
+
+
+def noise_floor(power: Frames, unit: int) -> Frames:
+    """What each band has where nothing is heard: of each unit its quiet frames, the median of nine, smoothed.
+
+    Shape:
+        (frames, N_MELS) -> (frames, N_MELS).
+    """
+    units = max(1, len(power) // unit)
+    quiet = np.stack([np.percentile(power[n * unit : (n + 1) * unit], QUIET_PERCENT, axis=0) for n in range(units)])
+    floors = [np.median(quiet[max(0, n - FLOOR_UNITS) : n + FLOOR_UNITS + 1], axis=0) for n in range(units)]
+    repeated = np.repeat(np.asarray(floors, np.float32), unit, axis=0)[: len(power)]
+    rest = len(power) - len(repeated)
+    if rest:
+        repeated = np.concatenate([repeated, np.repeat(repeated[-1:], rest, axis=0)])
+    smooth: Frames = uniform_filter1d(repeated, unit, axis=0, mode="nearest")
+    return smooth
+
+
+def mel_frames(blocks: Iterable[Samples]) -> Iterator[Frames]:
+    """Mel power of a stream of samples at ``RATE``: a frame every ``HOP`` samples, centered on them.
+
+    Yields:
+        (frames, N_MELS), a chunk at a time; 1 + samples // HOP frames in all.
+    """
+    rest: Samples = np.zeros(N_FFT // 2, np.float32)
+    step = _CHUNK * HOP
+    for block in blocks:
+        rest = np.concatenate([rest, block])
+        while len(rest) >= step + N_FFT:
+            yield _powers(rest[: step + N_FFT - HOP])
+            rest = rest[step:]
+    rest = np.concatenate([rest, np.zeros(N_FFT // 2, np.float32)])
+    while len(rest) >= N_FFT:
+        yield _powers(rest[: step + N_FFT - HOP])
+        rest = rest[step:]
+
+
+def cut_blocks(chunks: Iterable[Frames], context_units: int) -> Iterator[Block]:
+    """Cut a stream of frames into blocks of a minute.
+
+    Args:
+        chunks: frames, in order.
+        context_units: units of context that a block has on each side, unless the recording begins or ends there.
+    """
+    context, length = context_units * UNIT, BLOCK_UNITS * UNIT
+    held: Frames = np.empty((0, N_MELS), np.float32)
+    first = start = 0
+    waiting: list[Frames] = []
+    size = 0
+    for chunk in chunks:
+        waiting.append(chunk)
+        size += len(chunk)
+        while first + len(held) + size >= start + length + context:
+            held, waiting, size = np.concatenate([held, *waiting]), [], 0
+            end = start + length
+            yield Block(first, (start, end), held[: end + context - first])
+            start = end
+            keep = max(0, start - context)
+            held, first = held[keep - first :].copy(), keep
+    held = np.concatenate([held, *waiting])
+    while start < first + len(held):
+        end = min(start + length, first + len(held))
+        yield Block(first, (start, end), held[: end + context - first])
+        start = end
+        keep = max(first, start - context)
+        held, first = held[keep - first :], keep
+
+
+def _powers(samples: Samples) -> Frames:
+    frames = np.lib.stride_tricks.sliding_window_view(samples, N_FFT)[::HOP]
+    spectra = np.fft.rfft(frames * _window())
+    power = np.square(spectra.real)
+    power += np.square(spectra.imag)
+    mel: Frames = power @ _filters()
+    return mel
+
+
+@lru_cache(maxsize=1)
+def _window() -> Samples:
+    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(N_FFT) / N_FFT)).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def _filters() -> Frames:
+    """Mel filters from ``LOWEST_HZ`` on. Shape: (N_FFT // 2 + 1, N_MELS)."""
+    filters = mel_filterbank(RATE, N_FFT, N_MELS)
+    filters[:, : int(np.ceil(LOWEST_HZ * N_FFT / RATE))] = 0.0
+    return np.ascontiguousarray(filters.T.astype(np.float32))

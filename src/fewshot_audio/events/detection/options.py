@@ -1,0 +1,40 @@
+"""What a detection does otherwise than by itself."""
+
+from dataclasses import dataclass
+
+from fewshot_audio.errors import ConfigError
+
+THRESHOLD = 0.65
+"""Score from which a candidate is an event, unless another is asked for."""
+
+
+@dataclass(frozen=True)
+class DetectionOptions:
+    """How events are searched for and reported.
+
+    Args:
+        threshold: score, 0 to 1, from which a candidate is an event.
+        min_duration: seconds that an event lasts at least; None takes 0.4 of the shortest example.
+        merge_gap: events of one label with a shorter pause between them, in seconds, become one; None merges none.
+        overlaps: whether events of different labels may overlap; otherwise the one with the higher score wins.
+        complete_between: whether every event before the last example is marked, so that the gaps hold none; None: if
+            the examples are the first of their recording, which is what tables of the first events are.
+        rescore: whether candidates are judged once more by their timbre and the shipped network's embedding.
+
+    Raises:
+        ConfigError: a number is out of its range.
+    """
+
+    threshold: float = THRESHOLD
+    min_duration: float | None = None
+    merge_gap: float | None = None
+    overlaps: bool = False
+    complete_between: bool | None = None
+    rescore: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.threshold <= 1.0:
+            raise ConfigError(f"threshold {self.threshold:g}: expected 0 to 1")
+        for name, seconds in (("min_duration", self.min_duration), ("merge_gap", self.merge_gap)):
+            if seconds is not None and not 0.0 <= seconds < float("inf"):
+                raise ConfigError(f"{name} {seconds:g}: expected seconds, 0 or more")

@@ -1,0 +1,106 @@
+"""Many recordings, each by its own examples or all by the same ones; an interrupted run continues."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fewshot_audio.errors import DataError
+from fewshot_audio.events.annotation import Annotation, Detection
+from fewshot_audio.events.detection.detector import Detector
+from fewshot_audio.events.detection.options import DetectionOptions
+from fewshot_audio.events.write import FileDetections
+from fewshot_audio.progress import Progress, silent
+from fewshot_audio.recognition.clips import as_text
+from fewshot_audio.recognition.scan_journal import ResultJournal, recording_key
+
+
+class DetectionJournal(ResultJournal[FileDetections]):
+    """The journal of a detection; the fingerprint is that of ``detection_fingerprint``."""
+
+    def __init__(self, path: Path, fingerprint: str) -> None:
+        super().__init__(path, fingerprint, _file_detections)
+
+
+def detect_files(
+    files: Sequence[Path],
+    annotations: Sequence[Annotation],
+    options: DetectionOptions,
+    *,
+    shared: bool = False,
+    background: Sequence[Path] = (),
+    strict: bool = False,
+    journal: DetectionJournal | None = None,
+    progress: Progress = silent,
+) -> Iterator[FileDetections]:
+    """Detect events in each file, in order.
+
+    Args:
+        files: the recordings; for those that cannot be used the result says why.
+        annotations: the examples and counterexamples.
+        options: how events are searched for.
+        shared: whether all recordings are searched by all examples; otherwise each by those in it.
+        background: recordings that hold none of the events.
+        strict: whether a damaged recording counts as one that cannot be used.
+        journal: keeps each result; recordings that it has, unchanged since, are not read again.
+        progress: reports the recordings done, and the position in a long one.
+
+    Raises:
+        DataError: with ``shared``, the examples cannot be used.
+    """
+    detector = Detector.fit(annotations, background, options) if shared else None
+    for number, path in enumerate(files):
+        key = recording_key(path)
+        result = journal.results.get(key) if journal else None
+        report = partial(progress, "detecting", number, len(files))
+        report(path.name)
+        if result is None:
+            result = _detect_file(path, annotations, options, detector, background, report)
+            if strict and result.damage and result.error is None:
+                result = FileDetections(result.file, error=result.damage)
+            if journal:
+                journal.add(key, result)
+        yield result
+    progress("detecting", len(files), len(files))
+
+
+def detection_fingerprint(
+    annotations: Sequence[Annotation], background: Sequence[Path], options: DetectionOptions, *switches: bool
+) -> str:
+    """A digest of all that decides the detections: examples, the recordings that they are in, and options."""
+    recordings = dict.fromkeys([*(mark.file for mark in annotations), *background])
+    parts = [
+        [[as_text(mark.file), *list(asdict(replace(mark, file=Path())).values())[1:]] for mark in annotations],
+        [recording_key(path) for path in recordings],
+        asdict(options),
+        switches,
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _detect_file(
+    path: Path,
+    annotations: Sequence[Annotation],
+    options: DetectionOptions,
+    detector: Detector | None,
+    background: Sequence[Path],
+    report: partial[None],
+) -> FileDetections:
+    if detector is None:
+        own = [mark for mark in annotations if mark.file == path.resolve()]
+        if not any(mark.quality == "POS" for mark in own):
+            return FileDetections(
+                as_text(path), error="no example is marked in it (examples of others: shared examples)"
+            )
+        try:
+            detector = Detector.fit(own, background, options)
+        except DataError as error:
+            return FileDetections(as_text(path), error=str(error))
+    return detector.search(path, report)
+
+
+def _file_detections(values: dict[str, Any]) -> FileDetections:
+    return FileDetections(**{**values, "events": tuple(Detection(**event) for event in values["events"])})

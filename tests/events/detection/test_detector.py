@@ -1,0 +1,104 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from fewshot_audio.cli import app
+from fewshot_audio.errors import ConfigError, DataError
+from fewshot_audio.events.annotation import Annotation
+from fewshot_audio.events.detection import frames
+from fewshot_audio.events.detection.detector import Detector
+from fewshot_audio.events.detection.options import DetectionOptions
+from tests.events.detection.recordings import write_recording
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path: Path = tmp_path_factory.mktemp("detection") / "dawn.wav"
+    write_recording(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def calls(recording: Path) -> list[Annotation]:
+    return write_recording(recording)  # the same bytes again
+
+
+@pytest.fixture(scope="module")
+def detector(calls: list[Annotation]) -> Detector:
+    return Detector.fit(calls[:5])
+
+
+def times(events: object) -> list[tuple[float, float]]:
+    return [(event.start, event.end) for event in events]  # type: ignore[attr-defined]
+
+
+def test_the_other_calls_are_found_with_onsets_and_offsets_and_nothing_else(
+    recording: Path, calls: list[Annotation], detector: Detector
+) -> None:
+    events = detector.detect(recording)
+    assert len(events) == len(calls) - 5
+    np.testing.assert_allclose(times(events), times(calls[5:]), atol=0.15)
+    assert {event.label for event in events} == {"chirp"}
+
+
+def test_detections_repeat_and_do_not_depend_on_the_blocks(
+    recording: Path, calls: list[Annotation], detector: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = detector.detect(recording)
+    assert Detector.fit(calls[:5]).detect(recording) == events
+    monkeypatch.setattr(frames, "BLOCK_UNITS", 17)
+    again = detector.detect(recording)
+    np.testing.assert_allclose(times(again), times(events))
+    np.testing.assert_allclose([e.score for e in again], [e.score for e in events], atol=1e-6)
+
+
+def test_a_recording_of_another_level_has_the_same_events(tmp_path: Path, recording: Path, detector: Detector) -> None:
+    quiet = tmp_path / "quiet.wav"
+    marks = write_recording(quiet, gain=0.01)
+    expected = times(detector.detect(recording))
+    np.testing.assert_allclose(times(Detector.fit(marks[:5]).detect(quiet)), expected, atol=0.02)
+
+
+def test_examples_of_one_recording_serve_another(tmp_path: Path, detector: Detector) -> None:
+    other = tmp_path / "noon.wav"
+    marks = write_recording(other, seed=3)
+    np.testing.assert_allclose(times(detector.detect(other)), times(marks), atol=0.15)
+
+
+def test_events_have_the_frequencies_of_the_examples(recording: Path, calls: list[Annotation]) -> None:
+    banded = [Annotation(c.file, c.start, c.end, c.label, 1900.0, 4100.0) for c in calls[:5]]
+    events = Detector.fit(banded).detect(recording)
+    assert {(event.low_hz, event.high_hz) for event in events} == {(1900.0, 4100.0)}
+
+
+def test_what_cannot_be_learned_from_is_refused(tmp_path: Path, recording: Path, calls: list[Annotation]) -> None:
+    with pytest.raises(DataError, match="no example to detect by"):
+        Detector.fit([Annotation(recording, 1.0, 2.0, "chirp", quality="NEG")])
+    with pytest.raises(DataError, match=r"dawn\.wav: an example lasts 61 s"):
+        Detector.fit([Annotation(recording, 0.0, 61.0, "chirp")])
+    with pytest.raises(DataError, match="a recording to learn from cannot be used"):
+        Detector.fit([Annotation(tmp_path / "none.wav", 0.0, 1.0, "chirp")])
+    with pytest.raises(ConfigError, match="threshold 2"):
+        DetectionOptions(threshold=2.0)
+
+
+def test_the_command_writes_a_table_and_reports_a_recording_without_examples(
+    tmp_path: Path, recording: Path, calls: list[Annotation], detector: Detector
+) -> None:
+    table = recording.with_name("dawn.csv")
+    rows = [f"dawn.wav,{call.start},{call.end},{call.label}" for call in calls[:5]]
+    table.write_text("\n".join(["file,start,end,label", *rows]))
+    other = recording.with_name("noon.wav")
+    write_recording(other, seed=3, seconds=20.0)
+    output = tmp_path / "events.csv"
+    command = ["detect", str(recording), str(other), "--examples", str(table), "-o", str(output)]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 1
+    assert "noon.wav: no example is marked in it" in result.output
+    lines = output.read_text().splitlines()
+    assert lines[0].startswith("file,start,end,label,score")
+    found = [tuple(float(cell) for cell in line.split(",")[1:3]) for line in lines[1:]]
+    np.testing.assert_allclose(found, times(detector.detect(recording)), atol=1e-4)
+    assert not output.with_name("events.csv.journal").exists()
