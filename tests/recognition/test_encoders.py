@@ -9,17 +9,20 @@ import safetensors.numpy
 import soundfile
 
 from fewshot_audio import Recognizer
+from fewshot_audio.audio.timbre import TIMBRE_WIDTH
 from fewshot_audio.errors import ConfigError, DataError
 from fewshot_audio.models.frozen.installed import encoders_folder, installed_encoder
 from fewshot_audio.recognition.decision.encoder_choice import choose_encoders
 from fewshot_audio.recognition.decision.examples import Examples
+from fewshot_audio.recognition.enrolled import UNKNOWN
 from fewshot_audio.recognition.onnx import export_onnx
 from tests.recognition import recognizers
-from tests.recognition.recognizers import CLASSES, SAMPLES, sound
+from tests.recognition.recognizers import CLASSES, PREPROCESSING, SAMPLES, Sound, sound
 from tests.shell import Shell, shell
 from tests.tiny_encoders import WIDTH, expected_steps, install_tiny
 
 __all__ = ["shell"]
+RATE = PREPROCESSING.sample_rate
 
 
 @pytest.fixture(autouse=True)
@@ -36,16 +39,26 @@ def recognizer(*names: str, head: str | None = "both", embed: bool = False) -> R
     own = recognizers.recognizer(head=head, enrolled=False)  # type: ignore[arg-type]
     own.use_encoders(names, embed=embed)
     for kind, name in enumerate(CLASSES):
-        own.enroll(name, [sound(kind, seed) for seed in range(4)])
+        own.enroll(name, [sound(kind, seed) for seed in range(4)], rate=RATE)
     return own
 
 
 CLIPS = [sound(kind, 100 + seed) for kind in range(3) for seed in range(3)]
 
 
+def beep(seed: int) -> Sound:
+    """A sound of no class: a high tone that stops and begins again."""
+    time = np.arange(SAMPLES) / RATE
+    noise = np.random.default_rng((7, seed)).normal(size=SAMPLES)
+    return np.asarray(np.sin(2 * np.pi * (3000 + 10 * seed) * time) * (time % 0.2 < 0.1) + 0.01 * noise, np.float32)
+
+
+NEIGHBORS = [beep(seed) for seed in range(3)]
+
+
 def test_clips_keep_the_encoders_rows_of_their_own_sound() -> None:
     own = recognizer("tiny")
-    own.enroll("short", [sound(0, 7, SAMPLES // 2)])
+    own.enroll("short", [sound(0, 7, SAMPLES // 2)], rate=RATE)
     clips = own.snapshot().classes["short"].clips
     samples = sound(0, 7, SAMPLES // 2)
     normalized = (samples - samples.mean()) / samples.std()
@@ -57,7 +70,7 @@ def test_encoders_count_in_the_heads_that_embeddings_count_in(head: str) -> None
     own, plain = recognizer("tiny", "other", head=head), recognizer(head=head)
     counts = head in ("both", "embedding")
     assert own.snapshot().encoders == (["tiny", "other"] if counts else [])
-    assert np.array_equal(own.predict_proba(CLIPS), plain.predict_proba(CLIPS)) == (not counts)
+    assert np.array_equal(own.predict_proba(CLIPS, rate=RATE), plain.predict_proba(CLIPS, rate=RATE)) == (not counts)
 
 
 def test_a_bundle_answers_as_before_saving(tmp_path: Path) -> None:
@@ -65,10 +78,10 @@ def test_a_bundle_answers_as_before_saving(tmp_path: Path) -> None:
     own.save(tmp_path / "bundle")
     loaded = Recognizer.load(tmp_path / "bundle")
     assert loaded.encoder_names == ["tiny", "other"]
-    assert loaded.classify(CLIPS) == own.classify(CLIPS)
-    loaded.enroll("new", [sound(1, 50), sound(1, 51)])
+    assert loaded.classify(CLIPS, rate=RATE) == own.classify(CLIPS, rate=RATE)
+    loaded.enroll("new", [sound(1, 50), sound(1, 51)], rate=RATE)
     loaded.save(tmp_path / "bundle")
-    assert Recognizer.load(tmp_path / "bundle").classify(CLIPS) == loaded.classify(CLIPS)
+    assert Recognizer.load(tmp_path / "bundle").classify(CLIPS, rate=RATE) == loaded.classify(CLIPS, rate=RATE)
     assert not list((tmp_path / "bundle").glob("*.onnx"))
 
 
@@ -96,9 +109,9 @@ def test_an_encoder_is_found_by_its_digest_whatever_it_is_called_here(tmp_path: 
     (folder / "tiny").rename(folder / "mine")
     (folder / "mine" / "encoder.json").write_text(json.dumps(description | {"name": "mine"}))
     loaded = Recognizer.load(tmp_path / "bundle")
-    assert loaded.classify(CLIPS) == own.classify(CLIPS)
+    assert loaded.classify(CLIPS, rate=RATE) == own.classify(CLIPS, rate=RATE)
     loaded.save(tmp_path / "again")
-    assert Recognizer.load(tmp_path / "again").classify(CLIPS) == own.classify(CLIPS)
+    assert Recognizer.load(tmp_path / "again").classify(CLIPS, rate=RATE) == own.classify(CLIPS, rate=RATE)
 
 
 def test_another_encoder_of_that_name_is_not_taken(tmp_path: Path) -> None:
@@ -121,7 +134,7 @@ def test_an_embedded_encoder_is_used_once_it_is_allowed(tmp_path: Path, user_dat
     assert refused.code == 1
     assert f"the digest of 'tiny' is {digest}" in refused.err
     assert shell(*add, digest).code == 0
-    assert Recognizer.load(bundle).classify(CLIPS) == own.classify(CLIPS)
+    assert Recognizer.load(bundle).classify(CLIPS, rate=RATE) == own.classify(CLIPS, rate=RATE)
 
 
 def test_an_embedded_file_that_was_exchanged_is_not_added(tmp_path: Path, shell: Shell) -> None:
@@ -140,13 +153,16 @@ def test_an_embedded_file_that_was_exchanged_is_not_added(tmp_path: Path, shell:
     [
         (lambda t: t.pop("1.encoder:tiny"), "holds .* tensors, expected"),
         (lambda t: t.update({"1.encoder:tiny": t["1.encoder:tiny"][1:]}), "expected float32"),
+        (lambda t: t.pop("background.encoder:tiny"), "holds .* tensors, expected"),
+        (lambda t: t.update({"background.encoder:tiny": t["background.encoder:tiny"][:, 1:]}), "expected float32"),
         (lambda t: t.update({"1.encoder:tiny": t["1.encoder:tiny"] * 1e30}), "numbers above"),
         (lambda t: t.update({"decision.encoder:tiny_mean": np.zeros(WIDTH + 1)}), "expected float64"),
     ],
 )
 def test_tensors_that_do_not_fit_are_refused(tmp_path: Path, change: object, message: str) -> None:
-    bundle = tmp_path / "bundle"
-    recognizer("tiny").save(bundle)
+    bundle, own = tmp_path / "bundle", recognizer("tiny")
+    own.enroll_background(NEIGHBORS, rate=RATE)
+    own.save(bundle)
     description = json.loads((bundle / "recognizer.json").read_text())
     tensors = safetensors.numpy.load_file(bundle / f"support-{description['sha256']['support'][:16]}.safetensors")
     change(tensors)  # type: ignore[operator]
@@ -158,6 +174,81 @@ def test_tensors_that_do_not_fit_are_refused(tmp_path: Path, change: object, mes
     (bundle / "recognizer.json").write_text(json.dumps(description))
     with pytest.raises(DataError, match=message):
         Recognizer.load(bundle)
+
+
+@pytest.mark.parametrize("head", ["both", "prototypes"])
+def test_a_background_is_compared_where_encoders_count_and_a_bundle_keeps_that(tmp_path: Path, head: str) -> None:
+    own, bundle = recognizer("tiny", "other", head=head), tmp_path / "bundle"
+    before = own.classify(CLIPS, rate=RATE)
+    own.enroll_background(NEIGHBORS, rate=RATE)
+    asked = CLIPS + NEIGHBORS
+    answers = own.classify(asked, rate=RATE)
+    assert [answer.probabilities for answer in answers[: len(CLIPS)]] == [answer.probabilities for answer in before]
+    for answer in answers[len(CLIPS) :]:  # they are in the background themselves: at no distance from it
+        assert answer.label == UNKNOWN
+        assert answer.background == pytest.approx(1.0, abs=1e-3)
+    own.save(bundle)
+    loaded = Recognizer.load(bundle)
+    assert loaded.classify(asked, rate=RATE) == answers
+    loaded.enroll_background(sound(2, 70), rate=RATE)
+    loaded.save(bundle)
+    assert Recognizer.load(bundle).classify(asked, rate=RATE) == loaded.classify(asked, rate=RATE) != answers
+
+
+def test_distances_to_a_background_are_those_of_all_blocks() -> None:
+    own = recognizer("tiny")
+    own.enroll_background(NEIGHBORS, rate=RATE)
+    enrolled = own.snapshot()
+    assert enrolled.decision is not None
+    model = enrolled.decision.model
+    embedding, tiny = (len(model.standardizers[block].mean) for block in ("embedding", "encoder:tiny"))
+    assert list(model.standardizers) == ["embedding", "timbre", "encoder:tiny"]
+    assert enrolled.background.shape == (3, embedding + TIMBRE_WIDTH + tiny)
+    rows = np.stack([np.abs(beep_steps(beep(seed))).mean(axis=0) for seed in range(3)])
+    block = model.standardizers["encoder:tiny"]
+    standard = np.clip((rows - block.mean) * block.scale, -5, 5) / np.sqrt(WIDTH) * 8.0
+    assert enrolled.background[:, -WIDTH:] == pytest.approx(standard * model.distances.scale[-WIDTH:], abs=1e-3)
+
+
+def beep_steps(samples: Sound) -> Sound:
+    return expected_steps((samples - samples.mean()) / samples.std())
+
+
+def test_the_background_keeps_rows_of_the_chosen_encoders_only(tmp_path: Path) -> None:
+    own = recognizer("tiny", "other")
+    own.enroll_background(NEIGHBORS, rate=RATE)
+    assert own.choose_encoders()
+    own.choose_head("both")
+    answers = own.classify(CLIPS + NEIGHBORS, rate=RATE)
+    assert [answer.label for answer in answers[len(CLIPS) :]] == [UNKNOWN] * 3
+    assert {tuple(clip.encoded) for clip in own.snapshot().sounds.clips} == {tuple(own.encoder_names)}
+    own.save(tmp_path / "bundle")
+    assert Recognizer.load(tmp_path / "bundle").classify(CLIPS + NEIGHBORS, rate=RATE) == answers
+
+
+def test_encoders_are_named_before_a_background_is_enrolled() -> None:
+    own = recognizers.recognizer(enrolled=False)
+    own.enroll_background(NEIGHBORS, rate=RATE)
+    with pytest.raises(DataError, match=r"recordings of the background were embedded by no encoder, not by .* tiny"):
+        own.use_encoders(["tiny"])
+    own.remove_background()
+    own.use_encoders(["tiny"])
+    assert own.encoder_names == ["tiny"]
+
+
+def test_a_background_does_not_move_to_a_bundle_with_other_encoders(tmp_path: Path) -> None:
+    bundle, other = tmp_path / "bundle", recognizer("other")
+    recognizer("tiny").save(bundle)
+    own = Recognizer.load(bundle)
+    own.enroll_background(NEIGHBORS, rate=RATE)
+    other.save(bundle)
+    with pytest.raises(DataError, match="has other encoders now"):
+        own.refresh(bundle)
+    assert own.encoder_names == ["tiny"]
+    own.remove_background()
+    own.refresh(bundle, undo=2)
+    assert own.encoder_names == ["other"]
+    assert own.classify(CLIPS, rate=RATE) == other.classify(CLIPS, rate=RATE)
 
 
 def test_clips_of_other_encoders_do_not_mix() -> None:
@@ -220,6 +311,10 @@ def test_enroll_names_encoders_and_its_bundle_is_used_by_classify(tmp_path: Path
     file = support / "class 0" / "0.wav"
     assert shell("enroll", bundle, "--add", "class 0", file).code == 0
     assert shell("enroll", bundle, "--add", "class 0", file, "--encoder", "tiny").code == 1
+    assert shell("enroll", bundle, "--background", file, "--ignore", "class 1").code == 0
+    (recording,) = Recognizer.load(bundle).snapshot().sounds.background
+    assert list(recording.encoded) == ["tiny", "other"]
+    assert shell("classify", bundle, file, "--hop", 1).out.count("unknown") == 1
 
 
 def test_enroll_auto_prints_how_each_set_did_and_keeps_the_choice(tmp_path: Path, support: Path, shell: Shell) -> None:
