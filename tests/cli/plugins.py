@@ -20,14 +20,16 @@ FILES = {block.title: block.text for block in ALL if block.page == "extending.md
 FIXTURES = ROOT / "tests" / "fixtures" / "v0.1"
 TRANSFORM = {"name": "my_transform:Clipping", "p": 0.5}
 
-COMMANDS = [str(command.callback.__name__) for command in app.registered_commands if command.callback]
+COMMANDS = [str(command.name or command.callback.__name__) for command in app.registered_commands if command.callback]
 BY_OPTION = {"prepare", "reproduce"}
 """Commands that read no configs of others: parts are named on the command line, or in an experiment to continue."""
 
 NAMES_NO_PART = {
     "configs": "its encoders and losses are those of the scenarios",
     "demo": "it reads what it has just written",
+    "detect": "it reads tables and recordings; its network is the shipped one",
     "download": "its data sets are those of the catalog",
+    "evaluate-events": "it reads tables",
     "info": "what prepared a dataset folder is not asked for",
 }
 

@@ -23,7 +23,7 @@ def test_help_lists_the_commands(shell: Shell) -> None:
         assert f" {name} " in outcome.out
 
 
-@pytest.mark.parametrize("command", [command.callback.__name__ for command in app.registered_commands])  # type: ignore[union-attr]
+@pytest.mark.parametrize("command", [command.name or command.callback.__name__ for command in app.registered_commands])  # type: ignore[union-attr]
 def test_every_command_explains_itself(command: str, shell: Shell) -> None:
     outcome = shell(command, "--help")
     assert outcome.code == 0
@@ -42,7 +42,7 @@ def test_help_imports_nothing_heavy() -> None:
     code = f"""
 import sys
 from fewshot_audio.cli import app, main
-for arguments in (["--help"], *([command.callback.__name__, "--help"] for command in app.registered_commands)):
+for arguments in (["--help"], *([command.name or command.callback.__name__, "--help"] for command in app.registered_commands)):
     try:
         main(arguments)
     except SystemExit as stop:

@@ -53,6 +53,12 @@ class Detector:
         longest: seconds of the longest example.
         examples: the events that it was fitted to; they are not reported.
         options: how events are searched for.
+
+    Example:
+        >>> from fewshot_audio import read_annotations
+        >>> table = read_annotations(Path("calls.txt"), audio=Path("recordings"))  # doctest: +SKIP
+        >>> detector = Detector.fit(table.annotations)  # doctest: +SKIP
+        >>> [(event.start, event.end, event.score) for event in detector.detect("recordings/dawn.wav")]  # doctest: +SKIP
     """
 
     def __init__(

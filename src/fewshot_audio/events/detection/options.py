@@ -23,6 +23,10 @@ class DetectionOptions:
 
     Raises:
         ConfigError: a number is out of its range.
+
+    Example:
+        >>> DetectionOptions(threshold=0.8, min_duration=0.1).merge_gap is None
+        True
     """
 
     threshold: float = THRESHOLD
