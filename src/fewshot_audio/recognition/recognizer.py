@@ -133,8 +133,8 @@ class Recognizer(EnrollingRecognizer):
     def push_to_hub(self, name: str, *, private: bool = True, revision: str | None = None) -> str:
         """Publish the recognizer as a bundle in a model repository of the Hugging Face hub, which is made if missing.
 
-        What goes there: the network, the names of classes and clips, and the numbers that were computed of the clips.
-        No sound does.
+        What goes there: the network, the names of classes and clips, and the numbers that were computed of the clips;
+        and the files of encoders that bundles are to hold. No sound does.
 
         Args:
             name: "OWNER/NAME".

@@ -9,7 +9,7 @@ from pydantic import Field, SerializeAsAny
 
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.config import ExperimentConfig, ModelConfig
-from fewshot_audio.recognition.bundle import Role, former_file, tensor_file
+from fewshot_audio.recognition.bundle import Role, encoder_file, former_file, tensor_file
 from fewshot_audio.recognition.bundle.decision_sections import BundleSection, DecisionSection, FeaturesSection
 from fewshot_audio.recognition.bundle.encoder_section import EncodersSection
 from fewshot_audio.recognition.calibration import Calibration
@@ -86,6 +86,12 @@ class BundleDescription(BundleSection):
         if self.format == 1:
             return former_file(role), self.sha256[former_file(role)]
         return tensor_file(role, self.sha256[role]), self.sha256[role]
+
+    @property
+    def encoder_files(self) -> list[str]:
+        """Names of the files of frozen encoders that the bundle holds."""
+        held = self.encoders.descriptions if self.encoders and self.encoders.embedded else []
+        return [encoder_file(description.sha256) for description in held]
 
 
 def config_hash(experiment: ExperimentConfig, model: ModelConfig) -> str:
