@@ -58,7 +58,8 @@ class Detector:
         >>> from fewshot_audio import read_annotations
         >>> table = read_annotations(Path("calls.txt"), audio=Path("recordings"))  # doctest: +SKIP
         >>> detector = Detector.fit(table.annotations)  # doctest: +SKIP
-        >>> [(event.start, event.end, event.score) for event in detector.detect("recordings/dawn.wav")]  # doctest: +SKIP
+        >>> for event in detector.detect("recordings/dawn.wav"):  # doctest: +SKIP
+        ...     print(event.start, event.end, event.score)
     """
 
     def __init__(
