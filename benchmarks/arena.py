@@ -8,8 +8,9 @@ are never both enrolled and asked; of a class with fewer than 6 such groups, hal
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -22,9 +23,11 @@ from benchmarks.plain_baseline import PlainBaseline
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.functional.reliability import reliability
 from fewshot_audio.functional.statistics import ci95
+from fewshot_audio.models.frozen.installed import installed_encoders
 from fewshot_audio.recognition.clips import Clips, LoadedClip, load_clips
 from fewshot_audio.recognition.decision.choose import HEADS, Head
 from fewshot_audio.recognition.embedder import Embedder
+from fewshot_audio.recognition.encoders import ClipEncoders, Encoded
 from fewshot_audio.recognition.enrolled import UNKNOWN
 from fewshot_audio.recognition.open_set_tasks import auroc
 from fewshot_audio.recognition.recognizer import Recognizer
@@ -79,11 +82,18 @@ class EmbeddedClip(LoadedClip):
 
     rows: Any = None
     saved_timbre: NDArray[np.float32] | None = None
+    saved_rows: Mapping[str, Any] = field(default_factory=dict)
 
     def timbre(self, preprocessing: Preprocessing) -> NDArray[np.float32]:
         """What was computed before."""
         assert self.saved_timbre is not None
         return self.saved_timbre
+
+    def encoded(
+        self, encoders: ClipEncoders, preprocessing: Preprocessing, names: Iterable[str] | None = None
+    ) -> Encoded:
+        """What was computed before."""
+        return {name: self.saved_rows[name] for name in (encoders.descriptions if names is None else names)}
 
 
 class EmbeddedClips(TorchEmbedder):
@@ -105,15 +115,22 @@ class Arena:
     Args:
         bundle: a recognizer without classes; None takes the shipped one.
         cache: folder that keeps embeddings for another run; None keeps them in memory.
+        encoders: that decide beside the network.
+        chooses: whether the clips of each draw choose among them.
     """
 
-    def __init__(self, bundle: Path | None, cache: Path | None) -> None:
+    def __init__(
+        self, bundle: Path | None, cache: Path | None, encoders: ClipEncoders | None = None, *, chooses: bool = False
+    ) -> None:
         self.bundle = bundle
+        self.encoders = encoders or ClipEncoders()
+        self.chooses = chooses
         self.recognizer = Recognizer.load(bundle) if bundle else Recognizer.shipped()
         self.embedder = EmbeddedClips(self.recognizer.embedder)
         weights = self.recognizer.network.state_dict().values()
         self.key = str(sum(float(value.double().abs().sum()) for value in weights))
         self.embed_file = Memory(cache, verbose=0).cache(self._embed_file, ignore=["recognizer"])
+        self.encode_file = Memory(cache, verbose=0).cache(self._encode_file, ignore=["encoders", "preprocessing"])
         self.clips: dict[Path, EmbeddedClip] = {}
 
     @staticmethod
@@ -123,18 +140,33 @@ class Arena:
         timbre = clip.timbre(recognizer.preprocessing)
         return EmbeddedClip(path.name, clip.segments[:, :0], clip.silence, clip.seconds, rows=rows, saved_timbre=timbre)
 
+    @staticmethod
+    def _encode_file(path: Path, name: str, _digest: str, encoders: ClipEncoders, preprocessing: Preprocessing) -> Any:
+        (clip,) = load_clips(path, preprocessing)
+        return clip.encoded(encoders, preprocessing, [name])[name]
+
     def clip(self, clip: ArenaClip) -> EmbeddedClip:
         """A recording, embedded once."""
         if clip.path not in self.clips:
-            self.clips[clip.path] = self.embed_file(clip.path, self.key, self.recognizer)
+            embedded = self.embed_file(clip.path, self.key, self.recognizer)
+            preprocessing = self.recognizer.preprocessing
+            rows = {
+                name: self.encode_file(clip.path, name, digest, self.encoders, preprocessing)
+                for name, digest in self.encoders.digests.items()
+            }
+            self.clips[clip.path] = replace(embedded, saved_rows=rows)
         return self.clips[clip.path]
 
     def answer(self, draw: Draw, head: Head | None) -> dict[str, Any]:
         """Enroll and classify one draw."""
         former = self.recognizer
-        recognizer = Recognizer(self.embedder, former.experiment, former.model, former.calibration)
+        recognizer = Recognizer(
+            self.embedder, former.experiment, former.model, former.calibration, encoders=self.encoders
+        )
         for name, clips in draw.enrolled.items():
             recognizer.enroll(name, [self.clip(clip) for clip in clips])
+        if self.chooses:
+            recognizer.choose_encoders()
         if head:
             recognizer.choose_head(head)
         asked = [(clip, name) for name, clips in draw.asked.items() for clip in clips]
@@ -142,6 +174,7 @@ class Arena:
         others = recognizer.classify([self.clip(clip) for clip in draw.unknown]) if draw.unknown else []
         return {
             "head": recognizer.head,
+            "encoders": " + ".join(recognizer.encoder_names) or "none",
             "right": [answer.best == name for answer, (_, name) in zip(answers, asked, strict=True)],
             "confidence": [answer.probabilities[answer.best] for answer in answers],
             "false_alarm": [answer.label == UNKNOWN for answer in answers],
@@ -184,6 +217,7 @@ def summarize(answers: list[dict[str, Any]], plain: list[float]) -> dict[str, An
         "found": 100 * float(pooled("found").mean()) if areas else None,
         "auroc": 100 * float(np.mean(areas)) if areas else None,
         "heads": {head: heads.count(head) for head in HEADS if head in heads},
+        "encoders": dict(Counter(draw["encoders"] for draw in answers)),
     }
 
 
@@ -211,17 +245,23 @@ def main() -> None:
     parser.add_argument("--heads", nargs="*", default=["auto"], choices=["auto", *HEADS])
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--bundle", type=Path, help="a recognizer without classes; default: the shipped one")
+    parser.add_argument("--encoder", nargs="*", default=[], help="encoders that decide too; auto: the clips choose")
     parser.add_argument("--cache", type=Path, help="folder that keeps embeddings for another run")
     parser.add_argument("--json", type=Path, help="file for all figures")
     options = parser.parse_args()
     half: Literal["development", "report", "all"] = options.half
-    arena, baseline = Arena(options.bundle, options.cache), PlainBaseline(options.cache)
+    chooses = options.encoder == ["auto"]
+    encoders = ClipEncoders.named(list(installed_encoders()) if chooses else options.encoder)
+    arena = Arena(options.bundle, options.cache, encoders, chooses=chooses)
+    baseline = PlainBaseline(options.cache)
     heads = [None if head == "auto" else head for head in options.heads]
     results = {}
     for name, clips in list_collections(options.data, half, options.collections).items():
         results[name] = run_collection(arena, baseline, clips, heads, options.draws)
         arena.clips.clear()
         print(name, {head: round(results[name][head]["accuracy"], 1) for head in options.heads}, flush=True)
+        if chooses:
+            print(name, {head: results[name][head]["encoders"] for head in options.heads}, flush=True)
     for head in options.heads:
         print(f"\nhead {head}: means {_means(results, head)}\n\n{table(results, head)}")
     if options.json:

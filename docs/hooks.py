@@ -109,9 +109,11 @@ def default(field: FieldInfo) -> str:
 
 def commands() -> Iterator[str]:
     """Yield a heading and the help text of every command."""
-    for name in sorted(typer.main.get_command(app).commands):  # type: ignore[attr-defined]
-        result = CliRunner().invoke(app, [name, "--help"], prog_name="fewshot-audio", env={"NO_COLOR": "1"})
-        yield f"## {name}"
+    top = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    names = [(name,) for name in top] + [(name, below) for name in top for below in getattr(top[name], "commands", ())]
+    for words in sorted(names):
+        result = CliRunner().invoke(app, [*words, "--help"], prog_name="fewshot-audio", env={"NO_COLOR": "1"})
+        yield f"## {' '.join(words)}"
         yield f"```text\n{result.output.strip()}\n```"
 
 

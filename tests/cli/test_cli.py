@@ -42,7 +42,8 @@ def test_help_imports_nothing_heavy() -> None:
     code = f"""
 import sys
 from fewshot_audio.cli import app, main
-for arguments in (["--help"], *([command.name or command.callback.__name__, "--help"] for command in app.registered_commands)):
+names = [command.name or command.callback.__name__ for command in app.registered_commands]
+for arguments in (["--help"], *([name, "--help"] for name in names)):
     try:
         main(arguments)
     except SystemExit as stop:

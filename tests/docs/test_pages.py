@@ -11,6 +11,7 @@ from fewshot_audio.studies.reproduce import run as reproduce
 from tests.docs.blocks import ALL, PAGES, commands
 from tests.docs.sandbox import ELSEWHERE, link_tree, sandbox
 from tests.models.tiny_pretrained import write_pretrained
+from tests.tiny_encoders import waveform_model
 
 PARSED_ONLY = {
     "results.md": "hours of training on whole datasets",
@@ -19,7 +20,7 @@ PARSED_ONLY = {
 }
 FROM_NOTHING = {"tutorial.md": ("my_recordings", "my_sounds", "data", "experiments", "my", "my_bundle")}
 SHELL = [block for block in ALL if block.language == "shell" and not block.not_run]
-JSON_FILES = {"crossval.md": "candidates.json", "tune.md": "space.json"}
+JSON_FILES = {"crossval.md": "candidates.json", "tune.md": "space.json", "encoders.md": "my_encoder.json"}
 RUN = [page.name for page in PAGES if page.name not in PARSED_ONLY]
 
 
@@ -35,6 +36,9 @@ def test_the_page_runs(page: str, world: Path, tmp_path: Path, monkeypatch: pyte
         link_tree(folder / "data" / "my_sounds", folder / "data" / "speakers")
     if page == "pretrained.md":
         write_pretrained(folder / "models" / "wav2vec2-base", "wav2vec2")
+    if page == "encoders.md":
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "user data"))
+        (folder / "my_encoder.onnx").write_bytes(waveform_model().SerializeToString())
     page_blocks = [block for block in ALL if block.page == page]
     for block in page_blocks:
         if block.language == "json":  # a file that the page's commands name

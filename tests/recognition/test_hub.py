@@ -16,6 +16,7 @@ from fewshot_audio.recognition.bundle import BUNDLE_FILE, OWN_FILE
 from fewshot_audio.recognition.recognizer import Recognizer
 from tests.recognition.hub_server import Hub, running_hub
 from tests.recognition.sounds import RATE, sound
+from tests.tiny_encoders import install_tiny
 
 NAME = "me/my-sounds"
 
@@ -50,6 +51,25 @@ def test_what_is_pushed_comes_back(bundle: Path, hub: Hub) -> None:
         np.testing.assert_array_equal(
             again.predict_proba(sound(4, 9), rate=RATE), recognizer.predict_proba(sound(4, 9), rate=RATE)
         )
+
+
+def test_encoders_that_a_bundle_holds_go_along(
+    bundle: Path, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platformdirs.user_data_dir", lambda name: str(tmp_path / "user data" / name))
+    install_tiny(sample_rate=RATE)
+    recognizer = Recognizer.load(bundle)
+    for name in recognizer.classes:
+        recognizer.remove(name)
+    for embed in (False, True):
+        recognizer.use_encoders(["tiny"], embed=embed)
+        fetched = hub_module.find_bundle(recognizer.push_to_hub(NAME))
+        assert len(list(fetched.glob("encoder-*.onnx"))) == embed
+        assert Recognizer.load(fetched).encoder_names == ["tiny"]
+    (file,) = fetched.glob("encoder-*.onnx")
+    file.unlink()
+    assert hub_module.find_bundle(f"hf:{NAME}@{hub.commit(NAME)}") == fetched
+    assert file.is_file()  # fetched again: the cache was not whole
 
 
 def test_a_commit_that_was_fetched_needs_no_hub(bundle: Path, hub: Hub) -> None:

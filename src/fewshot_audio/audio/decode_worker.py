@@ -17,6 +17,7 @@ from fewshot_audio.audio.decode import Decoding
 from fewshot_audio.audio.decode_messages import BLOCK, DONE, RATE, REJECTED, send
 from fewshot_audio.audio.rejection import Reason, Rejected
 from fewshot_audio.audio.samples import Samples
+from fewshot_audio.runtime.confinement import confine
 
 MESSAGE_BYTES = 1 << 18  # of samples, at least
 
@@ -31,18 +32,6 @@ def main(address_space: int) -> None:
     for line in requests:
         answer(json.loads(line), replies)
         replies.flush()
-
-
-def confine(address_space: int) -> None:
-    """Bound the memory of this process and its children, and let them write no file, if the system supports it."""
-    if sys.platform == "win32":
-        return
-    import resource
-
-    for kind, limit in ((resource.RLIMIT_AS, address_space), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)):
-        hard = resource.getrlimit(kind)[1]  # this process may not raise it
-        bound = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-        resource.setrlimit(kind, (bound, bound))
 
 
 def answer(request: dict[str, Any], replies: IO[bytes]) -> None:

@@ -49,13 +49,26 @@ def mel_filterbank(
         Filters (n_mels, n_fft // 2 + 1), float64.
     """
     highest = sample_rate / 2 if fmax is None else fmax
-    edges = _mel_to_hz(np.linspace(_hz_to_mel(fmin), _hz_to_mel(highest), n_mels + 2))
+    edges = mel_edges(fmin, highest, n_mels + 2, htk=False)
+    return triangles(edges, sample_rate, n_fft) * (2.0 / (edges[2:] - edges[:-2]))[:, None]
+
+
+def triangles(edges: FloatArray, sample_rate: int, n_fft: int) -> FloatArray:
+    """Triangular filters of height 1 from each edge, in Hz, to the next but one. Shape: (edges - 2, n_fft // 2 + 1)."""
     lower, center, upper = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     bins = np.linspace(0.0, sample_rate / 2, n_fft // 2 + 1)
     rising = (bins - lower) / (center - lower)
     falling = (upper - bins) / (upper - center)
-    triangles: FloatArray = np.maximum(0.0, np.minimum(rising, falling))
-    return triangles * (2.0 / (upper - lower))
+    filters: FloatArray = np.maximum(0.0, np.minimum(rising, falling))
+    return filters
+
+
+def mel_edges(low: float, high: float, count: int, *, htk: bool) -> FloatArray:
+    """So many frequencies, in Hz, evenly spaced on Slaney's mel scale or on HTK's."""
+    if htk:
+        mels = np.linspace(math.log1p(low / 700.0), math.log1p(high / 700.0), count)
+        return 700.0 * np.expm1(mels)
+    return _mel_to_hz(np.linspace(_hz_to_mel(low), _hz_to_mel(high), count))
 
 
 class ExactMel:

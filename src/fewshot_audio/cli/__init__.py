@@ -8,6 +8,7 @@ from fewshot_audio.cli import (  # noqa: F401 - each registers its command
     demo,
     detect,
     download,
+    encoders,
     enroll,
     evaluate,
     evaluate_events,

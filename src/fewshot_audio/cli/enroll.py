@@ -59,6 +59,16 @@ def enroll(
         HeadOption | None,
         typer.Option(help="What tells the classes apart; default: the best on the clips, each left out."),
     ] = None,
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="An encoder of yours (see `encoders`) that decides beside the network; repeatable. auto: those that "
+            "the clips choose."
+        ),
+    ] = None,
+    embed_encoder: Annotated[
+        bool, typer.Option("--embed-encoder", help="Put the encoders' files into the bundle, whose license you mind.")
+    ] = False,
     strict: Strict = False,
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace the recognizer that -o names, if there is one already.")
@@ -74,6 +84,7 @@ def enroll(
     """
     from fewshot_audio.audio.recordings import list_recordings
     from fewshot_audio.cli.diagnosis import show_diagnosis
+    from fewshot_audio.cli.encoders import AUTO, parse_encoders, show_candidates, use_encoders
     from fewshot_audio.cli.enroll_events import enroll_events, list_events
     from fewshot_audio.recognition.bundle import is_bundle
     from fewshot_audio.recognition.shipped import shipped_folder
@@ -88,6 +99,7 @@ def enroll(
     if bundle and model:
         raise typer.BadParameter(f"--model begins a new recognizer, but {bundle} is one: leave out one of the two")
     _check_usage(files, add, has_bundle=bundle is not None, changes=bool(remove or rename))
+    encoders = parse_encoders(encoder)
     target = output or bundle
     if target is None:
         raise typer.BadParameter("enroll needs -o FOLDER, where a new recognizer is saved, or a bundle to change")
@@ -104,6 +116,8 @@ def enroll(
             )
         else:
             recognizer = load_quickly(bundle or shipped_folder(), device)
+        if encoders is not None or embed_encoder:
+            use_encoders(recognizer, encoders, embed=embed_encoder)
         for name in remove or ():
             recognizer.remove(name)
         if rename:
@@ -118,6 +132,10 @@ def enroll(
         _enroll(recognizer, clips, remarks, problems, progress, strict=strict)
         events = list_events(annotations or (), audio, table_format, label_column, remarks, problems)
         enroll_events(recognizer, events, remarks, problems, progress, strict=strict)
+        tried = recognizer.encoders
+        candidates = recognizer.choose_encoders() if encoders == [AUTO] else []
+        if encoders == [AUTO] and not candidates:
+            remarks.append("--encoder auto: all of your encoders are kept until each class has two clips or more")
         if clear_background:
             recognizer.remove_background()
         if background:
@@ -137,6 +155,8 @@ def enroll(
         raise DataError("\n".join([*problems, *remarks, "no class is enrolled: nothing is saved"]))
     recognizer.snapshot()  # refuses one whose classes are all ignored
     _save(recognizer, target, head, reads_again=reads_again, is_new=is_new)
+    if candidates:
+        show_candidates(candidates, tried)
     show_diagnosis(recognizer)
     for remark in remarks:
         print_line(remark, stderr)

@@ -1,5 +1,6 @@
 """The answer for a clip: its label, its probabilities and its unknown score, from the same rows."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +34,7 @@ def answer(
     timbre: Timbre | None,
     embedder: Embedder,
     calibration: Calibration | None,
+    encoded: Mapping[str, Rows] | None = None,
 ) -> Classification:
     """Answer for one clip.
 
@@ -44,6 +46,7 @@ def answer(
         embedder: scores rows, if prototypes decide.
         calibration: temperature and threshold of prototypes; without it the temperature is 1, and only what is more
             like the background than like a class is unknown.
+        encoded: its rows by the frozen encoders that count in the decision.
 
     The unknown score is the distance to the nearest class or, if that is more, the threshold times the odds of the
     background against the best class. So it passes the threshold if a clip is far from all classes, or more like what
@@ -52,7 +55,7 @@ def answer(
     Raises:
         DataError: the answer would not be finite.
     """
-    judgment = _judge(enrolled, rows, segments, timbre, embedder, calibration)
+    judgment = _judge(enrolled, rows, segments, timbre, embedder, calibration, encoded)
     if not np.isfinite([*judgment.probabilities, *judgment.distances]).all():
         raise DataError("the answer is not finite: the recognizer's weights or embeddings are unusable")
     sounds = enrolled.sounds
@@ -89,12 +92,13 @@ def _judge(
     timbre: Timbre | None,
     embedder: Embedder,
     calibration: Calibration | None,
+    encoded: Mapping[str, Rows] | None,
 ) -> _Judgment:
     decision = enrolled.decision
     if decision:
         if timbre is None and decision.needs_timbre:
             raise ValueError("this decision needs the timbre of the clip's segments, as LoadedClip.timbre gives it")
-        features = clip_features(rows, timbre, segments)
+        features = clip_features(rows, timbre, segments, encoded)
         values, distances = decision.probabilities(features), decision.distances(features)
         point, expected = decision.points(features).mean(axis=0), decision.model.distances.expected
     else:

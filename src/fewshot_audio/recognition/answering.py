@@ -9,6 +9,7 @@ from fewshot_audio.recognition.answer import answer
 from fewshot_audio.recognition.answers import Answers
 from fewshot_audio.recognition.clips import Clips, LoadedClip
 from fewshot_audio.recognition.diagnosis import Diagnosis, diagnose
+from fewshot_audio.recognition.encoders import Encoded
 from fewshot_audio.recognition.enrolled import Classification, Enrolled
 from fewshot_audio.recognition.facts import RecognizerFacts
 from fewshot_audio.recognition.scoring import Floats, Rows, clip_means
@@ -41,7 +42,8 @@ class AnsweringRecognizer(RecognizerFacts):
         for clip, rows in self.embedder.embed_clips(clips, rate):
             # It takes longer than embedding.
             timbre = clip.timbre(self.preprocessing) if enrolled.needs_timbre else None
-            yield clip, self.judge(enrolled, rows, len(clip.segments), timbre), rows
+            encoded = clip.encoded(self.encoders, self.preprocessing, enrolled.encoders)
+            yield clip, self.judge(enrolled, rows, len(clip.segments), timbre, encoded), rows
 
     def predict(self, clips: Clips, *, rate: float | None = None) -> list[str]:
         """Answer for each clip: the name of an enrolled class, or "unknown"."""
@@ -56,7 +58,15 @@ class AnsweringRecognizer(RecognizerFacts):
         return diagnose(self.snapshot(), self.calibration, self.judge, self._decision.of(self._sounds.classes).choice)
 
     def judge(
-        self, enrolled: Enrolled, rows: Rows, segments: int, timbre: NDArray[np.float32] | None = None
+        self,
+        enrolled: Enrolled,
+        rows: Rows,
+        segments: int,
+        timbre: NDArray[np.float32] | None = None,
+        encoded: Encoded | None = None,
     ) -> Classification:
-        """Answer, by a ``snapshot``, for a clip that is embedded as rows (segments x rows, width), with its timbre."""
-        return answer(enrolled, rows, segments, timbre, self.embedder, self.calibration)
+        """Answer, by a ``snapshot``, for a clip that is embedded as rows (segments x rows, width).
+
+        Its timbre, and its rows by frozen encoders, are needed if they count in the decision.
+        """
+        return answer(enrolled, rows, segments, timbre, self.embedder, self.calibration, encoded)

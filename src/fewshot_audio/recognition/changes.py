@@ -170,21 +170,23 @@ class ChangeLog:
         state, digest = self.state(folder), current_digest(folder)
         return digest is None or (state is not None and digest == state.digest)
 
-    def on_another_state(self, folder: Path, state: BundleState, sounds: EnrolledSounds, undo: int) -> EnrolledSounds:
+    def on_another_state(
+        self, folder: Path, state: BundleState, sounds: EnrolledSounds, undo: int, *, same_encoders: bool = True
+    ) -> EnrolledSounds:
         """Make the unsaved changes, but for the last ``undo``, on what a folder holds now.
 
         Raises:
-            DataError: the network is another one, or a change cannot be made; nothing has changed.
+            DataError: the network or the frozen encoders are other ones, or a change cannot be made; nothing has
+                changed.
         """
         saved = self._saved.get(folder.resolve())
         unsaved = self._changes[saved.changes :] if saved else []
         kept = unsaved[: len(unsaved) - undo]
-        if (
-            saved
-            and saved.state.model != state.model
-            and any(isinstance(change, AddClips | AddBackground) for change in kept)
-        ):
-            raise DataError(f"{folder}: holds another network now: clips have to be enrolled again for it")
+        if any(isinstance(change, AddClips | AddBackground) for change in kept):
+            if saved and saved.state.model != state.model:
+                raise DataError(f"{folder}: holds another network now: clips have to be enrolled again for it")
+            if not same_encoders:
+                raise DataError(f"{folder}: has other encoders now: clips have to be enrolled again for them")
         for change in kept:
             sounds = change.apply(sounds)
         self._changes = kept

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, TypeAlias, TypeGuard, cast
@@ -16,6 +16,7 @@ from fewshot_audio.audio.rejection import Rejected
 from fewshot_audio.audio.samples import Samples
 from fewshot_audio.audio.timbre import segment_timbre
 from fewshot_audio.errors import DataError
+from fewshot_audio.recognition.encoders import ClipEncoders, Encoded
 from fewshot_audio.recognition.enrolled import LONGEST_CLIP_NAME, is_text
 
 SILENCE_FRAME = 0.05  # seconds
@@ -58,6 +59,13 @@ class LoadedClip:
         """The timbre of its segments, (S, TIMBRE_WIDTH)."""
         samples = round(self.seconds * preprocessing.recording_rate)
         return segment_timbre(self.segments, samples, preprocessing.sample_rate)
+
+    def encoded(
+        self, encoders: ClipEncoders, preprocessing: Preprocessing, names: Iterable[str] | None = None
+    ) -> Encoded:
+        """Rows of its segments by frozen encoders of these names; default: by all."""
+        samples = round(self.seconds * preprocessing.recording_rate)
+        return encoders.rows(self.segments, samples, preprocessing.sample_rate, names)
 
 
 Clip: TypeAlias = str | Path | NDArray[Any] | tuple[NDArray[Any], float] | LoadedClip

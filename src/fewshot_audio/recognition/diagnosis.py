@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 
 from fewshot_audio.recognition.calibration import Calibration
-from fewshot_audio.recognition.decision.choose import BLOCKS, Head, HeadChoice
+from fewshot_audio.recognition.decision.choose import Head, HeadChoice
 from fewshot_audio.recognition.decision.decision import Decision
 from fewshot_audio.recognition.decision.left_out import LeftOut
 from fewshot_audio.recognition.enrolled import Classification, Enrolled, EnrolledClass, EnrolledSounds
@@ -170,7 +170,7 @@ def _by_prototypes(enrolled: Enrolled, scatter: float | None, judge: Judge) -> I
 def _by_decision(enrolled: Enrolled, decision: Decision) -> Iterator[Verdict]:
     examples = decision_examples(enrolled.classes.values())
     assert examples is not None
-    left_out = LeftOut.of(examples, BLOCKS[decision.head], [decision.calibration.shares])
+    left_out = LeftOut.of(examples, decision.blocks, [decision.calibration.shares(decision.blocks)])
     names = list(enrolled.classes)
     answers = left_out.answers(decision.calibration.temperature)
     for answer, label, distances in zip(answers, examples.labels, left_out.distances[0], strict=True):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fewshot_audio.errors import DataError
 from fewshot_audio.recognition.decision.decision import Decision
 from fewshot_audio.recognition.decision.examples import Features
+from fewshot_audio.recognition.encoder_blocks import encoder_block, encoder_names
 from fewshot_audio.recognition.scoring import Floats, Rows, clip_means, expected_distances
 
 UNKNOWN = "unknown"
@@ -79,6 +80,7 @@ class EnrolledClip:
         silence: the share of it that is silent.
         timbre: of its segments, (segments, timbre width), float32; None if the version that enrolled it had none.
         group: the recording that it was cut out of, as others may be; "" if it is a recording itself.
+        encoded: rows of its segments by each frozen encoder of the recognizer, (segments, width), float32.
     """
 
     name: str
@@ -87,6 +89,7 @@ class EnrolledClip:
     silence: float
     timbre: NDArray[np.float32] | None = None
     group: str = ""
+    encoded: Mapping[str, Rows] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -163,6 +166,11 @@ class Enrolled:
         """Whether the timbre of clips counts."""
         return self.decision is not None and self.decision.needs_timbre
 
+    @property
+    def encoders(self) -> list[str]:
+        """Names of the frozen encoders that count."""
+        return encoder_names(self.decision.blocks) if self.decision else []
+
     @classmethod
     def of(cls, sounds: EnrolledSounds, scatter: float | None, decision: Decision | None = None) -> Self:
         """Compute what clips are compared with; ``scatter`` is the calibration's, if there is one.
@@ -190,7 +198,7 @@ def background_points(clips: Sequence[EnrolledClip], decision: Decision | None) 
     for clip in clips:
         if decision and decision.needs_timbre and clip.timbre is None:
             raise DataError(f"background: clip {clip.name!r} has no timbre: remove it")
-        features = clip_features(clip.rows, clip.timbre, clip.segments)
+        features = clip_features(clip.rows, clip.timbre, clip.segments, clip.encoded)
         points.append(decision.points(features) if decision else features["embedding"])
     if not points:
         return np.empty((0, 0))
@@ -201,12 +209,24 @@ def background_points(clips: Sequence[EnrolledClip], decision: Decision | None) 
     )
 
 
-def clip_features(rows: Rows, segment_timbres: Timbre | None, segments: int) -> Features:
-    """A clip's features: its rows (segments x rows, width), averaged for each segment, and its timbre if given."""
+def clip_features(
+    rows: Rows, segment_timbres: Timbre | None, segments: int, encoded: Mapping[str, Rows] | None = None
+) -> Features:
+    """A clip's features: its rows (segments x rows, width), averaged for each segment, and what else is given.
+
+    Args:
+        rows: of the network.
+        segment_timbres: (segments, timbre width); None for prototypes, and decisions that do without.
+        segments: how many segments the clip has.
+        encoded: rows by frozen encoders, (segments, width of the encoder).
+    """
     embeddings: Floats = rows.reshape(segments, -1, rows.shape[-1]).mean(axis=1).astype(np.float64)
-    if segment_timbres is None:  # for prototypes, and decisions that do without
-        return {"embedding": embeddings}
-    return {"embedding": embeddings, "timbre": segment_timbres.astype(np.float64)}
+    features = {"embedding": embeddings}
+    if segment_timbres is not None:
+        features["timbre"] = segment_timbres.astype(np.float64)
+    for name, values in (encoded or {}).items():
+        features[encoder_block(name)] = values.astype(np.float64)
+    return features
 
 
 def checked_name(name: str) -> str:

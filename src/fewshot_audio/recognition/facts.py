@@ -1,5 +1,6 @@
 """What a recognizer says about itself: its network, its classes, and the numbers that it decides by."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,10 +10,11 @@ from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.errors import plural
 from fewshot_audio.recognition.answer import unknown_threshold
 from fewshot_audio.recognition.calibration import Calibration
-from fewshot_audio.recognition.changes import enrolled_class
+from fewshot_audio.recognition.changes import ChangeLog, enrolled_class
 from fewshot_audio.recognition.current_decision import CurrentDecision
 from fewshot_audio.recognition.decision.choose import Head
 from fewshot_audio.recognition.embedder import Embedder
+from fewshot_audio.recognition.encoders import ClipEncoders
 from fewshot_audio.recognition.enrolled import ClipSummary, Enrolled, EnrolledSounds
 from fewshot_audio.recognition.scoring import Floats, Rows
 
@@ -25,8 +27,10 @@ class RecognizerFacts:
 
     embedder: Embedder
     calibration: Calibration | None
+    encoders: ClipEncoders
     _sounds: EnrolledSounds
     _decision: CurrentDecision
+    _log: ChangeLog
 
     def __repr__(self) -> str:
         clips = sum(len(enrolled_class.clips) for enrolled_class in self._sounds.classes.values())
@@ -104,6 +108,11 @@ class RecognizerFacts:
         return self._decision.of(self._sounds.classes).head
 
     @property
+    def encoder_names(self) -> list[str]:
+        """Names of the frozen encoders that decide beside the network."""
+        return list(self.encoders.descriptions)
+
+    @property
     def fixed_head(self) -> Head | None:
         """The head that the user has asked for; None if it is chosen by the enrolled clips."""
         return self._decision.of(self._sounds.classes).fixed
@@ -115,6 +124,15 @@ class RecognizerFacts:
     def support_embeddings(self, name: str) -> NDArray[np.float32]:
         """Embeddings of a class's enrolled clips, (clips, width); the prototype is their mean."""
         return enrolled_class(self._sounds.classes, name).embeddings.copy()
+
+    @property
+    def revision(self) -> int:
+        """How many times the bundle that was loaded or saved last has been written; 0 if there is none."""
+        return self._log.revision
+
+    def is_current(self, folder: str | Path) -> bool:
+        """Whether a bundle's folder holds what was loaded from it or saved to it here; True if it holds no bundle."""
+        return self._log.is_current(Path(folder))
 
     def snapshot(self) -> Enrolled:
         """What is enrolled now, to answer by it later. Raises DataError if there is no class, or all are ignored."""

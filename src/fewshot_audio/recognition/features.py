@@ -27,7 +27,7 @@ def decision_examples(classes: Iterable[EnrolledClass]) -> Examples | None:
     if all(clip.rows.tobytes() == members[0].rows.tobytes() for members in by_class for clip in members):
         return None
     labels = np.repeat(np.arange(len(by_class)), [len(members) for members in by_class])
-    features = [clip_features(clip.rows, clip.timbre, clip.segments) for clip in clips]
+    features = [clip_features(clip.rows, clip.timbre, clip.segments, clip.encoded) for clip in clips]
     return Examples.of(features, labels, tuple(clip.group for clip in clips))
 
 

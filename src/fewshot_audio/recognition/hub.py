@@ -15,6 +15,7 @@ from typing import Any
 from fewshot_audio import __version__
 from fewshot_audio.errors import ConfigError, DataError, format_names, on_one_line
 from fewshot_audio.files import write_text
+from fewshot_audio.models.frozen.graph import MAX_FILE
 from fewshot_audio.recognition.bundle import BUNDLE_FILE, ROLES, is_bundle
 from fewshot_audio.recognition.bundle.description import LARGEST_JSON, read_description
 from fewshot_audio.recognition.bundle.write import save_bundle
@@ -105,6 +106,8 @@ def download_bundle(name: str) -> Path:
         description, _ = read_description(folder)
         for role in ROLES:
             fetch(description.tensor_file(role)[0], LARGEST_TENSORS)
+        for file in description.encoder_files:
+            fetch(file, MAX_FILE)
     return folder
 
 
@@ -120,7 +123,7 @@ def push_bundle(parts: RecognizerParts, name: str, *, private: bool, revision: s
         api.create_repo(name, private=private, exist_ok=True)
         if not api.file_exists(name, CARD_FILE, revision=revision):  # one that a person wrote stays
             write_text(folder / CARD_FILE, _card(parts, name))
-        patterns = [BUNDLE_FILE, CARD_FILE, *(f"{role}-*.safetensors" for role in ROLES)]
+        patterns = [BUNDLE_FILE, CARD_FILE, *(f"{role}-*.safetensors" for role in ROLES), "encoder-*.onnx"]
         commit = api.upload_folder(
             repo_id=name,
             folder_path=folder,
@@ -154,7 +157,8 @@ def _hub_errors(name: str) -> Iterator[None]:
 def _is_complete(folder: Path) -> bool:
     """Whether the cache holds all files of a bundle."""
     description, _ = read_description(folder)
-    return all((folder / description.tensor_file(role)[0]).is_file() for role in ROLES)
+    files = [description.tensor_file(role)[0] for role in ROLES] + description.encoder_files
+    return all((folder / file).is_file() for file in files)
 
 
 def _card(parts: RecognizerParts, name: str) -> str:

@@ -54,6 +54,11 @@ class SegmentClassifier(nn.Module):
         embedder = recognizer.embedder
         if not isinstance(embedder, TorchEmbedder):
             raise ConfigError("a recognizer is exported by torch: load it without `backend`")
+        if recognizer.snapshot().encoders:
+            raise ConfigError(
+                f"this recognizer decides with {recognizer.encoders} beside its network, which cannot be exported with "
+                "it: enroll without --encoder to export"
+            )
         if isinstance(embedder.views, WaveformDraw):
             raise ConfigError(
                 "views by waveform augmentation cannot be exported (filters and vocoder are no ONNX operators): train "

@@ -7,7 +7,7 @@ from fewshot_audio.audio.timbre_module import TimbreStatistics
 from fewshot_audio.functional.prototypes import prototypical_scores
 from fewshot_audio.recognition.answer import LEAST, MOST_ODDS
 from fewshot_audio.recognition.decision.decision import Decision
-from fewshot_audio.recognition.decision.standardize import FARTHEST, LENGTHS
+from fewshot_audio.recognition.decision.standardize import FARTHEST, length
 from fewshot_audio.recognition.enrolled import Enrolled
 
 
@@ -41,7 +41,7 @@ class DecisionHead(nn.Module):
         for block in self.blocks:
             mean, scale = self.get_buffer(f"{block}_mean"), self.get_buffer(f"{block}_scale")
             standard = ((features[block] - mean) * scale).clamp(-FARTHEST, FARTHEST)
-            parts.append(standard * (LENGTHS[block] / len(mean) ** 0.5))
+            parts.append(standard * (length(block) / len(mean) ** 0.5))
         rows = torch.cat(parts, dim=-1)
         logits = rows @ self.get_buffer("weights").mT + self.get_buffer("bias")
         points = rows * self.get_buffer("distance_scale")

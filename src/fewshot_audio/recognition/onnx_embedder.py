@@ -1,7 +1,5 @@
 """The embedder that computes in onnxruntime, which is imported ten times as fast as torch."""
 
-import os
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -14,6 +12,7 @@ from fewshot_audio.audio.samples import Samples
 from fewshot_audio.config.experiment import Distance
 from fewshot_audio.recognition.embedder import Embedder, SavedNetwork
 from fewshot_audio.recognition.scoring import Rows
+from fewshot_audio.runtime.cores import usable_cores
 
 if TYPE_CHECKING:
     from fewshot_audio.models.network import FewShotNetwork
@@ -70,7 +69,7 @@ class OnnxEmbedder(Embedder):
     def _rows(self, features: Samples) -> Rows:
         if len(features) == 1:
             return self._one(features)
-        with ThreadPoolExecutor(min(len(features), _cores())) as threads:
+        with ThreadPoolExecutor(min(len(features), usable_cores())) as threads:
             return np.concatenate(list(threads.map(self._one, np.split(features, len(features)))))
 
     def _one(self, features: Samples) -> Rows:
@@ -78,8 +77,3 @@ class OnnxEmbedder(Embedder):
         (rows,) = self._session.run(["rows"], {"features": np.ascontiguousarray(features)})
         embedded: Rows = rows
         return embedded
-
-
-def _cores() -> int:
-    """How many cores this process may use: a part of the machine's on a cluster."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

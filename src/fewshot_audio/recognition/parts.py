@@ -6,6 +6,7 @@ from fewshot_audio.config import ExperimentConfig, ModelConfig
 from fewshot_audio.recognition.calibration import Calibration
 from fewshot_audio.recognition.decision.maker import DecisionState
 from fewshot_audio.recognition.embedder import Embedder
+from fewshot_audio.recognition.encoders import ClipEncoders
 from fewshot_audio.recognition.enrolled import EnrolledSounds
 
 
@@ -19,6 +20,7 @@ class RecognizerParts(NamedTuple):
         calibration: numbers of the validation classes; None if it is not calibrated.
         sounds: what is enrolled.
         decision: how clips are told apart, None if that is not decided yet.
+        encoders: the frozen encoders beside the network.
     """
 
     embedder: Embedder
@@ -27,3 +29,4 @@ class RecognizerParts(NamedTuple):
     calibration: Calibration | None
     sounds: EnrolledSounds
     decision: DecisionState | None
+    encoders: ClipEncoders

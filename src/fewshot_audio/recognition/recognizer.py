@@ -6,36 +6,20 @@ from typing import Self
 from fewshot_audio.config import ExperimentConfig, ModelConfig
 from fewshot_audio.errors import DataError
 from fewshot_audio.progress import Progress, silent
-from fewshot_audio.recognition.answering import AnsweringRecognizer
-from fewshot_audio.recognition.background import background_clips
 from fewshot_audio.recognition.calibration import Calibration
-from fewshot_audio.recognition.changes import (
-    AddBackground,
-    AddClips,
-    Change,
-    ChangeLog,
-    Ignore,
-    Remove,
-    RemoveBackground,
-    Rename,
-)
-from fewshot_audio.recognition.clips import Clips
+from fewshot_audio.recognition.changes import ChangeLog
 from fewshot_audio.recognition.current_decision import CurrentDecision
-from fewshot_audio.recognition.decision.choose import Head, HeadChoice
 from fewshot_audio.recognition.decision.maker import DecisionState
 from fewshot_audio.recognition.embedder import Embedder
-from fewshot_audio.recognition.enrolled import (
-    EnrolledClip,
-    EnrolledSounds,
-    Enrollment,
-    checked_name,
-)
+from fewshot_audio.recognition.encoders import ClipEncoders
+from fewshot_audio.recognition.enrolled import EnrolledSounds
+from fewshot_audio.recognition.enrolling import EnrollingRecognizer
 from fewshot_audio.recognition.options import Backend, ScanOptions
 from fewshot_audio.recognition.parts import RecognizerParts
 from fewshot_audio.recognition.results import FileResult
 
 
-class Recognizer(AnsweringRecognizer):
+class Recognizer(EnrollingRecognizer):
     """Recognizes enrolled sounds, and answers "unknown" for others, with a network trained on other classes.
 
     A clip is a path, a pair (array, rate) of samples and their rate in Hz, or a ``LoadedClip``; with ``rate=`` an array
@@ -51,6 +35,7 @@ class Recognizer(AnsweringRecognizer):
         calibration: numbers of the validation classes; without it nothing is "unknown".
         sounds: what is enrolled; nothing if left out.
         decision: how clips are told apart; if left out, it is chosen from the enrolled clips when first needed.
+        encoders: frozen encoders that decide beside the network; none if left out.
 
     Example:
         >>> recognizer = Recognizer.shipped()  # doctest: +SKIP
@@ -67,6 +52,7 @@ class Recognizer(AnsweringRecognizer):
         calibration: Calibration | None = None,
         sounds: EnrolledSounds | None = None,
         decision: DecisionState | None = None,
+        encoders: ClipEncoders | None = None,
     ) -> None:
         self.embedder = embedder
         self.experiment = experiment
@@ -74,6 +60,7 @@ class Recognizer(AnsweringRecognizer):
         self.calibration = calibration
         self._sounds = sounds or EnrolledSounds()  # replaced, never changed: for other threads
         self._decision = CurrentDecision(embedder, calibration, self._sounds.classes, decision)
+        self.encoders = encoders or ClipEncoders()
         self._log = ChangeLog()
 
     @classmethod
@@ -146,8 +133,8 @@ class Recognizer(AnsweringRecognizer):
     def push_to_hub(self, name: str, *, private: bool = True, revision: str | None = None) -> str:
         """Publish the recognizer as a bundle in a model repository of the Hugging Face hub, which is made if missing.
 
-        What goes there: the network, the names of classes and clips, and the numbers that were computed of the clips.
-        No sound does.
+        What goes there: the network, the names of classes and clips, and the numbers that were computed of the clips;
+        and the files of encoders that bundles are to hold. No sound does.
 
         Args:
             name: "OWNER/NAME".
@@ -187,7 +174,9 @@ class Recognizer(AnsweringRecognizer):
     def parts(self) -> RecognizerParts:
         """What the recognizer consists of now."""
         decision = self._decision.of(self._sounds.classes)
-        return RecognizerParts(self.embedder, self.experiment, self.model, self.calibration, self._sounds, decision)
+        return RecognizerParts(
+            self.embedder, self.experiment, self.model, self.calibration, self._sounds, decision, self.encoders
+        )
 
     @property
     def revision(self) -> int:
@@ -204,89 +193,21 @@ class Recognizer(AnsweringRecognizer):
         The last ``undo`` of those changes are dropped.
 
         Raises:
-            DataError: it cannot be read, holds another network than the one that unsaved clips were embedded by, or a
-                change cannot be made, such as that of a class which is not there any more; nothing has changed.
+            DataError: it cannot be read, holds another network or other encoders than those that unsaved clips were
+                embedded by, or a change cannot be made, such as that of a class which is not there any more; nothing
+                has changed.
         """
         from fewshot_audio.recognition.bundle.read import load_bundle
 
         folder = Path(folder)
         loaded = load_bundle(folder, self.embedder.device, self.embedder.backend)
-        sounds = self._log.on_another_state(folder, loaded.state, loaded.parts.sounds, undo)
-        self.embedder, self.experiment, self.model, self.calibration, _, decision = loaded.parts
+        encoders = loaded.parts.encoders
+        same = encoders.digests == self.encoders.digests
+        sounds = self._log.on_another_state(folder, loaded.state, loaded.parts.sounds, undo, same_encoders=same)
+        self.embedder, self.experiment, self.model, self.calibration, _, decision, _ = loaded.parts
+        self.encoders = self.encoders if same else encoders
         self._decision = CurrentDecision(self.embedder, self.calibration, loaded.parts.sounds.classes, decision)
         self._sounds = sounds
-
-    def enroll(self, name: str, clips: Clips, *, replace: bool = False, rate: float | None = None) -> Enrollment:
-        """Add clips to a class, new or not; with ``replace`` it has only these from now on.
-
-        Args:
-            name: of the class.
-            clips: one clip or several.
-            replace: whether clips that it has are dropped.
-            rate: of arrays that come without their own, Hz.
-
-        Raises:
-            DataError: the name cannot be one of a class, there is no clip, or a clip cannot be used.
-        """
-        name = checked_name(name)
-        new = [
-            EnrolledClip(clip.name, len(clip.segments), rows, clip.silence, clip.timbre(self.preprocessing), clip.group)
-            for clip, rows in self.embedder.embed_clips(clips, rate)
-        ]
-        if not new:
-            raise DataError(f"class {name!r}: no clips to enroll")
-        self._change(AddClips(name, tuple(new), replace))
-        return Enrollment(name, len(new), sum(clip.segments for clip in new), len(self._sounds.classes[name].clips))
-
-    def remove(self, name: str, clip: str | None = None) -> None:
-        """Remove a class, or one clip of it.
-
-        Raises:
-            DataError: there is no such class or clip, or it is the class's only clip.
-        """
-        self._change(Remove(name, clip))
-
-    def rename(self, old: str, new: str) -> None:
-        """Give a class another name; its place among the classes stays.
-
-        Raises:
-            DataError: there is no class ``old``, or ``new`` is taken or cannot be the name of a class.
-        """
-        self._change(Rename(old, new))
-
-    def enroll_background(self, clips: Clips, *, replace: bool = False, rate: float | None = None) -> Enrollment:
-        """Add recordings of no enrolled class, which are known and never an answer; with ``replace`` only these are.
-
-        Of each, up to ``MOST_KEPT`` segments are kept, at even distances; silent ones are not.
-
-        Returns:
-            How many recordings and segments were added, and how many recordings there are now.
-
-        Raises:
-            DataError: there is no clip, or one cannot be used.
-        """
-        new = tuple(
-            EnrolledClip(clip.name, len(clip.segments), rows, clip.silence, clip.timbre(self.preprocessing))
-            for loaded in background_clips(clips, self.preprocessing, rate)
-            for clip, rows in self.embedder.embed_clips(loaded)
-        )
-        if not new:
-            raise DataError("background: no clips to enroll")
-        self._change(AddBackground(new, replace))
-        segments = sum(clip.segments for clip in new)
-        return Enrollment("background", len(new), segments, len(self._sounds.background))
-
-    def remove_background(self, clip: str | None = None) -> None:
-        """Remove a recording from the background, or all of it. Raises DataError if there is no such one."""
-        self._change(RemoveBackground(clip))
-
-    def ignore(self, name: str, ignored: bool = True) -> None:
-        """Let an enrolled class never be an answer: its sounds are "unknown"; or, if not ``ignored``, again be one.
-
-        Raises:
-            DataError: there is no such class.
-        """
-        self._change(Ignore(name, ignored))
 
     def scan(self, path: str | Path, hop: float | None = None, *, threshold: float = 0.0) -> FileResult:
         """Find the enrolled sounds in a recording of any length: windows of a segment, joined to events.
@@ -306,18 +227,3 @@ class Recognizer(AnsweringRecognizer):
         if result.error is not None:
             raise DataError(f"{result.file}: {result.error}")
         return result
-
-    def choose_head(self, head: Head | None = None) -> HeadChoice | None:
-        """Measure all heads on the enrolled clips, and decide by the best from now on; or by ``head``, if given.
-
-        A head is chosen when an answer first needs it, and anew when as many clips have come or gone as it was chosen
-        on; this is for choosing at another time.
-
-        Returns:
-            The measured accuracies; None if the enrolled clips allow for prototypes only.
-        """
-        return self._decision.choose(self._sounds.classes, head)
-
-    def _change(self, change: Change) -> None:
-        self._sounds = change.apply(self._sounds)
-        self._log.add(change)

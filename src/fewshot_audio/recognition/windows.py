@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from fewshot_audio.audio.decode import Decoding
 from fewshot_audio.audio.rejection import Reason, Rejected
@@ -10,6 +11,7 @@ from fewshot_audio.audio.timbre import segment_timbre
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.recognition.answering import AnsweringRecognizer
 from fewshot_audio.recognition.embedder import GROUP
+from fewshot_audio.recognition.encoders import Encoded
 from fewshot_audio.recognition.enrolled import Classification
 from fewshot_audio.recognition.sliding import slide
 
@@ -21,6 +23,14 @@ class Window:
     start: int
     end: int
     answer: Classification | None
+
+
+class _Heard(NamedTuple):
+    """What is kept of a window until its group is answered."""
+
+    features: Samples
+    timbre: Samples | None
+    encoded: Encoded
 
 
 def scan_recording(recognizer: AnsweringRecognizer, decoding: Decoding, hop_seconds: float) -> Iterator[Window]:
@@ -40,13 +50,15 @@ def scan_recording(recognizer: AnsweringRecognizer, decoding: Decoding, hop_seco
     if not 0 < hop <= length:
         longest = preprocessing.recording_seconds
         raise ConfigError(f"hop of {hop_seconds:g} s: expected above 0 and at most {longest:g} s")
-    group: list[tuple[int, int, tuple[Samples, Samples | None] | None]] = []  # start, end, features and timbre
+    group: list[tuple[int, int, _Heard | None]] = []  # start, end, and what is heard
     embedder = recognizer.embedder
 
     def answer_group() -> Iterator[Window]:
-        rows = embedder.clip_rows([heard[0] for _, _, heard in group if heard])
+        rows = embedder.clip_rows([heard.features for _, _, heard in group if heard])
         for start, end, heard in group:
-            answer = recognizer.judge(enrolled, next(rows), len(heard[0]), heard[1]) if heard else None
+            answer = None
+            if heard:
+                answer = recognizer.judge(enrolled, next(rows), len(heard.features), heard.timbre, heard.encoded)
             yield Window(start, end, answer)
         group.clear()
 
@@ -59,7 +71,8 @@ def scan_recording(recognizer: AnsweringRecognizer, decoding: Decoding, hop_seco
             timbre = None
             if enrolled.needs_timbre:
                 timbre = segment_timbre(segments, len(samples), preprocessing.sample_rate)
-            heard = (embedder.features(segments), timbre)
+            encoded = recognizer.encoders.rows(segments, len(samples), preprocessing.sample_rate, enrolled.encoders)
+            heard = _Heard(embedder.features(segments), timbre, encoded)
         except Rejected as error:
             if error.reason != Reason.SILENT:
                 raise

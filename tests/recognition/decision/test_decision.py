@@ -8,7 +8,7 @@ import pytest
 from fewshot_audio.recognition.decision import choose, maker
 from fewshot_audio.recognition.decision.calibrate import fit_temperature, fit_threshold, most_telling
 from fewshot_audio.recognition.decision.choose import HEADS, choose_head
-from fewshot_audio.recognition.decision.decision import SHARES, Decision
+from fewshot_audio.recognition.decision.decision import EMBEDDING_SHARES, Decision, block_shares
 from fewshot_audio.recognition.decision.examples import Counts, Examples, Features
 from fewshot_audio.recognition.decision.left_out import LeftOut
 from fewshot_audio.recognition.decision.maker import DecisionMaker, DecisionState
@@ -124,8 +124,9 @@ def test_equal_scores_leave_room_for_others() -> None:
 def test_the_block_that_tells_unknown_sounds_counts_in_distances() -> None:
     def share_of_embedding(embedding: float, timbre: float) -> float:
         clips = examples(classes=6, embedding=embedding, timbre=timbre)
-        number = most_telling(LeftOut.of(clips, ("embedding", "timbre"), SHARES["both"]))
-        return SHARES["both"][number]["embedding"]
+        shares = EMBEDDING_SHARES["both"]
+        blocks = ("embedding", "timbre")
+        return shares[most_telling(LeftOut.of(clips, blocks, [block_shares(share, blocks) for share in shares]))]
 
     assert share_of_embedding(0.9, NOISE) >= 0.8
     assert share_of_embedding(NOISE, 1.1) <= 0.2

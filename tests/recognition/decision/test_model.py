@@ -8,7 +8,7 @@ from fewshot_audio.recognition.decision.examples import MOST_SEGMENTS, Block, Ex
 from fewshot_audio.recognition.decision.left_out import FOLDS, LeftOut
 from fewshot_audio.recognition.decision.logistic import Logistic, softmax
 from fewshot_audio.recognition.decision.model import DecisionModel, Shares, fit_emphasis
-from fewshot_audio.recognition.decision.standardize import FARTHEST, LENGTHS, Standardizer, fit_standardizers, join
+from fewshot_audio.recognition.decision.standardize import FARTHEST, Standardizer, fit_standardizers, join, length
 from fewshot_audio.recognition.decision.variances import PRIOR_CLIPS
 from tests.recognition.decision.clips import WIDTHS, examples
 
@@ -82,7 +82,7 @@ def test_standardized_rows_have_mean_zero_and_the_length_of_their_block() -> Non
     assert np.average(rows, axis=0, weights=clips.weights) == pytest.approx(0, abs=1e-9)
     for block, part in (("embedding", rows[:, : WIDTHS["embedding"]]), ("timbre", rows[:, WIDTHS["embedding"] :])):
         squares = np.average(np.square(part).sum(axis=1), weights=clips.weights)
-        assert np.sqrt(squares) == pytest.approx(LENGTHS[block])  # type: ignore[index]
+        assert np.sqrt(squares) == pytest.approx(length(block))
 
 
 def test_numbers_that_never_vary_say_nothing_and_odd_ones_are_cut_off() -> None:
@@ -197,3 +197,27 @@ def test_a_clip_left_out_is_judged_by_a_model_that_never_saw_it() -> None:
     assert left_out.logits[fold[clips.clip_of]] == pytest.approx(model.logistic.logits(rows))
     assert left_out.distances[0][fold] == pytest.approx(model.distances(clips.part(fold).clip_means(rows)))
     assert left_out.distances[1][fold] != pytest.approx(left_out.distances[0][fold])
+
+
+def test_numbers_that_never_vary_do_not_count_beside_those_that_do() -> None:
+    """An encoder with many dead outputs decides as the same encoder without them."""
+    clips = examples()
+    rows = clips.features["embedding"]
+    padded = Examples(
+        {**clips.features, "embedding": np.concatenate([rows, np.ones((len(rows), 20))], axis=1)},
+        clips.clip_of,
+        clips.labels,
+    )
+    shares = {"embedding": 0.5, "timbre": 0.5}
+    width = rows.shape[1]
+    own, other = (DecisionModel.fit(each, BOTH, shares) for each in (clips, padded))
+    means = np.stack([clips.clip_means(join(m.standardizers, e.features)) for m, e in ((own, clips),)])[0]
+    widths = [width, clips.features["timbre"].shape[1]]
+    dead = np.concatenate([means[:, :width], np.zeros((len(means), 20)), means[:, width:]], axis=1)
+    emphasis = fit_emphasis(dead, clips.labels, [width + 20, widths[1]])
+    assert emphasis[width : width + 20].tolist() == [0.0] * 20
+    assert np.delete(emphasis, range(width, width + 20)) == pytest.approx(fit_emphasis(means, clips.labels, widths))
+    scale = other.distances.scale
+    ratio = np.delete(scale, range(width, width + 20))[:width] / own.distances.scale[:width]
+    assert ratio == pytest.approx(ratio[0])
+    assert scale[width : width + 20].tolist() == [0.0] * 20

@@ -13,7 +13,7 @@ from fewshot_audio.errors import DataError
 BUNDLE_FILE, LOCK_FILE = "recognizer.json", ".recognizer.lock"
 Role = Literal["model", "support"]
 ROLES: tuple[Role, ...] = ("model", "support")
-OWN_FILE = re.compile(rf"({'|'.join(ROLES)})-[0-9a-f]{{16}}\.safetensors")
+OWN_FILE = re.compile(rf"({'|'.join(ROLES)})-[0-9a-f]{{16}}\.safetensors|encoder-[0-9a-f]{{16}}\.onnx")
 
 
 class BundleChanged(DataError):
@@ -28,6 +28,11 @@ def is_bundle(folder: Path) -> bool:
 def tensor_file(role: Role, digest: str) -> str:
     """Name of a file of tensors by the SHA-256 of its content."""
     return f"{role}-{digest[:16]}.safetensors"
+
+
+def encoder_file(digest: str) -> str:
+    """Name of the file of a frozen encoder by the SHA-256 of its content."""
+    return f"encoder-{digest[:16]}.onnx"
 
 
 def former_file(role: Role) -> str:

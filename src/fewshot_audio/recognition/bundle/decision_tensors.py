@@ -1,5 +1,6 @@
 """A decision as a bundle keeps it: its section of ``recognizer.json``, and tensors beside those of the clips."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,15 @@ from fewshot_audio.recognition.bundle.decision_sections import (
     FittedSection,
 )
 from fewshot_audio.recognition.bundle.description import in_words
-from fewshot_audio.recognition.decision.choose import BLOCKS, FittedHead, HeadChoice
+from fewshot_audio.recognition.decision.choose import FittedHead, HeadChoice, head_blocks
 from fewshot_audio.recognition.decision.decision import Decision, DecisionCalibration
 from fewshot_audio.recognition.decision.distances import ClassDistances
+from fewshot_audio.recognition.decision.examples import Block
 from fewshot_audio.recognition.decision.logistic import Logistic
 from fewshot_audio.recognition.decision.maker import DecisionState
 from fewshot_audio.recognition.decision.model import DecisionModel
 from fewshot_audio.recognition.decision.standardize import Standardizer
+from fewshot_audio.recognition.encoder_blocks import encoder_block
 
 PREFIX = "decision."
 LARGEST = 1e150  # its square is finite
@@ -37,10 +40,15 @@ def pack_decision(state: DecisionState) -> tuple[DecisionSection, dict[str, NDAr
     return DecisionSection(fixed=state.fixed, choice=choice, fitted=fitted), tensors
 
 
-def decision_shapes(head: FittedHead, n_classes: int, embedding_width: int) -> dict[str, tuple[int, ...]]:
-    """The tensors of a decision, by name."""
-    widths = {"embedding": embedding_width, "timbre": TIMBRE_WIDTH}
-    blocks = {block: widths[block] for block in BLOCKS[head]}
+def block_widths(embedding_width: int, encoders: Mapping[str, int]) -> dict[Block, int]:
+    """The widths of all blocks of features, those of frozen encoders too."""
+    own = {"embedding": embedding_width, "timbre": TIMBRE_WIDTH}
+    return own | {encoder_block(name): width for name, width in encoders.items()}
+
+
+def decision_shapes(head: FittedHead, n_classes: int, widths: Mapping[Block, int]) -> dict[str, tuple[int, ...]]:
+    """The tensors of a decision, by name, for blocks of these widths."""
+    blocks = {block: widths[block] for block in head_blocks(head, widths)}
     width = sum(blocks.values())
     shapes: dict[str, tuple[int, ...]] = {
         "weights": (n_classes, width),
@@ -55,7 +63,7 @@ def decision_shapes(head: FittedHead, n_classes: int, embedding_width: int) -> d
 
 
 def unpack_decision(
-    section: DecisionSection, tensors: dict[str, NDArray[Any]], n_classes: int, embedding_width: int
+    section: DecisionSection, tensors: dict[str, NDArray[Any]], n_classes: int, widths: Mapping[Block, int]
 ) -> DecisionState:
     """The decision that a bundle describes.
 
@@ -66,7 +74,7 @@ def unpack_decision(
     if section.fitted is None:
         return DecisionState(section.fixed, choice)
     head = section.fitted.head
-    for name, shape in decision_shapes(head, n_classes, embedding_width).items():
+    for name, shape in decision_shapes(head, n_classes, widths).items():
         value = tensors.get(name)
         if value is None or value.dtype != np.float64 or value.shape != shape:
             raise DataError(f"{name}: {in_words(value)}, expected float64 {shape}")
@@ -76,7 +84,7 @@ def unpack_decision(
     if not (arrays["expected"] > 1 / LARGEST).all():
         raise DataError(f"{PREFIX}expected: distances are expected to be above 0")
     model = DecisionModel(
-        {block: Standardizer(arrays[f"{block}_mean"], arrays[f"{block}_scale"]) for block in BLOCKS[head]},
+        {block: Standardizer(arrays[f"{block}_mean"], arrays[f"{block}_scale"]) for block in head_blocks(head, widths)},
         Logistic(arrays["weights"], arrays["bias"]),
         ClassDistances(arrays["distance_scale"], arrays["means"], arrays["expected"]),
     )

@@ -1,6 +1,7 @@
 """Reading a bundle that anybody may have made: nothing in it is executed, and everything in it is checked."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,13 +12,16 @@ import safetensors.numpy
 from fewshot_audio.audio.timbre import TIMBRE_WIDTH
 from fewshot_audio.errors import DataError
 from fewshot_audio.recognition.bundle import BUNDLE_FILE
-from fewshot_audio.recognition.bundle.decision_tensors import decision_shapes, unpack_decision
+from fewshot_audio.recognition.bundle.decision_tensors import block_widths, decision_shapes, unpack_decision
 from fewshot_audio.recognition.bundle.description import explained, in_words, read_description, read_tensor_file
+from fewshot_audio.recognition.bundle.encoder_section import open_encoders
 from fewshot_audio.recognition.bundle.folder import BundleState, current_digest
 from fewshot_audio.recognition.bundle.graph import read_onnx_embedder
 from fewshot_audio.recognition.bundle.schema import BACKGROUND, BackgroundSection, BundleDescription, ClipSection
+from fewshot_audio.recognition.decision.examples import Block
 from fewshot_audio.recognition.decision.maker import DecisionState
 from fewshot_audio.recognition.embedder import LARGEST_EMBEDDING, Embedder
+from fewshot_audio.recognition.encoder_blocks import encoder_block, encoder_names
 from fewshot_audio.recognition.enrolled import (
     LONGEST_SAVED_CLIP_NAME,
     EnrolledClass,
@@ -74,7 +78,8 @@ def _load(folder: Path, device: str, backend: Backend) -> LoadedBundle:
     embedder = _embedder(folder, description, device, backend)
     sounds, decision = _read_support(folder, description)
     experiment, model = description.experiment, description.model
-    parts = RecognizerParts(embedder, experiment, model, description.calibration, sounds, decision)
+    encoders = open_encoders(folder, description.encoders)
+    parts = RecognizerParts(embedder, experiment, model, description.calibration, sounds, decision, encoders)
     return LoadedBundle(parts, BundleState(digest, description.revision, description.tensor_file("model")[1]))
 
 
@@ -98,13 +103,16 @@ def _read_support(folder: Path, description: BundleDescription) -> tuple[Enrolle
     if background.clips:
         sections[BACKGROUND] = background.clips
     n_segments = sum(clip.segments for clips in sections.values() for clip in clips)
-    parts = ("rows", "timbre") if description.features else ("rows",)
+    encoder_widths = description.encoders.widths if description.encoders else {}
+    widths = block_widths(width, encoder_widths)
+    parts = ["rows", *(["timbre"] if description.features else []), *map(encoder_block, encoder_widths)]
     expected_names = {f"{prefix}.{part}" for prefix in sections for part in parts}
     expected_names |= {f"{number}.prototype" for number in range(len(description.classes))}
     n_bytes = 4 * width * (n_segments * rows_per_segment + len(description.classes))
     n_bytes += 4 * TIMBRE_WIDTH * n_segments if description.features else 0
+    n_bytes += 4 * sum(encoder_widths.values()) * n_segments
     if description.decision and description.decision.fitted:
-        shapes = decision_shapes(description.decision.fitted.head, len(description.classes), width)
+        shapes = decision_shapes(description.decision.fitted.head, len(description.classes), widths)
         expected_names |= shapes.keys()
         n_bytes += 8 * sum(map(math.prod, shapes.values()))
     largest = n_bytes + LARGEST_HEADER + LARGEST_ENTRY * len(expected_names)
@@ -120,7 +128,7 @@ def _read_support(folder: Path, description: BundleDescription) -> tuple[Enrolle
         if not all(is_text(name) and len(name) <= LONGEST_SAVED_CLIP_NAME for name in names):
             raise DataError(f"{folder / BUNDLE_FILE}: {what} has a clip without a usable name")
         own = {part: tensors[f"{prefix}.{part}"] for part in parts}
-        return _read_clips(path, what, sections[prefix], own, rows_per_segment, width)
+        return _read_clips(path, what, sections[prefix], own, rows_per_segment, widths)
 
     classes: dict[str, EnrolledClass] = {}
     for number, section in enumerate(description.classes):
@@ -142,28 +150,41 @@ def _read_support(folder: Path, description: BundleDescription) -> tuple[Enrolle
             f"{folder / BUNDLE_FILE}: decision.fitted: a decision is fitted on the timbre and embeddings of two "
             "classes or more, of two clips or more each, which are not all copies"
         )
-    return sounds, explained(path, lambda: unpack_decision(saved, tensors, len(classes), width))
+    return sounds, explained(path, lambda: unpack_decision(saved, tensors, len(classes), widths))
 
 
 def _read_clips(
-    path: Path, what: str, sections: list[ClipSection], tensors: dict[str, Rows], rows_per_segment: int, width: int
+    path: Path,
+    what: str,
+    sections: list[ClipSection],
+    tensors: dict[str, Rows],
+    rows_per_segment: int,
+    widths: Mapping[Block, int],
 ) -> tuple[EnrolledClip, ...]:
     """Build the clips of a class, or of the background, from their descriptions and tensors.
 
     ``path`` and ``what`` are for messages.
     """
     counts = np.array([clip.segments for clip in sections])
-    shapes = {"rows": (counts.sum() * rows_per_segment, width), "timbre": (counts.sum(), TIMBRE_WIDTH)}
+    shapes = {block: (counts.sum(), width) for block, width in widths.items()}
+    shapes["rows"] = (counts.sum() * rows_per_segment, widths["embedding"])
     for part, value in tensors.items():
         _check_tensor(path, what, value, shapes[part])
     ends = np.cumsum(counts)[:-1]
     rows = np.split(tensors["rows"], ends * rows_per_segment)
     timbre = np.split(tensors["timbre"], ends) if "timbre" in tensors else [None] * len(counts)
+    encoded = {name: np.split(tensors[encoder_block(name)], ends) for name in encoder_names(tensors)}
     return tuple(
         EnrolledClip(
-            clip.name, clip.segments, own.copy(), clip.silence, None if sound is None else sound.copy(), clip.group
+            clip.name,
+            clip.segments,
+            rows[number].copy(),
+            clip.silence,
+            None if (sound := timbre[number]) is None else sound.copy(),
+            clip.group,
+            {name: values[number].copy() for name, values in encoded.items()},
         )
-        for clip, own, sound in zip(sections, rows, timbre, strict=True)
+        for number, clip in enumerate(sections)
     )
 
 

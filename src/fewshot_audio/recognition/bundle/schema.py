@@ -9,8 +9,9 @@ from pydantic import Field, SerializeAsAny
 
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.config import ExperimentConfig, ModelConfig
-from fewshot_audio.recognition.bundle import Role, former_file, tensor_file
+from fewshot_audio.recognition.bundle import Role, encoder_file, former_file, tensor_file
 from fewshot_audio.recognition.bundle.decision_sections import BundleSection, DecisionSection, FeaturesSection
+from fewshot_audio.recognition.bundle.encoder_section import EncodersSection
 from fewshot_audio.recognition.calibration import Calibration
 
 KIND: Literal["fewshot-audio recognizer"] = "fewshot-audio recognizer"
@@ -59,6 +60,7 @@ class BundleDescription(BundleSection):
         sha256: of each file of tensors by its role; in format 1 by the file's name.
         features: what clips have beside embeddings; a bundle without it has none.
         decision: how clips are told apart; without it, by prototypes until it is decided.
+        encoders: frozen encoders that decide beside the network; a bundle without it has none.
         background: what is enrolled but never an answer; a bundle without it has nothing of that kind.
     """
 
@@ -76,6 +78,7 @@ class BundleDescription(BundleSection):
     versions: dict[str, str]
     features: FeaturesSection | None = None
     decision: DecisionSection | None = None
+    encoders: EncodersSection | None = None
     background: BackgroundSection | None = None
 
     def tensor_file(self, role: Role) -> tuple[str, str]:
@@ -83,6 +86,12 @@ class BundleDescription(BundleSection):
         if self.format == 1:
             return former_file(role), self.sha256[former_file(role)]
         return tensor_file(role, self.sha256[role]), self.sha256[role]
+
+    @property
+    def encoder_files(self) -> list[str]:
+        """Names of the files of frozen encoders that the bundle holds."""
+        held = self.encoders.descriptions if self.encoders and self.encoders.embedded else []
+        return [encoder_file(description.sha256) for description in held]
 
 
 def config_hash(experiment: ExperimentConfig, model: ModelConfig) -> str:

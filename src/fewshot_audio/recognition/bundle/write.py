@@ -1,8 +1,9 @@
 """Writing a bundle: as a whole or not at all, and never over what another program wrote meanwhile."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ from numpy.typing import NDArray
 
 from fewshot_audio.experiments.versions import versions
 from fewshot_audio.files import write_bytes, write_json
-from fewshot_audio.recognition.bundle import BUNDLE_FILE, Role, tensor_file
+from fewshot_audio.models.frozen.encoder import read_weights
+from fewshot_audio.models.frozen.installed import weights_file
+from fewshot_audio.recognition.bundle import BUNDLE_FILE, Role, encoder_file, tensor_file
 from fewshot_audio.recognition.bundle.decision_sections import FeaturesSection
 from fewshot_audio.recognition.bundle.decision_tensors import pack_decision
+from fewshot_audio.recognition.bundle.encoder_section import encoders_section
 from fewshot_audio.recognition.bundle.folder import BundleState, current_digest, superseded_files, writing
 from fewshot_audio.recognition.bundle.schema import (
     BACKGROUND,
@@ -28,6 +32,8 @@ from fewshot_audio.recognition.bundle.schema import (
     config_hash,
     file_hash,
 )
+from fewshot_audio.recognition.encoder_blocks import encoder_block
+from fewshot_audio.recognition.encoders import ClipEncoders
 from fewshot_audio.recognition.enrolled import EnrolledClass, EnrolledClip, EnrolledSounds
 from fewshot_audio.recognition.parts import RecognizerParts
 
@@ -77,9 +83,12 @@ def save_bundle(
                 versions=versions(),
                 features=FeaturesSection() if has_timbre else None,
                 decision=decision,
+                encoders=encoders_section(parts.encoders),
                 background=_background_section(sounds) if sounds.has_negatives else None,
             )
-            superseded = superseded_files(folder, {tensor_file(role, digest) for role, digest in digests.items()})
+            current = {tensor_file(role, digest) for role, digest in digests.items()}
+            current |= _write_encoders(folder, parts.encoders, new_files)
+            superseded = superseded_files(folder, current)
             write_json(folder / BUNDLE_FILE, _without_empty(description), sync=True)
         except BaseException:
             for path in new_files:
@@ -108,7 +117,8 @@ def _clip_section(clip: EnrolledClip) -> ClipSection:
 
 def _without_empty(description: BundleDescription) -> dict[str, Any]:
     """What a description says; empty optional parts are left out, since versions that know none of them refuse them."""
-    optional = {name for name in ("features", "decision", "background") if getattr(description, name) is None}
+    names = ("features", "decision", "encoders", "background")
+    optional = {name for name in names if getattr(description, name) is None}
     content = description.model_dump(exclude=optional)
     sections = [*content["classes"], *filter(None, [content.get("background")])]
     for clip in (clip for section in sections for clip in section["clips"] if not clip["group"]):
@@ -131,17 +141,33 @@ def _clip_arrays(prefix: str, clips: Sequence[EnrolledClip], *, has_timbre: bool
     if has_timbre:
         timbre = [clip.timbre for clip in clips if clip.timbre is not None]
         arrays[f"{prefix}.timbre"] = np.concatenate(timbre)
+    for name in clips[0].encoded:
+        arrays[f"{prefix}.{encoder_block(name)}"] = np.concatenate([clip.encoded[name] for clip in clips])
     return arrays
 
 
 def _write_tensors(folder: Path, role: Role, content: bytes, new_files: list[Path]) -> str:
     """Write a file of tensors, unless it is there, undamaged; returns its SHA-256. Adds it to ``new_files``."""
     digest = hashlib.sha256(content).hexdigest()
-    path = folder / tensor_file(role, digest)
+    _write_content(folder / tensor_file(role, digest), digest, lambda: content, new_files)
+    return digest
+
+
+def _write_encoders(folder: Path, encoders: ClipEncoders, new_files: list[Path]) -> set[str]:
+    """Write the files of frozen encoders, if bundles are to hold them; returns their names."""
+    names = set()
+    for description in encoders.descriptions.values() if encoders.embed else ():
+        name = encoder_file(description.sha256)
+        read = partial(read_weights, description, weights_file(description))
+        _write_content(folder / name, description.sha256, read, new_files)
+        names.add(name)
+    return names
+
+
+def _write_content(path: Path, digest: str, content: Callable[[], bytes], new_files: list[Path]) -> None:
     if path.is_file():
         if file_hash(path) == digest:
-            return digest
+            return
     else:
         new_files.append(path)
-    write_bytes(path, content, sync=True)
-    return digest
+    write_bytes(path, content(), sync=True)

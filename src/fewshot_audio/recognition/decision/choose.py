@@ -1,6 +1,6 @@
 """Which head suits the enrolled clips: the default, unless another one is clearly better on clips left out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -19,13 +19,7 @@ Head: TypeAlias = Literal["both", "embedding", "timbre", "prototypes"]
 HEADS: tuple[Head, ...] = get_args(Head)
 
 FittedHead: TypeAlias = Literal["both", "embedding", "timbre"]
-BLOCKS: dict[FittedHead, tuple[Block, ...]] = {
-    "both": ("embedding", "timbre"),
-    "embedding": ("embedding",),
-    "timbre": ("timbre",),
-}
-
-_EVEN: dict[Block, float] = {"embedding": 0.5, "timbre": 0.5}  # distances play no part in the choice
+FITTED_HEADS: tuple[FittedHead, ...] = get_args(FittedHead)
 
 _PLAIN_LENGTH = 6.0
 _ROUNDING = 1e-9  # one clip more is exactly one standard error
@@ -51,6 +45,11 @@ class HeadChoice:
     clips: int
 
 
+def head_blocks(head: FittedHead, blocks: Iterable[Block]) -> tuple[Block, ...]:
+    """Which of the blocks that clips have count for a head: "embedding" has those of frozen encoders, too."""
+    return tuple(block for block in blocks if head == "both" or (block == "timbre") == (head == "timbre"))
+
+
 def choose_head(examples: Examples, prototype_answers: PrototypeAnswers, fixed: Head | None = None) -> HeadChoice:
     """Choose a head by grouped, stratified cross-validation over the enrolled clips.
 
@@ -63,8 +62,10 @@ def choose_head(examples: Examples, prototype_answers: PrototypeAnswers, fixed: 
         fixed: the head that the user wants; the others are measured all the same.
     """
     right: dict[Head, NDArray[np.bool_]] = {}
-    for head, blocks in BLOCKS.items():
-        right[head] = LeftOut.of(examples, blocks, [_EVEN]).answers(1.0) == examples.labels
+    for head in FITTED_HEADS:
+        blocks = head_blocks(head, examples.features)
+        even = dict.fromkeys(blocks, 1 / len(blocks))  # distances play no part in the choice
+        right[head] = LeftOut.of(examples, blocks, [even]).answers(1.0) == examples.labels
     answers = np.empty_like(examples.labels)
     for fold in examples.folds(FOLDS):
         answers[fold] = prototype_answers(examples.part(~fold), examples.part(fold))

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from fewshot_audio.recognition.decision.examples import Counts, Floats
-from fewshot_audio.recognition.decision.variances import PRIOR_CLIPS, by_block, class_means, freedom, within_classes
+from fewshot_audio.recognition.decision.variances import (
+    PRIOR_CLIPS,
+    by_block,
+    class_means,
+    freedom,
+    varying,
+    within_classes,
+)
 
 
 @dataclass(frozen=True)
@@ -14,7 +21,7 @@ class ClassDistances:
     """Class means, in numbers that are scaled by their deviation within classes.
 
     Args:
-        scale: factor of each number, (width,); 0 for one that does not count.
+        scale: factor of each number, (width,); 0 for one that does not vary.
         means: of the classes, scaled, (classes, width).
         expected: distance of a new clip of each class to its mean, (classes,).
     """
@@ -39,12 +46,13 @@ class ClassDistances:
         """
         counts, means = np.bincount(labels), class_means(clips, labels)
         residuals = clips - means[labels]
-        widths = [width for width, _ in blocks]
-        variance = within_classes(residuals, labels, widths)
-        shares = np.repeat([share / width for width, share in blocks], widths)
+        varies, widths = varying(clips, [width for width, _ in blocks])
+        variance = within_classes(residuals if varies.all() else residuals[:, varies], labels, widths)
+        shares = np.repeat([share / max(1, count) for count, (_, share) in zip(widths, blocks, strict=True)], widths)
         common = by_block(variance, widths)
         safe = np.where(variance > 0, variance, np.inf)
-        scale = np.sqrt(shares * common**2 / safe**3)
+        scale = np.zeros(len(varies))
+        scale[varies] = np.sqrt(shares * common**2 / safe**3)
         squares = np.bincount(labels, weights=np.square(residuals * scale).sum(axis=1))
         mean_variance = squares.sum() / freedom(labels) or 1.0
         variances = (squares + PRIOR_CLIPS * mean_variance) / (counts - 1 + PRIOR_CLIPS)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 Floats: TypeAlias = NDArray[np.float64]
 Counts: TypeAlias = NDArray[np.int64]
 
-Block: TypeAlias = Literal["embedding", "timbre"]
+Block: TypeAlias = str
+"""A kind of features: "embedding" and "timbre", which all clips have, or one of a frozen encoder."""
+
 Features: TypeAlias = Mapping[Block, Floats]
 """Rows of each block, one for each segment: (segments, width of the block)."""
 

@@ -9,7 +9,7 @@ from fewshot_audio.recognition.decision.distances import ClassDistances
 from fewshot_audio.recognition.decision.examples import Block, Counts, Examples, Features, Floats
 from fewshot_audio.recognition.decision.logistic import Logistic
 from fewshot_audio.recognition.decision.standardize import Standardizer, Standardizers, fit_standardizers, join
-from fewshot_audio.recognition.decision.variances import by_block, class_means, within_classes
+from fewshot_audio.recognition.decision.variances import by_block, class_means, varying, within_classes
 
 Shares = Mapping[Block, float]
 """Of each block in squared distances; they sum to 1."""
@@ -62,16 +62,22 @@ def fit_emphasis(clips: Floats, labels: Counts, widths: Sequence[int]) -> Floats
     """How much each number counts: the inverse square of its variance within classes, which are alike in all else.
 
     Standardized numbers have one variance in all, so that what varies less within classes varies more between them.
-    The mean square within a block stays 1.
+    The mean square within a block stays 1, over the numbers that vary at all; for others it is 0.
 
     Shape:
         clips (clips, width), standardized; labels (clips,); widths of the blocks -> (width,).
     """
+    varies, counts = varying(clips, widths)
+    if not varies.all():
+        emphasis = np.zeros(len(varies))
+        if varies.any():
+            emphasis[varies] = fit_emphasis(np.ascontiguousarray(clips[:, varies]), labels, counts)
+        return emphasis
     variances = within_classes(clips - class_means(clips, labels)[labels], labels, widths)
     inverse = np.ones(len(variances))
     np.divide(by_block(variances, widths), variances, out=inverse, where=variances > 0)
-    emphasis: Floats = inverse**2 / np.sqrt(by_block(inverse**4, widths))
-    return emphasis
+    own: Floats = inverse**2 / np.sqrt(by_block(inverse**4, widths))
+    return own
 
 
 def _fit_distances(

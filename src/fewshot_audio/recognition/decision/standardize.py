@@ -8,6 +8,7 @@ import numpy as np
 from fewshot_audio.recognition.decision.examples import Block, Examples, Features, Floats
 
 LENGTHS: dict[Block, float] = {"embedding": 5.0, "timbre": 7.0}
+ENCODER_LENGTH = 8.0
 """Root mean square length of a block's rows, however wide: by it, logistic regression weighs them."""
 
 FARTHEST = 5.0
@@ -53,7 +54,12 @@ def fit_standardizers(examples: Examples, blocks: tuple[Block, ...]) -> dict[Blo
     return {block: Standardizer.fit(examples.features[block], weights) for block in blocks}
 
 
+def length(block: Block) -> float:
+    """Length of a block's rows; those of all frozen encoders are scaled alike."""
+    return LENGTHS.get(block, ENCODER_LENGTH)
+
+
 def join(standardizers: Standardizers, features: Features) -> Floats:
     """The standardized blocks side by side, each of its length. Shape: (rows, width of all blocks)."""
-    parts = [LENGTHS[block] * standardizer(features[block]) for block, standardizer in standardizers.items()]
+    parts = [length(block) * standardizer(features[block]) for block, standardizer in standardizers.items()]
     return np.concatenate(parts, axis=1)

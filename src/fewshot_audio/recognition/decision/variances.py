@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fewshot_audio.recognition.decision.examples import Counts, Floats
 
@@ -24,9 +25,23 @@ def freedom(labels: Counts) -> int:
     return max(1, len(labels) - len(np.bincount(labels)))
 
 
+def varying(clips: Floats, widths: Sequence[int]) -> tuple[NDArray[np.bool_], list[int]]:
+    """Which standardized numbers vary at all, and how many of each block do; the others are 0 in every clip.
+
+    Encoders from elsewhere have many that do not: they tell nothing, and must not count as numbers that are alike
+    within classes.
+
+    Shape:
+        clips (clips, width), widths of the blocks -> (width,), one number for each block.
+    """
+    varies: NDArray[np.bool_] = (clips != 0).any(axis=0, keepdims=True)[0]
+    return varies, [int(part.sum()) for part in np.split(varies, np.cumsum(widths)[:-1])]
+
+
 def by_block(values: Floats, widths: Sequence[int]) -> Floats:
     """The mean of each block, for each of its numbers. Shape: (width,) -> (width,)."""
-    return np.repeat([part.mean() for part in np.split(values, np.cumsum(widths)[:-1])], widths)
+    parts = np.split(values, np.cumsum(widths)[:-1])
+    return np.repeat([part.mean() if len(part) else 0.0 for part in parts], widths)
 
 
 def within_classes(residuals: Floats, labels: Counts, widths: Sequence[int]) -> Floats:

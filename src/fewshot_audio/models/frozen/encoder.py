@@ -1,0 +1,140 @@
+"""A frozen encoder at work: from a waveform to steps, computed by onnxruntime."""
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fewshot_audio.audio.decode import resample_recording
+from fewshot_audio.audio.mel_front_end import MelFrontEnd
+from fewshot_audio.audio.samples import Samples
+from fewshot_audio.errors import ConfigError
+from fewshot_audio.models.frozen.description import EncoderDescription
+from fewshot_audio.models.frozen.graph import MAX_FILE, import_extra
+from fewshot_audio.runtime.cores import usable_cores
+
+LARGEST = 1e15
+"""Steps with larger numbers are refused: squared distances between them would leave float32."""
+
+
+class FrozenEncoder:
+    """A frozen encoder.
+
+    Steps of a sound do not depend, to the last bit, on other sounds.
+
+    Args:
+        description: says how a waveform becomes the input.
+        content: of the ONNX file.
+
+    Raises:
+        ConfigError: the file is not usable, or not that of the description.
+    """
+
+    def __init__(self, description: EncoderDescription, content: bytes) -> None:
+        self.description = description
+        self._front_end = None
+        if description.front_end:
+            self._front_end = MelFrontEnd(description.front_end, description.sample_rate)
+        onnxruntime = import_extra("onnxruntime")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1  # windows run side by side instead
+        options.log_severity_level = 4  # fatal
+        try:
+            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises its own, by the kind of what is wrong
+            raise self._refusal(f"onnxruntime does not take it ({_first_line(error)})") from error
+        inputs = {value.name: value for value in self._session.get_inputs()}
+        if list(inputs) != [description.input]:
+            raise self._refusal(f"its inputs are {sorted(inputs)}, expected {description.input!r} alone")
+        rank, layout = len(inputs[description.input].shape), description.layout
+        if rank not in (0, len(layout)):
+            raise self._refusal(f"its input has {rank} axes, but layout is {layout}")
+        if description.output not in [value.name for value in self._session.get_outputs()]:
+            raise self._refusal(f"it has no output {description.output!r}")
+
+    @classmethod
+    def read(cls, description: EncoderDescription, path: Path) -> "FrozenEncoder":
+        """Read an encoder's file, whose SHA-256 is the description's. Raises ConfigError."""
+        return cls(description, read_weights(description, path))
+
+    def steps(self, samples: Samples) -> Samples:
+        """Embed a sound at the encoder's rate and level. Shape: (samples,) -> (steps, width), steps >= 1.
+
+        Raises:
+            ConfigError: the output is not finite, or not as described.
+        """
+        description = self.description
+        values = self._front_end(samples) if self._front_end else samples
+        if len(values) < description.window:
+            values = np.concatenate([values, self._filling(description.window - len(values), values)])
+        if description.takes == "whole":
+            return self._run(values)
+        starts = range(0, len(values) - description.window + 1, description.hop)
+        windows = [values[start : start + description.window] for start in starts]
+        if len(windows) == 1:
+            return self._run(windows[0])
+        with ThreadPoolExecutor(min(len(windows), usable_cores())) as threads:
+            return np.concatenate(list(threads.map(self._run, windows)))
+
+    def embed(self, samples: Samples, sample_rate: int) -> Samples:
+        """Embed a part of a clip that was brought to the root mean square 1. Shape: (samples,) -> (width,), float32.
+
+        Raises:
+            ConfigError: as ``steps`` does.
+        """
+        rate = self.description.sample_rate
+        own = samples if rate == sample_rate else resample_recording(samples, sample_rate, rate)
+        steps = self.steps(own * np.float32(self.description.level))
+        pooled: Samples = steps.max(axis=0) if self.description.pooling == "max" else steps.mean(axis=0)
+        return pooled
+
+    def _filling(self, count: int, values: Samples) -> Samples:
+        """What stands for silence behind a short sound: zeros, or their spectrogram."""
+        if self._front_end is None:
+            return np.zeros(count, np.float32)
+        silence = self._front_end(np.zeros(self._front_end.settings.n_fft, np.float32))[:1]
+        return np.repeat(silence, count, axis=0)
+
+    def _run(self, window: Samples) -> Samples:
+        description, quantization = self.description, self.description.quantization
+        sizes = {"one": 1, "samples": len(window), "frames": len(window), "mels": window.shape[-1]}
+        axes = [axis for axis in description.layout if axis != "one"]
+        shaped: Any = window.T if axes == ["mels", "frames"] else window
+        shaped = np.ascontiguousarray(shaped).reshape([sizes[axis] for axis in description.layout])
+        if quantization:
+            kind = np.int8 if quantization.signed else np.uint8
+            whole = np.rint(shaped / quantization.scale) + quantization.zero_point
+            shaped = np.clip(whole, np.iinfo(kind).min, np.iinfo(kind).max).astype(kind)
+        try:
+            (output,) = self._session.run([description.output], {description.input: shaped})
+        except Exception as error:  # onnxruntime raises its own, by the kind of what is wrong
+            raise self._refusal(f"it does not take an input of shape {shaped.shape} ({_first_line(error)})") from error
+        steps = np.asarray(output, dtype=np.float32)
+        if steps.size == 0 or steps.size % description.width:
+            raise self._refusal(f"its output has shape {steps.shape}, expected steps of width {description.width}")
+        if not (np.abs(steps) <= LARGEST).all():  # NaN is not either
+            raise self._refusal("its output is not finite or too large")
+        return steps.reshape(-1, description.width)
+
+    def _refusal(self, what: str) -> ConfigError:
+        return ConfigError(f"encoder {self.description.name!r} ({self.description.file}): {what}")
+
+
+def read_weights(description: EncoderDescription, path: Path) -> bytes:
+    """The content of an encoder's file. Raises ConfigError if it is missing, too large or another one."""
+    try:
+        if path.stat().st_size > MAX_FILE:
+            raise ConfigError(f"{path}: {path.stat().st_size} bytes, expected at most {MAX_FILE}")
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != description.sha256:
+        raise ConfigError(f"{path}: its SHA-256 is {digest}, but the description says {description.sha256}")
+    return content
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]

@@ -1,0 +1,137 @@
+"""Changing what a recognizer knows: its classes, its background, what tells them apart, and its encoders."""
+
+from collections.abc import Sequence
+
+from fewshot_audio.errors import DataError
+from fewshot_audio.recognition.answering import AnsweringRecognizer
+from fewshot_audio.recognition.background import background_clips
+from fewshot_audio.recognition.changes import AddBackground, AddClips, Change, Ignore, Remove, RemoveBackground, Rename
+from fewshot_audio.recognition.clips import Clips, LoadedClip
+from fewshot_audio.recognition.decision.choose import Head, HeadChoice
+from fewshot_audio.recognition.decision.encoder_choice import EncoderCandidate
+from fewshot_audio.recognition.encoder_blocks import encoder_names
+from fewshot_audio.recognition.encoder_choosing import chosen_encoders
+from fewshot_audio.recognition.encoders import ClipEncoders
+from fewshot_audio.recognition.enrolled import EnrolledClip, Enrollment, checked_name
+from fewshot_audio.recognition.scoring import Rows
+
+
+class EnrollingRecognizer(AnsweringRecognizer):
+    """The part of a ``Recognizer`` that changes what is enrolled. ``rate`` is that of arrays without their own, Hz."""
+
+    def enroll(self, name: str, clips: Clips, *, replace: bool = False, rate: float | None = None) -> Enrollment:
+        """Add clips to a class, new or not; with ``replace`` it has only these from now on.
+
+        Args:
+            name: of the class.
+            clips: one clip or several.
+            replace: whether clips that it has are dropped.
+            rate: of arrays that come without their own, Hz.
+
+        Raises:
+            DataError: the name cannot be one of a class, there is no clip, or a clip cannot be used.
+        """
+        name = checked_name(name)
+        new = [self._enrolled(clip, rows) for clip, rows in self.embedder.embed_clips(clips, rate)]
+        if not new:
+            raise DataError(f"class {name!r}: no clips to enroll")
+        self._change(AddClips(name, tuple(new), replace))
+        return Enrollment(name, len(new), sum(clip.segments for clip in new), len(self._sounds.classes[name].clips))
+
+    def remove(self, name: str, clip: str | None = None) -> None:
+        """Remove a class, or one clip of it.
+
+        Raises:
+            DataError: there is no such class or clip, or it is the class's only clip.
+        """
+        self._change(Remove(name, clip))
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a class another name; its place among the classes stays.
+
+        Raises:
+            DataError: there is no class ``old``, or ``new`` is taken or cannot be the name of a class.
+        """
+        self._change(Rename(old, new))
+
+    def enroll_background(self, clips: Clips, *, replace: bool = False, rate: float | None = None) -> Enrollment:
+        """Add recordings of no enrolled class, which are known and never an answer; with ``replace`` only these are.
+
+        Of each, up to ``MOST_KEPT`` segments are kept, at even distances; silent ones are not.
+
+        Returns:
+            How many recordings and segments were added, and how many recordings there are now.
+
+        Raises:
+            DataError: there is no clip, or one cannot be used.
+        """
+        new = tuple(
+            self._enrolled(clip, rows)
+            for loaded in background_clips(clips, self.preprocessing, rate)
+            for clip, rows in self.embedder.embed_clips(loaded)
+        )
+        if not new:
+            raise DataError("background: no clips to enroll")
+        self._change(AddBackground(new, replace))
+        segments = sum(clip.segments for clip in new)
+        return Enrollment("background", len(new), segments, len(self._sounds.background))
+
+    def remove_background(self, clip: str | None = None) -> None:
+        """Remove a recording from the background, or all of it. Raises DataError if there is no such one."""
+        self._change(RemoveBackground(clip))
+
+    def ignore(self, name: str, ignored: bool = True) -> None:
+        """Let an enrolled class never be an answer: its sounds are "unknown"; or, if not ``ignored``, again be one.
+
+        Raises:
+            DataError: there is no such class.
+        """
+        self._change(Ignore(name, ignored))
+
+    def choose_head(self, head: Head | None = None) -> HeadChoice | None:
+        """Measure all heads on the enrolled clips, and decide by the best from now on; or by ``head``, if given.
+
+        A head is chosen when an answer first needs it, and anew when as many clips have come or gone as it was chosen
+        on; this is for choosing at another time.
+
+        Returns:
+            The measured accuracies; None if the enrolled clips allow for prototypes only.
+        """
+        return self._decision.choose(self._sounds.classes, head)
+
+    def use_encoders(self, names: Sequence[str], *, embed: bool = False) -> None:
+        """Decide with frozen encoders of this user from now on; with ``embed`` bundles hold their files.
+
+        Raises:
+            ConfigError: one is not installed.
+            DataError: clips are enrolled, or a background, that other encoders have embedded.
+        """
+        encoders = ClipEncoders.named(names, embed=embed)
+        if self._sounds.clips and encoders.digests != self.encoders.digests:
+            what = "enrolled clips" if self._sounds.classes else "recordings of the background"
+            raise DataError(
+                f"the {what} were embedded by {self.encoders}, not by {encoders}: enroll "
+                "them anew, into another recognizer"
+            )
+        self.encoders = encoders
+
+    def choose_encoders(self) -> list[EncoderCandidate]:
+        """Judge sets of the frozen encoders on the enrolled clips, and decide with the chosen one from now on.
+
+        Returns:
+            The candidates; none if the enrolled clips allow for prototypes only, which do without encoders.
+        """
+        candidates, sounds = chosen_encoders(self._sounds, list(self.encoders.descriptions))
+        for candidate in candidates:
+            if candidate.is_chosen:
+                self.encoders = self.encoders.only(encoder_names(candidate.blocks))
+        self._sounds = sounds
+        return candidates
+
+    def _enrolled(self, clip: LoadedClip, rows: Rows) -> EnrolledClip:
+        timbre, encoded = clip.timbre(self.preprocessing), clip.encoded(self.encoders, self.preprocessing)
+        return EnrolledClip(clip.name, len(clip.segments), rows, clip.silence, timbre, clip.group, encoded)
+
+    def _change(self, change: Change) -> None:
+        self._sounds = change.apply(self._sounds)
+        self._log.add(change)
