@@ -68,7 +68,7 @@ def test_examples_of_one_recording_serve_another(tmp_path: Path, detector: Detec
 
 
 def test_nothing_is_learned_from_what_is_unsure(recording: Path, calls: list[Annotation]) -> None:
-    """Two of the first five calls are not marked: between marked ones they are taken for other sounds, unless unsure."""
+    """Of five calls two are not marked: between marked ones they are taken for other sounds, unless unsure."""
     unmarked = [calls[1], calls[3]]
     marked = [calls[0], calls[2], calls[4]]
     unsure = [Annotation(call.file, call.start, call.end, "chirp", quality="UNK") for call in unmarked]

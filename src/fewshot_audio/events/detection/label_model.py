@@ -57,7 +57,7 @@ class Lesson:
     def is_unsure(self, starts: Integers, ends: Integers) -> NDArray[np.bool_]:
         """Which windows, in frames of the excerpt, meet one that may be an event. Shape: (n,), (n,) -> (n,)."""
         first, length = self.unsure
-        meets: NDArray[np.bool_] = ((starts[:, None] < first + length) & (ends[:, None] > first)).any(axis=1)
+        meets: NDArray[np.bool_] = np.any((starts[:, None] < first + length) & (ends[:, None] > first), axis=1)
         return meets
 
 
