@@ -35,7 +35,11 @@ def segments(store: SegmentStore, clip: str) -> NDArray[np.float32]:
 
 
 def naive(clip: NDArray[np.float32], length: int) -> NDArray[np.float32]:
-    """Consecutive segments; the last one repeats what is left, if that is a short clip or at least 1024 samples."""
+    """Consecutive segments; the last one repeats what is left, if that is a short clip or at least 1024 samples.
+
+    A clip of fewer samples than that is filled up to them with silence first.
+    """
+    clip = np.pad(clip, (0, max(0, 1024 - len(clip))))
     pieces = [clip[start : start + length].tolist() for start in range(0, len(clip), length)]
     if len(pieces) > 1 and len(pieces[-1]) < 1024:
         pieces.pop()
