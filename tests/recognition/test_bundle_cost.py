@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 import torch
 
-from fewshot_audio import Recognizer
+from fewshot_audio import Preprocessing, Recognizer
 from fewshot_audio.errors import DataError
+from fewshot_audio.recognition.bundle.cost import check_network_cost
 from tests.models.tiny_pretrained import KINDS, MORE_KINDS, write_pretrained
 from tests.recognition import recognizers
 from tests.recognition.test_bundle import MODEL, edit, edit_tensors
+from tests.tiny import MELS, tiny_configs
 from tests.transforms import Clipping
 
 BATCH = ["views.pitch_semitones", "views.stretch_ratio", "views.gain_db", "views.lowpass_hz", "views.noise_f_decay"]
@@ -176,3 +178,12 @@ def test_a_pretrained_encoder_that_takes_too_much_is_refused(
         edit(folder, change)
     with pytest.raises(DataError, match=words):
         Recognizer.load(folder)
+
+
+def test_a_wide_residual_network_is_refused() -> None:
+    experiment, model = tiny_configs({"encoder_name": "ResNet8"})
+    wide = model.model_copy(update={"ResNet8": model.ResNet8.model_copy(update={"widths": [1 << 19, 1, 1, 1]})})
+    preprocessing = Preprocessing(n_mels=MELS, n_fft=512, hop_length=256)
+    check_network_cost(experiment, model, preprocessing)
+    with pytest.raises(DataError, match="activations of a segment"):
+        check_network_cost(experiment, wide, preprocessing)

@@ -69,7 +69,7 @@ def test_clips_keep_the_encoders_rows_of_their_own_sound() -> None:
 def test_encoders_count_in_the_heads_that_embeddings_count_in(head: str) -> None:
     own, plain = recognizer("tiny", "other", head=head), recognizer(head=head)
     counts = head in ("both", "embedding")
-    assert own.snapshot().encoders == (["tiny", "other"] if counts else [])
+    assert own.snapshot().encoders == (["other", "tiny"] if counts else [])
     assert np.array_equal(own.predict_proba(CLIPS, rate=RATE), plain.predict_proba(CLIPS, rate=RATE)) == (not counts)
 
 
@@ -77,12 +77,24 @@ def test_a_bundle_answers_as_before_saving(tmp_path: Path) -> None:
     own = recognizer("tiny", "other")
     own.save(tmp_path / "bundle")
     loaded = Recognizer.load(tmp_path / "bundle")
-    assert loaded.encoder_names == ["tiny", "other"]
+    assert loaded.encoder_names == ["other", "tiny"]
     assert loaded.classify(CLIPS, rate=RATE) == own.classify(CLIPS, rate=RATE)
     loaded.enroll("new", [sound(1, 50), sound(1, 51)], rate=RATE)
     loaded.save(tmp_path / "bundle")
     assert Recognizer.load(tmp_path / "bundle").classify(CLIPS, rate=RATE) == loaded.classify(CLIPS, rate=RATE)
     assert not list((tmp_path / "bundle").glob("*.onnx"))
+
+
+def test_the_order_in_which_encoders_are_named_changes_nothing(tmp_path: Path) -> None:
+    own = recognizer("tiny", "other")
+    answers = own.classify(CLIPS, rate=RATE)
+    own.use_encoders(["other", "tiny"])
+    own.save(tmp_path / "bundle")
+    loaded = Recognizer.load(tmp_path / "bundle")
+    assert loaded.classify(CLIPS, rate=RATE) == answers
+    loaded.use_encoders(["tiny", "other"])
+    loaded.save(tmp_path / "bundle")
+    assert Recognizer.load(tmp_path / "bundle").classify(CLIPS, rate=RATE) == answers
 
 
 def test_a_bundle_without_encoders_has_no_section_of_them(tmp_path: Path) -> None:
@@ -303,7 +315,7 @@ def test_enroll_names_encoders_and_its_bundle_is_used_by_classify(tmp_path: Path
     bundle = tmp_path / "bundle"
     words = ("--encoder", '["tiny", "other"]', "--head", "both", "-o", bundle)
     assert shell("enroll", "--support", support, *words).code == 0
-    assert Recognizer.load(bundle).encoder_names == ["tiny", "other"]
+    assert Recognizer.load(bundle).encoder_names == ["other", "tiny"]
     outcome = shell("classify", bundle, support, "--format", "csv")
     assert outcome.code == 0
     in_windows = shell("classify", bundle, support, "--hop", 1)
@@ -313,7 +325,7 @@ def test_enroll_names_encoders_and_its_bundle_is_used_by_classify(tmp_path: Path
     assert shell("enroll", bundle, "--add", "class 0", file, "--encoder", "tiny").code == 1
     assert shell("enroll", bundle, "--background", file, "--ignore", "class 1").code == 0
     (recording,) = Recognizer.load(bundle).snapshot().sounds.background
-    assert list(recording.encoded) == ["tiny", "other"]
+    assert list(recording.encoded) == ["other", "tiny"]
     assert shell("classify", bundle, file, "--hop", 1).out.count("unknown") == 1
 
 

@@ -136,7 +136,7 @@ def enroll(
         candidates = recognizer.choose_encoders() if encoders == [AUTO] else []
         if encoders == [AUTO] and not candidates:
             remarks.append("--encoder auto: all of your encoders are kept until each class has two clips or more")
-        if clear_background:
+        if clear_background and recognizer.background:
             recognizer.remove_background()
         if background:
             recordings, n_others = list_recordings(background)

@@ -151,13 +151,23 @@ def list_tables(path: Path) -> Sequence[Path]:
     if not path.is_dir():
         return [path]
     tables = sorted(
-        file for file in path.rglob("*") if file.suffix.lower() in TABLE_EXTENSIONS and not file.name.startswith(".")
+        file
+        for file in path.rglob("*")
+        if file.suffix.lower() in TABLE_EXTENSIONS and not file.name.startswith(".") and not _is_list(file)
     )
     if not tables:
         raise DataError(f"{path}: no tables in this folder; expected files that end in .csv, .txt or .tsv")
     if len(tables) > MAX_TABLES:
         raise DataError(f"{path}: {plural(len(tables), 'table')}, expected at most {MAX_TABLES}")
     return tables
+
+
+def _is_list(file: Path) -> bool:
+    """Whether it is the list of recordings that ``detect`` writes beside tables of labels."""
+    if file.name != "files.csv" or not file.is_file():
+        return False
+    with file.open("rb") as stream:
+        return stream.read(200).startswith(b"file,labels,events,seconds,")
 
 
 def _without_extension(name: str) -> str:

@@ -24,6 +24,9 @@ def advice(diagnosis: Diagnosis) -> Iterator[str]:
     if diagnosis.accuracy is None:
         yield "One clip of a class does not show how well it is recognized: add more, up to five of each."
         return
+    if len(diagnosis.class_accuracy) == 1:
+        yield "There is one class: enroll another, or a background, that it can be told from."
+        return
     judged = [clip for clip in diagnosis.clips if clip.answer is not None]
     correct = sum(clip.answer == clip.class_name for clip in judged)
     yield f"{correct} of {plural(len(judged), 'clip')} recognized when left out: {_verdict(diagnosis.accuracy)}."

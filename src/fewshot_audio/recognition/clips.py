@@ -1,6 +1,5 @@
 """What a recognizer takes as clips: files or arrays, one or many."""
 
-import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from fewshot_audio.recognition.enrolled import LONGEST_CLIP_NAME, is_text
 SILENCE_FRAME = 0.05  # seconds
 SILENCE_DB = 60  # below the clip's loudest frame
 MOST_CHANNELS = 32  # of an array; more are taken for samples
+HIGHEST_RATE = 1e7  # Hz, of an array
 
 
 @dataclass(frozen=True)
@@ -158,8 +158,8 @@ def clip_samples(clip: Clip, rate: int, given_rate: float | None, name: str) -> 
             f"{name}: an array without its sample rate: write (array, rate), or add rate=, such as rate={rate} if the "
             f"samples are at the recognizer's own {rate} Hz"
         )
-    if not 0 < array_rate < math.inf:
-        raise DataError(f"{name}: a sample rate of {array_rate} Hz, expected a number above 0")
+    if not 0 < array_rate <= HIGHEST_RATE:
+        raise DataError(f"{name}: a sample rate of {array_rate} Hz, expected above 0 and at most {HIGHEST_RATE:g}")
     samples = np.ascontiguousarray(array, dtype=np.float32)
     return Decoded(samples if array_rate == rate else resample_recording(samples, array_rate, rate), "")
 

@@ -1,6 +1,6 @@
 """The choice of frozen encoders by the enrolled clips, and what is left of these afterwards."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from fewshot_audio.recognition.decision.encoder_choice import EncoderCandidate, choose_encoders
@@ -21,9 +21,14 @@ def chosen_encoders(sounds: EnrolledSounds, names: Sequence[str]) -> tuple[list[
         return [], sounds
     candidates = choose_encoders(examples, [encoder_block(name) for name in names])
     chosen = next(encoder_names(candidate.blocks) for candidate in candidates if candidate.is_chosen)
-    classes = {name: replace(own, clips=_with_only(own.clips, chosen)) for name, own in sounds.classes.items()}
-    return candidates, replace(sounds, classes=classes, background=_with_only(sounds.background, chosen))
+    return candidates, with_only_encoders(sounds, chosen)
 
 
-def _with_only(clips: Sequence[EnrolledClip], names: Sequence[str]) -> tuple[EnrolledClip, ...]:
+def with_only_encoders(sounds: EnrolledSounds, names: Collection[str]) -> EnrolledSounds:
+    """The same sounds, whose clips have rows of these encoders only."""
+    classes = {name: replace(own, clips=_with_only(own.clips, names)) for name, own in sounds.classes.items()}
+    return replace(sounds, classes=classes, background=_with_only(sounds.background, names))
+
+
+def _with_only(clips: Sequence[EnrolledClip], names: Collection[str]) -> tuple[EnrolledClip, ...]:
     return tuple(replace(clip, encoded={name: clip.encoded[name] for name in names}) for clip in clips)

@@ -32,7 +32,8 @@ class ClipEncoders:
     """Embeds clips by frozen encoders of this user, each opened when it is first needed.
 
     Args:
-        descriptions: of the encoders, by name; none if left out.
+        descriptions: of the encoders, by name; none if left out. They are kept in the order of their names, in which
+            blocks stand in decisions and bundles, whichever order they are named in.
         chosen_by_clips: whether they were chosen by the enrolled clips.
         embed: whether bundles hold their files.
     """
@@ -42,6 +43,7 @@ class ClipEncoders:
     embed: bool = False
 
     def __post_init__(self) -> None:
+        self.descriptions = dict(sorted(self.descriptions.items()))
         self.costs: dict[str, Cost] = {}
         self._open: dict[str, FrozenEncoder] = {}
 

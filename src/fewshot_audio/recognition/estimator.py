@@ -102,6 +102,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             recognizer = Recognizer.from_pretrained(self.model, self.device)
         for name in recognizer.classes:
             recognizer.remove(name)
+        if recognizer.background:
+            recognizer.remove_background()
         self.recognizer_, self.classes_ = recognizer, np.array([])
 
     def _enroll(self, X: Any, y: Any, classes: Sequence[Any]) -> Self:
@@ -173,7 +175,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 self.recognizer_ = Recognizer.load(temporary, self.device)
 
 
-_SUFFIXES = (".json", ".safetensors")  # of a bundle's files
+_SUFFIXES = (".json", ".onnx", ".safetensors")  # of a bundle's files
 
 
 def _recordings(X: Any) -> list[Any]:

@@ -11,6 +11,7 @@ from fewshot_audio.recognition.changes import ChangeLog
 from fewshot_audio.recognition.current_decision import CurrentDecision
 from fewshot_audio.recognition.decision.maker import DecisionState
 from fewshot_audio.recognition.embedder import Embedder
+from fewshot_audio.recognition.encoder_choosing import with_only_encoders
 from fewshot_audio.recognition.encoders import ClipEncoders
 from fewshot_audio.recognition.enrolled import EnrolledSounds
 from fewshot_audio.recognition.enrolling import EnrollingRecognizer
@@ -207,7 +208,8 @@ class Recognizer(EnrollingRecognizer):
         self.embedder, self.experiment, self.model, self.calibration, _, decision, _ = loaded.parts
         self.encoders = self.encoders if same else encoders
         self._decision = CurrentDecision(self.embedder, self.calibration, loaded.parts.sounds.classes, decision)
-        self._sounds = sounds
+        # Unsaved clips may have been embedded before fewer encoders were chosen.
+        self._sounds = with_only_encoders(sounds, self.encoders.descriptions)
 
     def scan(self, path: str | Path, hop: float | None = None, *, threshold: float = 0.0) -> FileResult:
         """Find the enrolled sounds in a recording of any length: windows of a segment, joined to events.

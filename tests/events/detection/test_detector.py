@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from typer.testing import CliRunner
 
 from fewshot_audio.cli import app
@@ -86,13 +87,33 @@ def test_events_have_the_frequencies_of_the_examples(recording: Path, calls: lis
     assert {(event.low_hz, event.high_hz) for event in events} == {(1900.0, 4100.0)}
 
 
+def test_examples_between_digital_silence_are_learned_from(tmp_path: Path) -> None:
+    random, samples = np.random.default_rng(0), np.zeros(20 * 16_000)
+    starts = range(1, 19, 2)
+    for start in starts:
+        samples[start * 16_000 : start * 16_000 + 4000] = 0.1 * random.normal(size=4000)
+    soundfile.write(tmp_path / "bursts.wav", samples, 16_000)
+    marks = [Annotation(tmp_path / "bursts.wav", float(start), start + 0.25, "burst") for start in starts]
+    events = Detector.fit(marks[:3]).detect(tmp_path / "bursts.wav")
+    assert [round(event.start) for event in events] == list(starts)[3:]
+
+
+def test_examples_with_nothing_beside_them_are_refused(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "full.wav", 0.1 * np.random.default_rng(0).normal(size=32_000), 16_000)
+    marks = [Annotation(tmp_path / "full.wav", float(start), start + 1.0, "noise") for start in range(2)]
+    with pytest.raises(DataError, match="nothing beside the examples to compare them with"):
+        Detector.fit(marks)
+    with pytest.raises(DataError, match="one example of 'noise': expected 2 or more of each label"):
+        Detector.fit(marks[:1])
+
+
 def test_what_cannot_be_learned_from_is_refused(tmp_path: Path, recording: Path, calls: list[Annotation]) -> None:
     with pytest.raises(DataError, match="no example to detect by"):
         Detector.fit([Annotation(recording, 1.0, 2.0, "chirp", quality="NEG")])
     with pytest.raises(DataError, match=r"dawn\.wav: an example lasts 61 s"):
         Detector.fit([Annotation(recording, 0.0, 61.0, "chirp")])
     with pytest.raises(DataError, match="a recording to learn from cannot be used"):
-        Detector.fit([Annotation(tmp_path / "none.wav", 0.0, 1.0, "chirp")])
+        Detector.fit([Annotation(tmp_path / "none.wav", float(start), start + 1.0, "chirp") for start in range(2)])
     with pytest.raises(ConfigError, match="threshold 2"):
         DetectionOptions(threshold=2.0)
 

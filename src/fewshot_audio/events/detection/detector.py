@@ -24,6 +24,7 @@ from fewshot_audio.recognition.clips import as_text
 
 LONGEST_EXAMPLE = 60.0
 """Seconds; a longer example is no event."""
+LEAST_EXAMPLES = 2
 SHORTEST_PART = 0.4
 """Minimum duration of an event, as a part of the shortest example, unless another is asked for."""
 
@@ -88,7 +89,8 @@ class Detector:
             options: default: ``DetectionOptions()``.
 
         Raises:
-            DataError: there is no event of quality POS, one is too long, or a recording cannot be read.
+            DataError: a label has fewer than two events of quality POS, one is too long, there is nothing but events to
+                learn from, or a recording cannot be read.
         """
         options = options or DetectionOptions()
         examples = [mark for mark in annotations if mark.quality == "POS"]
@@ -98,6 +100,10 @@ class Detector:
             if not 0.0 < mark.end - mark.start <= LONGEST_EXAMPLE:
                 seconds = f"{mark.end - mark.start:g} s"
                 raise DataError(f"{mark.file}: an example lasts {seconds}, expected above 0 and at most 60 s")
+        labels = [mark.label for mark in examples]
+        for label in dict.fromkeys(labels):
+            if labels.count(label) < LEAST_EXAMPLES:
+                raise DataError(f"one example of {label!r}: expected {LEAST_EXAMPLES} or more of each label")
         longest = max(mark.end - mark.start for mark in examples)
         files = list(dict.fromkeys(mark.file for mark in annotations))
         try:
@@ -105,11 +111,8 @@ class Detector:
             quiet = [block for path in background for block in read_blocks(path, (), longest, background=True)]
         except Rejected as error:
             raise DataError(f"a recording to learn from cannot be used: {error}") from error
-        labels = {
-            label: _fit_label(label, annotations, blocks, quiet, options)
-            for label in dict.fromkeys(mark.label for mark in examples)
-        }
-        return cls(labels, longest, examples, options)
+        detectors = {label: _fit_label(label, annotations, blocks, quiet, options) for label in dict.fromkeys(labels)}
+        return cls(detectors, longest, examples, options)
 
     def detect(self, path: str | Path) -> list[Detection]:
         """The events in a recording, in order, without the examples.

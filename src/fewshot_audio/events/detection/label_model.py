@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fewshot_audio.errors import DataError
 from fewshot_audio.events.detection.augment import augmented
 from fewshot_audio.events.detection.candidates import Proposer, agreement, overlap
 from fewshot_audio.events.detection.frames import FRAMES_PER_SECOND, Excerpt, Frames
 from fewshot_audio.events.detection.judge import Judge
 from fewshot_audio.events.detection.windows import (
+    SHORTEST,
     FrameModel,
     Integers,
     Numbers,
@@ -20,6 +22,7 @@ from fewshot_audio.events.detection.windows import (
     frame_levels,
 )
 
+NOTHING_ELSE = "there is nothing beside the examples to compare them with: add recordings without them (background)"
 SHORT_EVENTS = 0.25
 """Mean duration of the examples, in seconds, below which frames are 5 ms apart, not 10."""
 FAINTEST = 1e-6
@@ -158,6 +161,11 @@ class LabelModel:
         weights.append(np.full(len(near_rows), min(1.0, _PROPOSAL_WEIGHTS / max(1, len(near_rows)))))
         event_rows, event_weights = np.concatenate(events), np.concatenate(weights)
         other_rows = np.concatenate(others)
+        if not len(other_rows):  # silence between the examples, where nothing is proposed
+            other_rows = np.concatenate([_between(lesson, own) for lesson, own in zip(lessons, windows, strict=True)])
+            stretches = [np.full(len(other_rows), -1)]
+        if not len(other_rows):
+            raise DataError(NOTHING_ELSE)
         if not complete:
             other_rows = _without_unmarked(event_rows, event_weights, other_rows, np.concatenate(stretches))
         return cls(step, frames, proposer, Judge.fit(event_rows, other_rows, event_weights))
@@ -191,9 +199,21 @@ def _fit_frames(lessons: Sequence[Lesson], levels: Sequence[Frames], faintest: f
         used &= is_event | ~lesson.is_unsure(places, places + 1)
         inputs.append(frame_inputs(own)[used])
         labels.append(is_event[used])
+    if np.concatenate(labels).all():
+        raise DataError(NOTHING_ELSE)
     model: Any = LogisticRegression(C=_FRAME_REGULARIZATION, class_weight="balanced", max_iter=100)
     model.fit(np.concatenate(inputs), np.concatenate(labels))
     return FrameModel(model.coef_[0], float(model.intercept_[0]), faintest)
+
+
+def _between(lesson: Lesson, windows: WindowFeatures) -> Frames:
+    """Windows as long as the examples on average, at even distances, that meet no event."""
+    length = int(lesson.lengths.mean()) if len(lesson.lengths) else SHORTEST
+    starts = np.arange(lesson.span[0], lesson.span[1] - length + 1, max(1, length // 2))
+    ends = starts + length
+    meets = ((starts[:, None] < lesson.starts + lesson.lengths) & (ends[:, None] > lesson.starts)).any(axis=1)
+    free = starts[~meets & ~lesson.is_unsure(starts, ends)]
+    return windows.rows(free, np.full(len(free), length))
 
 
 def _without_unmarked(events: Frames, weights: Numbers, others: Frames, stretches: Integers) -> Frames:

@@ -90,10 +90,13 @@ def _detect_file(
     report: partial[None],
 ) -> FileDetections:
     if detector is None:
+        if not path.exists():
+            return FileDetections(as_text(path), error="missing: there is no such file")
         own = [mark for mark in annotations if mark.file == path.resolve()]
         if not any(mark.quality == "POS" for mark in own):
             return FileDetections(
-                as_text(path), error="no example is marked in it (examples of others: shared examples)"
+                as_text(path),
+                error="no example is marked in it; --shared-examples searches it by those of other recordings",
             )
         try:
             detector = Detector.fit(own, background, options)

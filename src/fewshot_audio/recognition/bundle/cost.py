@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.config import ExperimentConfig, ModelConfig, with_widths
-from fewshot_audio.config.model import PRETRAINED, CNNConfig, ResNet12Config
+from fewshot_audio.config.model import PRETRAINED, CNNConfig, ResNet8Config, ResNet12Config
 from fewshot_audio.errors import DataError, FewShotError
 from fewshot_audio.models.build import build_network
 from fewshot_audio.models.huggingface import PretrainedEncoder
@@ -55,7 +55,7 @@ def check_network_cost(experiment: ExperimentConfig, model: ModelConfig, preproc
     points = preprocessing.n_mels * preprocessing.frames
     if isinstance(encoder, CNNConfig):
         _bound("activations of a segment", views * encoder.hidden_channels * points, MAX_ACTIVATIONS)
-    elif isinstance(encoder, ResNet12Config):
+    elif isinstance(encoder, ResNet8Config | ResNet12Config):
         _bound("activations of a segment", views * max(encoder.widths) * points, MAX_ACTIVATIONS)
 
 

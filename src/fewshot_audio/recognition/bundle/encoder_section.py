@@ -35,8 +35,8 @@ class EncodersSection(BundleSection):
 
     @property
     def widths(self) -> dict[str, int]:
-        """Width of each encoder's rows, by name."""
-        return {description.name: description.width for description in self.descriptions}
+        """Width of each encoder's rows, by name, in the order of the names."""
+        return dict(sorted((description.name, description.width) for description in self.descriptions))
 
 
 def encoders_section(encoders: ClipEncoders) -> EncodersSection | None:

@@ -1,7 +1,7 @@
 """Writing a bundle: as a whole or not at all, and never over what another program wrote meanwhile."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -62,7 +62,7 @@ def save_bundle(
     sounds = parts.sounds
     has_timbre = bool(sounds.clips) and all(clip.timbre is not None for clip in sounds.clips)
     decision, decision_arrays = pack_decision(parts.decision) if parts.decision and has_timbre else (None, {})
-    support = _support_arrays(sounds, has_timbre=has_timbre) | decision_arrays
+    support = _support_arrays(sounds, parts.encoders.descriptions, has_timbre=has_timbre) | decision_arrays
     contents: dict[Role, bytes] = {"model": network.content, "support": safetensors.numpy.save(support)}
     with writing(folder, expected, is_new=is_new) as revision:
         new_files: list[Path] = []
@@ -126,22 +126,25 @@ def _without_empty(description: BundleDescription) -> dict[str, Any]:
     return content
 
 
-def _support_arrays(sounds: EnrolledSounds, *, has_timbre: bool) -> dict[str, NDArray[Any]]:
+def _support_arrays(sounds: EnrolledSounds, encoders: Iterable[str], *, has_timbre: bool) -> dict[str, NDArray[Any]]:
+    encoders = list(encoders)
     arrays: dict[str, NDArray[Any]] = {}
     for number, enrolled_class in enumerate(sounds.classes.values()):
-        arrays |= _clip_arrays(str(number), enrolled_class.clips, has_timbre=has_timbre)
+        arrays |= _clip_arrays(str(number), enrolled_class.clips, encoders, has_timbre=has_timbre)
         arrays[f"{number}.prototype"] = enrolled_class.prototype
     if sounds.background:
-        arrays |= _clip_arrays(BACKGROUND, sounds.background, has_timbre=has_timbre)
+        arrays |= _clip_arrays(BACKGROUND, sounds.background, encoders, has_timbre=has_timbre)
     return arrays
 
 
-def _clip_arrays(prefix: str, clips: Sequence[EnrolledClip], *, has_timbre: bool) -> dict[str, NDArray[Any]]:
+def _clip_arrays(
+    prefix: str, clips: Sequence[EnrolledClip], encoders: Iterable[str], *, has_timbre: bool
+) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {f"{prefix}.rows": np.concatenate([clip.rows for clip in clips])}
     if has_timbre:
         timbre = [clip.timbre for clip in clips if clip.timbre is not None]
         arrays[f"{prefix}.timbre"] = np.concatenate(timbre)
-    for name in clips[0].encoded:
+    for name in encoders:
         arrays[f"{prefix}.{encoder_block(name)}"] = np.concatenate([clip.encoded[name] for clip in clips])
     return arrays
 
