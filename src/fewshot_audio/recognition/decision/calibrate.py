@@ -12,7 +12,7 @@ PRIOR_TEMPERATURE, PRIOR_TEMPERATURE_WEIGHT = 1.0, 3.0
 """Probabilities of logistic regression are about right as they are; departing from it by a factor of e has to improve
 the log-likelihood of the enrolled clips by this weight."""
 
-PRIOR_SPREAD, PRIOR_SPREAD_CLIPS = 0.2, 5.0
+PRIOR_SPREAD, PRIOR_SPREAD_CLIPS = 0.15, 5.0
 """Standard deviation of the logarithm of unknown scores of known sounds, as other collections have it, and its weight
 in clips."""
 
