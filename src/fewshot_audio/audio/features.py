@@ -33,13 +33,14 @@ class MelFrontEnd(nn.Module):
         n_fft: int,
         hop_length: int,
         n_mels: int,
-        fmin: float,
-        fmax: float | None,
-        dtype: torch.dtype,
+        fmin: float = 0.0,
+        fmax: float | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
         self.n_fft = n_fft
         self.hop_length = hop_length
+        self.frame_rate = sample_rate / hop_length
         window = torch.hann_window(n_fft, dtype=torch.float64)
         filterbank = torch.from_numpy(mel_filterbank(sample_rate, n_fft, n_mels, fmin, fmax))
         self.register_buffer("window", window.to(dtype), persistent=False)
@@ -119,19 +120,6 @@ class Pcen(MelFrontEnd):
     Computes in float64 if the input is float64, else in float32. ``ExactPcen`` is the same on numpy. Arguments and
     shapes are those of ``MelFrontEnd``.
     """
-
-    def __init__(
-        self,
-        sample_rate: int,
-        n_fft: int,
-        hop_length: int,
-        n_mels: int,
-        fmin: float = 0.0,
-        fmax: float | None = None,
-        dtype: torch.dtype = torch.float32,
-    ) -> None:
-        super().__init__(sample_rate, n_fft, hop_length, n_mels, fmin, fmax, dtype)
-        self.frame_rate = sample_rate / hop_length
 
     def compress(self, energies: Tensor) -> Tensor:
         """Divide mel energies by their moving averages."""

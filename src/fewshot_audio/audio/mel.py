@@ -99,6 +99,7 @@ class ExactMel:
         fmax: float | None = None,
     ) -> None:
         self.n_fft, self.hop_length, self.n_mels = n_fft, hop_length, n_mels
+        self.frame_rate = sample_rate / hop_length
         self.window: FloatArray = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
         filters = mel_filterbank(sample_rate, n_fft, n_mels, fmin, fmax)
         self.bands = []
@@ -161,18 +162,6 @@ class ExactLogMel(ExactMel):
 
 class ExactPcen(ExactMel):
     """``Pcen`` in float64 on numpy; arguments as those of ``ExactMel``."""
-
-    def __init__(
-        self,
-        sample_rate: int,
-        n_fft: int,
-        hop_length: int,
-        n_mels: int,
-        fmin: float = 0.0,
-        fmax: float | None = None,
-    ) -> None:
-        super().__init__(sample_rate, n_fft, hop_length, n_mels, fmin, fmax)
-        self.frame_rate = sample_rate / hop_length
 
     def __call__(self, samples: npt.NDArray[np.floating]) -> FloatArray:
         """Compute the PCEN of one waveform (samples,)."""
