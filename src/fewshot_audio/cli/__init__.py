@@ -14,6 +14,7 @@ from fewshot_audio.cli import (  # noqa: F401 - each registers its command
     evaluate_events,
     export,
     gather,
+    index,
     info,
     join,
     prepare,

@@ -1,14 +1,13 @@
 """Prepare many clips: the work of one worker on a clip, and its distribution to several workers."""
 
 import io
-import os
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO
 
-import joblib
 import numpy as np
 
 from fewshot_audio.audio.preprocessing import Preprocessing
@@ -16,9 +15,9 @@ from fewshot_audio.audio.rejection import Rejected
 from fewshot_audio.audio.samples import Samples
 from fewshot_audio.audio.wave_stats import WaveStats
 from fewshot_audio.config.plugins import name_plugins, named_packages
-from fewshot_audio.data.cluster import dask_workers
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.norm import Moments
+from fewshot_audio.data.parallel import check_owner, run_chunks
 from fewshot_audio.data.preparation_journal import PreparedClip
 from fewshot_audio.data.source_limits import SourceLimits
 from fewshot_audio.data.sources.base import Recording, SkippedInput
@@ -26,7 +25,6 @@ from fewshot_audio.files import write_atomic
 from fewshot_audio.runtime.allocator import keep_pages
 
 CHUNK = 16  # clips that a worker takes at once; few, so that an interruption loses little
-IDLE_SECONDS = 10  # after which an idle worker ends, even if the process that started it was killed
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,34 +71,17 @@ def prepare_clips(
     Yields:
         The outcomes of each finished chunk of clips.
     """
-    if cluster:
-        with dask_workers(cluster) as count:
-            yield from _run(clips, job, workers or count, owner=None)
-    else:
-        count = workers or joblib.cpu_count()
-        with joblib.parallel_config("loky", n_jobs=count, inner_max_num_threads=1):
-            yield from _run(clips, job, count, os.getpid(), idle_worker_timeout=IDLE_SECONDS)
-
-
-def _run(
-    clips: Sequence[PlannedClip], job: PreparationJob, workers: int, owner: int | None, **options: int
-) -> Iterator[list[PreparedClip | SkippedInput]]:
-    size = max(1, min(CHUNK, len(clips) // (4 * workers)))
-    chunks = (clips[start : start + size] for start in range(0, len(clips), size))
-    parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1, **options)
-    prepare_chunk = joblib.delayed(_prepare_chunk)
-    yield from parallel(prepare_chunk(chunk, job, owner) for chunk in chunks)
+    yield from run_chunks(partial(_prepare_chunk, job=job), clips, CHUNK, workers, cluster)
 
 
 def _prepare_chunk(
-    clips: Sequence[PlannedClip], job: PreparationJob, owner: int | None
+    clips: Sequence[PlannedClip], owner: int | None, job: PreparationJob
 ) -> list[PreparedClip | SkippedInput]:
     keep_pages()
     name_plugins(job.plugins)
     outcomes = []
     for clip in clips:
-        if owner is not None and owner not in (os.getpid(), os.getppid()):
-            os._exit(1)  # the owner was killed, and another process may already do this work
+        check_owner(owner)
         outcomes.append(_prepare_clip(clip, job))
     return outcomes
 

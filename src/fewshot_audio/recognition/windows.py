@@ -1,10 +1,11 @@
 """Long recordings: windows that slide over a stream of samples, each answered as a clip of its own."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from fewshot_audio.audio.decode import Decoding
+from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.rejection import Reason, Rejected
 from fewshot_audio.audio.samples import Samples
 from fewshot_audio.audio.timbre import segment_timbre
@@ -13,6 +14,7 @@ from fewshot_audio.recognition.answering import AnsweringRecognizer
 from fewshot_audio.recognition.embedder import GROUP
 from fewshot_audio.recognition.encoders import Encoded
 from fewshot_audio.recognition.enrolled import Classification
+from fewshot_audio.recognition.scoring import Rows
 from fewshot_audio.recognition.sliding import slide
 
 
@@ -25,8 +27,29 @@ class Window:
     answer: Classification | None
 
 
+@dataclass(frozen=True)
+class EmbeddedWindow:
+    """What decisions use of a window.
+
+    Args:
+        start: its first sample.
+        end: the sample behind its last one.
+        rows: of the network, (segments x rows, width); None if the window is silent.
+        segments: how many segments it has.
+        timbre: of its segments, if that was asked for.
+        encoded: its rows by the frozen encoders that were asked for.
+    """
+
+    start: int
+    end: int
+    rows: Rows | None = None
+    segments: int = 0
+    timbre: Samples | None = None
+    encoded: Encoded = field(default_factory=dict)
+
+
 class _Heard(NamedTuple):
-    """What is kept of a window until its group is answered."""
+    """What is kept of a window until its group is embedded."""
 
     features: Samples
     timbre: Samples | None
@@ -34,32 +57,60 @@ class _Heard(NamedTuple):
 
 
 def scan_recording(recognizer: AnsweringRecognizer, decoding: Decoding, hop_seconds: float) -> Iterator[Window]:
-    """Answer for the windows of a recording, in memory that does not grow with it.
+    """Answer for the windows of a recording, as ``embed_windows`` cuts them.
 
-    Windows are a segment long and cut from the recording as it is at the recognizer's rate: each answer is, bit for
-    bit, that for a file with these samples. What is left at the end is a window of its own, unless it is shorter than
-    one FFT window. All are answered by the classes that are enrolled at the start.
+    Each answer is, bit for bit, that for a file with these samples. All are answered by the classes that are enrolled
+    at the start.
 
     Raises:
         ConfigError: the hop is not above 0 and at most a segment.
         DataError: no class is enrolled.
         Rejected: the recording cannot be used; for damage in the middle, after the windows before it.
     """
-    preprocessing, enrolled = recognizer.preprocessing, recognizer.snapshot()
-    length, hop = preprocessing.segment_samples, round(hop_seconds * preprocessing.recording_rate)
-    if not 0 < hop <= length:
-        longest = preprocessing.recording_seconds
-        raise ConfigError(f"hop of {hop_seconds:g} s: expected above 0 and at most {longest:g} s")
-    group: list[tuple[int, int, _Heard | None]] = []  # start, end, and what is heard
-    embedder = recognizer.embedder
+    enrolled = recognizer.snapshot()
+    windows = embed_windows(recognizer, decoding, hop_seconds, timbre=enrolled.needs_timbre, encoders=enrolled.encoders)
+    for window in windows:
+        answer = None
+        if window.rows is not None:
+            answer = recognizer.judge(enrolled, window.rows, window.segments, window.timbre, window.encoded)
+        yield Window(window.start, window.end, answer)
 
-    def answer_group() -> Iterator[Window]:
+
+def embed_windows(
+    recognizer: AnsweringRecognizer,
+    decoding: Decoding,
+    hop_seconds: float,
+    *,
+    timbre: bool,
+    encoders: Collection[str],
+) -> Iterator[EmbeddedWindow]:
+    """Embed the windows of a recording, in memory that does not grow with it.
+
+    Windows are a segment long and cut from the recording as it is at the recognizer's rate. What is left at the end is
+    a window of its own, unless it is shorter than one FFT window.
+
+    Args:
+        recognizer: its network and frozen encoders embed them.
+        decoding: of the recording, at the recognizer's rate.
+        hop_seconds: from the start of a window to that of the next.
+        timbre: whether their timbre is described too.
+        encoders: names of the frozen encoders that embed them too.
+
+    Raises:
+        ConfigError: the hop is not above 0 and at most a segment.
+        Rejected: the recording cannot be used; for damage in the middle, after the windows before it.
+    """
+    preprocessing, embedder = recognizer.preprocessing, recognizer.embedder
+    length, hop = preprocessing.segment_samples, hop_samples(preprocessing, hop_seconds)
+    group: list[tuple[int, int, _Heard | None]] = []  # start, end, and what is heard
+
+    def embed_group() -> Iterator[EmbeddedWindow]:
         rows = embedder.clip_rows([heard.features for _, _, heard in group if heard])
         for start, end, heard in group:
-            answer = None
             if heard:
-                answer = recognizer.judge(enrolled, next(rows), len(heard.features), heard.timbre, heard.encoded)
-            yield Window(start, end, answer)
+                yield EmbeddedWindow(start, end, next(rows), len(heard.features), heard.timbre, heard.encoded)
+            else:
+                yield EmbeddedWindow(start, end)
         group.clear()
 
     for start, samples in slide(iter(decoding), length, hop):
@@ -68,16 +119,23 @@ def scan_recording(recognizer: AnsweringRecognizer, decoding: Decoding, hop_seco
         try:
             # Only the features of a group are held: its waveforms would take four times the memory.
             segments = preprocessing.segments(preprocessing.normalize(samples, decoding.level.floor))
-            timbre = None
-            if enrolled.needs_timbre:
-                timbre = segment_timbre(segments, len(samples), preprocessing.sample_rate)
-            encoded = recognizer.encoders.rows(segments, len(samples), preprocessing.sample_rate, enrolled.encoders)
-            heard = _Heard(embedder.features(segments), timbre, encoded)
+            timbres = segment_timbre(segments, len(samples), preprocessing.sample_rate) if timbre else None
+            encoded = recognizer.encoders.rows(segments, len(samples), preprocessing.sample_rate, encoders)
+            heard = _Heard(embedder.features(segments), timbres, encoded)
         except Rejected as error:
             if error.reason != Reason.SILENT:
                 raise
             heard = None
         group.append((start, start + len(samples), heard))
         if len(group) == GROUP:
-            yield from answer_group()
-    yield from answer_group()
+            yield from embed_group()
+    yield from embed_group()
+
+
+def hop_samples(preprocessing: Preprocessing, hop_seconds: float) -> int:
+    """Samples from a window to the next. Raises ConfigError if that is not above 0 and at most a segment."""
+    hop = round(hop_seconds * preprocessing.recording_rate)
+    if not 0 < hop <= preprocessing.segment_samples:
+        longest = preprocessing.recording_seconds
+        raise ConfigError(f"hop of {hop_seconds:g} s: expected above 0 and at most {longest:g} s")
+    return hop

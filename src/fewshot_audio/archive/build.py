@@ -1,0 +1,210 @@
+"""Making an index, and bringing it up to date: what is new or has changed is embedded, what is gone is left out."""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+from fewshot_audio.archive.description import INDEX_FILE, IndexDescription, read_index_description
+from fewshot_audio.archive.embed import EmbeddingJob, describe_job, embed_recordings, listed
+from fewshot_audio.archive.partition import partition_numbers, read_partition, remove_recordings
+from fewshot_audio.archive.recordings import IndexedRecording, check_name
+from fewshot_audio.audio.recordings import list_recordings
+from fewshot_audio.data.parallel import run_chunks
+from fewshot_audio.errors import DataError, on_one_line, plural
+from fewshot_audio.files import locked, write_text
+from fewshot_audio.progress import Progress, silent
+
+CHUNK = 16  # recordings that a process takes at once
+LOCK = ".index.lock"
+MOST_TRIED = 100  # recordings of an index that are looked for in a folder, to see whether it is the archive's
+
+
+@dataclass(frozen=True)
+class IndexUpdate:
+    """What bringing an index up to date has done.
+
+    Attributes:
+        added: recordings that were embedded, for the first time or because they have changed.
+        unchanged: how many were there already.
+        removed: how many do not count any more: they are not in the archive, or have changed.
+        failed: recordings that cannot be used, with the reason.
+        others: how many files in the folders are no recordings by their extensions.
+    """
+
+    added: tuple[IndexedRecording, ...]
+    unchanged: int
+    removed: int
+    failed: tuple[IndexedRecording, ...]
+    others: int
+
+    @property
+    def windows(self) -> int:
+        """Windows that were embedded."""
+        return sum(recording.windows for recording in self.added)
+
+
+def archive_folder(archives: Sequence[Path]) -> Path:
+    """The folder that names of recordings are below, if the user says nothing: the one that holds all archives."""
+    folders = [path if path.is_dir() else path.parent for path in archives]
+    return Path(os.path.commonpath([os.path.abspath(folder) for folder in folders]))  # noqa: PTH100 - links stay
+
+
+def update_index(
+    archives: Sequence[Path],
+    job: EmbeddingJob,
+    workers: int | None = None,
+    cluster: str | None = None,
+    progress: Progress = silent,
+) -> IndexUpdate:
+    """Embed what is new or has changed in archives, and leave out what is gone from them.
+
+    It may be killed at any moment: what it has done by then stays, and the same call does the rest.
+
+    Args:
+        archives: folders of recordings, or recordings; what an index has of other places stays.
+        job: the index, and what embeds.
+        workers: number of processes; default: one per core.
+        cluster: address of a Dask scheduler whose workers do the work; they must see the same folders.
+        progress: reports the recordings done.
+
+    Raises:
+        DataError: the index cannot be trusted, was made by another network or hop or of another folder, or another
+            process is writing to it.
+        ConfigError: an encoder is not installed, or the hop is out of its range.
+    """
+    description = describe_job(job)
+    paths, others = list_recordings(archives)
+    recordings, missing = _listed(paths, job.archive)
+    in_use = DataError(f"{job.folder}: another process is writing to this index")
+    with locked(job.folder / LOCK, in_use):
+        _check_or_write(job.folder, description)
+        indexed = _live(job.folder, description)
+        _check_archive(indexed.values(), job)
+        searched = [_name(Path(os.path.abspath(path)), job.archive) for path in archives]  # noqa: PTH100
+        gone = {name for name in indexed if name not in recordings and _is_below(name, searched)}
+        shared = indexed.keys() & recordings.keys()
+        current = {name for name in shared if _is_current(recordings[name], indexed[name])}
+        changed = shared - current
+        _remove(job.folder, description, gone | changed)
+        fresh = [recording for name, recording in recordings.items() if name not in current]
+        added = _embed_all(fresh, job, description, workers, cluster, progress)
+        _remove_repeated(job.folder, description)
+    failed = [recording for recording in added if recording.error] + missing
+    return IndexUpdate(
+        tuple(recording for recording in added if not recording.error),
+        len(current),
+        len(gone | changed),
+        tuple(failed),
+        others,
+    )
+
+
+def _embed_all(
+    recordings: Sequence[IndexedRecording],
+    job: EmbeddingJob,
+    description: IndexDescription,
+    workers: int | None,
+    cluster: str | None,
+    progress: Progress,
+) -> list[IndexedRecording]:
+    embedded: list[IndexedRecording] = []
+    progress("indexing", 0, len(recordings))
+    work = partial(embed_recordings, job=job, description=description)
+    for chunk in run_chunks(work, recordings, CHUNK, workers, cluster) if recordings else ():
+        embedded += chunk
+        windows = sum(recording.windows for recording in embedded)
+        progress("indexing", len(embedded), len(recordings), plural(windows, "window"))
+    return embedded
+
+
+def _listed(paths: Iterable[Path], archive: Path) -> tuple[dict[str, IndexedRecording], list[IndexedRecording]]:
+    """The recordings by name, and those that are not there."""
+    recordings, missing = {}, []
+    for path in paths:
+        name = _name(Path(os.path.abspath(path)), archive)  # noqa: PTH100 - links stay
+        try:
+            check_name(name)
+            recordings[name] = listed(path, name)
+        except OSError as error:
+            missing.append(IndexedRecording(name, 0, 0, error=error.strerror or str(error)))
+        except DataError as error:
+            missing.append(IndexedRecording(name, 0, 0, error=str(error)))
+    return recordings, missing
+
+
+def _name(path: Path, archive: Path) -> str:
+    """The name of an absolute path below the archive's folder. Raises DataError if it is not below it."""
+    folder = Path(os.path.abspath(archive))  # noqa: PTH100 - links stay
+    if not path.is_relative_to(folder):
+        raise DataError(f"{on_one_line(str(path))}: not below {archive}, which --archive names")
+    return path.relative_to(folder).as_posix()
+
+
+def _is_below(name: str, folders: Iterable[str]) -> bool:
+    return any(folder == "." or name == folder or name.startswith(folder + "/") for folder in folders)
+
+
+def _is_current(recording: IndexedRecording, indexed: IndexedRecording) -> bool:
+    """Whether a recording is the one that was embedded; one that could not be used is tried again."""
+    same = (recording.size, recording.modified) == (indexed.size, indexed.modified)
+    return same and not indexed.error
+
+
+def _check_or_write(folder: Path, description: IndexDescription) -> None:
+    path = folder / INDEX_FILE
+    if not path.exists():
+        others = [entry.name for entry in folder.iterdir() if not entry.name.startswith((".", "part-"))]
+        if others:
+            raise DataError(f"{folder}: neither empty nor an index (it holds {on_one_line(others[0])!r})")
+        write_text(path, description.model_dump_json(indent=2) + "\n", sync=True)
+        return
+    former = read_index_description(folder)
+    for field in ("network", "hop", "encoders"):
+        if getattr(former, field) != getattr(description, field):
+            raise DataError(f"{folder}: made with another {field}: use that one, or another folder with -o")
+    if former != description:
+        raise DataError(f"{folder}: made by another version: make it again in another folder")
+
+
+def _live(folder: Path, description: IndexDescription) -> dict[str, IndexedRecording]:
+    """The recordings that count, by name."""
+    live: dict[str, IndexedRecording] = {}
+    for number in partition_numbers(folder):
+        state = read_partition(folder, number, description)
+        for recording, is_live in zip(state.recordings, state.is_live, strict=True):
+            if is_live:
+                live.setdefault(recording.file, recording)
+    return live
+
+
+def _check_archive(indexed: Iterable[IndexedRecording], job: EmbeddingJob) -> None:
+    """Raise DataError if an index holds recordings, and none of the first ones is in the archive's folder."""
+    tried = [recording.file for recording in islice(indexed, MOST_TRIED)]
+    if tried and not any((job.archive / name).exists() for name in tried):
+        raise DataError(
+            f"{job.folder}: holds recordings such as {tried[0]!r}, none of which is in {job.archive}: name their "
+            "folder by --archive, or make another index"
+        )
+
+
+def _remove(folder: Path, description: IndexDescription, names: set[str]) -> None:
+    """Let recordings count no more, in whichever partitions they are."""
+    for number in partition_numbers(folder):
+        state = read_partition(folder, number, description)
+        live = [r.file for r, is_live in zip(state.recordings, state.is_live, strict=True) if is_live]
+        if own := [name for name in live if name in names]:
+            remove_recordings(folder, number, own)
+
+
+def _remove_repeated(folder: Path, description: IndexDescription) -> None:
+    """Let a recording count once: a worker of a cluster that was killed may have done what another did again."""
+    seen: set[str] = set()
+    for number in partition_numbers(folder):
+        state = read_partition(folder, number, description)
+        live = [r.file for r, is_live in zip(state.recordings, state.is_live, strict=True) if is_live]
+        if repeated := [name for name in live if name in seen]:
+            remove_recordings(folder, number, repeated)
+        seen.update(live)

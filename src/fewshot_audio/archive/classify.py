@@ -1,0 +1,170 @@
+"""Answers for all windows of an index, without embedding them again: those of ``classify --hop``, to 16 bits."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewshot_audio.archive.halves import widen
+from fewshot_audio.archive.index import Index, Run
+from fewshot_audio.archive.recordings import IndexedRecording
+from fewshot_audio.progress import Progress, silent
+from fewshot_audio.recognition.clips import as_text
+from fewshot_audio.recognition.encoder_blocks import encoder_block
+from fewshot_audio.recognition.enrolled import Enrolled
+from fewshot_audio.recognition.events import Event
+from fewshot_audio.recognition.many_answers import ManyAnswers, answer_many
+from fewshot_audio.recognition.recognizer import Recognizer
+from fewshot_audio.recognition.results import FileResult
+from fewshot_audio.recognition.scoring import Counts, Floats
+from fewshot_audio.runtime.cores import usable_cores
+
+STEP = 1024  # windows that are answered at once; their numbers of 64 bits stay in the cache of a core
+SILENT, UNKNOWN = -2, -1  # instead of the number of a class
+
+
+@dataclass(frozen=True)
+class IndexAnswers:
+    """Answers for all windows of an index.
+
+    Attributes:
+        classes: names of the enrolled classes.
+        probabilities: (windows, classes), float32; 0 for silent windows.
+        unknown_scores: (windows,), float32.
+        labels: number of the class, ``UNKNOWN`` or ``SILENT``, (windows,).
+    """
+
+    classes: tuple[str, ...]
+    probabilities: NDArray[np.float32]
+    unknown_scores: NDArray[np.float32]
+    labels: NDArray[np.int16]
+
+
+def answer_index(
+    index: Index, recognizer: Recognizer, threshold: float = 0.0, progress: Progress = silent
+) -> IndexAnswers:
+    """Answer for all windows.
+
+    Args:
+        index: the index.
+        recognizer: its network made the embeddings.
+        threshold: probability of the best class below which a window is unknown.
+        progress: reports the windows done.
+
+    Raises:
+        DataError: another network made the embeddings, the index lacks an encoder that counts, or no class is enrolled.
+    """
+    enrolled = recognizer.snapshot()
+    digests = {name: recognizer.encoders.digests[name] for name in enrolled.encoders}
+    index.description.check_recognizer(recognizer, index.folder, digests)
+    windows, classes = len(index), tuple(enrolled.classes)
+    answers = IndexAnswers(
+        classes,
+        np.zeros((windows, len(classes)), np.float32),
+        np.zeros(windows, np.float32),
+        np.full(windows, SILENT, np.int16),
+    )
+
+    def answer(piece: Run) -> int:
+        _answer_piece(index, piece, recognizer, enrolled, threshold, answers)
+        return piece.first + piece.windows
+
+    progress("classifying", 0, windows)
+    with ThreadPoolExecutor(usable_cores()) as threads:
+        for done in threads.map(answer, index.pieces()):
+            progress("classifying", done, windows)
+    return answers
+
+
+def _answer_piece(
+    index: Index, piece: Run, recognizer: Recognizer, enrolled: Enrolled, threshold: float, answers: IndexAnswers
+) -> None:
+    blocks = ["embedding", "timbre", *map(encoder_block, enrolled.encoders)]
+    halves = {block: index.read(block, piece) for block in blocks}
+    rows = index.description.rows
+    for begin in range(0, piece.windows, STEP):
+        parts = {block: widen(values[begin : begin + STEP]) for block, values in halves.items()}
+        loud = parts["timbre"].any(axis=1)
+        if not loud.any():
+            continue
+        parts = {block: values[loud] for block, values in parts.items()}
+        many = answer_many(
+            enrolled,
+            parts["embedding"].reshape(len(parts["embedding"]), rows, -1),
+            parts["timbre"],
+            {name: parts[encoder_block(name)] for name in enrolled.encoders},
+            recognizer.embedder,
+            recognizer.calibration,
+        )
+        windows = np.flatnonzero(loud) + piece.first + begin
+        answers.probabilities[windows] = many.probabilities
+        answers.unknown_scores[windows] = many.unknown_scores
+        answers.labels[windows] = _labels(many, threshold)
+
+
+def _labels(many: ManyAnswers, threshold: float) -> Counts:
+    likely = many.probabilities[np.arange(len(many.best)), many.best] >= threshold
+    labels: Counts = np.where(likely & ~many.is_unknown, many.best, UNKNOWN)
+    return labels
+
+
+def index_results(
+    index: Index, answers: IndexAnswers, archive: Path | None = None, *, strict: bool = False
+) -> Iterator[FileResult]:
+    """The answers for each recording, in the order of their names, as a scan gives them.
+
+    Args:
+        index: the index.
+        answers: for its windows.
+        archive: folder that names of recordings are below, to write whole paths; default: the names.
+        strict: whether a recording of which a part cannot be decoded is refused.
+    """
+    for number in sorted(range(len(index.recordings)), key=lambda place: index.recordings[place].file):
+        recording = index.recordings[number]
+        file = as_text(archive / recording.file if archive else recording.file)
+        if recording.error or (strict and recording.damage):
+            yield FileResult(file, error=recording.error or recording.damage)
+            continue
+        first = int(index.first_windows[number])
+        part = slice(first, first + recording.windows)
+        labels = answers.labels[part]
+        quiet = int((labels == SILENT).sum())
+        events: Sequence[Event] = () if recording.silence else _events(index, answers, recording, part)
+        yield FileResult(
+            file,
+            recording.samples / index.description.rate,
+            recording.windows,
+            0 if recording.silence else int((labels == UNKNOWN).sum()),
+            recording.windows if recording.silence else quiet,
+            tuple(events),
+            rate=recording.rate,
+            silence=recording.silence,
+            damage=recording.damage,
+        )
+
+
+def _events(index: Index, answers: IndexAnswers, recording: IndexedRecording, part: slice) -> list[Event]:
+    """Windows of the same class that follow each other, as ``recognition.events.merge`` joins them."""
+    labels, values = answers.labels[part], answers.probabilities[part]
+    begins = np.flatnonzero(np.diff(labels, prepend=SILENT - 1))
+    ends = np.append(begins[1:], len(labels))
+    kept = labels[begins] >= 0
+    events = []
+    for begin, end in zip(begins[kept].tolist(), ends[kept].tolist(), strict=True):
+        own: Floats = values[begin:end].astype(np.float64)
+        label = int(labels[begin])
+        events.append(
+            Event(
+                start=recording.window(begin, index.description)[0],
+                end=recording.window(end - 1, index.description)[1],
+                label=answers.classes[label],
+                score=float(own[:, label].max()),
+                unknown_score=float(answers.unknown_scores[part][begin:end].min()),
+                windows=end - begin,
+                probabilities=dict(zip(answers.classes, own.mean(axis=0).tolist(), strict=True)),
+            )
+        )
+    return events
