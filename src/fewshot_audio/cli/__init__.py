@@ -20,6 +20,7 @@ from fewshot_audio.cli import (  # noqa: F401 - each registers its command
     prepare,
     report,
     reproduce,
+    search,
     serve,
     train,
     tune,

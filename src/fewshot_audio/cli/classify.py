@@ -16,7 +16,9 @@ from fewshot_audio.files import check_writable
 from fewshot_audio.recognition.options import ScanOptions
 
 if TYPE_CHECKING:
+    from fewshot_audio.progress import Progress
     from fewshot_audio.recognition.output_formats import FormatOptions, OutputFormat
+    from fewshot_audio.recognition.recognizer import Recognizer
     from fewshot_audio.recognition.results import FileResult
 
 # The built-in ones are those of `recognition.output_formats`, which is not imported before the command runs.
@@ -29,7 +31,9 @@ FORMAT_HELP = (
 @app.command()
 def classify(
     bundle: Bundle,
-    paths: Annotated[list[Path], typer.Argument(help="Sound files, or folders of them.")],
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Sound files, or folders of them; none with --index.")
+    ] = None,
     output_format: Annotated[str, typer.Option("--format", help=FORMAT_HELP)] = "table",
     threshold: Annotated[
         float, typer.Option(min=0, max=1, help="Probability of the best class below which the answer is unknown.")
@@ -49,6 +53,13 @@ def classify(
         bool, typer.Option("--excel", help="Write csv for spreadsheets: marked as UTF-8, and nothing is computed.")
     ] = False,
     device: Device = "cpu",
+    index: Annotated[
+        Path | None,
+        typer.Option(help="Answer for the windows of an index, which are not embedded again, and not for sound files."),
+    ] = None,
+    archive: Annotated[
+        Path | None, typer.Option(help="With --index: folder that is written before the names of its recordings.")
+    ] = None,
 ) -> None:
     """Recognize enrolled sounds. With -o, an interrupted scan of many files continues where it stopped.
 
@@ -60,6 +71,12 @@ def classify(
     from fewshot_audio.recognition.scan_journal import ScanJournal, scan_fingerprint
     from fewshot_audio.runtime.allocator import keep_pages
 
+    if bool(paths) == bool(index):
+        raise typer.BadParameter("give sound files or folders, or --index INDEX")
+    if index and hop is not None:
+        raise typer.BadParameter("--hop concerns sound files: the windows of an index are as `index --hop` cut them")
+    if archive and not index:
+        raise typer.BadParameter("--archive concerns --index")
     if hop is not None and hop <= 0:
         raise typer.BadParameter(f"--hop {hop:g}: expected a number of seconds above 0")
     with usage_errors("--format"):
@@ -75,17 +92,25 @@ def classify(
     recognizer = load_quickly(bundle, device)
     recognizer.snapshot()  # refuses one without classes before any work
     options = ScanOptions(hop, threshold, strict)
-    files, n_others = list_recordings(paths)
+    files, n_others = list_recordings(paths or ())
     if hop is not None and hop > recognizer.segment_seconds:
         longest = f"{recognizer.segment_seconds:g} s"
         raise typer.BadParameter(f"--hop {hop:g}: expected at most a segment of {bundle}, which is {longest}")
-    if form.extension and not in_folder and len(files) > 1:
-        raise typer.BadParameter(f"--format {output_format} describes one recording: give -o FOLDER for {len(files)}")
-    fingerprint = scan_fingerprint(bundle, options)
-    journal = ScanJournal(journal_path(output, in_folder=in_folder), fingerprint) if output else None
+    journal = None
+    if output and not index:
+        journal = ScanJournal(journal_path(output, in_folder=in_folder), scan_fingerprint(bundle, options))
+    n_files = len(files)
     try:
         with progress_bar() as progress:
-            results = list(scan(recognizer, files, options, journal, progress))
+            if index:
+                results = _from_index(index, archive, recognizer, options, progress)
+                n_files = len(results)
+            if form.extension and not in_folder and n_files > 1:
+                raise typer.BadParameter(
+                    f"--format {output_format} describes one recording: give -o FOLDER for {n_files}"
+                )
+            if not index:
+                results = list(scan(recognizer, files, options, journal, progress))
     except KeyboardInterrupt:
         if journal:
             answered = plural(len(journal.results), "file")
@@ -101,6 +126,18 @@ def classify(
         journal.remove()
     prepare_quick_start(bundle, recognizer)
     report_results(results, n_others)
+
+
+def _from_index(
+    folder: Path, archive: Path | None, recognizer: "Recognizer", options: ScanOptions, progress: "Progress"
+) -> list["FileResult"]:
+    """The answers for the recordings of an index."""
+    from fewshot_audio.archive.classify import answer_index, index_results
+    from fewshot_audio.archive.index import Index
+
+    index = Index(folder)
+    answers = answer_index(index, recognizer, options.threshold, progress)
+    return list(index_results(index, answers, archive, strict=options.strict))
 
 
 def _text(form: "OutputFormat", results: Sequence["FileResult"], options: "FormatOptions") -> str:
