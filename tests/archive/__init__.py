@@ -1,0 +1,1 @@
+"""Indexes of archives: making, reading, searching and answering from them."""

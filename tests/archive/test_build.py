@@ -1,0 +1,190 @@
+"""Making an index and bringing it up to date: what is in it, whatever happened before."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fewshot_audio.archive.build import update_index
+from fewshot_audio.archive.index import Index
+from fewshot_audio.archive.partition import journal_path
+from fewshot_audio.audio.decode import Decoding
+from fewshot_audio.errors import ConfigError, DataError
+from fewshot_audio.recognition.recognizer import Recognizer
+from fewshot_audio.recognition.windows import embed_windows
+from tests.archive.conftest import HOP, content, job_of, write, write_archive
+from tests.docs.blocks import ROOT
+from tests.recognition import recognizers
+from tests.shell import Shell
+
+
+def test_every_window_has_the_rows_that_a_scan_computes(indexed: Path, archive: Path, bundle: Path) -> None:
+    index, recognizer = Index(indexed), Recognizer.load(bundle)
+    compared = 0
+    for number, recording in enumerate(index.recordings):
+        if recording.error:
+            continue
+        decoding = Decoding(archive / recording.file, recognizer.sample_rate)
+        windows = list(embed_windows(recognizer, decoding, HOP, timbre=True, encoders=()))
+        assert len(windows) == recording.windows
+        for place, window in enumerate(windows):
+            name, start, end = index.times(int(index.first_windows[number]) + place)
+            assert (name.file, start, end) == (recording.file, window.start / 16_000, window.end / 16_000)
+            rows = [index.rows(block, index.first_windows[[number]] + place)[0] for block in ("embedding", "timbre")]
+            if window.rows is None:
+                assert not any(row.any() for row in rows)
+            else:
+                assert window.timbre is not None
+                for row, exact in zip(rows, (window.rows.reshape(-1), window.timbre[0]), strict=True):
+                    np.testing.assert_array_equal(row, exact.astype(np.float16).astype(np.float32))
+                compared += 1
+    assert compared > 20
+    assert len(index) == sum(recording.windows for recording in index.recordings)
+
+
+def test_what_is_known_of_the_recordings(indexed: Path) -> None:
+    by_name = {recording.file: recording for recording in Index(indexed).recordings}
+    assert sorted(by_name) == [
+        "A/20240201_040000.WAV",
+        "A/POND_20240131_235959.wav",
+        "B/broken.wav",
+        "B/chirps.flac",
+        "B/short.wav",
+        "B/silent.wav",
+    ]
+    pond = by_name["A/POND_20240131_235959.wav"]
+    assert (pond.site, pond.time, pond.rate, pond.damage) == ("POND", "2024-01-31T23:59:59", 16_000, "")
+    assert (by_name["A/20240201_040000.WAV"].site, by_name["B/short.wav"].time) == ("A", "")
+    assert by_name["B/broken.wav"].error
+    assert by_name["B/broken.wav"].windows == 0
+    assert by_name["B/silent.wav"].silence
+    assert by_name["B/silent.wav"].windows == 4
+
+
+@pytest.fixture
+def own(tmp_path: Path, here: None) -> Iterator[Path]:
+    """An archive that may be changed."""
+    yield write_archive(tmp_path / "archive")
+
+
+def test_what_is_new_changed_or_gone_is_brought_up_to_date(own: Path, tmp_path: Path, bundle: Path) -> None:
+    job = job_of(tmp_path / "index", own, bundle)
+    first = update_index([own], job)
+    assert (len(first.added), first.unchanged, first.removed, first.others) == (5, 0, 0, 1)
+    assert [recording.file for recording in first.failed] == ["B/broken.wav"]
+    write(own / "B" / "new.wav", recognizers.sound(1, 200, 12_000))
+    write(own / "B" / "short.wav", recognizers.sound(2, 201, 9000))
+    (own / "A" / "20240201_040000.WAV").unlink()
+    second = update_index([own], job)
+    assert sorted(recording.file for recording in second.added) == ["B/new.wav", "B/short.wav"]
+    assert (second.unchanged, second.removed) == (3, 3)  # the broken one was tried again
+    fresh = job_of(tmp_path / "fresh", own, bundle)
+    update_index([own], fresh)
+    assert content(job.folder) == content(fresh.folder)
+    assert update_index([own], job).added == ()
+
+
+def test_other_places_of_the_archive_stay(own: Path, tmp_path: Path, bundle: Path) -> None:
+    job = job_of(tmp_path / "index", own, bundle)
+    update_index([own / "A"], job)
+    update_index([own / "B"], job)
+    assert {recording.file[0] for recording in Index(job.folder).recordings} == {"A", "B"}
+    with pytest.raises(DataError, match="none of which is in"):
+        update_index([own / "B"], job_of(job.folder, own / "B", bundle))
+
+
+@pytest.mark.parametrize("cut", [1, 3, 8])
+def test_an_index_that_was_cut_off_is_completed(own: Path, tmp_path: Path, bundle: Path, cut: int) -> None:
+    """As a killed process leaves it: fewer lines, half a line, and rows that no line tells of."""
+    job = job_of(tmp_path / "index", own, bundle)
+    update_index([own], job)
+    whole = content(job.folder)
+    journal = journal_path(job.folder, 0)
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:cut]) + (lines[cut][:20] if cut < len(lines) else b'{"fi'))
+    kept = len(Index(job.folder).recordings)
+    assert kept == min(cut, len(lines)) - 1
+    update_index([own], job)
+    assert content(job.folder) == whole
+
+
+def test_other_settings_are_refused_by_name(own: Path, tmp_path: Path, bundle: Path) -> None:
+    folder = tmp_path / "index"
+    update_index([own], job_of(folder, own, bundle))
+    with pytest.raises(DataError, match="made with another hop"):
+        update_index([own], job_of(folder, own, bundle, hop=0.5))
+    with pytest.raises(ConfigError, match="at most"):
+        update_index([own], job_of(folder, own, bundle, hop=0.6))
+    recognizers.recognizer(encoder="CNN").save(tmp_path / "other")
+    with pytest.raises(DataError, match="made with another network"):
+        update_index([own], job_of(folder, own, tmp_path / "other"))
+    with pytest.raises(DataError, match="neither empty nor an index"):
+        update_index([own], job_of(own, own, bundle))
+    with pytest.raises(DataError, match="not below"):
+        update_index([own], job_of(folder, own / "A", bundle))
+
+
+def test_enrolling_further_leaves_the_network_the_same(own: Path, tmp_path: Path, bundle: Path) -> None:
+    shutil.copytree(bundle, tmp_path / "more")
+    recognizer = Recognizer.load(tmp_path / "more")
+    recognizer.enroll("another", [recognizers.sound(2, 300)], rate=16_000)
+    recognizer.save(tmp_path / "more")
+    job = job_of(tmp_path / "index", own, bundle)
+    update_index([own], job)
+    assert update_index([own], job_of(job.folder, own, tmp_path / "more")).added == ()
+
+
+KILLED = """
+import os, sys
+from fewshot_audio.archive import partition
+left = int(sys.argv[1])
+def counted(original):
+    def call(*arguments):
+        global left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), 9)
+        return original(*arguments)
+    return call
+partition.os.fsync = counted(os.fsync)
+partition.PartitionWriter.add_rows = counted(partition.PartitionWriter.add_rows)
+partition.PartitionWriter.add = counted(partition.PartitionWriter.add)
+partition.COMMIT_WINDOWS = 2
+from pathlib import Path
+import fewshot_audio.archive.build as build
+build.run_chunks = lambda work, items, *_: (work(items[n : n + 2], None) for n in range(0, len(items), 2))
+from fewshot_audio.archive.embed import EmbeddingJob
+folder, archive, bundle = map(Path, sys.argv[2:])
+build.update_index([archive], EmbeddingJob(folder, archive, bundle, (), "cpu", 0.25))
+"""
+
+
+def test_a_killed_process_loses_and_repeats_nothing(
+    archive: Path, tmp_path: Path, bundle: Path, indexed: Path, here: None
+) -> None:
+    folder = tmp_path / "index"
+    for moment in (5, 12):
+        words = [sys.executable, "-c", KILLED, str(moment), folder, archive, bundle]
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, env=os.environ, check=False)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+    assert 0 < len(Index(folder).recordings) < len(Index(indexed).recordings)
+    update_index([archive], job_of(folder, archive, bundle))
+    assert content(folder) == content(indexed)
+
+
+def test_the_command_embeds_in_other_processes(
+    shell: Shell, archive: Path, tmp_path: Path, bundle: Path, indexed: Path
+) -> None:
+    words = ["index", archive, "-o", tmp_path / "index", "--bundle", bundle, "--hop", HOP, "--workers", 1]
+    done = shell(*words)
+    assert done.code == 1
+    assert "cannot be used: B/broken.wav" in done.err
+    assert "5 recordings embedded in" in done.err
+    assert content(tmp_path / "index") == content(indexed)
+    assert "0 recordings embedded in 0 windows, 5 unchanged" in shell(*words).err
