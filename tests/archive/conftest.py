@@ -91,4 +91,3 @@ def content(folder: Path) -> dict[str, tuple[object, ...]]:
         assert recording.file not in found
         found[recording.file] = (replace(recording, modified=0), *rows)
     return found
-

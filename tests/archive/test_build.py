@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -68,9 +67,9 @@ def test_what_is_known_of_the_recordings(indexed: Path) -> None:
 
 
 @pytest.fixture
-def own(tmp_path: Path, here: None) -> Iterator[Path]:
+def own(tmp_path: Path, here: None) -> Path:
     """An archive that may be changed."""
-    yield write_archive(tmp_path / "archive")
+    return write_archive(tmp_path / "archive")
 
 
 def test_what_is_new_changed_or_gone_is_brought_up_to_date(own: Path, tmp_path: Path, bundle: Path) -> None:

@@ -19,7 +19,7 @@ from fewshot_audio.recognition.events import Event
 from fewshot_audio.recognition.many_answers import ManyAnswers, answer_many
 from fewshot_audio.recognition.recognizer import Recognizer
 from fewshot_audio.recognition.results import FileResult
-from fewshot_audio.recognition.scoring import Counts, Floats
+from fewshot_audio.recognition.scoring import Counts
 from fewshot_audio.runtime.cores import usable_cores
 
 STEP = 1024  # windows that are answered at once; their numbers of 64 bits stay in the cache of a core
@@ -150,21 +150,19 @@ def _events(index: Index, answers: IndexAnswers, recording: IndexedRecording, pa
     """Windows of the same class that follow each other, as ``recognition.events.merge`` joins them."""
     labels, values = answers.labels[part], answers.probabilities[part]
     begins = np.flatnonzero(np.diff(labels, prepend=SILENT - 1))
-    ends = np.append(begins[1:], len(labels))
-    kept = labels[begins] >= 0
+    counts = np.diff(np.append(begins, len(labels)))
+    means = (np.add.reduceat(values, begins, dtype=np.float64) / counts[:, None]).tolist()
+    highest = np.maximum.reduceat(values, begins).tolist()
+    unknown_scores = np.minimum.reduceat(answers.unknown_scores[part], begins).tolist()
     events = []
-    for begin, end in zip(begins[kept].tolist(), ends[kept].tolist(), strict=True):
-        own: Floats = values[begin:end].astype(np.float64)
+    for number, (begin, count) in enumerate(zip(begins.tolist(), counts.tolist(), strict=True)):
         label = int(labels[begin])
-        events.append(
-            Event(
-                start=recording.window(begin, index.description)[0],
-                end=recording.window(end - 1, index.description)[1],
-                label=answers.classes[label],
-                score=float(own[:, label].max()),
-                unknown_score=float(answers.unknown_scores[part][begin:end].min()),
-                windows=end - begin,
-                probabilities=dict(zip(answers.classes, own.mean(axis=0).tolist(), strict=True)),
+        if label >= 0:
+            start, end = (
+                recording.window(begin, index.description)[0],
+                recording.window(begin + count - 1, index.description)[1],
             )
-        )
+            probabilities = dict(zip(answers.classes, means[number], strict=True))
+            name, score = answers.classes[label], highest[number][label]
+            events.append(Event(start, end, name, score, unknown_scores[number], count, probabilities))
     return events

@@ -18,6 +18,8 @@ NEAR_DUPLICATE = 0.999
 """Cosine from which two windows count as the same sound."""
 BATCH = 256
 """Windows of the ranking that are compared with those shown at once."""
+MANY = 50
+"""Windows that are ranked first, for each that is shown."""
 NOTHING = np.float32(-2)
 """Score of a silent window, below every cosine."""
 
@@ -47,8 +49,7 @@ def cosines(index: Index, queries: Singles) -> Singles:
     Returns:
         (windows,), ``NOTHING`` for silent ones.
     """
-    lengths = np.linalg.norm(queries, axis=1, keepdims=True)
-    unit = np.ascontiguousarray((queries / np.maximum(lengths, LEAST_LENGTH)).T)
+    unit = np.ascontiguousarray(unit_rows(queries).T)
     scores = np.empty(len(index), np.float32)
 
     def score(piece: Run) -> None:
@@ -57,10 +58,7 @@ def cosines(index: Index, queries: Singles) -> Singles:
         for begin in range(0, len(halves), STEP):
             part = halves[begin : begin + STEP]
             rows = widen(part, wide[: len(part)])
-            length = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-            best = (rows @ unit).max(axis=1) / np.maximum(length, LEAST_LENGTH)
-            first = piece.first + begin
-            scores[first : first + len(part)] = np.where(length > LEAST_LENGTH, np.clip(best, -1, 1), NOTHING)
+            scores[piece.first + begin : piece.first + begin + len(part)] = best_cosines(rows, unit)
 
     with ThreadPoolExecutor(usable_cores()) as threads:
         for _ in threads.map(score, index.pieces()):
@@ -68,27 +66,32 @@ def cosines(index: Index, queries: Singles) -> Singles:
     return scores
 
 
-def ranking(scores: Singles, chosen: NDArray[np.bool_] | None = None, around: float | None = None) -> Counts:
-    """Windows in the order in which they are shown, without silent ones; of equal ones the first.
+def best_cosines(rows: Singles, units: Singles) -> Singles:
+    """The largest cosine of each row with a query; ``NOTHING`` for rows without length.
 
-    Args:
-        scores: of all windows.
-        chosen: which windows may be shown; default: all.
-        around: a score; the windows whose scores are nearest to it come first. Default: the highest scores do.
+    Shape:
+        rows (windows, width), units (width, queries) of length 1 -> (windows,).
     """
-    may = scores > NOTHING if chosen is None else (scores > NOTHING) & chosen
-    windows = np.flatnonzero(may)
-    keys = -scores[windows] if around is None else np.abs(scores[windows] - np.float32(around))
-    order: Counts = windows[np.argsort(keys, kind="stable")]
-    return order
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    best = (rows @ units).max(axis=1) / np.maximum(lengths, LEAST_LENGTH)
+    scores: Singles = np.where(lengths > LEAST_LENGTH, np.clip(best, -1, 1), NOTHING)
+    return scores
 
 
-def select(
+def unit_rows(rows: Singles) -> Singles:
+    """Rows brought to length 1; (rows, width)."""
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
+    unit: Singles = rows / np.maximum(lengths, LEAST_LENGTH)
+    return unit
+
+
+def find_windows(
     index: Index,
-    ranked: Counts,
     scores: Singles,
     top: int,
     *,
+    keys: Singles | None = None,
+    chosen: NDArray[np.bool_] | None = None,
     per_recording: int | None = None,
     duplicates: bool = False,
 ) -> list[Hit]:
@@ -96,19 +99,40 @@ def select(
 
     Args:
         index: the index.
-        ranked: windows in the order in which they are shown.
-        scores: of all windows.
+        scores: of all windows; below -1 for silent ones, which are not shown.
         top: how many are shown.
+        keys: by which windows are ranked, the largest first, of equal ones the first; default: the scores.
+        chosen: which windows may be shown; default: all.
         per_recording: how many of one recording are shown, at most.
         duplicates: whether windows are shown that are nearly the same as one before.
     """
+    may = scores > NOTHING if chosen is None else (scores > NOTHING) & chosen
+    windows = np.flatnonzero(may)
+    order = -(scores if keys is None else keys)[windows]
+    several = MANY * top
+    if several < len(windows):  # a whole ranking takes longer than the search
+        first = windows[order <= np.partition(order, several)[several]]
+        hits = _shown(index, _ranked(first, scores, keys), scores, top, per_recording, duplicates=duplicates)
+        if len(hits) == top:
+            return hits
+    return _shown(index, _ranked(windows, scores, keys), scores, top, per_recording, duplicates=duplicates)
+
+
+def _ranked(windows: Counts, scores: Singles, keys: Singles | None) -> Counts:
+    ranked: Counts = windows[np.argsort(-(scores if keys is None else keys)[windows], kind="stable")]
+    return ranked
+
+
+def _shown(
+    index: Index, ranked: Counts, scores: Singles, top: int, per_recording: int | None, *, duplicates: bool
+) -> list[Hit]:
     hits: list[Hit] = []
     shown = np.empty((top, index.description.blocks["embedding"]), np.float32)  # pages are taken as it fills
     of_recording: dict[int, int] = {}
     for begin in range(0, len(ranked), BATCH):
         batch = ranked[begin : begin + BATCH]
         numbers = index.recording_of(batch)
-        rows = None if duplicates else _unit(index.rows("embedding", batch))
+        rows = None if duplicates else unit_rows(index.rows("embedding", batch))
         for place, window in enumerate(batch):
             number = int(numbers[place])
             if per_recording is not None and of_recording.get(number, 0) >= per_recording:
@@ -125,8 +149,3 @@ def select(
             if len(hits) == top:
                 return hits
     return hits
-
-
-def _unit(rows: Singles) -> Singles:
-    unit: Singles = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), LEAST_LENGTH)
-    return unit

@@ -74,7 +74,7 @@ def search(
     from fewshot_audio.archive.hits import ranked_results, results_by_recording
     from fewshot_audio.archive.index import Index
     from fewshot_audio.archive.margins import margins
-    from fewshot_audio.archive.search import cosines, ranking, select
+    from fewshot_audio.archive.search import cosines, find_windows
     from fewshot_audio.events.write import DETECTION_FORMATS
 
     if margin and around is not None:
@@ -89,13 +89,15 @@ def search(
         with usage_errors("--where"):
             chosen = Columns(opened).where(where)
     recognizer, queries = _queries(opened, query, bundle, audio, margin=margin)
+    keys = None
     if margin:
-        scores, order = margins(opened, recognizer, queries.label)
-        ranked = ranking(order, chosen)
+        scores, keys = margins(opened, recognizer, queries.label)
     else:
         scores = cosines(opened, queries.rows)
-        ranked = ranking(scores, chosen, around)
-    hits = select(opened, ranked, scores, top, per_recording=per_recording, duplicates=duplicates)
+        keys = -abs(scores - around) if around is not None else None
+    hits = find_windows(
+        opened, scores, top, keys=keys, chosen=chosen, per_recording=per_recording, duplicates=duplicates
+    )
     if form.extension:
         results = results_by_recording(opened, hits, queries.label, archive)
         if not in_folder and len(results) > 1:
