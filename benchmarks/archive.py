@@ -1,9 +1,9 @@
 """Archives: how fast recordings are indexed, and an index of a million windows searched and answered from.
 
-The windows of the large index are made of those of a small one, that of the given recordings: each is one of these, drawn
-at random, and to each of its numbers a normal one is added whose deviation is ``JITTER`` times that of this number over
-the real windows. They are in recordings of an hour. What is searched for is drawn the same way. Each part is measured
-in a process of its own.
+The windows of the large index are made of those of a small one, that of the given recordings: each is one of these,
+drawn at random, and to each of its numbers a normal one is added whose deviation is ``JITTER`` times that of this
+number over the real windows. They are in recordings of an hour. What is searched for is drawn the same way. Each part
+is measured in a process of its own.
 """
 
 import argparse

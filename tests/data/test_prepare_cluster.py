@@ -38,7 +38,8 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     commands = [(*dask, "scheduler", "--port", "0", *file, *local)]
     commands += [(*dask, "worker", *file, *local, "--nthreads", "1", "--no-nanny")] * 2
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}  # the workers have the sources' package, as this process has
+    # The workers have the sources' package, as this process has.
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT / "src", ROOT)))}
     processes = [subprocess.Popen(command, cwd=home, env=environment, **quiet) for command in commands]
     try:
         while not (home / "scheduler.json").exists():

@@ -51,11 +51,6 @@ class Columns:
         """
         return self._holds(parse_condition(text))
 
-    def numbers(self, name: str) -> NDArray[np.float64]:
-        """A column of windows, or of the recordings of each, as numbers; NaN where it is none. Shape: (windows,)."""
-        values = self._values(name)
-        return values if len(values) == len(self._index) and name in OF_WINDOWS else np.repeat(values, self._counts)
-
     def dates(self) -> NDArray[np.str_]:
         """The date of each window, 2024-01-31, "" if it is not known; (windows,)."""
         days = self._clock().astype("datetime64[D]")

@@ -6,6 +6,7 @@ from fewshot_audio.cli import (  # noqa: F401 - each registers its command
     configs,
     crossval,
     demo,
+    density,
     detect,
     download,
     encoders,
