@@ -81,7 +81,9 @@ def measure_search(folder: Path) -> dict[str, float]:
 
     def query() -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
         row = index.rows("embedding", random.integers(len(index), size=1))
-        return row + JITTER * row.std() * random.standard_normal(row.shape, dtype=np.float32)
+        jitter: np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+        jitter = JITTER * row.std() * random.standard_normal(row.shape, dtype=np.float32)
+        return row + jitter
 
     values: dict[str, float] = {}
     with clocked(values, "open"):

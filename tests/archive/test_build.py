@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 
 from fewshot_audio.archive.build import update_index
+from fewshot_audio.archive.embed import EmbeddingJob
 from fewshot_audio.archive.index import Index
 from fewshot_audio.archive.partition import journal_path
 from fewshot_audio.audio.decode import Decoding
 from fewshot_audio.errors import ConfigError, DataError
+from fewshot_audio.recognition.encoders import ClipEncoders
 from fewshot_audio.recognition.recognizer import Recognizer
 from fewshot_audio.recognition.windows import embed_windows
+from tests import tiny_encoders
 from tests.archive.conftest import HOP, content, job_of, write, write_archive
 from tests.docs.blocks import ROOT
 from tests.recognition import recognizers
@@ -187,3 +190,58 @@ def test_the_command_embeds_in_other_processes(
     assert "5 recordings embedded in" in done.err
     assert content(tmp_path / "index") == content(indexed)
     assert "0 recordings embedded in 0 windows, 5 unchanged" in shell(*words).err
+
+
+def test_a_cluster_makes_the_same_index(archive: Path, tmp_path: Path, bundle: Path, indexed: Path) -> None:
+    """Two workers at once, which take a partition each; killed workers are in the soak tests."""
+    distributed = pytest.importorskip("distributed")
+    job = job_of(tmp_path / "index", archive, bundle)
+    how = {"n_workers": 2, "threads_per_worker": 1, "processes": False, "dashboard_address": ":0"}
+    with distributed.LocalCluster(**how) as cluster:
+        update = update_index([archive], job, cluster=cluster.scheduler_address)
+    assert len(update.added) == 5
+    assert content(job.folder) == content(indexed)
+
+
+def test_what_was_done_twice_counts_once(own: Path, tmp_path: Path, bundle: Path) -> None:
+    """As when a worker of a cluster was taken for dead, and another did its work again."""
+    job = job_of(tmp_path / "index", own, bundle)
+    update_index([own], job)
+    whole = content(job.folder)
+    for path in list(job.folder.glob("part-0000.*")):
+        shutil.copy(path, path.with_name(path.name.replace("0000", "0003")))
+    assert content(job.folder) == whole
+    update_index([own], job)
+    assert content(job.folder) == whole
+    assert "removed" in journal_path(job.folder, 3).read_text()
+
+
+def test_parts_of_other_machines_are_merged_by_moving_them(own: Path, tmp_path: Path, bundle: Path) -> None:
+    whole, first, second = (job_of(tmp_path / name, own, bundle) for name in ("whole", "first", "second"))
+    update_index([own], whole)
+    update_index([own / "A"], first)
+    update_index([own / "B"], second)
+    for path in second.folder.glob("part-0000.*"):
+        path.rename(first.folder / path.name.replace("0000", "0001"))
+    assert content(first.folder) == content(whole.folder)
+    assert update_index([own], first).added == ()
+
+
+def test_frozen_encoders_embed_beside_the_network(
+    own: Path, tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platformdirs.user_data_dir", lambda name: str(tmp_path / name))
+    tiny_encoders.install_tiny(sample_rate=16_000)
+    job = EmbeddingJob(tmp_path / "index", own, bundle, ("tiny",), "cpu", HOP)
+    update_index([own], job)
+    index, recognizer = Index(job.folder), Recognizer.load(bundle)
+    assert index.description.encoders["tiny"].width == tiny_encoders.WIDTH
+    recognizer.encoders = ClipEncoders.named(["tiny"])
+    (number,) = (n for n, r in enumerate(index.recordings) if r.file == "B/short.wav")
+    (window, *_) = embed_windows(
+        recognizer, Decoding(own / "B" / "short.wav", 16_000), HOP, timbre=False, encoders=["tiny"]
+    )
+    rows = index.rows("encoder:tiny", index.first_windows[[number]])
+    np.testing.assert_allclose(rows, window.encoded["tiny"], rtol=1e-3, atol=1e-4)
+    with pytest.raises(DataError, match="made with other encoders"):
+        update_index([own], job_of(job.folder, own, bundle))

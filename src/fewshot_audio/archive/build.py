@@ -162,9 +162,9 @@ def _check_or_write(folder: Path, description: IndexDescription) -> None:
         write_text(path, description.model_dump_json(indent=2) + "\n", sync=True)
         return
     former = read_index_description(folder)
-    for field in ("network", "hop", "encoders"):
+    for field, name in (("network", "another network"), ("hop", "another hop"), ("encoders", "other encoders")):
         if getattr(former, field) != getattr(description, field):
-            raise DataError(f"{folder}: made with another {field}: use that one, or another folder with -o")
+            raise DataError(f"{folder}: made with {name}: give what it was made with, or another folder with -o")
     if former != description:
         raise DataError(f"{folder}: made by another version: make it again in another folder")
 

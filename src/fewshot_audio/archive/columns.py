@@ -3,6 +3,7 @@
 import difflib
 import operator
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from fewshot_audio.archive.index import Index
 from fewshot_audio.archive.where import Both, Comparison, Condition, Either, Missing, Not, parse_condition
 from fewshot_audio.errors import DataError, on_one_line
+from fewshot_audio.recognition.scoring import Floats
 
 Mask = NDArray[np.bool_]
 
@@ -18,7 +20,7 @@ NUMBERS = ("rate", "seconds")
 OF_WINDOWS = ("start", "end", "date", "year", "month", "day", "hour")
 """Columns that differ between the windows of a recording; of its time, in which it may pass midnight."""
 
-_OPERATORS: dict[str, Callable[[NDArray[np.generic], object], Mask]] = {
+_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq,
     "!=": operator.ne,
     "<": operator.lt,
@@ -76,7 +78,8 @@ class Columns:
             return np.isnat(self._clock())
         if name in NUMBERS or name in OF_WINDOWS:
             return np.isnan(self._values(name))
-        return self._texts(name) == ""
+        missing: Mask = self._texts(name) == ""
+        return missing
 
     def _compared(self, comparison: Comparison) -> Mask:
         name, value = comparison.column, comparison.value
@@ -88,11 +91,13 @@ class Columns:
                     f"{on_one_line(value[:40])!r}"
                 )
             texts = self._texts(name)
-            return compare(texts, value) & (texts != "")
+            holds: Mask = compare(texts, value) & (texts != "")
+            return holds
         if name in TEXTS or name == "date":
             raise DataError(f"position {comparison.position}: column {name} holds text: write {value:g} in quotes")
         numbers = self._values(name)
-        return compare(numbers, value) & ~np.isnan(numbers)
+        mask: Mask = compare(numbers, value) & ~np.isnan(numbers)
+        return mask
 
     def _texts(self, name: str) -> NDArray[np.object_]:
         """A column as texts, for each recording; that of dates, for each window."""
@@ -102,7 +107,7 @@ class Columns:
         cells = self._index.metadata.columns.get(name) or [getattr(recording, name) for recording in recordings]
         return np.array(cells, dtype=object)
 
-    def _values(self, name: str) -> NDArray[np.float64]:
+    def _values(self, name: str) -> Floats:
         """A column as numbers, for each recording or window."""
         recordings, description = self._index.recordings, self._index.description
         if name == "rate":
@@ -126,16 +131,17 @@ class Columns:
         }
         return np.where(np.isnat(clock), np.nan, parts[name].astype(np.float64))
 
-    def _starts(self) -> NDArray[np.float64]:
+    def _starts(self) -> Floats:
         """Seconds from the start of its recording to that of each window."""
         places = np.arange(len(self._index)) - np.repeat(self._index.first_windows, self._counts)
-        return places * (self._index.description.hop / self._index.description.rate)
+        return places * np.float64(self._index.description.hop / self._index.description.rate)
 
     def _clock(self) -> NDArray[np.datetime64]:
         """When each window begins; NaT if that is not known."""
         times = [recording.time or "NaT" for recording in self._index.recordings]
         begins = np.array(times, dtype="datetime64[s]")
-        return np.repeat(begins, self._counts) + self._starts().astype("timedelta64[s]")
+        clock: NDArray[np.datetime64] = np.repeat(begins, self._counts) + self._starts().astype("timedelta64[s]")
+        return clock
 
 
 def _number(cell: str) -> float:

@@ -1,8 +1,9 @@
 """A picture of call density: a curve for each site over the days, with its interval."""
 
 from collections.abc import Sequence
-from datetime import date
 from pathlib import Path
+
+import numpy as np
 
 from fewshot_audio.archive.density import Density
 from fewshot_audio.files import write_atomic
@@ -26,10 +27,10 @@ def draw_densities(values: Sequence[Density], label: str, path: Path) -> int:
     axes = figure.subplots()
     shown = sorted(ordered[:MOST_SITES])
     for site, name in zip(shown, plot_labels([site or "no site" for site in shown]), strict=True):
-        own = sorted(sites[site], key=lambda density: density.date)
-        days = [date.fromisoformat(density.date) for density in own]
-        (line,) = axes.plot(days, [density.density for density in own], marker="o", label=name)
-        bounds = [density.low for density in own], [density.high for density in own]
+        curve = sorted(sites[site], key=lambda density: density.date)
+        days = np.array([density.date for density in curve], dtype="datetime64[D]")
+        (line,) = axes.plot(days, [density.density for density in curve], marker="o", label=name)
+        bounds = [density.low for density in curve], [density.high for density in curve]
         axes.fill_between(days, *bounds, color=line.get_color(), alpha=0.2, linewidth=0)
     axes.set_xlabel("day")
     axes.set_ylabel(f"share of windows with {plot_label(label)}")

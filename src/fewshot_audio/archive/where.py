@@ -13,7 +13,7 @@ value       = NUMBER | 'TEXT' | "TEXT"
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, cast
 
 from fewshot_audio.errors import DataError, on_one_line
 
@@ -23,6 +23,7 @@ MOST_VALUES = 1000
 
 Value: TypeAlias = float | str
 Operator: TypeAlias = Literal["=", "!=", "<", "<=", ">", ">="]
+OPERATORS = ("=", "!=", "<", "<=", ">", ">=")
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,11 @@ class Either:
 Condition: TypeAlias = Comparison | Missing | Not | Both | Either
 
 
+_Kind: TypeAlias = Literal["name", "number", "text", "sign", "end"]
+
+
 class _Token(NamedTuple):
-    kind: Literal["name", "number", "text", "sign", "end"]
+    kind: _Kind
     text: str
     position: int  # from 1
 
@@ -105,9 +109,7 @@ def _tokens(text: str) -> Iterator[_Token]:
             quote = text[place] in "'\""
             reason = "a text that does not end" if quote else f"{on_one_line(text[place])!r} has no meaning"
             raise DataError(f"position {place + 1}: {reason}")
-        kind = match.lastgroup
-        assert kind in ("name", "number", "text", "sign")
-        yield _Token(kind, match[0], place + 1)
+        yield _Token(cast(_Kind, match.lastgroup), match[0], place + 1)
         place = match.end()
     yield _Token("end", "", len(text) + 1)
 
@@ -189,10 +191,10 @@ class _Parser:
         if self._next.text.lower() in ("between", "in") and self._next.kind == "name":
             return self._between_or_in(name)
         operator = self._next.text
-        if operator not in ("=", "!=", "<", "<=", ">", ">="):
-            raise self._unexpected("=, !=, <, <=, >, >=, between, in or is")
+        if operator not in OPERATORS:
+            raise self._unexpected(f"{', '.join(OPERATORS)}, between, in or is")
         self._place += 1
-        return Comparison(name.text, operator, self._value(), name.position)
+        return Comparison(name.text, cast(Operator, operator), self._value(), name.position)
 
     def _between_or_in(self, name: _Token) -> Condition:
         if self._take("between"):
