@@ -5,6 +5,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fewshot_audio.archive.index import Index as Index
     from fewshot_audio.audio.augment.modules import SpecAugment as SpecAugment
     from fewshot_audio.audio.augment.modules import WaveformAugment as WaveformAugment
     from fewshot_audio.audio.features import LogMel as LogMel
@@ -60,6 +61,7 @@ _MODULES = {
     "FewShotError": "errors",
     "FewShotNetwork": "models.network",
     "Hybrid": "models.encoders",
+    "Index": "archive.index",
     "LogMel": "audio.features",
     "Preprocessing": "audio.preprocessing",
     "ProjectionHead": "models.heads",

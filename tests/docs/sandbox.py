@@ -46,6 +46,7 @@ SMALLER: dict[str, list[str]] = {
     "train num_runs=2": ["--set", "num_runs=2"],
     "reproduce": SETTINGS,
     "prepare": ["--workers", "1"],
+    "index": ["--workers", "1"],
     "evaluate": ["--tasks", "20"],
     "crossval": [*SETTINGS, "--folds", "2", "--halving", "1x1,2x1", "--workers", "1", "--tasks", "20"],
     "tune": [*SETTINGS, "--trials", "2", "--epochs", "1"],

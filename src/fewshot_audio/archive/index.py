@@ -51,6 +51,11 @@ class Index:
 
     Raises:
         DataError: it is no index, or one that cannot be trusted; says which file, and why.
+
+    Example:
+        >>> index = Index("my_index")  # doctest: +SKIP
+        >>> len(index), index.recordings[0].file  # doctest: +SKIP
+        (1440, 'pond/20240131_235900.WAV')
     """
 
     def __init__(self, folder: str | Path) -> None:
