@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fewshot_audio.files import write_json
+from tests.archive.indexes import WIDTH, write_index
 from tests.cli.plugins import BY_OPTION, COMMANDS, FIXTURES, NAMES_NO_PART, TRANSFORM, imported, parts, strangers
 from tests.shell import Shell
 from tests.tiny import NAME, write_tiny_dataset, write_tiny_waveforms
@@ -33,6 +35,7 @@ LINES: dict[str, list[list[str]]] = {
     "augment": [["sound.wav", "-o", "views", "-e", "pair/experiment.json"]],
     "classify": [[bundle, "sound.wav"] for bundle in BUNDLES],
     "crossval": [[*PAIR, "--candidates", "candidates.json"]],
+    "density": [["index", f"{bundle}:cat", "--sample", "3"] for bundle in BUNDLES],
     "enroll": [
         ["--model", RUN, "--support", "support", "-o", "new"],
         *([bundle, "--add", "owl", "sound.wav"] for bundle in BUNDLES),
@@ -40,8 +43,13 @@ LINES: dict[str, list[list[str]]] = {
     "evaluate": [[RUN], [RUN, "--open-set"], [RUN, "--untrained"]],
     "export": [[bundle, "--onnx", "x.onnx"] for bundle in BUNDLES],
     "gather": [["experiments/tiny", "-o", "gathered"]],
+    "index": [["sound.wav", "-o", "new", "--bundle", bundle] for bundle in BUNDLES],
     "join": [[RUN, "experiments/tiny/run-2", "-o", "joined"]],
     "report": [["experiments/tiny", "-o", "report.html"]],
+    "search": [
+        *(["index", f"{bundle}:cat"] for bundle in BUNDLES),
+        *(["index", "sound.wav", "--bundle", bundle] for bundle in BUNDLES),
+    ],
     "serve": [[bundle, "--host", FOREIGN_ADDRESS, "--token", "x"] for bundle in BUNDLES],
     "train": [PAIR],
     "tune": [[*PAIR, "--trials", "1"]],
@@ -84,6 +92,7 @@ def test_a_part_that_a_file_names_is_refused(
 ) -> None:
     plant(strangers, place)
     (strangers / "candidates.json").write_text("[]")
+    write_index(strangers / "index", [], np.empty((0, WIDTH), np.float16))
     monkeypatch.chdir(strangers)
     name, *_ = PLACES[place]
     for line in LINES[command]:

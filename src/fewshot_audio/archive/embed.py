@@ -86,7 +86,7 @@ def embed_recordings(
     """
     keep_pages()
     name_plugins(job.plugins)
-    recognizer = open_recognizer(job.bundle, job.encoders, job.device)
+    recognizer = _recognizer_of(job, description)
     embedded = []
     with _free_partition(job.folder) as number, PartitionWriter(job.folder, number, description) as writer:
         for recording in recordings:
@@ -95,6 +95,19 @@ def embed_recordings(
             writer.add(embedded[-1])
         writer.commit()
     return embedded
+
+
+def _recognizer_of(job: EmbeddingJob, description: IndexDescription) -> Recognizer:
+    """The recognizer that an index is made by; a worker of a cluster may have an earlier state of its bundle open."""
+    encoders = {name: encoder.digest for name, encoder in description.encoders.items()}
+    try:
+        recognizer = open_recognizer(job.bundle, job.encoders, job.device)
+        description.check_recognizer(recognizer, job.folder, encoders)
+    except DataError:
+        open_recognizer.cache_clear()
+        recognizer = open_recognizer(job.bundle, job.encoders, job.device)
+        description.check_recognizer(recognizer, job.folder, encoders)
+    return recognizer
 
 
 @contextmanager

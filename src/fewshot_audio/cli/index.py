@@ -48,19 +48,18 @@ def index(
     others are embedded.
     """
     from fewshot_audio.archive.build import archive_folder, update_index
-    from fewshot_audio.archive.embed import EmbeddingJob
+    from fewshot_audio.archive.embed import EmbeddingJob, open_recognizer
     from fewshot_audio.archive.index import Index
     from fewshot_audio.archive.metadata import write_metadata
-    from fewshot_audio.recognition.recognizer import Recognizer
     from fewshot_audio.recognition.shipped import shipped_folder
 
     if hop is not None and hop <= 0:
         raise typer.BadParameter(f"--hop {hop:g}: expected a number of seconds above 0")
-    folder = bundle or shipped_folder()
+    folder, encoders = bundle or shipped_folder(), tuple(encoder or ())
     if hop is None:
-        hop = Recognizer.load(folder, device).segment_seconds
+        hop = open_recognizer(folder.absolute(), encoders, device).segment_seconds
     root = archive or archive_folder(archives)
-    job = EmbeddingJob(output.absolute(), root.absolute(), folder.absolute(), tuple(encoder or ()), device, hop)
+    job = EmbeddingJob(output.absolute(), root.absolute(), folder.absolute(), encoders, device, hop)
     try:
         with progress_bar() as progress:
             update = update_index(archives, job, workers, cluster, progress)
