@@ -1,8 +1,8 @@
 """Long recordings: windows that slide over a stream of samples, each answered as a clip of its own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from fewshot_audio.audio.decode import Decoding
 from fewshot_audio.audio.rejection import Reason, Rejected
@@ -25,6 +25,9 @@ class Window:
     answer: Classification | None
 
 
+T = TypeVar("T")
+
+
 class _Heard(NamedTuple):
     """What is kept of a window until its group is answered."""
 
@@ -45,26 +48,50 @@ def scan_recording(recognizer: AnsweringRecognizer, decoding: Decoding, hop_seco
         DataError: no class is enrolled.
         Rejected: the recording cannot be used; for damage in the middle, after the windows before it.
     """
-    preprocessing, enrolled = recognizer.preprocessing, recognizer.snapshot()
+    preprocessing = recognizer.preprocessing
     length, hop = preprocessing.segment_samples, round(hop_seconds * preprocessing.recording_rate)
     if not 0 < hop <= length:
         longest = preprocessing.recording_seconds
         raise ConfigError(f"hop of {hop_seconds:g} s: expected above 0 and at most {longest:g} s")
-    group: list[tuple[int, int, _Heard | None]] = []  # start, end, and what is heard
-    embedder = recognizer.embedder
+    windows = (
+        ((start, start + len(samples)), samples)
+        for start, samples in slide(iter(decoding), length, hop)
+        if not start or len(samples) >= preprocessing.n_fft
+    )
+    for (start, end), answer in answer_parts(recognizer, decoding, windows):
+        yield Window(start, end, answer)
 
-    def answer_group() -> Iterator[Window]:
-        rows = embedder.clip_rows([heard.features for _, _, heard in group if heard])
-        for start, end, heard in group:
+
+def answer_parts(
+    recognizer: AnsweringRecognizer, decoding: Decoding, parts: Iterable[tuple[T, Samples]]
+) -> Iterator[tuple[T, Classification | None]]:
+    """Answer for parts of a recording, each as a clip of its own, by the classes that are enrolled at the start.
+
+    Args:
+        recognizer: with one class or more.
+        decoding: of the recording.
+        parts: whatever names a part, and its samples at the recognizer's rate.
+
+    Yields:
+        The name of each part, in order, and its answer; None if it is silent.
+
+    Raises:
+        DataError: no class is enrolled.
+        Rejected: a part cannot be used.
+    """
+    preprocessing, enrolled, embedder = recognizer.preprocessing, recognizer.snapshot(), recognizer.embedder
+    group: list[tuple[T, _Heard | None]] = []
+
+    def answer_group() -> Iterator[tuple[T, Classification | None]]:
+        rows = embedder.clip_rows([heard.features for _, heard in group if heard])
+        for name, heard in group:
             answer = None
             if heard:
                 answer = recognizer.judge(enrolled, next(rows), len(heard.features), heard.timbre, heard.encoded)
-            yield Window(start, end, answer)
+            yield name, answer
         group.clear()
 
-    for start, samples in slide(iter(decoding), length, hop):
-        if start and len(samples) < preprocessing.n_fft:
-            continue
+    for name, samples in parts:
         try:
             # Only the features of a group are held: its waveforms would take four times the memory.
             segments = preprocessing.segments(preprocessing.normalize(samples, decoding.level.floor))
@@ -77,7 +104,7 @@ def scan_recording(recognizer: AnsweringRecognizer, decoding: Decoding, hop_seco
             if error.reason != Reason.SILENT:
                 raise
             heard = None
-        group.append((start, start + len(samples), heard))
+        group.append((name, heard))
         if len(group) == GROUP:
             yield from answer_group()
     yield from answer_group()
