@@ -131,8 +131,8 @@ def enroll(
             clips += [(add, path) for path in added]
             report.remarks.extend(other_files(n_others))
         events = list_events(annotations or (), audio, table_format, label_column, report)
-        names = [name for name, _ in clips if name] + [event.label for event in events]
-        _check_ignored([*(ignore or ()), *(answer or ())], recognizer, names)
+        to_enroll = [name for name, _ in clips if name] + [event.label for event in events]
+        _check_ignored([*(ignore or ()), *(answer or ())], recognizer, to_enroll)
         preprocessing = recognizer.preprocessing
         enroll_clips(recognizer, load_files(clips, preprocessing), len(clips), report, progress, strict=strict)
         enroll_clips(recognizer, cut_clips(events, preprocessing), len(events), report, progress, strict=strict)
@@ -238,7 +238,7 @@ def _check_ignored(names: Sequence[str], recognizer: "Recognizer", enrolled: Ite
 
     classes = [*recognizer.classes, *(unicodedata.normalize("NFC", name) for name in enrolled)]
     for name in names:
-        enrolled_name(dict.fromkeys(classes), name)
+        enrolled_name(classes, name)
 
 
 def _choose(recognizer: "Recognizer", head: HeadOption | None) -> None:

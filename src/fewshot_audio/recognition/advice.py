@@ -68,7 +68,7 @@ def _verdict(correct: int, judged: int) -> str:
         return "usable, with mistakes"
     least, most = wilson_interval(correct, judged)
     if least < LEAST_SURE:
-        return f"too few clips to tell how many others will be, anything from {100 * least:.0f} to {100 * most:.0f} %"
+        return f"too few clips to tell how many others will be: from {100 * least:.0f} to {100 * most:.0f} %"
     return "the classes are told apart well"
 
 
