@@ -75,13 +75,13 @@ def draw(scene: Scene, settings: Sequence[Setting], start: float, out: Path) -> 
         found.write_text(Csv().text([FileDetections(str(scene.path), events=tuple(events))]))
         options = EvaluationOptions(skip_first=GIVEN)
         (marks,) = evaluate_events(EventTables.read(truth), EventTables.read(found), options).marks.values()
-        picture.draw_panel(axes, start, samples, marks, picture.RATE / 2000)
+        picture.draw_panel(axes, start, samples, marks, RATE / 2000)
         axes.set_title(setting.title, loc="left", fontsize=10)
     handles = [Patch(color=picture.COLORS[status], label=meaning) for status, meaning in picture.MEANINGS.items()]
     figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), frameon=False)
     axes.set_xlabel("seconds")
     with out.open("wb") as stream:
-        write_figure(figure, stream, "png")
+        write_figure(figure, stream, "png", dpi=70)
 
 
 def list_pictures(data: Path, folder: Path) -> Mapping[str, tuple[Scene, list[Setting], float]]:
