@@ -15,7 +15,8 @@ from fewshot_audio.recognition import recognizer as recognizer_module
 from fewshot_audio.recognition.background import MOST_KEPT, background_clips
 from fewshot_audio.recognition.bundle.write import save_bundle
 from fewshot_audio.recognition.decision.choose import Head
-from fewshot_audio.recognition.decision.maker import DecisionMaker
+from fewshot_audio.recognition.decision.maker import DecisionMaker, DecisionState
+from fewshot_audio.recognition.encoder_choosing import with_only_encoders
 from fewshot_audio.recognition.enrolled import UNKNOWN, Classification, EnrolledClass, EnrolledSounds
 from fewshot_audio.recognition.options import ScanOptions
 from fewshot_audio.recognition.scan import answer_file
@@ -257,14 +258,18 @@ def test_a_reader_never_sees_classes_with_the_decision_on_others(
     other.enroll(CLASSES[0], [sound(0, 70)], rate=RATE)
     other.save(tmp_path)
     seen: list[tuple[int, bool]] = []
-    updates: list[int] = []
+    updates: list[DecisionState] = []
     update = DecisionMaker.update
-    monkeypatch.setattr(DecisionMaker, "update", lambda *values: updates.append(1) or update(*values))
-    adjust = recognizer_module.with_only_encoders
+
+    def counting(maker: DecisionMaker, state: DecisionState, *values: Any) -> DecisionState:
+        updates.append(state)
+        return update(maker, state, *values)
+
+    monkeypatch.setattr(DecisionMaker, "update", counting)
 
     def reading(*values: Any) -> EnrolledSounds:
         seen.append((len(own.snapshot().classes[CLASSES[0]].clips), own.snapshot().decision is not None))
-        return adjust(*values)
+        return with_only_encoders(*values)
 
     monkeypatch.setattr(recognizer_module, "with_only_encoders", reading)
     before = len(own.clips(CLASSES[0]))
