@@ -127,7 +127,7 @@ def mix(
         snr: the lowest and highest signal-to-noise ratio, of the mean power of a call to that of what is behind it.
     """
     random = np.random.default_rng([seed, *label.encode()])
-    background = _background(palette, random, round(minutes * 60 * RATE))
+    background = mix_background(palette, random, round(minutes * 60 * RATE))
     own = _calls(palette.sounds[label], random, calls)
     classes = [name for name in palette.sounds if name != label]
     others = [call for name in random.permutation(classes)[:8] for call in _calls(palette.sounds[name], random, 3)]
@@ -149,7 +149,7 @@ def mix_song(
 ) -> Soundscape:
     """Song: bouts of a motif of syllables with gaps of 15 to 80 ms, with pauses between bouts, over faint noise."""
     random = np.random.default_rng([seed, 1])
-    background = _background(palette, random, round(minutes * 60 * RATE))
+    background = mix_background(palette, random, round(minutes * 60 * RATE))
     sounds = [path for files in palette.sounds.values() for path in files]
     syllables: list[Samples] = []
     while len(syllables) < 7:
@@ -196,7 +196,7 @@ def _calls(files: Sequence[Path], random: np.random.Generator, number: int) -> l
     return calls
 
 
-def _background(palette: Palette, random: np.random.Generator, length: int) -> Samples:
+def mix_background(palette: Palette, random: np.random.Generator, length: int) -> Samples:
     """Files of two classes one after another, each at the same mean power, faded into each other over 0.5 s."""
     names = random.permutation(list(palette.backgrounds))[:2]
     background, at, fade = np.zeros(length, np.float32), 0, RATE // 2

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from rich.console import Console
 
 from fewshot_audio.cli import console
 from tests.shell import Shell
@@ -61,3 +62,14 @@ def test_bytes_of_an_argument_that_are_no_text_are_told(shell: Shell) -> None:
     outcome = shell("classify", "m\udce9sange", "x.wav")
     assert outcome.code == 1
     assert "m\\xe9sange" in outcome.err
+
+
+def test_short_names_stay_on_a_line_of_a_narrow_table(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "stdout", Console(width=80))
+    rest = ["needs pip install --no-deps some-package", "16000 Hz", "1024", "Apache-2.0 or another one", "some-package"]
+    console.print_table("Encoders", ["encoder", *rest], [["speech-embedding-of-words", *rest], ["x" * 90, *rest]])
+    out = capsys.readouterr().out
+    assert "speech-embedding-of-words" in out
+    assert max(map(len, out.splitlines())) <= 80

@@ -63,6 +63,8 @@ def test_an_event_that_cannot_be_used_is_named_and_the_rest_is_enrolled(folder: 
     assert outcome.code == 1
     for reason in ("line 3: ends at 0.5 s", "0.01 s long", "there is no recording 'no.wav'", "class name 'unknown'"):
         assert reason in outcome.err
+    assert f"not used: {table}, line 4: {folder / 'field' / 'dawn.wav'}, 2 to 2.01 s: too short" in outcome.err
+    assert f"not used: {table}, line 6: class name 'unknown'" in outcome.err
     recognizer = Recognizer.load(folder / "bundle")
     assert list(recognizer.classes) == ["high"]
     assert [clip.name for clip in recognizer.clips("high")] == ["dawn.wav 0.000-0.500 s"]

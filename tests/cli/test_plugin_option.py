@@ -78,7 +78,9 @@ def test_the_command_that_continues_names_them_too(
     assert outcome.err.rstrip().endswith("--set lr=1 --plugin two --plugin one --resume")
 
 
-@pytest.mark.parametrize("start", [["-m", "fewshot_audio.cli"], [str(ROOT / "src" / "train_test.py")]])
+@pytest.mark.parametrize(
+    "start", [["-m", "fewshot_audio"], ["-m", "fewshot_audio.cli"], [str(ROOT / "src" / "train_test.py")]]
+)
 def test_the_current_folder_is_not_searched(start: list[str], tmp_path: Path) -> None:
     (tmp_path / "my_encoder.py").write_text(f"open(__file__ + '.imported', 'w').close()\n{FILES['my_encoder.py']}")
     write_pair(tmp_path)

@@ -212,6 +212,13 @@ def test_the_command_prints_a_table_and_writes_json(folder: Path, shell: Shell) 
     assert [point["threshold"] for point in written["curve"]] == [0.9, 0.8, 0.7, 0.6, 0.5]
 
 
+def test_the_command_says_that_nothing_is_left_behind_the_first_events(folder: Path, shell: Shell) -> None:
+    tables = (folder / "truth.csv", folder / "detections.csv")
+    message = "Nothing is left to score behind the first 50 events of each label and recording."
+    assert message in shell("evaluate-events", *tables, "--skip-first", 50).out
+    assert "Nothing is left" not in shell("evaluate-events", *tables, "--skip-first", 1).out
+
+
 def test_a_bad_row_is_reported_and_the_rest_is_compared(folder: Path, shell: Shell) -> None:
     with (folder / "truth.csv").open("a") as stream:
         stream.write("a.wav,9,8,wren\n")

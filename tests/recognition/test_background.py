@@ -1,7 +1,9 @@
 """Sounds that are known and never an answer: the background, and classes that are ignored."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,9 +11,13 @@ import soundfile
 
 from fewshot_audio import Recognizer
 from fewshot_audio.errors import DataError
+from fewshot_audio.recognition import recognizer as recognizer_module
 from fewshot_audio.recognition.background import MOST_KEPT, background_clips
+from fewshot_audio.recognition.bundle.write import save_bundle
 from fewshot_audio.recognition.decision.choose import Head
-from fewshot_audio.recognition.enrolled import UNKNOWN, Classification
+from fewshot_audio.recognition.decision.maker import DecisionMaker, DecisionState
+from fewshot_audio.recognition.encoder_choosing import with_only_encoders
+from fewshot_audio.recognition.enrolled import UNKNOWN, Classification, EnrolledClass, EnrolledSounds
 from fewshot_audio.recognition.options import ScanOptions
 from fewshot_audio.recognition.scan import answer_file
 from tests.recognition.recognizers import CLASSES, PREPROCESSING, SAMPLES, Sound, sound
@@ -198,9 +204,80 @@ def test_a_long_recording_gives_a_bounded_number_of_segments_at_even_distances(t
     places = [round((pitch - 200) / 20) for pitch in pitches]
     assert places == [place for place in range(0, count, 4) if place != 8]
     assert clip.seconds == len(places) * PREPROCESSING.segment_seconds
+    assert clip.silence == 1 / (count // 4)  # of the segments at these distances, as of those that are kept
     assert np.allclose(clip.segments.std(axis=1), 1, atol=1e-3)  # each is normalized by itself
     (of_array,) = background_clips((0.3 * long.astype(np.float32), RATE), PREPROCESSING)
     assert np.allclose(of_array.segments, clip.segments, atol=1e-2)
+
+
+def test_a_background_beside_classes_of_version_0_1_keeps_its_timbre(tmp_path: Path) -> None:
+    """It is missed as soon as the classes are enrolled anew, and a decision counts timbre."""
+    own = make_recognizer(enrolled=False, head="both")
+    for kind, name in enumerate(CLASSES):
+        own.enroll(name, [sound(kind, seed) for seed in range(3)], rate=RATE)
+    own.enroll_background(hum(0), rate=RATE)
+    clips = {
+        name: EnrolledClass.of(tuple(replace(clip, timbre=None) for clip in enrolled_class.clips))
+        for name, enrolled_class in own.snapshot().classes.items()
+    }
+    parts = own.parts()
+    without = parts._replace(sounds=replace(parts.sounds, classes=clips), decision=None)
+    save_bundle(tmp_path, without)
+    loaded = Recognizer.load(tmp_path)
+    assert loaded.head == "prototypes"
+    for kind, name in enumerate(CLASSES):
+        loaded.enroll(name, [sound(kind, seed) for seed in range(3)], rate=RATE, replace=True)
+    loaded.choose_head("both")
+    loaded.save(tmp_path)
+    again = Recognizer.load(tmp_path)
+    assert again.head == "both"
+    assert again.classify(asked(), rate=RATE) == own.classify(asked(), rate=RATE)
+
+
+def test_clips_without_timbre_in_the_background_leave_the_classes_theirs(tmp_path: Path) -> None:
+    own = make_recognizer(head="both")
+    own.enroll_background(hum(0), rate=RATE)
+    parts = own.parts()
+    silent = tuple(replace(clip, timbre=None) for clip in parts.sounds.background)
+    save_bundle(tmp_path, parts._replace(sounds=replace(parts.sounds, background=silent)))
+    loaded = Recognizer.load(tmp_path)
+    assert loaded.head == "both"
+    with pytest.raises(DataError, match="background: clip 'clip 1' has no timbre: remove it"):
+        loaded.classify(asked(), rate=RATE)
+    loaded.remove_background()
+    own.remove_background()
+    assert loaded.classify(asked(), rate=RATE) == own.classify(asked(), rate=RATE)
+
+
+def test_a_reader_never_sees_classes_with_the_decision_on_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a bundle is read again, another thread that answers would choose a decision anew."""
+    make_recognizer(head="both").save(tmp_path)
+    own, other = Recognizer.load(tmp_path), Recognizer.load(tmp_path)
+    other.enroll(CLASSES[0], [sound(0, 70)], rate=RATE)
+    other.save(tmp_path)
+    seen: list[tuple[int, bool]] = []
+    updates: list[DecisionState] = []
+    update = DecisionMaker.update
+
+    def counting(maker: DecisionMaker, state: DecisionState, *values: Any) -> DecisionState:
+        updates.append(state)
+        return update(maker, state, *values)
+
+    monkeypatch.setattr(DecisionMaker, "update", counting)
+
+    def reading(*values: Any) -> EnrolledSounds:
+        seen.append((len(own.snapshot().classes[CLASSES[0]].clips), own.snapshot().decision is not None))
+        return with_only_encoders(*values)
+
+    monkeypatch.setattr(recognizer_module, "with_only_encoders", reading)
+    before = len(own.clips(CLASSES[0]))
+    own.refresh(tmp_path)
+    assert seen == [(before, True)]
+    assert len(own.clips(CLASSES[0])) == before + 1
+    assert own.classify(asked(), rate=RATE) == other.classify(asked(), rate=RATE)
+    assert not updates  # the decision that each state was saved with is the one that counts
 
 
 def test_recordings_that_cannot_be_background_are_named(tmp_path: Path) -> None:
@@ -262,6 +339,11 @@ def test_the_command_enrolls_and_ignores(shell: Shell, tmp_path: Path) -> None:
     assert result.code == 0, result.err
     loaded = Recognizer.load(tmp_path / "bundle")
     assert (loaded.background, loaded.ignored) == ([], [])
+    for option in ("--ignore", "--answer"):
+        result = shell("enroll", bundle, "--background", str(tmp_path / "none.wav"), option, "thunder")
+        assert result.code != 0
+        assert "class 'thunder' is not enrolled" in result.err
+        assert "none.wav" not in result.err  # nothing was begun
     ignore_all = [word for name in CLASSES for word in ("--ignore", name)]
     result = shell("enroll", bundle, *ignore_all)
     assert result.code != 0

@@ -126,6 +126,18 @@ def test_an_encoder_is_found_by_its_digest_whatever_it_is_called_here(tmp_path: 
     assert Recognizer.load(tmp_path / "again").classify(CLIPS, rate=RATE) == own.classify(CLIPS, rate=RATE)
 
 
+def test_an_encoder_that_is_called_otherwise_here_is_put_into_a_bundle(tmp_path: Path, shell: Shell) -> None:
+    recognizer("tiny").save(tmp_path / "bundle")
+    folder = encoders_folder()
+    description = json.loads((folder / "tiny" / "encoder.json").read_text())
+    (folder / "tiny").rename(folder / "mine")
+    (folder / "mine" / "encoder.json").write_text(json.dumps(description | {"name": "mine"}))
+    outcome = shell("enroll", tmp_path / "bundle", "--embed-encoder")
+    assert outcome.code == 0, outcome.err
+    loaded = Recognizer.load(tmp_path / "bundle")
+    assert (loaded.encoder_names, loaded.encoders.embed) == (["tiny"], True)
+
+
 def test_another_encoder_of_that_name_is_not_taken(tmp_path: Path) -> None:
     recognizer("tiny").save(tmp_path / "bundle")
     (encoders_folder() / "tiny" / "encoder.json").unlink()

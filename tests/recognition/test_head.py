@@ -312,6 +312,9 @@ def test_advice_names_the_choice_the_verdict_and_what_to_do() -> None:
         "prototypes 20 %; for comparison, plain MFCC statistics with logistic regression 70 %."
     )
     assert verdict == "9 of 10 clips recognized when left out: the classes are told apart well."
+    assert list(advice(diagnosis(1.0, 2)))[1] == (
+        "4 of 4 clips recognized when left out: too few clips to tell how many others will be: from 51 to 100 %."
+    )
     assert list(advice(diagnosis(0.7, 5)))[1].endswith("7 of 10 clips recognized when left out: usable, with mistakes.")
     assert list(advice(diagnosis(0.5, 3)))[1:] == [
         "3 of 6 clips recognized when left out: too few to rely on.",

@@ -5,8 +5,16 @@ from pathlib import Path
 
 from fewshot_audio.cli.app import main
 
-if __name__ == "__main__":
-    # Python puts the current folder first on its path; a file there must not be taken for a plugin of the same name.
+
+def run() -> None:
+    """Run the command, without the current folder on the path.
+
+    Python puts it there first; a file in it must not be taken for a plugin of the same name.
+    """
     if not sys.flags.safe_path and Path(sys.path[0], "fewshot_audio") != Path(__file__).parents[1]:
         del sys.path[0]
     main()
+
+
+if __name__ == "__main__":
+    run()

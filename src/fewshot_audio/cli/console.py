@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -13,6 +14,9 @@ from rich.table import Table
 
 from fewshot_audio.errors import WriteError, on_one_line
 from fewshot_audio.progress import Progress
+
+UNBROKEN = 32
+"""Width of a name that stays on one line of a table, at most."""
 
 stdout = Console()
 stderr = Console(stderr=True)
@@ -61,10 +65,12 @@ def print_error(message: str) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; the first column is text, the others are numbers."""
+    """Print a table; the first column is text, which is not broken if it is short, the others are numbers."""
     table = Table()
+    widest = max((cell_len(on_one_line(row[0])) for row in rows), default=0)
     for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left", overflow="fold")
+        least = 0 if number else min(widest, UNBROKEN)
+        table.add_column(column, justify="right" if number else "left", overflow="fold", min_width=least)
     for row in rows:
         table.add_row(*(escape(on_one_line(cell)) for cell in row))
     print_line(title)

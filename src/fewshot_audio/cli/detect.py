@@ -1,4 +1,4 @@
-"""``fewshot-audio detect``: find the events of which a few are marked."""
+"""``fewshot-audio detect``: find the events of which a few are marked, or those of a bundle's classes."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -9,12 +9,15 @@ from fewshot_audio.cli.answers import journal_path, list_path, report_results, w
 from fewshot_audio.cli.app import EXIT_INTERRUPTED, app
 from fewshot_audio.cli.console import print_line, progress_bar, stderr
 from fewshot_audio.cli.options import LabelColumn, Strict, TableFormatOption, usage_errors
+from fewshot_audio.cli.quick_start import load_quickly, prepare_quick_start
 from fewshot_audio.errors import DataError, plural
-from fewshot_audio.events.detection.options import THRESHOLD, DetectionOptions
+from fewshot_audio.events.detection.options import CLASS_MERGE_GAP, CLASS_THRESHOLD, THRESHOLD, DetectionOptions
 from fewshot_audio.files import check_writable
 
 if TYPE_CHECKING:
     from fewshot_audio.events.annotation import Annotation
+    from fewshot_audio.events.detection.scan import Search
+    from fewshot_audio.recognition.recognizer import Recognizer
 
 MOST_LINES = 20
 
@@ -23,9 +26,12 @@ MOST_LINES = 20
 def detect(
     paths: Annotated[list[Path], typer.Argument(metavar="RECORDINGS...", help="Sound files, or folders of them.")],
     examples: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Option(help="Table of marked events (Raven, Audacity, CSV, DCASE), two or more of a label; repeatable."),
-    ],
+    ] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(help="A bundle, whose enrolled classes are searched for; instead of --examples.")
+    ] = None,
     audio: Annotated[
         Path | None, typer.Option(help="Folder of the marked recordings; default: that of the table.")
     ] = None,
@@ -52,13 +58,25 @@ def detect(
         ),
     ] = None,
     threshold: Annotated[
-        float, typer.Option(min=0, max=1, help="Score from which a candidate is an event.")
-    ] = THRESHOLD,
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help=f"Score from which it is an event; default: {THRESHOLD:g}, with --bundle {CLASS_THRESHOLD:g}.",
+        ),
+    ] = None,
     min_duration: Annotated[
-        float | None, typer.Option(help="Seconds that an event lasts at least; default: 0.4 of the shortest example.")
+        float | None,
+        typer.Option(
+            help="Seconds that an event lasts at least; default: 0.4 of the shortest example, with --bundle 0.03."
+        ),
     ] = None,
     merge_gap: Annotated[
-        float | None, typer.Option(help="Join events of a label with a shorter pause, in seconds, between them.")
+        float | None,
+        typer.Option(
+            help="Join events of a label with a shorter pause, in seconds, between them; default: none, with --bundle "
+            f"{CLASS_MERGE_GAP:g}."
+        ),
     ] = None,
     overlaps: Annotated[
         bool, typer.Option("--overlaps", help="Keep overlapping events of different labels; else the best one wins.")
@@ -73,16 +91,33 @@ def detect(
     label_column: LabelColumn = None,
     strict: Strict = False,
 ) -> None:
-    """Find all events in recordings in which a few are marked. With -o, an interrupted run continues where it stopped.
+    """Find all events in recordings in which a few are marked, or all of a bundle's classes.
 
-    The marked events are not in the answer. The exit code is 1 if a row of a table or a recording cannot be used; it is
-    reported, and the others are searched.
+    With -o, an interrupted run continues where it stopped. The marked events are not in the answer. The exit code is 1
+    if a row of a table or a recording cannot be used; it is reported, and the others are searched.
     """
     from fewshot_audio.audio.recordings import list_recordings
-    from fewshot_audio.events.detection.scan import DetectionJournal, detect_files, detection_fingerprint
+    from fewshot_audio.events.detection.detector import Detector
+    from fewshot_audio.events.detection.scan import (
+        DetectionJournal,
+        bundle_fingerprint,
+        detect_files,
+        detection_fingerprint,
+        search_by_examples,
+    )
     from fewshot_audio.events.write import DETECTION_FORMATS
     from fewshot_audio.runtime.allocator import keep_pages
 
+    of_examples = {
+        "--audio": audio is not None,
+        "--shared-examples": shared_examples,
+        "--background": bool(background),
+        "--complete-between, --random-examples": complete_between is not None,
+        "--no-rescore": not rescore,
+        "--table-format": table_format is not None,
+        "--label-column": label_column is not None,
+    }
+    _check_usage(examples, bundle, [name for name, is_given in of_examples.items() if is_given])
     with usage_errors():
         options = DetectionOptions(threshold, min_duration, merge_gap, overlaps, complete_between, rescore)
     form = DETECTION_FORMATS[output_format]()
@@ -93,33 +128,30 @@ def detect(
     files, n_others = list_recordings(paths)
     if form.extension and not in_folder and len(files) > 1:
         raise typer.BadParameter(f"--format {output_format} describes one recording: give -o FOLDER for {len(files)}")
-    tables = [(table, False) for table in examples]
-    quiet: list[Path] = []
-    for source in background or ():
-        if source.is_dir() or _is_sound(source):
-            quiet += list_recordings([source])[0]
-        else:
-            tables.append((source, True))
-    annotations, problems = _read(tables, audio, table_format, label_column)
     keep_pages()
-    journal = None
-    if output:
+    recognizer: Recognizer | None = None
+    search: Search
+    problems = 0
+    if bundle:
+        recognizer = load_quickly(bundle, "cpu")
+        with usage_errors():
+            search = Detector.from_recognizer(recognizer, options).search
+        fingerprint = bundle_fingerprint(bundle, options, strict=strict)
+    else:
+        tables = [(table, False) for table in examples or ()]
+        quiet: list[Path] = []
+        for source in background or ():
+            if source.is_dir() or _is_sound(source):
+                quiet += list_recordings([source])[0]
+            else:
+                tables.append((source, True))
+        annotations, problems = _read(tables, audio, table_format, label_column)
         fingerprint = detection_fingerprint(annotations, quiet, options, shared_examples, strict)
-        journal = DetectionJournal(journal_path(output, in_folder=in_folder), fingerprint)
+        search = search_by_examples(annotations, options, shared=shared_examples, background=quiet)
+    journal = DetectionJournal(journal_path(output, in_folder=in_folder), fingerprint) if output else None
     try:
         with progress_bar() as progress:
-            results = list(
-                detect_files(
-                    files,
-                    annotations,
-                    options,
-                    shared=shared_examples,
-                    background=quiet,
-                    strict=strict,
-                    journal=journal,
-                    progress=progress,
-                )
-            )
+            results = list(detect_files(files, search, strict=strict, journal=journal, progress=progress))
     except KeyboardInterrupt:
         if journal:
             done = plural(len(journal.results), "file")
@@ -132,9 +164,23 @@ def detect(
         write_answers(form.text(results), output)
     if journal:
         journal.remove()
+    if bundle and recognizer:
+        prepare_quick_start(bundle, recognizer)
     report_results(results, n_others)
     if problems:
         raise typer.Exit(1)
+
+
+def _check_usage(examples: list[Path] | None, bundle: Path | None, of_examples: list[str]) -> None:
+    """Refuse options that do not belong together; ``of_examples`` are those given that concern marked events."""
+    if bool(examples) == (bundle is not None):
+        raise typer.BadParameter(
+            "detect needs --examples TABLE, the marked events, or --bundle BUNDLE, whose classes are searched for"
+            + ("; not both" if examples else "")
+        )
+    if bundle and of_examples:
+        advice = f"; `enroll {bundle} --background` adds a background to it" if "--background" in of_examples else ""
+        raise typer.BadParameter(f"{of_examples[0]}: concerns --examples, and --bundle has none{advice}")
 
 
 def _read(

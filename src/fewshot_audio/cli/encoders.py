@@ -162,13 +162,11 @@ def use_encoders(recognizer: "Recognizer", names: list[str] | None, *, embed: bo
     """
     from fewshot_audio.models.frozen.installed import installed_encoders
 
-    if names is None:
-        names = recognizer.encoder_names
-    elif names == [AUTO]:
+    if names == [AUTO]:
         names = list(installed_encoders())
         if not names:
             raise DataError("--encoder auto: none is installed; `fewshot-audio encoders list` shows how to add some")
-    if embed and not names:
+    if embed and not (recognizer.encoder_names if names is None else names):
         raise typer.BadParameter("--embed-encoder needs --encoder, or a bundle that has encoders")
     recognizer.use_encoders(names, embed=embed)
 

@@ -1,5 +1,6 @@
 """``fewshot-audio enroll``: make a recognizer from a trained run and your own clips, or change one."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,7 +14,6 @@ from fewshot_audio.errors import DataError, on_one_line
 from fewshot_audio.files import check_writable
 
 if TYPE_CHECKING:
-    from fewshot_audio.progress import Progress
     from fewshot_audio.recognition.recognizer import Recognizer
 
 HeadOption = Literal["auto", "both", "embedding", "timbre", "prototypes"]
@@ -85,7 +85,8 @@ def enroll(
     from fewshot_audio.audio.recordings import list_recordings
     from fewshot_audio.cli.diagnosis import show_diagnosis
     from fewshot_audio.cli.encoders import AUTO, parse_encoders, show_candidates, use_encoders
-    from fewshot_audio.cli.enroll_events import enroll_events, list_events
+    from fewshot_audio.cli.enroll_clips import Report, enroll_clips, load_files
+    from fewshot_audio.cli.enroll_events import cut_clips, list_events
     from fewshot_audio.recognition.bundle import is_bundle
     from fewshot_audio.recognition.shipped import shipped_folder
     from fewshot_audio.recognition.support import SupportClips, list_support, other_files
@@ -124,47 +125,53 @@ def enroll(
             recognizer.rename(*rename)
         listing = list_support(support) if support else SupportClips([], [], [])
         clips: list[tuple[str | None, Path]] = list(listing.clips)
-        remarks, problems = listing.remarks, listing.problems
+        report = Report(listing.remarks, listing.problems)
         if add:
             added, n_others = list_recordings(files)
             clips += [(add, path) for path in added]
-            remarks += other_files(n_others)
-        _enroll(recognizer, clips, remarks, problems, progress, strict=strict)
-        events = list_events(annotations or (), audio, table_format, label_column, remarks, problems)
-        enroll_events(recognizer, events, remarks, problems, progress, strict=strict)
+            report.remarks.extend(other_files(n_others))
+        events = list_events(annotations or (), audio, table_format, label_column, report)
+        to_enroll = [name for name, _ in clips if name] + [event.label for event in events]
+        _check_ignored([*(ignore or ()), *(answer or ())], recognizer, to_enroll)
+        preprocessing = recognizer.preprocessing
+        enroll_clips(recognizer, load_files(clips, preprocessing), len(clips), report, progress, strict=strict)
+        enroll_clips(recognizer, cut_clips(events, preprocessing), len(events), report, progress, strict=strict)
         tried = recognizer.encoders
         candidates = recognizer.choose_encoders() if encoders == [AUTO] else []
         if encoders == [AUTO] and not candidates:
-            remarks.append("--encoder auto: all of your encoders are kept until each class has two clips or more")
+            report.remarks.append(
+                "--encoder auto: all of your encoders are kept until each class has two clips or more"
+            )
         if clear_background and recognizer.background:
             recognizer.remove_background()
         if background:
             recordings, n_others = list_recordings(background)
-            remarks += other_files(n_others)
-            _enroll(recognizer, [(None, path) for path in recordings], remarks, problems, progress, strict=strict)
+            report.remarks.extend(other_files(n_others))
+            quiet = load_files([(None, path) for path in recordings], preprocessing)
+            enroll_clips(recognizer, quiet, len(recordings), report, progress, strict=strict)
         for names, ignored in ((ignore, True), (answer, False)):
             for name in names or ():
                 recognizer.ignore(name, ignored)
         _choose(recognizer, head)
         if head not in (None, "auto", recognizer.head):
-            remarks.append(
+            report.remarks.append(
                 f"--head {head}: prototypes decide until there are two classes or more of two clips or more each, "
                 "all enrolled by this version"
             )
     if not recognizer.classes:
-        raise DataError("\n".join([*problems, *remarks, "no class is enrolled: nothing is saved"]))
+        raise DataError("\n".join([*report.problems, *report.remarks, "no class is enrolled: nothing is saved"]))
     recognizer.snapshot()  # refuses one whose classes are all ignored
     _save(recognizer, target, head, reads_again=reads_again, is_new=is_new)
     if candidates:
         show_candidates(candidates, tried)
     show_diagnosis(recognizer)
-    for remark in remarks:
+    for remark in report.remarks:
         print_line(remark, stderr)
-    for problem in problems:
+    for problem in report.problems:
         print_line(f"not used: {problem}", stderr)
     print_line(f"Recognizer: {on_one_line(str(target))}")
     prepare_quick_start(target, recognizer)
-    if problems:
+    if report.problems:
         raise typer.Exit(1)
 
 
@@ -223,44 +230,15 @@ def _default_root(run_dir: Path) -> Path | None:
     return root
 
 
-def _enroll(
-    recognizer: "Recognizer",
-    clips: list[tuple[str | None, Path]],
-    remarks: list[str],
-    problems: list[str],
-    progress: "Progress",
-    *,
-    strict: bool,
-) -> None:
-    """Enroll clips one by one.
+def _check_ignored(names: Sequence[str], recognizer: "Recognizer", enrolled: Iterable[str]) -> None:
+    """Refuse names of ``--ignore`` and ``--answer`` that are no classes, neither of the recognizer nor enrolled now."""
+    import unicodedata
 
-    Args:
-        recognizer: gets the clips.
-        clips: class and file of each; of the background, None.
-        remarks: what is said of damaged clips is added.
-        problems: what is said of clips that cannot be used is added.
-        progress: reports the clips done.
-        strict: whether damaged clips are not used.
-    """
-    from fewshot_audio.recognition.background import background_clips
-    from fewshot_audio.recognition.clips import as_text, load_clips
+    from fewshot_audio.recognition.changes import enrolled_name
 
-    for done, (name, path) in enumerate(clips):
-        progress("enrolling", done, len(clips), on_one_line(name or "background"))
-        file = on_one_line(as_text(path))
-        try:
-            (clip,) = (background_clips if name is None else load_clips)(path, recognizer.preprocessing)
-            if clip.damage and strict:
-                problems.append(f"{file}: {clip.damage}")
-                continue
-            if name is None:
-                recognizer.enroll_background(clip)
-            else:
-                recognizer.enroll(name, clip)
-            if clip.damage:
-                remarks.append(f"{file}: {clip.damage}")
-        except DataError as error:
-            problems.append(on_one_line(str(error)))
+    classes = [*recognizer.classes, *(unicodedata.normalize("NFC", name) for name in enrolled)]
+    for name in names:
+        enrolled_name(classes, name)
 
 
 def _choose(recognizer: "Recognizer", head: HeadOption | None) -> None:

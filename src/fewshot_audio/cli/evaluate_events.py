@@ -65,6 +65,8 @@ def evaluate_events(
     if json_file:
         write_json(json_file, as_json(result, options))
     _print(result)
+    if skip_first and not result.total.events:
+        print_line(f"Nothing is left to score behind the first {skip_first} events of each label and recording.")
     problems = list(result.problems)
     if picture:
         with progress_bar() as progress:

@@ -71,7 +71,7 @@ def _figure(path: Path, panels: Sequence[Panel], marks: Sequence[Mark], highest:
     figure = new_figure(14, 0.7 + 2.1 * len(panels))
     all_axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
     for axes, (start, samples) in zip(all_axes, panels, strict=True):
-        _draw_panel(axes, start, samples, marks, highest / 1000)
+        draw_panel(axes, start, samples, marks, highest / 1000)
     from matplotlib.patches import Patch
 
     handles = [Patch(color=COLORS[status], label=meaning) for status, meaning in MEANINGS.items()]
@@ -81,7 +81,7 @@ def _figure(path: Path, panels: Sequence[Panel], marks: Sequence[Mark], highest:
     return figure
 
 
-def _draw_panel(axes: "Axes", start: float, samples: Samples, marks: Sequence[Mark], highest: float) -> None:
+def draw_panel(axes: "Axes", start: float, samples: Samples, marks: Sequence[Mark], highest: float) -> None:
     """Draw a panel; the events' bars take a strip above and below the spectrogram, of a tenth of its height each."""
     levels = _levels(samples)
     end = start + len(samples) / RATE

@@ -22,11 +22,13 @@ class AnnotationTable:
         annotations: in the order of the rows.
         problems: what is left out, a line each: table, line and reason.
         remarks: what was taken otherwise than it stands there, or is unusual, a line each.
+        lines: of the table, of each annotation; a selection that has several rows is on the first.
     """
 
     annotations: tuple[Annotation, ...]
     problems: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    lines: tuple[int, ...] = ()
 
 
 def read_annotations(
@@ -87,9 +89,12 @@ def read_annotations(
         rows.remarks.append(f"{table}: recording {shown_path(name)} is taken to be {path}")
     rows.remarks += _overlaps(table, annotations)
     if not annotations:
-        rows.remarks.append(f"{table}: no event")
+        rows.remarks.append(f"{table}: no event{' that can be used' if rows.rows or rows.problems else ''}")
     return AnnotationTable(
-        tuple(annotation for _, annotation in annotations), _on_lines(rows.problems), _on_lines(rows.remarks)
+        tuple(annotation for _, annotation in annotations),
+        _on_lines(rows.problems),
+        _on_lines(rows.remarks),
+        tuple(line for line, _ in annotations),
     )
 
 

@@ -80,6 +80,19 @@ def summarize_runs(runs: Sequence[TaskSummary], accuracies: Sequence[Accuracies]
     return RunsSummary(float(means.mean()), ci95(np.concatenate(accuracies)), spread)
 
 
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """The 95 % interval of a share, by Wilson's score; it is right for few trials and for shares of 0 and 1.
+
+    Example:
+        >>> [round(end, 2) for end in wilson_interval(4, 4)]
+        [0.51, 1.0]
+    """
+    share, weight = successes / trials, Z95**2 / trials
+    middle = (share + weight / 2) / (1 + weight)
+    half = Z95 * math.sqrt((share * (1 - share) + weight / 4) / trials) / (1 + weight)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
 def t_quantile(degrees: int) -> float:
     """The 97.5 % quantile of Student's t with ``degrees`` degrees of freedom, by bisection."""
     low, high = 0.0, 13.0  # the quantile is 12.7 for one degree, and less for more

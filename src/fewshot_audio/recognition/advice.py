@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 
 from fewshot_audio.errors import plural
+from fewshot_audio.functional.statistics import wilson_interval
 from fewshot_audio.recognition.decision.choose import HEADS, Head
 from fewshot_audio.recognition.diagnosis import Diagnosis
 
 RELIABLE, USABLE = 0.85, 0.6
+LEAST_SURE = 0.55
+"""Lower end of the 95 % interval of the accuracy below which there are too few clips to call them reliable."""
 ENOUGH_CLIPS = 5
 MOST_NAMES = 3
 
@@ -29,7 +32,7 @@ def advice(diagnosis: Diagnosis) -> Iterator[str]:
         return
     judged = [clip for clip in diagnosis.clips if clip.answer is not None]
     correct = sum(clip.answer == clip.class_name for clip in judged)
-    yield f"{correct} of {plural(len(judged), 'clip')} recognized when left out: {_verdict(diagnosis.accuracy)}."
+    yield f"{correct} of {plural(len(judged), 'clip')} recognized when left out: {_verdict(correct, len(judged))}."
     if diagnosis.accuracy < RELIABLE:
         yield from _remedies(diagnosis)
 
@@ -57,12 +60,16 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:MOST_NAMES]) + (f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else "")
 
 
-def _verdict(accuracy: float) -> str:
-    if accuracy >= RELIABLE:
-        return "the classes are told apart well"
-    if accuracy >= USABLE:
+def _verdict(correct: int, judged: int) -> str:
+    accuracy = correct / judged
+    if accuracy < USABLE:
+        return "too few to rely on"
+    if accuracy < RELIABLE:
         return "usable, with mistakes"
-    return "too few to rely on"
+    least, most = wilson_interval(correct, judged)
+    if least < LEAST_SURE:
+        return f"too few clips to tell how many others will be: from {100 * least:.0f} to {100 * most:.0f} %"
+    return "the classes are told apart well"
 
 
 def _remedies(diagnosis: Diagnosis) -> Iterator[str]:

@@ -55,7 +55,7 @@ class AnsweringRecognizer(RecognizerFacts):
 
     def diagnose(self) -> Diagnosis:
         """Classify each enrolled clip by the others: accuracy, outliers, collisions, silence, duplicates."""
-        return diagnose(self.snapshot(), self.calibration, self.judge, self._decision.of(self._sounds.classes).choice)
+        return diagnose(self.snapshot(), self.calibration, self.judge, self._decision_state.choice)
 
     def judge(
         self,

@@ -63,7 +63,8 @@ def _segments(
     """Cut a stream into segments, and keep some of those that are not silent."""
     length, rate = preprocessing.segment_samples, preprocessing.recording_rate
     kept: list[tuple[int, Samples]] = []
-    every, silent, seconds = 1, 0, 0.0
+    silent: list[int] = []
+    every, seconds = 1, 0.0
     for number, (_, samples) in enumerate(slide(blocks, length, length)):
         if number % every or (number and len(samples) < length):
             continue
@@ -72,7 +73,7 @@ def _segments(
         except Rejected as error:
             if error.reason != Reason.SILENT:
                 raise
-            silent += 1
+            silent.append(number)
             continue
         seconds = len(samples) / rate  # of the last one that is kept: only a single one may be shorter
         kept.append((number, preprocessing.segments(normalized)[0]))
@@ -81,7 +82,8 @@ def _segments(
             kept = [(place, segment) for place, segment in kept if place % every == 0]
     if not kept:
         raise Rejected(Reason.SILENT, "nothing to hear in any segment")
-    share = silent / (silent + len(kept))
+    n_silent = sum(number % every == 0 for number in silent)  # of those at the distances of the kept ones
+    share = n_silent / (n_silent + len(kept))
     damage = decoding.damage if decoding else ""
     all_seconds = seconds + (len(kept) - 1) * preprocessing.recording_seconds
     return BackgroundClip(name, np.stack([segment for _, segment in kept]), share, all_seconds, damage)

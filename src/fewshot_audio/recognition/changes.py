@@ -1,7 +1,7 @@
 """Changes to what is enrolled, as values: made here, and made again on a state that another program saved."""
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -119,7 +119,7 @@ def enrolled_class(classes: Mapping[str, EnrolledClass], name: str) -> EnrolledC
     return classes[enrolled_name(classes, name)]
 
 
-def enrolled_name(classes: Mapping[str, EnrolledClass], name: str) -> str:
+def enrolled_name(classes: Collection[str], name: str) -> str:
     """The name of an enrolled class as it is written there. Raises DataError if there is none of that name."""
     for own in (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)):
         if own in classes:

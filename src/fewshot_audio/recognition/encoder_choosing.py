@@ -25,7 +25,9 @@ def chosen_encoders(sounds: EnrolledSounds, names: Sequence[str]) -> tuple[list[
 
 
 def with_only_encoders(sounds: EnrolledSounds, names: Collection[str]) -> EnrolledSounds:
-    """The same sounds, whose clips have rows of these encoders only."""
+    """The same sounds, whose clips have rows of these encoders only; the same object, if they have no others."""
+    if all(clip.encoded.keys() == set(names) for clip in sounds.clips):
+        return sounds  # nothing has changed, so that the decision on them stays
     classes = {name: replace(own, clips=_with_only(own.clips, names)) for name, own in sounds.classes.items()}
     return replace(sounds, classes=classes, background=_with_only(sounds.background, names))
 

@@ -97,15 +97,23 @@ class EnrollingRecognizer(AnsweringRecognizer):
         Returns:
             The measured accuracies; None if the enrolled clips allow for prototypes only.
         """
-        return self._decision.choose(self._sounds.classes, head)
+        sounds, decision = self._held
+        return decision.choose(sounds.classes, head)
 
-    def use_encoders(self, names: Sequence[str], *, embed: bool = False) -> None:
+    def use_encoders(self, names: Sequence[str] | None, *, embed: bool = False) -> None:
         """Decide with frozen encoders of this user from now on; with ``embed`` bundles hold their files.
+
+        Args:
+            names: of the encoders; None keeps those of the recognizer, which may be installed under other names.
+            embed: whether bundles hold their files.
 
         Raises:
             ConfigError: one is not installed.
             DataError: clips are enrolled, or a background, that other encoders have embedded.
         """
+        if names is None:
+            self.encoders = ClipEncoders(self.encoders.descriptions, self.encoders.chosen_by_clips, embed)
+            return
         encoders = ClipEncoders.named(names, embed=embed)
         if self._sounds.clips and encoders.digests != self.encoders.digests:
             what = "enrolled clips" if self._sounds.classes else "recordings of the background"
@@ -125,7 +133,7 @@ class EnrollingRecognizer(AnsweringRecognizer):
         for candidate in candidates:
             if candidate.is_chosen:
                 self.encoders = self.encoders.only(encoder_names(candidate.blocks))
-        self._sounds = sounds
+        self._held = self._held._replace(sounds=sounds)
         return candidates
 
     def _enrolled(self, clip: LoadedClip, rows: Rows) -> EnrolledClip:
@@ -133,5 +141,5 @@ class EnrollingRecognizer(AnsweringRecognizer):
         return EnrolledClip(clip.name, len(clip.segments), rows, clip.silence, timbre, clip.group, encoded)
 
     def _change(self, change: Change) -> None:
-        self._sounds = change.apply(self._sounds)
+        self._held = self._held._replace(sounds=change.apply(self._sounds))
         self._log.add(change)

@@ -1,7 +1,7 @@
 """What a recognizer says about itself: its network, its classes, and the numbers that it decides by."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from fewshot_audio.recognition.calibration import Calibration
 from fewshot_audio.recognition.changes import ChangeLog, enrolled_class
 from fewshot_audio.recognition.current_decision import CurrentDecision
 from fewshot_audio.recognition.decision.choose import Head
+from fewshot_audio.recognition.decision.maker import DecisionState
 from fewshot_audio.recognition.embedder import Embedder
 from fewshot_audio.recognition.encoders import ClipEncoders
 from fewshot_audio.recognition.enrolled import ClipSummary, Enrolled, EnrolledSounds
@@ -22,14 +23,20 @@ if TYPE_CHECKING:
     from fewshot_audio.models.network import FewShotNetwork
 
 
+class Holding(NamedTuple):
+    """What is enrolled, and the decision on it: one goes with the other, so they are replaced together."""
+
+    sounds: EnrolledSounds
+    decision: CurrentDecision
+
+
 class RecognizerFacts:
     """The part of a ``Recognizer`` that only tells."""
 
     embedder: Embedder
     calibration: Calibration | None
     encoders: ClipEncoders
-    _sounds: EnrolledSounds
-    _decision: CurrentDecision
+    _held: Holding  # replaced, never changed: for other threads
     _log: ChangeLog
 
     def __repr__(self) -> str:
@@ -40,6 +47,15 @@ class RecognizerFacts:
         if self._sounds.background:
             held += f", background of {plural(len(self._sounds.background), 'clip')}"
         return f"<{type(self).__name__}: {held}, {self.sample_rate} Hz, segments of {self.segment_seconds:g} s>"
+
+    @property
+    def _sounds(self) -> EnrolledSounds:
+        return self._held.sounds
+
+    @property
+    def _decision_state(self) -> DecisionState:
+        sounds, decision = self._held
+        return decision.of(sounds.classes)
 
     @property
     def network(self) -> "FewShotNetwork":
@@ -79,13 +95,13 @@ class RecognizerFacts:
     @property
     def temperature(self) -> float:
         """Divides scores before the softmax; 1 without a calibration."""
-        calibration = self._decision.of(self._sounds.classes).calibration or self.calibration
+        calibration = self._decision_state.calibration or self.calibration
         return calibration.temperature if calibration else 1.0
 
     @property
     def unknown_threshold(self) -> float | None:
         """Unknown score above which the answer is "unknown"; None without a calibration and without background."""
-        return unknown_threshold(self._sounds, self._decision.of(self._sounds.classes).decision, self.calibration)
+        return unknown_threshold(self._sounds, self._decision_state.decision, self.calibration)
 
     @property
     def prototypes(self) -> Rows:
@@ -105,7 +121,7 @@ class RecognizerFacts:
     @property
     def head(self) -> Head:
         """What tells the enrolled classes apart: logistic regression on some features, or prototypes."""
-        return self._decision.of(self._sounds.classes).head
+        return self._decision_state.head
 
     @property
     def encoder_names(self) -> list[str]:
@@ -115,7 +131,7 @@ class RecognizerFacts:
     @property
     def fixed_head(self) -> Head | None:
         """The head that the user has asked for; None if it is chosen by the enrolled clips."""
-        return self._decision.of(self._sounds.classes).fixed
+        return self._decision_state.fixed
 
     def clips(self, name: str) -> list[ClipSummary]:
         """The enrolled clips of a class, each with its number of segments."""
@@ -136,4 +152,5 @@ class RecognizerFacts:
 
     def snapshot(self) -> Enrolled:
         """What is enrolled now, to answer by it later. Raises DataError if there is no class, or all are ignored."""
-        return self._decision.enrolled(self._sounds)
+        sounds, decision = self._held
+        return decision.enrolled(sounds)

@@ -15,6 +15,7 @@ from fewshot_audio.recognition.encoder_choosing import with_only_encoders
 from fewshot_audio.recognition.encoders import ClipEncoders
 from fewshot_audio.recognition.enrolled import EnrolledSounds
 from fewshot_audio.recognition.enrolling import EnrollingRecognizer
+from fewshot_audio.recognition.facts import Holding
 from fewshot_audio.recognition.options import Backend, ScanOptions
 from fewshot_audio.recognition.parts import RecognizerParts
 from fewshot_audio.recognition.results import FileResult
@@ -59,8 +60,8 @@ class Recognizer(EnrollingRecognizer):
         self.experiment = experiment
         self.model = model
         self.calibration = calibration
-        self._sounds = sounds or EnrolledSounds()  # replaced, never changed: for other threads
-        self._decision = CurrentDecision(embedder, calibration, self._sounds.classes, decision)
+        sounds = sounds or EnrolledSounds()
+        self._held = Holding(sounds, CurrentDecision(embedder, calibration, sounds.classes, decision))
         self.encoders = encoders or ClipEncoders()
         self._log = ChangeLog()
 
@@ -174,9 +175,10 @@ class Recognizer(EnrollingRecognizer):
 
     def parts(self) -> RecognizerParts:
         """What the recognizer consists of now."""
-        decision = self._decision.of(self._sounds.classes)
+        sounds, decision = self._held
+        state = decision.of(sounds.classes)
         return RecognizerParts(
-            self.embedder, self.experiment, self.model, self.calibration, self._sounds, decision, self.encoders
+            self.embedder, self.experiment, self.model, self.calibration, sounds, state, self.encoders
         )
 
     @property
@@ -207,9 +209,9 @@ class Recognizer(EnrollingRecognizer):
         sounds = self._log.on_another_state(folder, loaded.state, loaded.parts.sounds, undo, same_encoders=same)
         self.embedder, self.experiment, self.model, self.calibration, _, decision, _ = loaded.parts
         self.encoders = self.encoders if same else encoders
-        self._decision = CurrentDecision(self.embedder, self.calibration, loaded.parts.sounds.classes, decision)
+        current = CurrentDecision(self.embedder, self.calibration, loaded.parts.sounds.classes, decision)
         # Unsaved clips may have been embedded before fewer encoders were chosen.
-        self._sounds = with_only_encoders(sounds, self.encoders.descriptions)
+        self._held = Holding(with_only_encoders(sounds, self.encoders.descriptions), current)
 
     def scan(self, path: str | Path, hop: float | None = None, *, threshold: float = 0.0) -> FileResult:
         """Find the enrolled sounds in a recording of any length: windows of a segment, joined to events.

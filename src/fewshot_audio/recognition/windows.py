@@ -1,8 +1,8 @@
 """Long recordings: windows that slide over a stream of samples, each answered as a clip of its own."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from fewshot_audio.audio.decode import Decoding
 from fewshot_audio.audio.preprocessing import Preprocessing
@@ -48,12 +48,22 @@ class EmbeddedWindow:
     encoded: Encoded = field(default_factory=dict)
 
 
+class _Embedded(NamedTuple):
+    rows: Rows
+    segments: int
+    timbre: Samples | None
+    encoded: Encoded
+
+
 class _Heard(NamedTuple):
-    """What is kept of a window until its group is embedded."""
+    """What is kept of a part until its group is embedded."""
 
     features: Samples
     timbre: Samples | None
     encoded: Encoded
+
+
+T = TypeVar("T")
 
 
 def scan_recording(recognizer: AnsweringRecognizer, decoding: Decoding, hop_seconds: float) -> Iterator[Window]:
@@ -67,13 +77,30 @@ def scan_recording(recognizer: AnsweringRecognizer, decoding: Decoding, hop_seco
         DataError: no class is enrolled.
         Rejected: the recording cannot be used; for damage in the middle, after the windows before it.
     """
+    for (start, end), answer in answer_parts(recognizer, decoding, _cut(recognizer, decoding, hop_seconds)):
+        yield Window(start, end, answer)
+
+
+def answer_parts(
+    recognizer: AnsweringRecognizer, decoding: Decoding, parts: Iterable[tuple[T, Samples]]
+) -> Iterator[tuple[T, Classification | None]]:
+    """Answer for parts of a recording, each as a clip of its own, by the classes that are enrolled at the start.
+
+    Args:
+        recognizer: with one class or more.
+        decoding: of the recording.
+        parts: whatever names a part, and its samples at the recognizer's rate.
+
+    Yields:
+        The name of each part, in order, and its answer; None if it is silent.
+
+    Raises:
+        DataError: no class is enrolled.
+        Rejected: a part cannot be used.
+    """
     enrolled = recognizer.snapshot()
-    windows = embed_windows(recognizer, decoding, hop_seconds, timbre=enrolled.needs_timbre, encoders=enrolled.encoders)
-    for window in windows:
-        answer = None
-        if window.rows is not None:
-            answer = recognizer.judge(enrolled, window.rows, window.segments, window.timbre, window.encoded)
-        yield Window(window.start, window.end, answer)
+    for name, own in _embed(recognizer, decoding, parts, enrolled.needs_timbre, enrolled.encoders):
+        yield name, recognizer.judge(enrolled, *own) if own else None
 
 
 def embed_windows(
@@ -100,22 +127,40 @@ def embed_windows(
         ConfigError: the hop is not above 0 and at most a segment.
         Rejected: the recording cannot be used; for damage in the middle, after the windows before it.
     """
-    preprocessing, embedder = recognizer.preprocessing, recognizer.embedder
-    length, hop = preprocessing.segment_samples, hop_samples(preprocessing, hop_seconds)
-    group: list[tuple[int, int, _Heard | None]] = []  # start, end, and what is heard
+    for span, own in _embed(recognizer, decoding, _cut(recognizer, decoding, hop_seconds), timbre, encoders):
+        yield EmbeddedWindow(*span, *own) if own else EmbeddedWindow(*span)
 
-    def embed_group() -> Iterator[EmbeddedWindow]:
-        rows = embedder.clip_rows([heard.features for _, _, heard in group if heard])
-        for start, end, heard in group:
-            if heard:
-                yield EmbeddedWindow(start, end, next(rows), len(heard.features), heard.timbre, heard.encoded)
-            else:
-                yield EmbeddedWindow(start, end)
+
+def _cut(
+    recognizer: AnsweringRecognizer, decoding: Decoding, hop_seconds: float
+) -> Iterator[tuple[tuple[int, int], Samples]]:
+    """The windows of a recording: first sample, the one behind the last, and the samples."""
+    preprocessing = recognizer.preprocessing
+    hop = hop_samples(preprocessing, hop_seconds)
+    for start, samples in slide(iter(decoding), preprocessing.segment_samples, hop):
+        if not start or len(samples) >= preprocessing.n_fft:
+            yield (start, start + len(samples)), samples
+
+
+def _embed(
+    recognizer: AnsweringRecognizer,
+    decoding: Decoding,
+    parts: Iterable[tuple[T, Samples]],
+    timbre: bool,
+    encoders: Collection[str],
+) -> Iterator[tuple[T, _Embedded | None]]:
+    """Embed parts of a recording, each as a clip of its own; None stands for a silent one."""
+    preprocessing, embedder = recognizer.preprocessing, recognizer.embedder
+    group: list[tuple[T, _Heard | None]] = []
+
+    def embed_group() -> Iterator[tuple[T, _Embedded | None]]:
+        rows = embedder.clip_rows([heard.features for _, heard in group if heard])
+        for name, heard in group:
+            own = _Embedded(next(rows), len(heard.features), heard.timbre, heard.encoded) if heard else None
+            yield name, own
         group.clear()
 
-    for start, samples in slide(iter(decoding), length, hop):
-        if start and len(samples) < preprocessing.n_fft:
-            continue
+    for name, samples in parts:
         try:
             # Only the features of a group are held: its waveforms would take four times the memory.
             segments = preprocessing.segments(preprocessing.normalize(samples, decoding.level.floor))
@@ -126,7 +171,7 @@ def embed_windows(
             if error.reason != Reason.SILENT:
                 raise
             heard = None
-        group.append((start, start + len(samples), heard))
+        group.append((name, heard))
         if len(group) == GROUP:
             yield from embed_group()
     yield from embed_group()

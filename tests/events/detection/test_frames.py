@@ -10,18 +10,21 @@ def noise(samples: int) -> np.ndarray:
     return np.random.default_rng(1).normal(size=samples).astype(np.float32)
 
 
+@pytest.mark.parametrize(("rate", "n_fft", "hop"), [(22_050, 1024, 110), (16_000, 512, 80)])
 @pytest.mark.parametrize("sizes", [(1,), (700, 30_000), (131_072,)])
-def test_mel_frames_are_those_of_librosa_however_the_stream_is_cut(sizes: tuple[int, ...]) -> None:
+def test_mel_frames_are_those_of_librosa_however_the_stream_is_cut(
+    sizes: tuple[int, ...], rate: int, n_fft: int, hop: int
+) -> None:
     samples = noise(300_123)
     blocks, position = [], 0
     while position < len(samples):
         size = sizes[len(blocks) % len(sizes)] if sizes != (1,) else len(samples)
         blocks.append(samples[position : position + size])
         position += size
-    ours = np.concatenate(list(frames.mel_frames(iter(blocks))))
-    power = np.abs(librosa.stft(samples, n_fft=frames.N_FFT, hop_length=frames.HOP, pad_mode="constant")) ** 2
-    filters = librosa.filters.mel(sr=frames.RATE, n_fft=frames.N_FFT, n_mels=frames.N_MELS)
-    filters[:, librosa.fft_frequencies(sr=frames.RATE, n_fft=frames.N_FFT) < frames.LOWEST_HZ] = 0.0
+    ours = np.concatenate(list(frames.mel_frames(iter(blocks), rate)))
+    power = np.abs(librosa.stft(samples, n_fft=n_fft, hop_length=hop, pad_mode="constant")) ** 2
+    filters = librosa.filters.mel(sr=rate, n_fft=n_fft, n_mels=frames.N_MELS)
+    filters[:, librosa.fft_frequencies(sr=rate, n_fft=n_fft) < frames.LOWEST_HZ] = 0.0
     np.testing.assert_allclose(ours, (filters @ power).T, rtol=2e-3, atol=1e-5)
 
 

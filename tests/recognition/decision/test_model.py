@@ -69,6 +69,20 @@ def test_folds_keep_the_clips_of_a_recording_together() -> None:
     assert part.groups == ("dusk", "dawn", "dawn", "dawn")
 
 
+def test_a_copy_stays_with_its_original_if_only_one_of_them_has_a_group() -> None:
+    rows = np.arange(12.0).reshape(6, 2)
+    rows[3] = rows[0]  # a file of its own that is a copy of a clip of "dawn"
+    rows[5] = rows[2]  # a clip of "noon" is one of "dusk"
+    groups = ("dawn", "dawn", "dusk", "", "", "noon")
+    clips = Examples.of([{"embedding": row[None], "timbre": row[None]} for row in rows], np.zeros(6, int), groups)
+    folds = np.stack(clips.folds(FOLDS))
+    assert [fold.tolist() for fold in folds] == [
+        [True, True, False, True, False, False],
+        [False, False, True, False, False, True],
+        [False, False, False, False, True, False],
+    ]
+
+
 def test_a_class_of_copies_only_is_still_dealt_to_folds() -> None:
     rows = np.ones((2, 3))
     clips = Examples({"embedding": rows, "timbre": rows}, np.array([0, 1]), np.array([0, 0]))

@@ -12,15 +12,18 @@ from fewshot_audio.audio.rejection import Rejected
 from fewshot_audio.errors import DataError
 from fewshot_audio.events.annotation import Annotation, Detection
 from fewshot_audio.events.detection.candidates import best_apart, overlap
+from fewshot_audio.events.detection.class_detector import ClassDetector
 from fewshot_audio.events.detection.frames import FRAMES_PER_SECOND, RATE, Block, cut_blocks, mel_frames
 from fewshot_audio.events.detection.label_model import Candidates, LabelModel, frame_step
 from fewshot_audio.events.detection.lessons import are_first, context_units, make_lesson, read_blocks
-from fewshot_audio.events.detection.options import DetectionOptions
+from fewshot_audio.events.detection.options import THRESHOLD, DetectionOptions
 from fewshot_audio.events.detection.rescore import Rescorer
 from fewshot_audio.events.detection.rescore_fit import fit_rescorer, rescored
+from fewshot_audio.events.detection.searcher import Searcher
 from fewshot_audio.events.detection.select import merged, without_overlaps
 from fewshot_audio.events.write import FileDetections
 from fewshot_audio.recognition.clips import as_text
+from fewshot_audio.recognition.recognizer import Recognizer
 
 LONGEST_EXAMPLE = 60.0
 """Seconds; a longer example is no event."""
@@ -46,7 +49,7 @@ class LabelDetector:
     band: tuple[float | None, float | None]
 
 
-class Detector:
+class Detector(Searcher):
     """Detects the events of one or more labels in recordings.
 
     Args:
@@ -114,24 +117,22 @@ class Detector:
         detectors = {label: _fit_label(label, annotations, blocks, quiet, options) for label in dict.fromkeys(labels)}
         return cls(detectors, longest, examples, options)
 
-    def detect(self, path: str | Path) -> list[Detection]:
-        """The events in a recording, in order, without the examples.
-
-        Raises:
-            DataError: the recording cannot be used.
-        """
-        result = self.search(Path(path))
-        if result.error is not None:
-            raise DataError(f"{path}: {result.error}")
-        return list(result.events)
-
-    def search(self, path: Path, report: Callable[[str], None] = lambda _: None) -> FileDetections:
-        """The events in a recording; if it cannot be used, the result's ``error`` says why.
+    @staticmethod
+    def from_recognizer(recognizer: Recognizer, options: DetectionOptions | None = None) -> ClassDetector:
+        """A detector of a recognizer's enrolled classes, which needs no marked events.
 
         Args:
-            path: the recording.
-            report: takes the position in a long recording, as text.
+            recognizer: with one enrolled class or more; its background and ignored classes are no events.
+            options: default: ``DetectionOptions()``.
+
+        Raises:
+            ConfigError: an option concerns examples.
+            DataError: no class is enrolled, or all are ignored.
         """
+        return ClassDetector(recognizer, options)
+
+    def search(self, path: Path, report: Callable[[str], None] = lambda _: None) -> FileDetections:
+        """The events in a recording, as ``Searcher.search`` has it, without the examples."""
         decoding = Decoding(path, RATE)
         seconds = 0.0
         parts: dict[str, list[Candidates]] = {label: [] for label in self._labels}
@@ -166,7 +167,7 @@ class Detector:
         events = [
             Detection(float(start), float(end), label, float(score), *own.band)
             for start, end, score in zip(candidates.starts, candidates.ends, scores, strict=True)
-            if score >= options.threshold
+            if score >= (THRESHOLD if options.threshold is None else options.threshold)
         ]
         return [event for event in merged(events, options.merge_gap) if event.end - event.start >= shortest]
 

@@ -15,7 +15,8 @@ Frames = NDArray[np.float32]
 """(frames, N_MELS)."""
 
 RATE = 22050
-N_FFT = 1024
+FRAME_SECONDS = 0.0465
+"""Length of a frame; the FFT has the largest power of two samples up to it."""
 HOP = 110
 FRAMES_PER_SECOND = RATE / HOP
 N_MELS = 64
@@ -94,22 +95,33 @@ def noise_floor(power: Frames, unit: int) -> Frames:
     return smooth
 
 
-def mel_frames(blocks: Iterable[Samples]) -> Iterator[Frames]:
-    """Mel power of a stream of samples at ``RATE``: a frame every ``HOP`` samples, centered on them.
+def n_fft_of(rate: int) -> int:
+    """Samples of a frame: the largest power of two in ``FRAME_SECONDS``."""
+    return 1 << int(np.log2(FRAME_SECONDS * rate))
+
+
+def hop_of(rate: int) -> int:
+    """Samples from frame to frame, 5 ms of them."""
+    return round(rate / UNIT)
+
+
+def mel_frames(blocks: Iterable[Samples], rate: int = RATE) -> Iterator[Frames]:
+    """Mel power of a stream of samples at ``rate``: a frame every ``hop_of(rate)`` samples, centered on them.
 
     Yields:
-        (frames, N_MELS), a chunk at a time; 1 + samples // HOP frames in all.
+        (frames, N_MELS), a chunk at a time; 1 + samples // hop frames in all.
     """
-    rest: Samples = np.zeros(N_FFT // 2, np.float32)
-    step = _CHUNK * HOP
+    hop, n_fft = hop_of(rate), n_fft_of(rate)
+    rest: Samples = np.zeros(n_fft // 2, np.float32)
+    step = _CHUNK * hop
     for block in blocks:
         rest = np.concatenate([rest, block])
-        while len(rest) >= step + N_FFT:
-            yield _powers(rest[: step + N_FFT - HOP])
+        while len(rest) >= step + n_fft:
+            yield _powers(rest[: step + n_fft - hop], rate)
             rest = rest[step:]
-    rest = np.concatenate([rest, np.zeros(N_FFT // 2, np.float32)])
-    while len(rest) >= N_FFT:
-        yield _powers(rest[: step + N_FFT - HOP])
+    rest = np.concatenate([rest, np.zeros(n_fft // 2, np.float32)])
+    while len(rest) >= n_fft:
+        yield _powers(rest[: step + n_fft - hop], rate)
         rest = rest[step:]
 
 
@@ -144,23 +156,24 @@ def cut_blocks(chunks: Iterable[Frames], context_units: int) -> Iterator[Block]:
         held, first = held[keep - first :], keep
 
 
-def _powers(samples: Samples) -> Frames:
-    frames = np.lib.stride_tricks.sliding_window_view(samples, N_FFT)[::HOP]
-    spectra = np.fft.rfft(frames * _window())
+def _powers(samples: Samples, rate: int) -> Frames:
+    n_fft = n_fft_of(rate)
+    frames = np.lib.stride_tricks.sliding_window_view(samples, n_fft)[:: hop_of(rate)]
+    spectra = np.fft.rfft(frames * _window(n_fft))
     power = np.square(spectra.real)
     power += np.square(spectra.imag)
-    mel: Frames = power @ _filters()
+    mel: Frames = power @ _filters(rate, n_fft)
     return mel
 
 
-@lru_cache(maxsize=1)
-def _window() -> Samples:
-    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(N_FFT) / N_FFT)).astype(np.float32)
+@lru_cache(maxsize=4)
+def _window(n_fft: int) -> Samples:
+    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
 
 
-@lru_cache(maxsize=1)
-def _filters() -> Frames:
-    """Mel filters from ``LOWEST_HZ`` on. Shape: (N_FFT // 2 + 1, N_MELS)."""
-    filters = mel_filterbank(RATE, N_FFT, N_MELS)
-    filters[:, : int(np.ceil(LOWEST_HZ * N_FFT / RATE))] = 0.0
+@lru_cache(maxsize=4)
+def _filters(rate: int, n_fft: int) -> Frames:
+    """Mel filters from ``LOWEST_HZ`` on. Shape: (n_fft // 2 + 1, N_MELS)."""
+    filters = mel_filterbank(rate, n_fft, N_MELS)
+    filters[:, : int(np.ceil(LOWEST_HZ * n_fft / rate))] = 0.0
     return np.ascontiguousarray(filters.T.astype(np.float32))

@@ -5,7 +5,11 @@ from dataclasses import dataclass
 from fewshot_audio.errors import ConfigError
 
 THRESHOLD = 0.85
-"""Score from which a candidate is an event, unless another is asked for."""
+"""Score from which what is like the examples is an event, unless another is asked for."""
+CLASS_THRESHOLD = 0.3
+"""The same for what is like an enrolled class; of what a recognizer calls unknown, no score is above 0.5."""
+CLASS_MERGE_GAP = 0.2
+"""Seconds; pauses between events of an enrolled class that are shorter are part of the event."""
 
 
 @dataclass(frozen=True)
@@ -13,9 +17,12 @@ class DetectionOptions:
     """How events are searched for and reported.
 
     Args:
-        threshold: score, 0 to 1, from which a candidate is an event.
-        min_duration: seconds that an event lasts at least; None takes 0.4 of the shortest example.
-        merge_gap: events of one label with a shorter pause between them, in seconds, become one; None merges none.
+        threshold: score, 0 to 1, from which a candidate is an event; None takes ``THRESHOLD``, or for enrolled classes
+            ``CLASS_THRESHOLD``.
+        min_duration: seconds that an event lasts at least; None takes 0.4 of the shortest example, or for enrolled
+            classes 0.03 s.
+        merge_gap: events of one label with a shorter pause between them, in seconds, become one; None merges none, or
+            for enrolled classes those less than ``CLASS_MERGE_GAP`` apart.
         overlaps: whether events of different labels may overlap; otherwise the one with the higher score wins.
         complete_between: whether every event before the last example is marked, so that the gaps hold none; None: if
             the examples are the first of their recording, which is what tables of the first events are.
@@ -29,7 +36,7 @@ class DetectionOptions:
         True
     """
 
-    threshold: float = THRESHOLD
+    threshold: float | None = None
     min_duration: float | None = None
     merge_gap: float | None = None
     overlaps: bool = False
@@ -37,7 +44,7 @@ class DetectionOptions:
     rescore: bool = True
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.threshold <= 1.0:
+        if self.threshold is not None and not 0.0 <= self.threshold <= 1.0:
             raise ConfigError(f"threshold {self.threshold:g}: expected 0 to 1")
         for name, seconds in (("min_duration", self.min_duration), ("merge_gap", self.merge_gap)):
             if seconds is not None and not 0.0 <= seconds < float("inf"):

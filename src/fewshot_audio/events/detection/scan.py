@@ -1,12 +1,12 @@
-"""Many recordings, each by its own examples or all by the same ones; an interrupted run continues."""
+"""Many recordings, each by its own examples, all by the same ones, or by a bundle; an interrupted run continues."""
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from fewshot_audio.errors import DataError
 from fewshot_audio.events.annotation import Annotation, Detection
@@ -14,6 +14,7 @@ from fewshot_audio.events.detection.detector import Detector
 from fewshot_audio.events.detection.options import DetectionOptions
 from fewshot_audio.events.write import FileDetections
 from fewshot_audio.progress import Progress, silent
+from fewshot_audio.recognition.bundle import BUNDLE_FILE
 from fewshot_audio.recognition.clips import as_text
 from fewshot_audio.recognition.scan_journal import ResultJournal, recording_key
 
@@ -25,13 +26,14 @@ class DetectionJournal(ResultJournal[FileDetections]):
         super().__init__(path, fingerprint, _file_detections)
 
 
+Search: TypeAlias = Callable[[Path, Callable[[str], None]], FileDetections]
+"""Searches a recording, and reports its position in it as text; ``Searcher.search`` is one."""
+
+
 def detect_files(
     files: Sequence[Path],
-    annotations: Sequence[Annotation],
-    options: DetectionOptions,
+    search: Search,
     *,
-    shared: bool = False,
-    background: Sequence[Path] = (),
     strict: bool = False,
     journal: DetectionJournal | None = None,
     progress: Progress = silent,
@@ -40,31 +42,47 @@ def detect_files(
 
     Args:
         files: the recordings; for those that cannot be used the result says why.
-        annotations: the examples and counterexamples.
-        options: how events are searched for.
-        shared: whether all recordings are searched by all examples; otherwise each by those in it.
-        background: recordings that hold none of the events.
+        search: what searches each.
         strict: whether a damaged recording counts as one that cannot be used.
         journal: keeps each result; recordings that it has, unchanged since, are not read again.
         progress: reports the recordings done, and the position in a long one.
-
-    Raises:
-        DataError: with ``shared``, the examples cannot be used.
     """
-    detector = Detector.fit(annotations, background, options) if shared else None
     for number, path in enumerate(files):
         key = recording_key(path)
         result = journal.results.get(key) if journal else None
         report = partial(progress, "detecting", number, len(files))
         report(path.name)
         if result is None:
-            result = _detect_file(path, annotations, options, detector, background, report)
+            result = search(path, report)
             if strict and result.damage and result.error is None:
                 result = FileDetections(result.file, error=result.damage)
             if journal:
                 journal.add(key, result)
         yield result
     progress("detecting", len(files), len(files))
+
+
+def search_by_examples(
+    annotations: Sequence[Annotation],
+    options: DetectionOptions,
+    *,
+    shared: bool = False,
+    background: Sequence[Path] = (),
+) -> Search:
+    """A search by marked events.
+
+    Args:
+        annotations: the examples and counterexamples.
+        options: how events are searched for.
+        shared: whether all recordings are searched by all examples; otherwise each by those in it.
+        background: recordings that hold none of the events.
+
+    Raises:
+        DataError: with ``shared``, the examples cannot be used.
+    """
+    if shared:
+        return Detector.fit(annotations, background, options).search
+    return partial(_search_by_own_examples, annotations, options, background)
 
 
 def detection_fingerprint(
@@ -81,27 +99,32 @@ def detection_fingerprint(
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _detect_file(
-    path: Path,
+def bundle_fingerprint(bundle: Path, options: DetectionOptions, *, strict: bool) -> str:
+    """A digest of all that decides the detections: the bundle (whose JSON file has hashes of its tensors), options."""
+    digest = hashlib.sha256((bundle / BUNDLE_FILE).read_bytes())
+    digest.update(json.dumps([asdict(options), strict]).encode())
+    return digest.hexdigest()
+
+
+def _search_by_own_examples(
     annotations: Sequence[Annotation],
     options: DetectionOptions,
-    detector: Detector | None,
     background: Sequence[Path],
-    report: partial[None],
+    path: Path,
+    report: Callable[[str], None],
 ) -> FileDetections:
-    if detector is None:
-        if not path.exists():
-            return FileDetections(as_text(path), error="missing: there is no such file")
-        own = [mark for mark in annotations if mark.file == path.resolve()]
-        if not any(mark.quality == "POS" for mark in own):
-            return FileDetections(
-                as_text(path),
-                error="no example is marked in it; --shared-examples searches it by those of other recordings",
-            )
-        try:
-            detector = Detector.fit(own, background, options)
-        except DataError as error:
-            return FileDetections(as_text(path), error=str(error))
+    if not path.exists():
+        return FileDetections(as_text(path), error="missing: there is no such file")
+    own = [mark for mark in annotations if mark.file == path.resolve()]
+    if not any(mark.quality == "POS" for mark in own):
+        return FileDetections(
+            as_text(path),
+            error="no example is marked in it; --shared-examples searches it by those of other recordings",
+        )
+    try:
+        detector = Detector.fit(own, background, options)
+    except DataError as error:
+        return FileDetections(as_text(path), error=str(error))
     return detector.search(path, report)
 
 

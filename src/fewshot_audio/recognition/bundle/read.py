@@ -17,7 +17,13 @@ from fewshot_audio.recognition.bundle.description import explained, in_words, re
 from fewshot_audio.recognition.bundle.encoder_section import open_encoders
 from fewshot_audio.recognition.bundle.folder import BundleState, current_digest
 from fewshot_audio.recognition.bundle.graph import read_onnx_embedder
-from fewshot_audio.recognition.bundle.schema import BACKGROUND, BackgroundSection, BundleDescription, ClipSection
+from fewshot_audio.recognition.bundle.schema import (
+    BACKGROUND,
+    TIMBRE,
+    BackgroundSection,
+    BundleDescription,
+    ClipSection,
+)
 from fewshot_audio.recognition.decision.examples import Block
 from fewshot_audio.recognition.decision.maker import DecisionState
 from fewshot_audio.recognition.embedder import LARGEST_EMBEDDING, Embedder
@@ -105,8 +111,9 @@ def _read_support(folder: Path, description: BundleDescription) -> tuple[Enrolle
     n_segments = sum(clip.segments for clips in sections.values() for clip in clips)
     encoder_widths = description.encoders.widths if description.encoders else {}
     widths = block_widths(width, encoder_widths)
-    parts = ["rows", *(["timbre"] if description.features else []), *map(encoder_block, encoder_widths)]
+    parts = ["rows", *map(encoder_block, encoder_widths)]
     expected_names = {f"{prefix}.{part}" for prefix in sections for part in parts}
+    optional_names = {prefix + TIMBRE for prefix in sections} if description.features else set[str]()
     expected_names |= {f"{number}.prototype" for number in range(len(description.classes))}
     n_bytes = 4 * width * (n_segments * rows_per_segment + len(description.classes))
     n_bytes += 4 * TIMBRE_WIDTH * n_segments if description.features else 0
@@ -115,10 +122,10 @@ def _read_support(folder: Path, description: BundleDescription) -> tuple[Enrolle
         shapes = decision_shapes(description.decision.fitted.head, len(description.classes), widths)
         expected_names |= shapes.keys()
         n_bytes += 8 * sum(map(math.prod, shapes.values()))
-    largest = n_bytes + LARGEST_HEADER + LARGEST_ENTRY * len(expected_names)
+    largest = n_bytes + LARGEST_HEADER + LARGEST_ENTRY * len(expected_names | optional_names)
     path, content = read_tensor_file(folder, "support", description, largest)
     tensors = _tensors(path, content)
-    if tensors.keys() != expected_names:
+    if not expected_names <= tensors.keys() <= expected_names | optional_names:
         raise DataError(
             f"{path}: holds {len(tensors)} tensors, expected {len(expected_names)}: not those of these classes"
         )
@@ -127,7 +134,7 @@ def _read_support(folder: Path, description: BundleDescription) -> tuple[Enrolle
         names = [name for clip in sections[prefix] for name in (clip.name, clip.group)]
         if not all(is_text(name) and len(name) <= LONGEST_SAVED_CLIP_NAME for name in names):
             raise DataError(f"{folder / BUNDLE_FILE}: {what} has a clip without a usable name")
-        own = {part: tensors[f"{prefix}.{part}"] for part in parts}
+        own = {part: tensors[f"{prefix}.{part}"] for part in [*parts, "timbre"] if f"{prefix}.{part}" in tensors}
         return _read_clips(path, what, sections[prefix], own, rows_per_segment, widths)
 
     classes: dict[str, EnrolledClass] = {}

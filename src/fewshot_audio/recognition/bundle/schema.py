@@ -18,6 +18,8 @@ KIND: Literal["fewshot-audio recognizer"] = "fewshot-audio recognizer"
 FORMAT: Literal[2] = 2
 BACKGROUND = "background"
 """Begins the names of the tensors of the background, as a class's number does those of a class."""
+TIMBRE = ".timbre"
+"""Ends the names of the tensors of timbre; a class, or a background, that has a clip without timbre has none."""
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -58,7 +60,8 @@ class BundleDescription(BundleSection):
     Attributes:
         revision: how many times this bundle has been written; format 1 has none.
         sha256: of each file of tensors by its role; in format 1 by the file's name.
-        features: what clips have beside embeddings; a bundle without it has none.
+        features: what clips have beside embeddings; a bundle without it has none. Clips that version 0.1 enrolled have
+            none in a bundle with it.
         decision: how clips are told apart; without it, by prototypes until it is decided.
         encoders: frozen encoders that decide beside the network; a bundle without it has none.
         background: what is enrolled but never an answer; a bundle without it has nothing of that kind.

@@ -24,6 +24,7 @@ from fewshot_audio.recognition.bundle.schema import (
     BACKGROUND,
     FORMAT,
     KIND,
+    TIMBRE,
     BackgroundSection,
     BundleDescription,
     ClassSection,
@@ -60,9 +61,10 @@ def save_bundle(
     folder = folder.resolve()
     network, kind = parts.embedder.saved(), parts.embedder.input_type
     sounds = parts.sounds
-    has_timbre = bool(sounds.clips) and all(clip.timbre is not None for clip in sounds.clips)
-    decision, decision_arrays = pack_decision(parts.decision) if parts.decision and has_timbre else (None, {})
-    support = _support_arrays(sounds, parts.encoders.descriptions, has_timbre=has_timbre) | decision_arrays
+    clips = [clip for own in sounds.classes.values() for clip in own.clips]
+    is_decidable = bool(sounds.clips) and all(clip.timbre is not None for clip in clips)
+    decision, decision_arrays = pack_decision(parts.decision) if parts.decision and is_decidable else (None, {})
+    support = _support_arrays(sounds, parts.encoders.descriptions) | decision_arrays
     contents: dict[Role, bytes] = {"model": network.content, "support": safetensors.numpy.save(support)}
     with writing(folder, expected, is_new=is_new) as revision:
         new_files: list[Path] = []
@@ -81,7 +83,7 @@ def save_bundle(
                 training_config_sha256=config_hash(parts.experiment, parts.model),
                 sha256={str(role): digest for role, digest in digests.items()},
                 versions=versions(),
-                features=FeaturesSection() if has_timbre else None,
+                features=FeaturesSection() if any(name.endswith(TIMBRE) for name in support) else None,
                 decision=decision,
                 encoders=encoders_section(parts.encoders),
                 background=_background_section(sounds) if sounds.has_negatives else None,
@@ -126,24 +128,22 @@ def _without_empty(description: BundleDescription) -> dict[str, Any]:
     return content
 
 
-def _support_arrays(sounds: EnrolledSounds, encoders: Iterable[str], *, has_timbre: bool) -> dict[str, NDArray[Any]]:
+def _support_arrays(sounds: EnrolledSounds, encoders: Iterable[str]) -> dict[str, NDArray[Any]]:
     encoders = list(encoders)
     arrays: dict[str, NDArray[Any]] = {}
     for number, enrolled_class in enumerate(sounds.classes.values()):
-        arrays |= _clip_arrays(str(number), enrolled_class.clips, encoders, has_timbre=has_timbre)
+        arrays |= _clip_arrays(str(number), enrolled_class.clips, encoders)
         arrays[f"{number}.prototype"] = enrolled_class.prototype
     if sounds.background:
-        arrays |= _clip_arrays(BACKGROUND, sounds.background, encoders, has_timbre=has_timbre)
+        arrays |= _clip_arrays(BACKGROUND, sounds.background, encoders)
     return arrays
 
 
-def _clip_arrays(
-    prefix: str, clips: Sequence[EnrolledClip], encoders: Iterable[str], *, has_timbre: bool
-) -> dict[str, NDArray[Any]]:
+def _clip_arrays(prefix: str, clips: Sequence[EnrolledClip], encoders: Iterable[str]) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {f"{prefix}.rows": np.concatenate([clip.rows for clip in clips])}
-    if has_timbre:
-        timbre = [clip.timbre for clip in clips if clip.timbre is not None]
-        arrays[f"{prefix}.timbre"] = np.concatenate(timbre)
+    timbre = [clip.timbre for clip in clips if clip.timbre is not None]
+    if len(timbre) == len(clips):
+        arrays[prefix + TIMBRE] = np.concatenate(timbre)
     for name in encoders:
         arrays[f"{prefix}.{encoder_block(name)}"] = np.concatenate([clip.encoded[name] for clip in clips])
     return arrays

@@ -90,8 +90,8 @@ class Examples:
         for label in range(self.n_classes):
             clips = np.flatnonzero(self.labels == label)
             own_copies = [copies[clip] for clip in clips]
-            own_groups = [groups[clip] or copies[clip] for clip in clips]
-            places = next(filter(max, map(_numbers, (own_groups, own_copies))), list(range(len(clips))))
+            together = _numbers(_joined([groups[clip] for clip in clips], own_copies))
+            places = next(filter(max, (together, _numbers(own_copies))), list(range(len(clips))))
             fold_of[clips] = (np.array(places) + begin) % most
             begin += max(places) + 1 if in_turn else 0
         return [fold_of == fold for fold in range(int(fold_of.max()) + 1)]
@@ -102,7 +102,19 @@ class Examples:
         return rows
 
 
-def _numbers(keys: Sequence[str | bytes]) -> list[int]:
+def _joined(groups: Sequence[str], copies: Sequence[bytes]) -> list[int]:
+    """What is to stay together, by number: clips of one group, copies of each other, and what is with either."""
+    places = list(range(len(copies)))
+    for keys in (groups, copies):
+        first: dict[str | bytes, int] = {}
+        for clip, key in enumerate(list[str | bytes](keys)):
+            if key:
+                own, other = places[clip], places[first.setdefault(key, clip)]
+                places = [min(own, other) if place in (own, other) else place for place in places]
+    return places
+
+
+def _numbers(keys: Sequence[str | bytes | int]) -> list[int]:
     """The number of each key, in the order in which different ones come first, from 0."""
     numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     return [numbers[key] for key in keys]
