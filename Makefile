@@ -1,13 +1,14 @@
 # make demo: set up and run everything once. make test: lint, layers, types, documentation, tests. make docs: build/site.
 # make bench: how long commands take to start and to answer (build/bench.json, build/bench_recognize.json).
-# make esc50 ESC50=DIR: train a recipe on ESC-50 and test it. make recognizer RECORDINGS=DIR: retrain the shipped one.
+# make esc50 ESC50=DIR: train a recipe on ESC-50 and test it. make recognizer RECORDINGS=DIR, make event-network RECORDINGS=DIR:
+# retrain the shipped recognizer, and the network that detects events.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := -c requirements.txt -c requirements-dev.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo esc50 recognizer test lint types docs unit soak bench pins clean
+.PHONY: demo esc50 recognizer event-network test lint types docs unit soak bench pins clean
 
 demo: $(VENV)/.installed
 	$(BIN)/fewshot-audio demo --output demo
@@ -30,6 +31,10 @@ esc50: $(VENV)/.installed
 
 # RECORDINGS is a folder of collections: ESC-50 as published (ESC-50-master), the others as folders of classes. What was
 # learned of each has a license, which the model card repeats.
+LICENSES = "ESC-50 (Piczak 2015) and UrbanSound8K (Salamon 2014): CC BY-NC 3.0, so use the weights for non-commercial purposes." \
+	"Notes of the sound font FluidR3 GM: MIT." "Arabic command words by 30 people: CC BY 4.0." \
+	"Read sentences of speechocean762: free for commercial and non-commercial use." \
+	"Hits of Hydrogen's drum kits: GPL or CC BY-SA, per kit."
 COLLECTIONS ?= drumkit instruments readers speakers urban words
 RECOGNIZER_DATA := $(DATA)/any-sound
 FRONT_END := --n-fft 512 --hop 256 --n-mels 64 --fill silence --min-clips 1 --way 2 --data-root $(RECOGNIZER_DATA)
@@ -41,10 +46,16 @@ recognizer: $(VENV)/.installed
 	done
 	$(BIN)/python -m fewshot_audio.cli.any_sound any_sound ESC-50-master $(COLLECTIONS) --measured-on ESC-50-master \
 		--exclude urban/dog_bark urban/engine_idling --weight ESC-50-master=3 urban=1.5 --data-root $(RECOGNIZER_DATA) -o $(EXPERIMENTS)/any-sound \
-		--license "ESC-50 (Piczak 2015) and UrbanSound8K (Salamon 2014): CC BY-NC 3.0, so use the weights for non-commercial purposes." \
-		"Notes of the sound font FluidR3 GM: MIT." "Arabic command words by 30 people: CC BY 4.0." \
-		"Read sentences of speechocean762: free for commercial and non-commercial use." \
-		"Hits of Hydrogen's drum kits: GPL or CC BY-SA, per kit."
+		--license $(LICENSES)
+
+BACKGROUND = sea_waves rain wind crickets crackling_fire train washing_machine helicopter thunderstorm airplane engine vacuum_cleaner \
+	pouring_water hand_saw toilet_flush chainsaw
+CITY = air_conditioner engine_idling street_music children_playing drilling jackhammer
+event-network: $(VENV)/.installed
+	@test -n "$(RECORDINGS)" || { echo "make $@ RECORDINGS=DIR: a folder of collections, see the Makefile"; exit 1; }
+	$(BIN)/python -m fewshot_audio.cli.event_network $(foreach name,ESC-50-master $(COLLECTIONS),"$(RECORDINGS)/$(name)") \
+		--background $(BACKGROUND:%=ESC-50-master/%) $(CITY:%=urban/%) \
+		--weight ESC-50-master=4 instruments=1.5 words=1.5 speakers=0.5 readers=0.5 --license $(LICENSES)
 
 test: lint types docs unit
 

@@ -86,16 +86,24 @@ def test_a_few_lucky_clips_do_not_make_it_certain() -> None:
 def test_the_threshold_lets_the_stated_share_through(false_alarm: float) -> None:
     random = np.random.default_rng(0)
     scores = np.exp(0.1 + 0.3 * random.normal(size=4000))
-    assert (scores > fit_threshold(scores, false_alarm)).mean() == pytest.approx(false_alarm, abs=0.01)
+    assert (scores > fit_threshold(scores, false_alarm, 3000)).mean() == pytest.approx(false_alarm, abs=0.01)
 
 
 def test_copies_of_clips_do_not_widen_what_is_called_unknown() -> None:
     """Scores of 0, or nearly so, are of clips that were judged by copies of themselves."""
     scores = np.exp(0.1 + 0.3 * np.random.default_rng(0).normal(size=200))
-    clean = fit_threshold(scores, 0.05)
-    assert fit_threshold(np.append(scores, np.zeros(20)), 0.05) == clean
-    assert fit_threshold(np.append(scores, np.full(8, 0.01)), 0.05) == pytest.approx(clean, rel=0.15)
-    assert 1.2 < fit_threshold(np.zeros(5), 0.05) < 1.5
+    clean = fit_threshold(scores, 0.05, 150)
+    assert fit_threshold(np.append(scores, np.zeros(20)), 0.05, 150) == clean
+    assert fit_threshold(np.append(scores, np.full(8, 0.01)), 0.05, 150) == pytest.approx(clean, rel=0.15)
+    assert 1.2 < fit_threshold(np.zeros(5), 0.05, 150) < 1.5
+
+
+def test_scores_of_clips_that_are_left_out_of_few_are_taken_for_larger_than_those_of_new_clips() -> None:
+    scores = np.exp(0.1 + 0.3 * np.random.default_rng(0).normal(size=200))
+    many, some, few, fewest = (fit_threshold(scores, 0.05, freedom) for freedom in (1e9, 50, 10, 2))
+    assert some == pytest.approx(many * np.exp(-0.01))
+    assert few == pytest.approx(many * np.exp(-0.05))
+    assert fewest == pytest.approx(many)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 10])
@@ -118,7 +126,7 @@ def test_many_classes_of_two_clips_are_fitted_without_a_warning() -> None:
 
 
 def test_equal_scores_leave_room_for_others() -> None:
-    assert 1.2 < fit_threshold(np.ones(5), 0.05) < 1.5
+    assert 1.2 < fit_threshold(np.ones(5), 0.05, 4) < 1.5
 
 
 def test_the_block_that_tells_unknown_sounds_counts_in_distances() -> None:

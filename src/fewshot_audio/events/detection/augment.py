@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from fewshot_audio.events.detection.frames import Excerpt, Frames
-from fewshot_audio.events.detection.windows import FrameModel, Integers, WindowFeatures, frame_levels
+from fewshot_audio.events.detection.frame_model import FrameModel
+from fewshot_audio.events.detection.frames import Excerpt, Frames, Integers
+from fewshot_audio.events.detection.hearing import CONTEXT, NETWORK_STEP, HeardFrames
+from fewshot_audio.events.detection.windows import WindowFeatures
 
 COPIES = 12
 LEAST_GAIN, MOST_GAIN = -8.0, 3.0
@@ -33,7 +35,7 @@ def augmented(
     """
     total, rows = len(excerpt.power), []
     for start, length in np.tile(np.stack([starts, lengths], axis=1), (COPIES, 1)):
-        margin = int(length) // 2 + SHORTEST_MARGIN
+        margin = max(int(length) // 2 + SHORTEST_MARGIN, CONTEXT * NETWORK_STEP // excerpt.step)
         first, last = max(0, start - margin), min(total, start + length + margin)
         added = np.maximum(excerpt.power[first:last] - excerpt.floor[first:last], 0.0)
         added[: start - first] = 0.0
@@ -41,10 +43,11 @@ def augmented(
         place = _free_place(last - first, total, starts, lengths, random)
         gain = 10.0 ** (random.uniform(LEAST_GAIN, MOST_GAIN) / 10.0)
         span = slice(place, place + last - first)
-        mixed = Excerpt(0, (0, last - first), excerpt.power[span] + np.float32(gain) * added, excerpt.floor[span])
+        power = excerpt.power[span] + np.float32(gain) * added
+        mixed = Excerpt(0, (0, last - first), power, excerpt.floor[span], excerpt.step)
         onset = start - first + round(random.uniform(-MOST_SHIFT, MOST_SHIFT) * length)
         stretched = max(3, round(length * random.uniform(1 - MOST_STRETCH, 1 + MOST_STRETCH)))
-        windows = WindowFeatures(frame_levels(mixed, model.faintest), model)
+        windows = WindowFeatures(HeardFrames.of(mixed, model.faintest), model)
         rows.append(windows.rows(np.array([onset]), np.array([stretched])))
     return np.concatenate(rows)
 

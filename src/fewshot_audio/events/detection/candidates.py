@@ -1,13 +1,14 @@
 """Candidates: windows that events may be, by where the recording is louder, or more like the examples, than around."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from fewshot_audio.events.detection.frames import Frames
-from fewshot_audio.events.detection.windows import SHORTEST, Integers, Numbers
+from fewshot_audio.events.detection.frames import Integers, Numbers
+from fewshot_audio.events.detection.windows import SHORTEST
 
 LEVELS = 12
 LOWEST_QUANTILE, HIGHEST_QUANTILE = 0.5, 0.99
@@ -32,7 +33,7 @@ class Proposer:
         deviations: of the Gaussians, in frames.
         shortest: frames of a candidate, at least.
         longest: frames of a candidate, at most.
-        levels: of each curve, in the order of ``_curves`` (curves, LEVELS).
+        levels: of each curve, in the order of ``_smoothed`` (curves, LEVELS).
     """
 
     deviations: tuple[float, ...]
@@ -41,19 +42,19 @@ class Proposer:
     levels: Numbers
 
     @classmethod
-    def fit(cls, lengths: Integers, excerpts: list[tuple[Frames, Numbers]]) -> "Proposer":
-        """Take lengths from those of the examples, in frames, and levels from the excerpts' levels and likeness."""
+    def fit(cls, lengths: Integers, excerpts: Sequence[Sequence[Numbers]]) -> "Proposer":
+        """Take lengths from those of the examples, in frames, and levels from the excerpts' curves."""
         deviations = tuple(max(0.5, part * float(np.median(lengths))) for part in SMOOTHING)
-        curves = [_curves(levels, likeness, deviations) for levels, likeness in excerpts]
+        curves = [_smoothed(own, deviations) for own in excerpts]
         quantiles = np.linspace(LOWEST_QUANTILE, HIGHEST_QUANTILE, LEVELS)
         levels = [np.quantile(np.concatenate(parts), quantiles) for parts in zip(*curves, strict=True)]
         shortest = max(SHORTEST, int(np.ceil(SHORTEST_PART * lengths.min())))
         return cls(deviations, shortest, max(shortest + 1, int(LONGEST_PART * lengths.max())), np.stack(levels))
 
-    def propose(self, levels: Frames, likeness: Numbers) -> tuple[Integers, Integers]:
+    def propose(self, curves: Sequence[Numbers]) -> tuple[Integers, Integers]:
         """First frames and lengths of the candidates in an excerpt, each once, in order."""
         pairs: list[Integers] = []
-        for curve, own in zip(_curves(levels, likeness, self.deviations), self.levels, strict=True):
+        for curve, own in zip(_smoothed(curves, self.deviations), self.levels, strict=True):
             for level in own:
                 steps = np.diff(np.concatenate([[0], (curve > level).astype(np.int8), [0]]))
                 starts, ends = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
@@ -63,13 +64,9 @@ class Proposer:
         return unique[:, 0], unique[:, 1]
 
 
-def _curves(levels: Frames, likeness: Numbers, deviations: tuple[float, ...]) -> list[Numbers]:
-    loudness = np.clip(levels, 0.0, 3.0).mean(axis=1, dtype=np.float64)
-    return [
-        gaussian_filter1d(curve, deviation, truncate=REACH)
-        for curve in (loudness, likeness)
-        for deviation in deviations
-    ]
+def _smoothed(curves: Sequence[Numbers], deviations: tuple[float, ...]) -> list[Numbers]:
+    """Each curve, smoothed by each Gaussian."""
+    return [gaussian_filter1d(curve, deviation, truncate=REACH) for curve in curves for deviation in deviations]
 
 
 def overlap(starts: Times, ends: Times, other_starts: Times, other_ends: Times) -> Numbers:

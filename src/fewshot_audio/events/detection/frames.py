@@ -12,7 +12,9 @@ from fewshot_audio.audio.mel import mel_filterbank
 from fewshot_audio.audio.samples import Samples
 
 Frames = NDArray[np.float32]
-"""(frames, N_MELS)."""
+"""Of frames: most often (frames, N_MELS)."""
+Numbers = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 RATE = 22050
 FRAME_SECONDS = 0.0465
@@ -60,12 +62,14 @@ class Excerpt:
         core: numbers of the first frame of the stretch itself, and of the one behind its last.
         power: mel power (frames, N_MELS).
         floor: noise floor (frames, N_MELS).
+        step: frames of 5 ms that count as one, 1 or 2.
     """
 
     first: int
     core: tuple[int, int]
     power: Frames
     floor: Frames
+    step: int
 
     @classmethod
     def of(cls, power: Frames, first: int, core: tuple[int, int], step: int) -> "Excerpt":
@@ -75,7 +79,8 @@ class Excerpt:
         """
         whole = len(power) // step
         averaged = power[: whole * step].reshape(whole, step, N_MELS).mean(axis=1) if step > 1 else power
-        return cls(first // step, (core[0] // step, core[1] // step), averaged, noise_floor(averaged, UNIT // step))
+        floor = noise_floor(averaged, UNIT // step)
+        return cls(first // step, (core[0] // step, core[1] // step), averaged, floor, step)
 
 
 def noise_floor(power: Frames, unit: int) -> Frames:

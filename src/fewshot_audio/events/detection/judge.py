@@ -1,15 +1,15 @@
-"""A judge of windows, fitted to few examples: logistic regression and randomized trees, the mean of their log-odds."""
+"""A judge of windows, fitted to few examples: the mean log-odds of logistic regression and two sets of trees."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fewshot_audio.events.detection.frames import Frames
-from fewshot_audio.events.detection.windows import Numbers
+from fewshot_audio.events.detection.frames import Frames, Numbers
 
-REGULARIZATION = 0.02
+REGULARIZATION = 0.005
 TREES, LEAST_LEAF = 150, 2
 LEAST_SHARE = 0.01
 """Added to the shares of trees before their log-odds, so that these are finite."""
@@ -25,19 +25,26 @@ class Judge:
         deviation: of the features in training.
         weights: of the standardized features.
         offset: added to their sum.
-        tree_shares: the share of trees that take a window for an event.
+        tree_shares: the share of trees that take a window for an event: of those that know all of its features, and of
+            those that know nothing of its levels.
     """
 
     mean: Numbers
     deviation: Numbers
     weights: Numbers
     offset: float
-    tree_shares: Callable[[Frames], Numbers]
+    tree_shares: tuple[Callable[[Frames], Numbers], ...]
 
     @classmethod
-    def fit(cls, events: Frames, others: Frames, event_weights: Numbers) -> "Judge":
-        """Fit features of events (n, width), of these weights, against those of other windows (m, width)."""
-        from sklearn.ensemble import ExtraTreesClassifier
+    def fit(cls, events: Frames, others: Frames, event_weights: Numbers, levels: int) -> "Judge":
+        """Fit features of events (n, width), of these weights, against those of other windows (m, width).
+
+        Args:
+            events: features.
+            others: features.
+            event_weights: (n,).
+            levels: features at the beginning that some trees do not know.
+        """
         from sklearn.linear_model import LogisticRegression
 
         features = np.concatenate([events, others])
@@ -47,21 +54,32 @@ class Judge:
         mean, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64) + 1e-3
         linear: Any = LogisticRegression(C=REGULARIZATION, max_iter=200)
         linear.fit((features - mean) / deviation, is_event, sample_weight=weights)
-        trees: Any = ExtraTreesClassifier(TREES, min_samples_leaf=LEAST_LEAF, max_features="sqrt", random_state=0)
-        trees.fit(features, is_event, sample_weight=weights)
-
-        def tree_shares(rows: Frames) -> Numbers:
-            shares: Numbers = trees.predict_proba(rows)[:, 1]
-            return shares
-
-        return cls(mean, deviation, linear.coef_[0], float(linear.intercept_[0]), tree_shares)
+        trees = tuple(_fit_trees(features[:, first:], is_event, weights, first) for first in (0, levels))
+        return cls(mean, deviation, linear.coef_[0], float(linear.intercept_[0]), trees)
 
     def log_odds(self, rows: Frames) -> Numbers:
         """Shape: (n, width) -> (n,)."""
         if not len(rows):
             return np.empty(0)
-        shares = self.tree_shares(rows)
-        of_trees = np.log((shares + LEAST_SHARE) / (1.0 + LEAST_SHARE - shares))
-        linear = (rows - self.mean) / self.deviation @ self.weights + self.offset
-        both: Numbers = (linear + of_trees) / 2.0
-        return both
+        parts = [(rows - self.mean) / self.deviation @ self.weights + self.offset]
+        for tree_shares in self.tree_shares:
+            shares = tree_shares(rows)
+            parts.append(np.log((shares + LEAST_SHARE) / (1.0 + LEAST_SHARE - shares)))
+        mean: Numbers = np.mean(parts, axis=0)
+        return mean
+
+
+def _fit_trees(
+    features: Frames, is_event: NDArray[np.bool_], weights: Numbers, first: int
+) -> Callable[[Frames], Numbers]:
+    """Trees of the features from ``first`` on."""
+    from sklearn.ensemble import ExtraTreesClassifier
+
+    trees: Any = ExtraTreesClassifier(TREES, min_samples_leaf=LEAST_LEAF, max_features="sqrt", random_state=0)
+    trees.fit(features, is_event, sample_weight=weights)
+
+    def tree_shares(rows: Frames) -> Numbers:
+        shares: Numbers = trees.predict_proba(rows[:, first:])[:, 1]
+        return shares
+
+    return tree_shares

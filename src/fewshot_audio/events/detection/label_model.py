@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,17 +9,11 @@ from numpy.typing import NDArray
 from fewshot_audio.errors import DataError
 from fewshot_audio.events.detection.augment import augmented
 from fewshot_audio.events.detection.candidates import Proposer, agreement, overlap
-from fewshot_audio.events.detection.frames import FRAMES_PER_SECOND, Excerpt, Frames
+from fewshot_audio.events.detection.frame_model import FrameModel
+from fewshot_audio.events.detection.frames import FRAMES_PER_SECOND, Excerpt, Frames, Integers, Numbers
+from fewshot_audio.events.detection.hearing import HeardFrames
 from fewshot_audio.events.detection.judge import Judge
-from fewshot_audio.events.detection.windows import (
-    SHORTEST,
-    FrameModel,
-    Integers,
-    Numbers,
-    WindowFeatures,
-    frame_inputs,
-    frame_levels,
-)
+from fewshot_audio.events.detection.windows import LEVEL_WIDTH, SHORTEST, WindowFeatures
 
 NOTHING_ELSE = "there is nothing beside the examples to compare them with: add recordings without them (background)"
 SHORT_EVENTS = 0.25
@@ -32,7 +25,6 @@ CANDIDATE_ODDS = float(np.log(0.03 / 0.97))
 
 _EVENT_OVERLAP, _OTHER_OVERLAP = 0.6, 0.3
 _EXAMPLE_WEIGHT, _COPY_WEIGHT, _PROPOSAL_WEIGHTS = 3.0, 0.5, 15.0
-_FRAME_REGULARIZATION = 1e-2
 _STRETCH = 5
 """Longest examples in a stretch of time that is left out as a whole while the gaps are re-estimated."""
 
@@ -129,10 +121,10 @@ class LabelModel:
             for start, length in zip(lesson.starts, lesson.lengths, strict=True)
         )
         faintest = max(FAINTEST * loudest, 1e-30)
-        levels = [frame_levels(lesson.excerpt, faintest) for lesson in lessons]
-        frames = _fit_frames(lessons, levels, faintest)
-        windows = [WindowFeatures(own, frames) for own in levels]
-        proposer = Proposer.fit(lengths, [(own.levels, own.likeness) for own in windows])
+        heard = [HeardFrames.of(lesson.excerpt, faintest) for lesson in lessons]
+        frames = _fit_frames(lessons, heard, faintest)
+        windows = [WindowFeatures(own, frames) for own in heard]
+        proposer = Proposer.fit(lengths, [own.curves for own in windows])
         random = np.random.default_rng(0)
         events: list[Frames] = []
         weights: list[Numbers] = []
@@ -140,7 +132,7 @@ class LabelModel:
         others: list[Frames] = []
         stretches: list[Integers] = []
         for number, (lesson, own) in enumerate(zip(lessons, windows, strict=True)):
-            starts, window_lengths = proposer.propose(own.levels, own.likeness)
+            starts, window_lengths = proposer.propose(own.curves)
             inside = (starts >= lesson.span[0]) & (starts + window_lengths <= lesson.span[1])
             starts, window_lengths = starts[inside], window_lengths[inside]
             share = np.zeros(len(starts))
@@ -168,12 +160,12 @@ class LabelModel:
             raise DataError(NOTHING_ELSE)
         if not complete:
             other_rows = _without_unmarked(event_rows, event_weights, other_rows, np.concatenate(stretches))
-        return cls(step, frames, proposer, Judge.fit(event_rows, other_rows, event_weights))
+        return cls(step, frames, proposer, Judge.fit(event_rows, other_rows, event_weights, LEVEL_WIDTH))
 
     def candidates(self, excerpt: Excerpt) -> Candidates:
         """The windows whose middle lies in the core of an excerpt and that may be events; times in the recording."""
-        windows = WindowFeatures(frame_levels(excerpt, self.frames.faintest), self.frames)
-        starts, lengths = self.proposer.propose(windows.levels, windows.likeness)
+        windows = WindowFeatures(HeardFrames.of(excerpt, self.frames.faintest), self.frames)
+        starts, lengths = self.proposer.propose(windows.curves)
         middle = excerpt.first + starts + lengths // 2
         inside = (middle >= excerpt.core[0]) & (middle < excerpt.core[1])
         starts, lengths = starts[inside], lengths[inside]
@@ -184,26 +176,21 @@ class LabelModel:
         return Candidates(first / rate, (first + lengths[likely]) / rate, log_odds[likely])
 
 
-def _fit_frames(lessons: Sequence[Lesson], levels: Sequence[Frames], faintest: float) -> FrameModel:
+def _fit_frames(lessons: Sequence[Lesson], heard: Sequence[HeardFrames], faintest: float) -> FrameModel:
     """A model that tells frames of examples from all others of the known parts."""
-    from sklearn.linear_model import LogisticRegression
-
-    inputs, labels = [], []
-    for lesson, own in zip(lessons, levels, strict=True):
-        is_event = np.zeros(len(own), bool)
+    labels, learned = [], []
+    for lesson, own in zip(lessons, heard, strict=True):
+        is_event = np.zeros(len(own.levels), bool)
         for start, length in zip(lesson.starts, lesson.lengths, strict=True):
             is_event[start : start + length] = True
         used = is_event.copy()
         used[slice(*lesson.span)] = True
-        places = np.arange(len(own))
-        used &= is_event | ~lesson.is_unsure(places, places + 1)
-        inputs.append(frame_inputs(own)[used])
-        labels.append(is_event[used])
-    if np.concatenate(labels).all():
+        places = np.arange(len(is_event))
+        learned.append(used & (is_event | ~lesson.is_unsure(places, places + 1)))
+        labels.append(is_event)
+    if all(is_event[used].all() for is_event, used in zip(labels, learned, strict=True)):
         raise DataError(NOTHING_ELSE)
-    model: Any = LogisticRegression(C=_FRAME_REGULARIZATION, class_weight="balanced", max_iter=100)
-    model.fit(np.concatenate(inputs), np.concatenate(labels))
-    return FrameModel(model.coef_[0], float(model.intercept_[0]), faintest)
+    return FrameModel.fit(heard, labels, learned, faintest)
 
 
 def _between(lesson: Lesson, windows: WindowFeatures) -> Frames:
@@ -222,5 +209,5 @@ def _without_unmarked(events: Frames, weights: Numbers, others: Frames, stretche
     for half in (0, 1):
         asked = (stretches >= 0) & (stretches % 2 == half)
         if asked.any() and not asked.all():
-            kept[asked] = Judge.fit(events, others[~asked], weights).log_odds(others[asked]) < 0.0
+            kept[asked] = Judge.fit(events, others[~asked], weights, LEVEL_WIDTH).log_odds(others[asked]) < 0.0
     return others[kept] if kept.any() else others

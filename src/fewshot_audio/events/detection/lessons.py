@@ -14,11 +14,12 @@ from fewshot_audio.events.detection.frames import (
     RATE,
     UNIT,
     Block,
+    Integers,
     cut_blocks,
     mel_frames,
 )
 from fewshot_audio.events.detection.label_model import Lesson
-from fewshot_audio.events.detection.windows import SHORTEST, Integers
+from fewshot_audio.events.detection.windows import SHORTEST
 
 MOST_BLOCKS = 8
 """Minutes of one recording that are learned from."""

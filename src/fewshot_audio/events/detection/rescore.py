@@ -12,8 +12,8 @@ from fewshot_audio.audio.decode import Decoding
 from fewshot_audio.audio.rejection import Rejected
 from fewshot_audio.audio.samples import Samples
 from fewshot_audio.audio.timbre import TIMBRE_WIDTH, timbre
+from fewshot_audio.events.detection.frames import Numbers
 from fewshot_audio.events.detection.snippets import cut_snippets
-from fewshot_audio.events.detection.windows import Numbers
 from fewshot_audio.recognition.clips import LoadedClip
 from fewshot_audio.recognition.embedder import GROUP, Embedder
 from fewshot_audio.recognition.recognizer import Recognizer

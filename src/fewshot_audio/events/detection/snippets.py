@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from fewshot_audio.audio.samples import Samples
-from fewshot_audio.events.detection.windows import Integers, Numbers
+from fewshot_audio.events.detection.frames import Integers, Numbers
 
 
 def cut_snippets(

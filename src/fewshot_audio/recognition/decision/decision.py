@@ -9,6 +9,7 @@ from fewshot_audio.recognition.decision.examples import Block, Examples, Feature
 from fewshot_audio.recognition.decision.left_out import LeftOut
 from fewshot_audio.recognition.decision.logistic import softmax
 from fewshot_audio.recognition.decision.model import DecisionModel, Shares
+from fewshot_audio.recognition.decision.variances import freedom
 
 EMBEDDING_SHARES: dict[FittedHead, tuple[float, ...]] = {
     "both": (0.5, 0.8, 1.0, 0.2, 0.0),
@@ -115,7 +116,7 @@ def judge_left_out(examples: Examples, head: FittedHead, false_alarm: float) -> 
     calibration = DecisionCalibration(
         temperature=fit_temperature(left_out),
         embedding_share=EMBEDDING_SHARES[head][number],
-        threshold=fit_threshold(chosen.distances[0].min(axis=1), false_alarm),
+        threshold=fit_threshold(chosen.distances[0].min(axis=1), false_alarm, freedom(examples.labels)),
         false_alarm=false_alarm,
         clips=len(examples.labels),
     )
