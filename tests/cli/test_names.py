@@ -9,6 +9,7 @@ import pytest
 from fewshot_audio.audio.preprocessing import FrontEnd
 from fewshot_audio.audio.segments import Fill
 from fewshot_audio.cli import download, evaluate, options, prepare, reproduce
+from fewshot_audio.config.algorithm_presets import PresetName
 from fewshot_audio.config.losses import Contrastive
 from fewshot_audio.config.model import EncoderName
 from fewshot_audio.config.recipes import Recipe
@@ -25,6 +26,7 @@ from fewshot_audio.studies.reproduce.matrix import BUDGETS
         (Literal[*reproduce.Encoder], get_args(EncoderName)),
         (options.ContrastiveLoss, get_args(Contrastive)),
         (options.RecipeName, get_args(Recipe)),
+        (options.AlgorithmName, get_args(PresetName)),
         (download.DatasetName, tuple(DATASETS)),
         (evaluate.Baseline, tuple(BASELINES)),
         (reproduce.Budget, tuple(BUDGETS)),

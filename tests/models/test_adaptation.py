@@ -11,7 +11,7 @@ from torch.func import functional_call
 from fewshot_audio.models.adaptation import MetaCurvature, TaskAdaptation, score_adapted, task_statistics
 from fewshot_audio.models.encoders import CNN, Hybrid
 from fewshot_audio.models.resnet import ResNet12
-from tests.oracles.adaptation import naive_adapted, naive_curved
+from tests.oracles.adaptation import naive_adapted, naive_curved, with_batch_statistics
 
 MELS, FRAMES, WAY, SHOT, STEPS, RATE = 16, 32, 3, 2, 3, 0.3
 
@@ -36,15 +36,6 @@ def task(seed: int = 1) -> tuple[Tensor, Tensor, Tensor]:
     patterns = torch.randn(WAY, 1, MELS, FRAMES, generator=generator)
     support, queries = (patterns + torch.randn(WAY, n, MELS, FRAMES, generator=generator) for n in (SHOT, 4))
     return support.flatten(0, 1), torch.arange(WAY).repeat_interleave(SHOT), queries.flatten(0, 1)
-
-
-def with_batch_statistics(module: nn.Module) -> nn.Module:
-    """The oracle's mode: batch norm as in training, everything else as in testing."""
-    module.eval()
-    for part in module.modules():
-        if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
-            part.train()
-    return module
 
 
 @pytest.mark.parametrize("kind", [CNN, Hybrid, ResNet12])
@@ -115,7 +106,7 @@ def test_curvature_is_its_definition(shape: tuple[int, ...]) -> None:
     for parameter in curvature.parameters():
         nn.init.normal_(parameter)
     matrices = curvature.matrices["weight"]
-    axes = [matrices[str(axis)] if str(axis) in matrices else None for axis in range(3)]
+    axes = [dict(matrices.items()).get(str(axis)) for axis in range(3)]
     assert sum(axis is not None for axis in axes) == sum(
         size > 1 for size in (shape[0], *shape[1:2], torch.Size(shape[2:]).numel())
     )

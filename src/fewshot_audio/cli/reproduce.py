@@ -36,7 +36,10 @@ def reproduce(
     ] = None,
     scenarios: Annotated[
         list[str] | None,
-        typer.Option(help="1, 2, 3, 4-cpl, 4-angular, 5-cpl, 5-angular, best, fast; default: 1, 3, 4-cpl and both 5."),
+        typer.Option(
+            help="1, 2, 3, 4-cpl, 4-angular, 5-cpl, 5-angular, best, fast, fo-maml, fo-meta-curvature, "
+            "meta-baseline, simpleshot; default: 1, 3, 4-cpl and both 5."
+        ),
     ] = None,
     encoders: Annotated[list[Encoder] | None, typer.Option(help="Encoder; repeatable. Default: Hybrid.")] = None,
     budget: Annotated[

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 
-from fewshot_audio.config.algorithm import algorithm_errors
+from fewshot_audio.config.algorithm_checks import algorithm_errors
 from fewshot_audio.config.augmentation import SpecAugParams
 from fewshot_audio.config.experiment import PHASES, ExperimentConfig, Phase
 from fewshot_audio.config.model import CNNConfig, ModelConfig, PretrainedConfig, ResNet12Config

@@ -1,4 +1,4 @@
-"""Training and testing of networks that adapt to each task (``models.adaptation``): their scores come from raw segments.
+"""Training and testing of networks that adapt to each task (``models.adaptation``), from raw segments to scores.
 
 Tasks are adapted one by one. Batched over tasks, every task has convolution weights of its own, which CPUs compute as
 grouped convolutions: slower than one after another (benchmarks/algorithms.py).

@@ -1,7 +1,7 @@
 """Adaptation of an encoder to a task by gradient steps on its support: MAML and Meta-Curvature, first order.
 
-First order means that the gradient of a step is a constant: d loss / d start is the gradient at the adapted weights, and
-nothing is differentiated through the steps (Finn et al. 2017, https://arxiv.org/abs/1703.03400, section 5.2).
+First order means that the gradient of a step is a constant: d loss / d start is the gradient at the adapted weights,
+and nothing is differentiated through the steps (Finn et al. 2017, https://arxiv.org/abs/1703.03400, section 5.2).
 """
 
 import math
@@ -111,7 +111,7 @@ def score_adapted(encoder: nn.Module, weights: Weights, segments: Tensor) -> Ten
 
 @contextmanager
 def task_statistics(encoder: nn.Module) -> Iterator[None]:
-    """Batch norm by the statistics of the batch at hand inside the block; running statistics are neither used nor moved.
+    """Batch norm by the statistics of the batch at hand inside the block; running ones are neither used nor moved.
 
     All else, such as dropout, stays in the mode that it is in.
     """
