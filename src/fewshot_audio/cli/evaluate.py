@@ -40,6 +40,15 @@ def evaluate(
     open_set: Annotated[
         bool, typer.Option("--open-set", help="Test it as a recognizer: its calibration, and unknown sounds.")
     ] = False,
+    shots: Annotated[
+        str | None, typer.Option(help="Stress: test with each of these numbers of support clips, such as 1,2,5,10,20.")
+    ] = None,
+    noisy_labels: Annotated[
+        str | None, typer.Option(help="Stress: test with these shares of wrong support labels, such as 0,0.2,0.4.")
+    ] = None,
+    class_incremental: Annotated[
+        int | None, typer.Option(min=1, help="Stress: add this many test classes at a time, until all are there.")
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Test a run's network on test tasks."""
@@ -50,6 +59,16 @@ def evaluate(
         )
     if untrained and baseline:
         raise typer.BadParameter("--untrained and --baseline: choose one")
+    stressed = shots is not None or noisy_labels is not None or class_incremental is not None
+    if stressed and (untrained or baseline or open_set or fresh_views):
+        raise typer.BadParameter(
+            "--shots, --noisy-labels and --class-incremental test the trained network: "
+            "no --untrained, --baseline, --open-set or --fresh-views"
+        )
+    if shots is not None and n_shot is not None and noisy_labels is None and class_incremental is None:
+        raise typer.BadParameter("--shots and --n-shot: choose one")
+    if class_incremental is not None and n_way is not None and shots is None and noisy_labels is None:
+        raise typer.BadParameter("--class-incremental takes all test classes: no --n-way")
     if json_file:
         check_writable(json_file)
 
@@ -78,6 +97,11 @@ def evaluate(
     system = "untrained" if untrained else baseline or "network"
     changes = {key: value for key, value in options.items() if value is not None}
     experiment = validate(ExperimentConfig, run.experiment.model_dump() | changes, "evaluate")
+    if stressed:
+        from fewshot_audio.cli.stress import print_stress, read_plan
+
+        print_stress(run, root, experiment, read_plan(shots, noisy_labels, class_incremental), json_file)
+        return
     with progress_bar() as progress:
         result = evaluate_run(run, root, experiment, system=system, fresh_views=fresh_views, progress=progress)
     if json_file:

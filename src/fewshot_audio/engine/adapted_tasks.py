@@ -1,7 +1,7 @@
 """Training and testing of networks that adapt to each task (``models.adaptation``), from raw segments to scores.
 
-Tasks are adapted one by one. Batched over tasks, every task has convolution weights of its own, which CPUs compute as
-grouped convolutions: slower than one after another (benchmarks/algorithms.py).
+Tasks are adapted one by one: torch's vmap does not batch recurrent layers over weights of their own, and convolutions
+become grouped ones, slower on a CPU than one after another (benchmarks/algorithms.py).
 """
 
 from collections.abc import Iterator

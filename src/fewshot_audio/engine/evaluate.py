@@ -72,7 +72,7 @@ def evaluate_system(system: System, planned: PlannedTasks, *, progress: Progress
 
 def score_tasks(system: System, planned: PlannedTasks, batches: Iterable[TaskBatch]) -> TaskScores:
     """Score all tasks by the embeddings of their items, batch by batch."""
-    return judge_tasks(planned, (_score(system, batch) for batch in batches), relation=system.relation)
+    return judge_tasks(planned, (score_batch(system, batch) for batch in batches), relation=system.relation)
 
 
 def judge_tasks(planned: PlannedTasks, scored: Iterable[ScoredTasks], *, relation: bool = False) -> TaskScores:
@@ -95,16 +95,8 @@ def judge_tasks(planned: PlannedTasks, scored: Iterable[ScoredTasks], *, relatio
     return TaskScores(scores.accuracy, scores.loss, answers)
 
 
-class _Scores(NamedTuple):
-    """Accuracy and loss of each task, (tasks,); label and probability of each query, (tasks, way, n_query)."""
-
-    accuracy: NDArray[np.float64]
-    loss: NDArray[np.float64]
-    answer: Indices
-    probability: NDArray[np.float32]
-
-
-def _score(system: System, batch: TaskBatch) -> ScoredTasks:
+def score_batch(system: System, batch: TaskBatch) -> ScoredTasks:
+    """Score the queries of a batch of tasks by the embeddings of their items."""
     embeddings, query = batch.embeddings, batch.query
     support_rows = embeddings.take(batch.support, batch.support_draws).flatten(2, 3)  # (tasks, way, rows, width)
     rows = embeddings.take(query.segments, batch.query_draws[..., None])  # (tasks, way, n_query, longest, rows, width)
@@ -112,6 +104,15 @@ def _score(system: System, batch: TaskBatch) -> ScoredTasks:
     scores = system.scores(support_rows, rows.flatten(1, 4)).view(tasks, way, n_query, -1, way)
     present = torch.from_numpy(query.present).to(scores.device)
     return ScoredTasks(scores, present.unsqueeze(-1).expand(*present.shape, rows.shape[-2]).flatten(3))
+
+
+class _Scores(NamedTuple):
+    """Accuracy and loss of each task, (tasks,); label and probability of each query, (tasks, way, n_query)."""
+
+    accuracy: NDArray[np.float64]
+    loss: NDArray[np.float64]
+    answer: Indices
+    probability: NDArray[np.float32]
 
 
 def _judge(protocol: TaskProtocol, scores: Tensor, valid: Tensor, *, relation: bool) -> _Scores:
