@@ -16,6 +16,7 @@ from fewshot_audio.config.recipes import Recipe
 from fewshot_audio.data.download.catalog import DATASETS
 from fewshot_audio.data.sources.registry import SOURCES
 from fewshot_audio.engine.baselines import BASELINES
+from fewshot_audio.engine.loggers import LOGGER_NAMES
 from fewshot_audio.studies.reproduce.matrix import BUDGETS
 
 
@@ -26,6 +27,7 @@ from fewshot_audio.studies.reproduce.matrix import BUDGETS
         (Literal[*reproduce.Encoder], get_args(EncoderName)),
         (options.ContrastiveLoss, get_args(Contrastive)),
         (options.RecipeName, get_args(Recipe)),
+        (options.LoggerName, LOGGER_NAMES),
         (options.AlgorithmName, get_args(PresetName)),
         (download.DatasetName, tuple(DATASETS)),
         (evaluate.Baseline, tuple(BASELINES)),

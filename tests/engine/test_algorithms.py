@@ -1,5 +1,7 @@
 """Experiments with each algorithm: training, testing, resuming, and what is refused."""
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,11 @@ from fewshot_audio.engine.system import NetworkSystem
 from fewshot_audio.engine.tasks import TaskProtocol, plan_tasks
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.experiments.dataset import open_dataset
+from fewshot_audio.experiments.ensemble import join_runs
 from fewshot_audio.experiments.run_experiment import run_experiment
 from fewshot_audio.experiments.run_folder import Run
+from fewshot_audio.recognition.recognizer import Recognizer
+from fewshot_audio.studies.report import write_report
 from tests.oracles.adaptation import naive_adapted, with_batch_statistics
 from tests.tiny import tiny_configs, write_tiny_dataset
 
@@ -142,6 +147,29 @@ def test_simpleshot_trains_the_classifier_alone(root: Path, runs: dict[str, Run]
     expected = Run.read(tmp_path / "tiny" / "run-1").trained_network().state_dict()
     for key, value in runs["simpleshot"].trained_network().state_dict().items():
         assert torch.equal(value, expected[key]), key
+
+
+def test_reports_show_a_network_that_adapts_and_nothing_enrolls_with_it(
+    root: Path, runs: dict[str, Run], tmp_path: Path
+) -> None:
+    run = runs["fo-maml"]
+    write_report([run.folder.parent], root, tmp_path / "report.html")
+    results = json.loads((run.folder.parent / "results.json").read_text())
+    text = (tmp_path / "report.html").read_text()
+    assert f"{100 * results['accuracy']:.2f} %" in text
+    with pytest.raises(ConfigError, match="no embeddings to enroll clips with"):
+        Recognizer.from_run(run.folder)
+    for name in ("fo-maml", "meta-baseline"):
+        with pytest.raises(ConfigError, match=f"algorithm.name is '{name}': only networks"):
+            join_runs([runs[name].folder, _twin(runs[name], tmp_path / name)], tmp_path / "joined")
+
+
+def _twin(run: Run, folder: Path) -> Path:
+    """A run of another seed."""
+    shutil.copytree(run.folder, folder)
+    description = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(description | {"seed": 1}))
+    return folder
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,8 @@ def reproduce(
         ),
     ] = None,
     metaaudio: Annotated[
-        bool, typer.Option("--metaaudio", help="Also test 5-way 1-shot on 10,000 tasks with 1 query per class.")
+        bool,
+        typer.Option("--metaaudio", help="Also test 5-way 1-shot and 5-shot on 10,000 tasks with 1 query per class."),
     ] = False,
     test_on: Annotated[
         list[str] | None, typer.Option(help="Also test on this dataset's test classes; repeatable.")
@@ -104,7 +105,7 @@ def reproduce(
         data_root=data_root,
         output=output,
         overrides=overrides or (),
-        protocols=[*protocols, METAAUDIO] if metaaudio else protocols,
+        protocols=[*protocols, *METAAUDIO] if metaaudio else protocols,
         test_on=further,
     )
     rows: list[MatrixRow] = []

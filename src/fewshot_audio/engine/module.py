@@ -8,7 +8,6 @@ from typing import Any
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -186,7 +185,7 @@ class EpisodicTraining(pl.LightningModule):
             **validation,
         }
         self.history.append(row)
-        if isinstance(self.logger, TensorBoardLogger):
+        if self.logger is not None:
             self.logger.log_metrics({key: value for key, value in row.items() if key != "epoch"}, self.epoch + 1)
 
     def _gather_episode_values(self) -> Tensor:

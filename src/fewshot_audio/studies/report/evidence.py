@@ -21,7 +21,7 @@ from fewshot_audio.experiments.folder import ExperimentFolder
 from fewshot_audio.experiments.results import (
     RESULTS_FILE,
     ExperimentResults,
-    read_results,
+    read_experiment_results,
     read_run_metrics,
     read_run_result,
 )
@@ -102,7 +102,7 @@ def collect_evidence(folder: Path, data_root: Path | None, progress: Progress = 
     """
     if not (folder / RESULTS_FILE).is_file():
         raise DataError(f"{folder}: no {RESULTS_FILE} there; give the folder of a finished experiment")
-    results = read_results(folder)
+    results = read_experiment_results(folder)
     runs = ExperimentFolder(folder)
     numbers = [number for number in range(1, results.experiment.num_runs + 1) if runs.done(number)]
     if not numbers:
