@@ -11,7 +11,7 @@ from fewshot_audio.experiments.run_experiment import run_experiment
 from fewshot_audio.experiments.stress import read_stress
 from fewshot_audio.studies.report import write_report
 from tests.shell import Shell
-from tests.tiny import tiny_configs, write_tiny_dataset
+from tests.tiny import tiny_configs, write_tiny_dataset, write_tiny_waveforms
 
 
 @pytest.fixture(scope="module")
@@ -54,16 +54,39 @@ def test_results_are_printed_kept_and_reported(trained: tuple[Path, Path], shell
     assert (tmp_path / "plots" / "tiny_stress.svg").stat().st_size > 1000
 
 
+def test_recording_conditions(shell: Shell, tmp_path: Path) -> None:
+    write_tiny_waveforms(write_tiny_dataset(tmp_path / "data"))
+    results = run_experiment(
+        *tiny_configs({"input_type": "wav", "num_epochs": 1, "n_testing_tasks": 40}), tmp_path / "data", tmp_path
+    )
+    run = tmp_path / "tiny" / "run-1"
+    options = ("--degrade", "band,clip", "--background", "swap,noisy,clean", "--snr", "0", "--noisy-labels", 0)
+    outcome = shell("evaluate", run, "--data-root", tmp_path / "data", *options)
+    assert outcome.code == 0, outcome.err
+    points = {point.condition: point for point in read_stress(run)}
+    assert list(points) == [
+        *("0 of 2 labels wrong", "as recorded", "band", "clip", "none", "swap, 0 dB", "noisy, 0 dB", "clean, 0 dB")
+    ]
+    for condition in ("0 of 2 labels wrong", "as recorded", "none"):
+        assert points[condition].value == results.accuracy  # the same tasks as the ordinary test
+    assert points["swap, 0 dB"].value < points["noisy, 0 dB"].value
+    assert len({point.value for point in points.values()}) > 4
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (("--class-incremental", 4), "has 7 test classes, expected at least two sessions"),
         (("--shots", "1,x"), "expected whole numbers from 1 on"),
         (("--shots", "11"), "smaller classes"),
-        (("--noisy-labels", "1.5"), "expected shares from 0 to 1"),
-        (("--noisy-labels", "0.5", "--baseline", "log-mel"), "test the trained network"),
+        (("--noisy-labels", "1.5"), "expected numbers from 0 to 1"),
+        (("--noisy-labels", "0.5", "--baseline", "log-mel"), "stress tests are of the trained network"),
         (("--shots", "1", "--n-shot", 2), "choose one"),
         (("--class-incremental", 2, "--n-way", 3), "takes all test classes"),
+        (("--degrade", "fog"), "expected some of codec, band, room, gain, clip"),
+        (("--background", "swap", "--snr", "loud"), "expected numbers from -40 to 80"),
+        (("--snr", "0"), "which is not given"),
+        (("--degrade", "band"), "waveforms"),
     ],
 )
 def test_what_cannot_be_tested_is_refused(

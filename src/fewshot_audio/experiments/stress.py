@@ -5,12 +5,20 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from fewshot_audio.audio.degrade import Degradation
 from fewshot_audio.config import ExperimentConfig, read_json
 from fewshot_audio.engine.stress import class_incremental, task_test, with_shots, with_wrong_labels
 from fewshot_audio.engine.tasks import plan_tasks
 from fewshot_audio.errors import ConfigError, DataError, plural
 from fewshot_audio.experiments.evaluate_run import PreparedTest, open_test
 from fewshot_audio.experiments.run_folder import Run
+from fewshot_audio.experiments.stress_conditions import (
+    BackgroundTest,
+    ConditionResult,
+    backgrounds,
+    degradations,
+    open_waveform_test,
+)
 from fewshot_audio.files import write_json
 from fewshot_audio.functional.statistics import Z95, Accuracies, ci95
 from fewshot_audio.progress import Progress, silent
@@ -24,7 +32,7 @@ class StressPoint:
     """One number of a stress test, a mean over tasks.
 
     Attributes:
-        test: "shots", "noisy-labels" or "class-incremental".
+        test: "shots", "noisy-labels", "class-incremental", "degrade" or "background".
         condition: what was varied, such as "5 shots".
         x: the same as a number: shots, share of wrong labels, classes; None for a number about the whole test.
         value: an accuracy, or a difference of accuracies, as a fraction of 1.
@@ -71,11 +79,17 @@ class StressPlan:
         shots: numbers of support clips per class.
         wrong_labels: shares of wrong labels in the support.
         per_session: classes that are added in each session of the class-incremental test.
+        degradations: of the queries; the support is as recorded.
+        backgrounds: how support and queries are over backgrounds.
+        snr: ratios of sound to background, dB.
     """
 
     shots: Sequence[int] = ()
     wrong_labels: Sequence[float] = ()
     per_session: int | None = None
+    degradations: Sequence[Degradation] = ()
+    backgrounds: Sequence[BackgroundTest] = ()
+    snr: Sequence[float] = (0.0, 10.0)
 
 
 def stress_run(
@@ -106,6 +120,15 @@ def stress_run(
     test = open_test(run, data_root, experiment, progress=progress)
     test = test._replace(protocol=replace(test.protocol, n_shot=shot))
     points = [*_variants(test, plan, progress)]
+    if plan.degradations or plan.backgrounds:
+        own = experiment.model_copy(update={"n_shot_test": shot})
+        waveforms = open_waveform_test(run, data_root, own, progress)
+        results: list[ConditionResult] = []
+        if plan.degradations:
+            results += degradations(waveforms, plan.degradations, progress)
+        if plan.backgrounds:
+            results += backgrounds(waveforms, plan.backgrounds, plan.snr, progress)
+        points += [_point(waveforms, result.test, result.condition, None, result.accuracy) for result in results]
     if plan.per_session is not None:
         points += _incremental(test, plan.per_session, progress)
     tested = {point.test for point in points}
