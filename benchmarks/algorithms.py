@@ -59,10 +59,10 @@ def naive_step(network: nn.Module, support: Tensor, query: Tensor, shot: int, st
         optimizer = torch.optim.SGD(adapted.parameters(), lr=0.1)
         for _ in range(steps):
             optimizer.zero_grad()
-            F.cross_entropy(adapted(support[task]), labels(shot)).backward()
+            torch.autograd.backward(F.cross_entropy(adapted(support[task]), labels(shot)))
             optimizer.step()
         optimizer.zero_grad()
-        F.cross_entropy(adapted(query[task]), labels(1)).backward()
+        torch.autograd.backward(F.cross_entropy(adapted(query[task]), labels(1)))
         for parameter, moved in zip(network.parameters(), adapted.parameters(), strict=True):
             assert moved.grad is not None
             parameter.grad = moved.grad if parameter.grad is None else parameter.grad + moved.grad
@@ -94,7 +94,7 @@ def our_step(
     for task in range(len(support)):
         with task_statistics(network):
             weights = adaptation(network, support[task], labels(shot))
-            F.cross_entropy(score_adapted(network, weights, query[task]), labels(1)).backward()
+            torch.autograd.backward(F.cross_entropy(score_adapted(network, weights, query[task]), labels(1)))
 
 
 def labels(shot: int) -> Tensor:

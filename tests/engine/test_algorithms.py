@@ -19,6 +19,7 @@ from fewshot_audio.engine.tasks import TaskProtocol, plan_tasks
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.experiments.dataset import open_dataset
 from fewshot_audio.experiments.ensemble import join_runs
+from fewshot_audio.experiments.evaluate_run import evaluate_run
 from fewshot_audio.experiments.run_experiment import run_experiment
 from fewshot_audio.experiments.run_folder import Run
 from fewshot_audio.recognition.recognizer import Recognizer
@@ -159,6 +160,13 @@ def test_reports_show_a_network_that_adapts_and_nothing_enrolls_with_it(
     assert f"{100 * results['accuracy']:.2f} %" in text
     with pytest.raises(ConfigError, match="no embeddings to enroll clips with"):
         Recognizer.from_run(run.folder)
+    for system in ("simpleshot", "linear-probe"):
+        with pytest.raises(ConfigError, match=f"has no embeddings for {system}"):
+            evaluate_run(run, root, run.experiment, system=system)
+    with pytest.raises(ConfigError, match="its network scores 3 classes, but a task has 4"):
+        evaluate_run(run, root, run.experiment.model_copy(update={"n_way_test": 4}))
+    untrained = evaluate_run(run, root, run.experiment, system="untrained")
+    assert 0 < untrained.accuracy < 1
     for name in ("fo-maml", "meta-baseline"):
         with pytest.raises(ConfigError, match=f"algorithm.name is '{name}': only networks"):
             join_runs([runs[name].folder, _twin(runs[name], tmp_path / name)], tmp_path / "joined")

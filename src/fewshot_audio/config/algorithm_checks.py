@@ -49,7 +49,6 @@ def _needs(experiment: ExperimentConfig, model: ModelConfig) -> dict[str, tuple[
             "loss.pretraining_epochs": (loss.pretraining_epochs, 0),
             "loss.classification_weight": (loss.classification_weight, 0),
             "members": (model.members, 1),
-            "optimization.averaging": (experiment.optimization.averaging, 0),
         }
         | ways
     )

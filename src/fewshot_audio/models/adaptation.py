@@ -86,7 +86,7 @@ class TaskAdaptation(nn.Module):
 
         Shape: support (n, mels, frames), labels (n,).
         """
-        start = {name: value for name, value in encoder.named_parameters() if value.requires_grad}
+        start: Weights = {name: value for name, value in encoder.named_parameters() if value.requires_grad}
         total: Weights = {}
         for _ in range(self.steps):
             weights = {name: value.detach().requires_grad_() for name, value in _moved(start, total).items()}

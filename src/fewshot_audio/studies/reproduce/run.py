@@ -9,7 +9,7 @@ from fewshot_audio.config import ExperimentConfig, ModelConfig, read_json
 from fewshot_audio.data.joint import DatasetFolders
 from fewshot_audio.errors import ConfigError, DataError, Diverged
 from fewshot_audio.experiments.dataset import open_dataset
-from fewshot_audio.experiments.evaluate_run import evaluate_run
+from fewshot_audio.experiments.evaluate_run import ON_EMBEDDINGS, evaluate_run
 from fewshot_audio.experiments.folder import ExperimentFolder
 from fewshot_audio.experiments.results import read_test
 from fewshot_audio.experiments.run_experiment import run_experiment
@@ -90,9 +90,7 @@ def reproduce(plan: MatrixPlan, progress: Progress = silent) -> Iterator[MatrixR
 
 def _baselines(experiment: ExperimentConfig) -> list[str]:
     """The baselines to put beside a network; one that adapts to each task has no embeddings for classifiers on them."""
-    return [
-        name for name in BASELINE_NAMES if not (experiment.algorithm.adapts and name in ("simpleshot", "linear-probe"))
-    ]
+    return [name for name in BASELINE_NAMES if not (experiment.algorithm.adapts and name in ON_EMBEDDINGS)]
 
 
 def _dataset_problem(root: Path, experiment: ExperimentConfig, model: ModelConfig, progress: Progress) -> str:
