@@ -73,8 +73,8 @@ def evaluate_run(
         raise ConfigError(f"system {system!r}: expected one of {', '.join(SYSTEMS)}")
     if run.experiment.algorithm.adapts and system in ON_EMBEDDINGS:
         raise ConfigError(
-            f"{run.folder}: algorithm.name is {run.experiment.algorithm.name!r}: its network is adapted to each task and "
-            f"has no embeddings for {system}"
+            f"{run.folder}: algorithm.name is {run.experiment.algorithm.name!r}: its network is adapted to each task "
+            f"and has no embeddings for {system}"
         )
     test = open_test(run, data_root, experiment, untrained=system == "untrained", progress=progress)
     scores = (
