@@ -71,7 +71,8 @@ def _codec(x: Tensor, rate: int) -> Tensor:
 def _band(x: Tensor, rate: int) -> Tensor:
     frequencies = torch.fft.rfftfreq(x.shape[-1], 1 / rate, device=x.device)
     inside = (frequencies >= TELEPHONE_BAND[0]) & (frequencies <= TELEPHONE_BAND[1])
-    return torch.fft.irfft(torch.fft.rfft(x) * inside, n=x.shape[-1])
+    inband: Tensor = torch.fft.irfft(torch.fft.rfft(x) * inside, n=x.shape[-1])
+    return inband
 
 
 def _room(x: Tensor, rate: int) -> Tensor:
@@ -83,7 +84,8 @@ def _room(x: Tensor, rate: int) -> Tensor:
     response[0] = 1
     size = x.shape[-1] + length
     spectrum = torch.fft.rfft(x.double(), n=size) * torch.fft.rfft(response.to(x.device), n=size)
-    return torch.fft.irfft(spectrum, n=size)[..., : x.shape[-1]].to(x.dtype)
+    reverberant: Tensor = torch.fft.irfft(spectrum, n=size)
+    return reverberant[..., : x.shape[-1]].to(x.dtype)
 
 
 def _gain(x: Tensor, _: int) -> Tensor:

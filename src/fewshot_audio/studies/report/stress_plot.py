@@ -27,7 +27,7 @@ def plot_stress(points: Sequence[StressPoint]) -> "Figure":
         if line:
             values, intervals = [100 * point.value for point in line], [100 * point.ci95 for point in line]
             axes.errorbar([point.x for point in line], values, yerr=intervals, marker="o", capsize=3)
-            axes.set(xlabel=X_LABELS.get(test, test))
+            axes.set(xlabel=X_LABELS.get(test, test), xticks=[point.x for point in line])
             notes = [f"{point.condition} {100 * point.value:.1f}" for point in own if point.x is None]
             axes.set_title(
                 "\n".join(plot_labels([f"{test}, {line[0].n_shot}-shot" if test != "shots" else test, *notes])),
