@@ -1,5 +1,6 @@
 """Results of several experiments as tidy rows: one for each run."""
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -81,7 +82,7 @@ def read_results(*experiments: Path | str, frame: bool = False) -> Any:
     if not frame:
         return rows
     try:
-        import pandas
+        pandas = importlib.import_module("pandas")
     except ImportError as error:
         raise FewShotError("a data frame needs pandas: pip install pandas; or take the rows (frame=False)") from error
     return pandas.DataFrame([asdict(row) for row in rows], columns=list(COLUMNS))
