@@ -56,7 +56,7 @@ def adapted_scores(
         raw = data.fetch(items, network.norm_mean.device)
         segments = data.views.plain(network, raw).flatten(0, 1)
         n_support = planned.support[task].size
-        support = segments[:n_support].unflatten(0, (way, -1))
+        support = segments[:n_support].view(way, -1, *segments.shape[1:])
         rows = _adapt_and_score(network, adaptation, support, segments[n_support:])
         valid = torch.from_numpy(present).to(rows.device)
         scores = rows.new_zeros(*present.shape, way)

@@ -10,6 +10,7 @@ from fewshot_audio.audio.degrade import Degradation
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.config import ExperimentConfig
 from fewshot_audio.engine.conditions import (
+    Condition,
     clean,
     condition_test,
     degraded,
@@ -86,7 +87,7 @@ def backgrounds(
         )
     chosen = [names[number * len(names) // way] for number in range(way)]
     planned = plan_tasks(test.dataset.data.store.index, test.dataset.data.splits.test, test.protocol)
-    conditions = [clean]
+    conditions: list[Condition] = [clean]
     conditions += [over_background(test.system, name, ratio) for ratio in snr for name in chosen]
     embeddings = embed_conditions(test.system, planned, conditions, progress)
     own = task_backgrounds(*planned.classes.shape)

@@ -26,18 +26,19 @@ def plot_stress(points: Sequence[StressPoint]) -> "Figure":
         line = [point for point in own if point.x is not None]
         if line:
             values, intervals = [100 * point.value for point in line], [100 * point.ci95 for point in line]
-            axes.errorbar([point.x for point in line], values, yerr=intervals, marker="o", capsize=3)
-            axes.set(xlabel=X_LABELS.get(test, test), xticks=[point.x for point in line])
+            places = [point.x for point in line if point.x is not None]
+            axes.errorbar(places, values, yerr=intervals, marker="o", capsize=3)
+            axes.set(xlabel=X_LABELS.get(test, test), xticks=places)
             notes = [f"{point.condition} {100 * point.value:.1f}" for point in own if point.x is None]
             axes.set_title(
                 "\n".join(plot_labels([f"{test}, {line[0].n_shot}-shot" if test != "shots" else test, *notes])),
                 fontsize="small",
             )
         else:
-            places = range(len(own))
-            axes.bar(places, [100 * point.value for point in own], yerr=[100 * point.ci95 for point in own], capsize=3)
+            bars = range(len(own))
+            axes.bar(bars, [100 * point.value for point in own], yerr=[100 * point.ci95 for point in own], capsize=3)
             axes.set_xticks(
-                places, plot_labels([point.condition for point in own]), rotation=40, ha="right", fontsize="small"
+                bars, plot_labels([point.condition for point in own]), rotation=40, ha="right", fontsize="small"
             )
             axes.set_title(plot_labels([test])[0], fontsize="small")
         axes.set(ylabel="accuracy, %" if number == 1 else "", ylim=(0, 100))
