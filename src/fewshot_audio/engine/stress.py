@@ -93,7 +93,7 @@ def with_wrong_labels(planned: PlannedTasks, share: float) -> PlannedTasks:
     wrong = round(share * shot)
     for task in range(n_tasks):
         random = numpy_generator(planned.protocol.seed, planned.protocol.phase, 0, task, Purpose.LABELS)
-        steps: Indices = random.integers(1, way, size=shot)
+        steps = random.integers(1, way, size=(shot,))
         for place in range(wrong):
             support[task, :, place] = np.roll(planned.support[task, :, place], steps[place])
     return planned._replace(support=support)
