@@ -18,7 +18,7 @@ NO_TORCH += ["register_contrastive_loss", "register_encoder", "register_source",
 WITHOUT_EXAMPLE = {name for name in NAMES if name.startswith("register_")}
 WITHOUT_EXAMPLE |= {"AudioFile", "ContrastiveSection", "Recording", "Section", "SkippedInput", "SourceLimits"}
 """What parts from outside are made of: ``docs/extending.md`` has a whole file for each kind."""
-WITHOUT_EXAMPLE |= {"Annotation", "FewShotError", "TaskAccuracy"}  # what is raised and returned
+WITHOUT_EXAMPLE |= {"Annotation", "FewShotError", "ResultRow", "TaskAccuracy"}  # what is raised and returned
 
 
 def typed_modules() -> dict[str, str]:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from fewshot_audio.events.detection.detector import Detector as Detector
     from fewshot_audio.events.detection.options import DetectionOptions as DetectionOptions
     from fewshot_audio.events.read import read_annotations as read_annotations
+    from fewshot_audio.experiments.results_table import ResultRow as ResultRow
+    from fewshot_audio.experiments.results_table import read_results as read_results
     from fewshot_audio.functional.loss_modules import AngularLoss as AngularLoss
     from fewshot_audio.functional.loss_modules import CPLLoss as CPLLoss
     from fewshot_audio.functional.loss_modules import PrototypicalLoss as PrototypicalLoss
@@ -72,6 +74,7 @@ _MODULES = {
     "RelationLoss": "functional.loss_modules",
     "ResNet12": "models.resnet",
     "ResNet8": "models.resnet8",
+    "ResultRow": "experiments.results_table",
     "Section": "config.base",
     "SkippedInput": "data.sources.base",
     "SourceLimits": "data.source_limits",
@@ -82,6 +85,7 @@ _MODULES = {
     "WaveformAugment": "audio.augment.modules",
     "evaluate_tasks": "engine.evaluate_tasks",
     "read_annotations": "events.read",
+    "read_results": "experiments.results_table",
     "register_contrastive_loss": "config.losses",
     "register_encoder": "config.model",
     "register_output_format": "recognition.output_formats",

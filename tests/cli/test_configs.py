@@ -123,8 +123,37 @@ def test_a_recipe_instead_of_a_scenario(shell: Shell, tmp_path: Path) -> None:
     assert pair == recipe_configs("nsynth", "fast", "CNN")
 
 
-@pytest.mark.parametrize("given", [[], ["--recipe", "best", "--scenario", "1"]], ids=["neither", "both"])
+@pytest.mark.parametrize(
+    "given", [[], ["--recipe", "best", "--scenario", "1"], ["--recipe", "fast", "--algorithm", "fo-maml"]]
+)
 def test_a_scenario_or_a_recipe_is_asked_for(given: list[str], shell: Shell, tmp_path: Path) -> None:
     outcome = shell("configs", "--dataset", "nsynth", "-o", tmp_path, *given)
     assert outcome.code == 2
-    assert "--scenario 1 to 5 or --recipe best or fast: give one of the two" in outcome.err
+    assert "give one of the three" in " ".join(outcome.err.replace("│", " ").split())
+
+
+PUBLISHED_ALGORITHMS: dict[str, dict[str, Any]] = {
+    "fo-maml": {"lr": 0.001, "episodes_per_step": 50, "num_epochs": 200, "inner": (8, 0.4)},
+    "fo-meta-curvature": {"lr": 0.0005, "episodes_per_step": 20, "num_epochs": 300, "inner": (4, 1.0)},
+    "meta-baseline": {"lr": 0.001, "episodes_per_step": 10, "num_epochs": 5000, "inner": (5, 0.1)},
+    "simpleshot": {"lr": 0.0001, "episodes_per_step": 1, "num_epochs": 1000, "inner": (5, 0.1)},
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED_ALGORITHMS)
+def test_the_algorithms_have_their_published_numbers(name: str, shell: Shell, tmp_path: Path) -> None:
+    for dataset, encoder in itertools.product(("ESC-50-master", "FSD2018", "my sounds"), ENCODERS):
+        options = ("--dataset", dataset, "--algorithm", name, "--encoder", encoder, "-o", tmp_path)
+        assert shell("configs", *options).code == 0
+        experiment, model = read_configs(tmp_path / "experiment_config.json", tmp_path / "model_config.json")
+        assert check_configs(experiment, model) == []
+        check_input(experiment, model, 128, 157)
+        expected = PUBLISHED_ALGORITHMS[name]
+        assert {key: getattr(experiment, key) for key in expected if key != "inner"} | {
+            "inner": (experiment.algorithm.inner_steps, experiment.algorithm.inner_lr)
+        } == expected
+        assert experiment.algorithm.name == name
+        assert experiment.n_training_tasks == 10 * experiment.episodes_per_step
+        assert (experiment.n_way_test, experiment.n_shot_test, experiment.n_query_test) == (5, 1, 1)
+        assert experiment.n_testing_tasks == 10_000
+        assert experiment.multi_segm == (dataset == "FSD2018")

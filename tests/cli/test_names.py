@@ -6,15 +6,19 @@ from typing import Any, Literal, get_args
 
 import pytest
 
+from fewshot_audio.audio.degrade import DEGRADATIONS
 from fewshot_audio.audio.preprocessing import FrontEnd
 from fewshot_audio.audio.segments import Fill
-from fewshot_audio.cli import download, evaluate, options, prepare, reproduce
+from fewshot_audio.cli import download, evaluate, options, prepare, reproduce, stress
+from fewshot_audio.config.algorithm_presets import PresetName
 from fewshot_audio.config.losses import Contrastive
 from fewshot_audio.config.model import EncoderName
 from fewshot_audio.config.recipes import Recipe
 from fewshot_audio.data.download.catalog import DATASETS
 from fewshot_audio.data.sources.registry import SOURCES
 from fewshot_audio.engine.baselines import BASELINES
+from fewshot_audio.engine.loggers import LOGGER_NAMES
+from fewshot_audio.experiments.stress_conditions import BACKGROUND_TESTS
 from fewshot_audio.studies.reproduce.matrix import BUDGETS
 
 
@@ -25,6 +29,10 @@ from fewshot_audio.studies.reproduce.matrix import BUDGETS
         (Literal[*reproduce.Encoder], get_args(EncoderName)),
         (options.ContrastiveLoss, get_args(Contrastive)),
         (options.RecipeName, get_args(Recipe)),
+        (stress.Degradation, DEGRADATIONS),
+        (stress.Background, BACKGROUND_TESTS),
+        (options.LoggerName, LOGGER_NAMES),
+        (options.AlgorithmName, get_args(PresetName)),
         (download.DatasetName, tuple(DATASETS)),
         (evaluate.Baseline, tuple(BASELINES)),
         (reproduce.Budget, tuple(BUDGETS)),

@@ -43,7 +43,7 @@ def test_options_make_the_plan(plans: list[MatrixPlan], shell: Shell, tiny_datas
         TaskChanges(5, 5),
         TaskChanges("all", 1),
         TaskChanges("all", 5),
-        METAAUDIO,
+        *METAAUDIO,
     ]
     assert plan.test_on == [NAME]
 

@@ -18,6 +18,7 @@ import fewshot_audio.engine.module
 import fewshot_audio.engine.tasks
 from fewshot_audio.config import PHASES, ExperimentConfig, ModelConfig, Phase
 from fewshot_audio.data.episodes import Episode, Episodes
+from fewshot_audio.engine.adapted_tasks import adapted_episode_loss
 from fewshot_audio.engine.episode_loss import EpisodeResult, episode_loss
 from fewshot_audio.engine.evaluate import TaskScores, evaluate_network
 from fewshot_audio.engine.fit import train_run
@@ -120,15 +121,19 @@ class Bench:
         """One training step from the start."""
         steps: list[Step] = []
 
-        def spy(network: Any, objective: Any, support: Tensor, query: Tensor, *rest: Any) -> EpisodeResult:
-            result = episode_loss(network, objective, support, query, *rest)
-            steps.append(Step(support, query, EpisodeResult(*(value.detach() for value in result))))
-            return result
+        def spying(loss: Callable[..., EpisodeResult]) -> Callable[..., EpisodeResult]:
+            def spy(network: Any, how: Any, support: Tensor, query: Tensor, *rest: Any) -> EpisodeResult:
+                result = loss(network, how, support, query, *rest)
+                steps.append(Step(support, query, EpisodeResult(*(value.detach() for value in result))))
+                return result
+
+            return spy
 
         network, data = self.network(experiment, model), self.open(experiment).data
         training = EpisodicTraining(network, experiment, data, experiment.seed)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(fewshot_audio.engine.module, "episode_loss", spy)
+            for loss in (episode_loss, adapted_episode_loss):
+                patch.setattr(fewshot_audio.engine.module, loss.__name__, spying(loss))
             training.training_step(task)
         return steps[0]
 

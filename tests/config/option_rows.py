@@ -39,7 +39,30 @@ def datasets_of_an_episode(bench: Bench, experiment: E, model: M) -> set[int]:
     return {len({names[phase][c].split("/")[0] for c in e.classes}) for phase in PHASES for e in episodes[phase]}
 
 
+MAML = {"algorithm.name": "fo-maml", "Hybrid.out_dim": 3, "algorithm.inner_lr": 0.5}
+ALGORITHMS: dict[str, dict[str, Any]] = {
+    "prototypes": {},
+    "fo-maml": MAML,
+    "fo-meta-curvature": MAML,
+    "meta-baseline": {"distance": "cosine", "loss.pretraining_epochs": 1, "num_epochs": 2},
+    "simpleshot": {"embedding_transform": "center_l2"},
+}
+
+
+def trained_parts(bench: Bench, experiment: E, model: M) -> set[str]:
+    """What is trained beside the encoder, and what the first step's loss is of."""
+    names = {name.split(".")[0] for name in bench.run(experiment, model).weights[0]}
+    classes = {"among all classes"} if bench.step(experiment, model).result.loss > 1.6 else set()
+    return names & {"adaptation", "learned_scale", "center"} | classes
+
+
 OPTION_ROWS = [
+    Row("algorithm.name", tuple(ALGORITHMS), trained_parts, as_(
+        set(), set(), {"adaptation"}, {"learned_scale", "among all classes"}, {"center", "among all classes"}),
+        given=ALGORITHMS.__getitem__),
+    Row("algorithm.inner_steps", (1, 4), losses, given=MAML),
+    Row("algorithm.inner_lr", (1e-6, 0.5), losses, so_that(  # hardly adapted, the classes are unknown
+        lambda none, some: none.loss > some.loss), given=MAML | {"algorithm.inner_steps": 5}),
     Row("optimization.weight_decay", (0.0, 0.5), first_step, decays_weights_only, given=ONE_STEP_AN_EPOCH),
     Row("optimization.schedule", ("milestones", "cosine"), lambda *args: epoch_moves(*args)[1], so_that(
         lambda full, half: half == pytest.approx(full / 2, rel=0.01)), given=ONE_STEP_AN_EPOCH | {"num_epochs": 2}),

@@ -38,7 +38,7 @@ LATER = {
         "score_scale",
         "embedding_transform",
     ),
-    *(key for _, key in ALL_KEYS if key.startswith(("input_augmentation.", "optimization."))),
+    *(key for _, key in ALL_KEYS if key.startswith(("algorithm.", "input_augmentation.", "optimization."))),
     *(f"{encoder}.{key}" for encoder in ("CNN", "Hybrid") for key in ("pooling", "pool_last")),
     *(key for _, key in ALL_KEYS if key.startswith(("ResNet8.", "ResNet12.", "Pretrained.", "loss.metric."))),
     "waveaug_params.extra",

@@ -35,6 +35,7 @@ TINY = {
     "loss.pretraining_epochs": 0,
     "optimization.warmup_epochs": 0,
     "n_way_train": 5,
+    "episodes_per_step": 1,
     "waveaug_params.aug_num": 1,
     "device": "cpu",
     "precision": "fp32",

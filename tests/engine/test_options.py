@@ -182,7 +182,7 @@ def test_the_classifier_learns_and_is_no_part_of_the_model(tiny_dataset: Path, t
     saved = torch.load(run.folder / "model.pt", weights_only=True)
     assert saved.keys() == run.untrained_network().state_dict().keys()
     state = torch.load(run.folder / "state.pt", weights_only=True)["classifier"]
-    start = build_head(run.experiment.loss, 8, 10, run.seed)
+    start = build_head(run.experiment, 8, 10, run.seed)
     assert start is not None
     assert state["weight"].shape == (10, 8)
     assert not torch.equal(state["weight"], start.weight)

@@ -14,7 +14,7 @@ from fewshot_audio.engine.history import read_metrics, write_metrics
 from fewshot_audio.errors import ConfigError, DataError
 from fewshot_audio.experiments.folder import ExperimentFolder
 from fewshot_audio.experiments.gather_runs import gather_runs
-from fewshot_audio.experiments.results import read_results, read_run_metrics, read_run_result, read_test
+from fewshot_audio.experiments.results import read_experiment_results, read_run_metrics, read_run_result, read_test
 from fewshot_audio.experiments.run_experiment import run_experiment
 from fewshot_audio.studies.report.evidence import collect_evidence
 from tests.compatibility.conftest import V0_1
@@ -48,7 +48,7 @@ def test_what_a_run_wrote_is_read(experiment: Path) -> None:
     result = read_run_result(experiment / "run-1")
     assert result.result.test.accuracy == result.accuracies.mean()
     assert len(read_run_metrics(experiment / "run-1", result.result)) == 2
-    assert read_results(experiment).runs[0] == result.result
+    assert read_experiment_results(experiment).runs[0] == result.result
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_made_up_results_are_refused_by_name(
     experiment: Path, tiny_dataset: Path, key: str, value: Any, error: type[Exception]
 ) -> None:
     change(experiment / "results.json", key, value)
-    for read in (lambda: read_results(experiment), lambda: collect_evidence(experiment, tiny_dataset)):
+    for read in (lambda: read_experiment_results(experiment), lambda: collect_evidence(experiment, tiny_dataset)):
         with pytest.raises(error, match=r"results\.json"):
             read()
 
@@ -126,7 +126,7 @@ def test_made_up_results_are_refused_by_name(
 def test_results_of_version_0_1_are_read_and_written_in_the_same_form(name: str) -> None:
     """They say as "best_epoch" which epoch was kept; that is all that has been added."""
     folder = V0_1 / "runs" / name
-    results = read_results(folder)
+    results = read_experiment_results(folder)
     written = results.as_json()
     text = (folder / "results.json").read_text(encoding="utf-8")
     old = json.loads(text)

@@ -21,6 +21,7 @@ from fewshot_audio.cli import (  # noqa: F401 - each registers its command
     prepare,
     report,
     reproduce,
+    results,
     search,
     serve,
     train,

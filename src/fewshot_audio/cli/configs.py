@@ -1,4 +1,4 @@
-"""``fewshot-audio configs``: ready pairs of JSON files for the five scenarios and for the recipes."""
+"""``fewshot-audio configs``: ready pairs of JSON files for the scenarios, the recipes and MetaAudio's algorithms."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 from fewshot_audio.cli.app import app
 from fewshot_audio.cli.console import print_line
-from fewshot_audio.cli.options import DATA_ROOT, ContrastiveLoss, EncoderName, RecipeName
+from fewshot_audio.cli.options import DATA_ROOT, AlgorithmName, ContrastiveLoss, EncoderName, RecipeName
 
 
 @app.command()
@@ -20,18 +20,23 @@ def configs(
     recipe: Annotated[
         RecipeName | None, typer.Option(help="Instead of a scenario: stronger training settings.")
     ] = None,
+    algorithm: Annotated[
+        AlgorithmName | None,
+        typer.Option(help="Instead of a scenario: an algorithm of MetaAudio with its hyper-parameters, 5-way 1-shot."),
+    ] = None,
     loss: Annotated[ContrastiveLoss, typer.Option(help="Contrastive loss of scenarios 4 and 5.")] = "cpl",
     encoder: Annotated[EncoderName, typer.Option(help="Encoder.")] = "Hybrid",
     data_root: Annotated[
         Path, typer.Option(help="Folder that holds the dataset folders; the dataset's segments decide sizes.")
     ] = DATA_ROOT,
 ) -> None:
-    """Write experiment_config.json and model_config.json for a scenario of the paper or a recipe.
+    """Write experiment_config.json and model_config.json for a scenario of the paper, a recipe or an algorithm.
 
     If the dataset has been prepared, poolings, masks and warps fit its segments, and episodes have no more classes than
     its splits; else they are for segments of 5 s.
     """
     from fewshot_audio.config import EXPERIMENT_FILE, MODEL_CONFIG_FILE, PHASES
+    from fewshot_audio.config.algorithm_presets import algorithm_configs
     from fewshot_audio.config.presets import scenario_configs
     from fewshot_audio.config.recipes import recipe_configs
     from fewshot_audio.config.segment_fit import fit_to_classes, fit_to_segments
@@ -40,12 +45,16 @@ def configs(
     from fewshot_audio.errors import DataError
     from fewshot_audio.files import write_json
 
-    if scenario is not None and recipe is None:
-        experiment, model = scenario_configs(dataset, scenario, loss, encoder)
-    elif recipe is not None and scenario is None:
+    if sum(choice is not None for choice in (scenario, recipe, algorithm)) != 1:
+        raise typer.BadParameter(
+            "configs needs --scenario 1 to 5, --recipe best or fast, or --algorithm: give one of the three"
+        )
+    if algorithm is not None:
+        experiment, model = algorithm_configs(dataset, algorithm, encoder)
+    elif recipe is not None:
         experiment, model = recipe_configs(dataset, recipe, encoder)
-    else:
-        raise typer.BadParameter("configs needs --scenario 1 to 5 or --recipe best or fast: give one of the two")
+    elif scenario is not None:
+        experiment, model = scenario_configs(dataset, scenario, loss, encoder)
     try:
         folders = DatasetFolders.find(data_root, dataset)
         preprocessing, splits = folders.read_preprocessing(), folders.read_splits()

@@ -34,7 +34,7 @@ def demo(output: Annotated[Path, typer.Option(help="Folder for everything the de
     """Prepare synthetic sounds, train, test, and compare with the same network untrained."""
     from fewshot_audio.config import EXPERIMENT_FILE, MODEL_CONFIG_FILE
     from fewshot_audio.experiments.evaluate_run import evaluate_run
-    from fewshot_audio.experiments.results import read_results
+    from fewshot_audio.experiments.results import read_experiment_results
     from fewshot_audio.experiments.run_folder import Run
 
     data, files, experiments = output / "data", output / "config", output / "experiments"
@@ -52,7 +52,7 @@ def demo(output: Annotated[Path, typer.Option(help="Folder for everything the de
     run = Run.read(experiments / EXPERIMENT / "run-1")
     with progress_bar() as progress:
         untrained = evaluate_run(run, data, run.experiment, system="untrained", progress=progress)
-    trained = read_results(experiments / EXPERIMENT).runs[0].test
+    trained = read_experiment_results(experiments / EXPERIMENT).runs[0].test
     rows = [
         (name, accuracy_with_interval(test.accuracy, test.ci95, test.tasks))
         for name, test in (("untrained", untrained), ("trained", trained))

@@ -9,6 +9,7 @@ import typer
 from fewshot_audio.cli.app import app
 from fewshot_audio.cli.console import accuracy_with_interval, print_line, progress_bar
 from fewshot_audio.cli.options import DataRoot, Device, JsonFile, find_data_root
+from fewshot_audio.cli.stress import StressOptions, print_stress
 from fewshot_audio.errors import plural
 from fewshot_audio.files import check_writable
 
@@ -40,6 +41,26 @@ def evaluate(
     open_set: Annotated[
         bool, typer.Option("--open-set", help="Test it as a recognizer: its calibration, and unknown sounds.")
     ] = False,
+    shots: Annotated[
+        str | None, typer.Option(help="Stress: test with each of these numbers of support clips, such as 1,2,5,10,20.")
+    ] = None,
+    noisy_labels: Annotated[
+        str | None, typer.Option(help="Stress: test with these shares of wrong support labels, such as 0,0.2,0.4.")
+    ] = None,
+    class_incremental: Annotated[
+        int | None, typer.Option(min=1, help="Stress: add this many test classes at a time, until all are there.")
+    ] = None,
+    degrade: Annotated[
+        str | None, typer.Option(help="Stress: degrade the queries' waveforms, by some of codec,band,room,gain,clip.")
+    ] = None,
+    background: Annotated[
+        str | None,
+        typer.Option(
+            help="Stress: the support of each class over a background; queries over the same (noisy), over that of "
+            "another class (swap) or over none (clean)."
+        ),
+    ] = None,
+    snr: Annotated[str | None, typer.Option(help="Ratios of sound to --background, dB; default: 0,10.")] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Test a run's network on test tasks."""
@@ -50,6 +71,12 @@ def evaluate(
         )
     if untrained and baseline:
         raise typer.BadParameter("--untrained and --baseline: choose one")
+    stress = StressOptions(shots, noisy_labels, class_incremental, degrade, background, snr)
+    if stress.given and (untrained or baseline or open_set or fresh_views):
+        raise typer.BadParameter(
+            "stress tests are of the trained network: no --untrained, --baseline, --open-set or --fresh-views"
+        )
+    stress.check(n_way, n_shot)
     if json_file:
         check_writable(json_file)
 
@@ -78,6 +105,9 @@ def evaluate(
     system = "untrained" if untrained else baseline or "network"
     changes = {key: value for key, value in options.items() if value is not None}
     experiment = validate(ExperimentConfig, run.experiment.model_dump() | changes, "evaluate")
+    if stress.given:
+        print_stress(run, root, experiment, stress.plan(), json_file)
+        return
     with progress_bar() as progress:
         result = evaluate_run(run, root, experiment, system=system, fresh_views=fresh_views, progress=progress)
     if json_file:

@@ -15,6 +15,8 @@ DATA_ROOT, EXPERIMENTS = Path("data"), Path("experiments")
 EncoderName: TypeAlias = Literal["CNN", "Hybrid", "ResNet12"]
 ContrastiveLoss: TypeAlias = Literal["cpl", "angular"]
 RecipeName: TypeAlias = Literal["best", "fast"]
+LoggerName: TypeAlias = Literal["tensorboard", "csv", "mlflow", "wandb"]
+AlgorithmName: TypeAlias = Literal["fo-maml", "fo-meta-curvature", "meta-baseline", "simpleshot"]
 
 
 @contextmanager

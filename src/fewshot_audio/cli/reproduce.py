@@ -36,7 +36,10 @@ def reproduce(
     ] = None,
     scenarios: Annotated[
         list[str] | None,
-        typer.Option(help="1, 2, 3, 4-cpl, 4-angular, 5-cpl, 5-angular, best, fast; default: 1, 3, 4-cpl and both 5."),
+        typer.Option(
+            help="1, 2, 3, 4-cpl, 4-angular, 5-cpl, 5-angular, best, fast, fo-maml, fo-meta-curvature, "
+            "meta-baseline, simpleshot; default: 1, 3, 4-cpl and both 5."
+        ),
     ] = None,
     encoders: Annotated[list[Encoder] | None, typer.Option(help="Encoder; repeatable. Default: Hybrid.")] = None,
     budget: Annotated[
@@ -54,7 +57,8 @@ def reproduce(
         ),
     ] = None,
     metaaudio: Annotated[
-        bool, typer.Option("--metaaudio", help="Also test 5-way 1-shot on 10,000 tasks with 1 query per class.")
+        bool,
+        typer.Option("--metaaudio", help="Also test 5-way 1-shot and 5-shot on 10,000 tasks with 1 query per class."),
     ] = False,
     test_on: Annotated[
         list[str] | None, typer.Option(help="Also test on this dataset's test classes; repeatable.")
@@ -101,7 +105,7 @@ def reproduce(
         data_root=data_root,
         output=output,
         overrides=overrides or (),
-        protocols=[*protocols, METAAUDIO] if metaaudio else protocols,
+        protocols=[*protocols, *METAAUDIO] if metaaudio else protocols,
         test_on=further,
     )
     rows: list[MatrixRow] = []

@@ -10,7 +10,7 @@ from fewshot_audio.config import PHASES
 from fewshot_audio.data.joint import DatasetFolders
 from fewshot_audio.data.names import safe_name
 from fewshot_audio.errors import DataError, FewShotError
-from fewshot_audio.experiments.results import read_results
+from fewshot_audio.experiments.results import read_experiment_results
 from fewshot_audio.files import check_writable, write_text
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.recognition.model_card import model_card
@@ -25,7 +25,7 @@ def ship(
     if name != safe_name(name) or not name.isidentifier():
         raise DataError(f"{name!r}: a recognizer's name is letters, digits and underscores")
     recognizer = Recognizer.from_run(experiment / "run-1", data_root=data_root, progress=progress)
-    results = read_results(experiment)
+    results = read_experiment_results(experiment)
     splits = DatasetFolders.find(data_root, results.dataset).read_splits()
     folder = home / name
     recognizer.save(folder)

@@ -18,6 +18,7 @@ from fewshot_audio.cli.options import (
     EXPERIMENTS,
     DataRoot,
     ExperimentFile,
+    LoggerName,
     ModelFile,
     Overrides,
     find_data_root,
@@ -47,6 +48,7 @@ def train(
         int, typer.Option(min=1, help="Processes on each machine that train together, each on its own GPU.")
     ] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="Machines that train together.")] = 1,
+    logger: Annotated[LoggerName, typer.Option(help="Where curves are logged, beside metrics.csv.")] = "tensorboard",
 ) -> None:
     """Meta-train a few-shot network on episodes and test it, as two JSON files describe.
 
@@ -82,6 +84,7 @@ def train(
                     runs=numbers,
                     ranks=ranks,
                     progress=progress,
+                    logger_name=logger,
                 )
     except (KeyboardInterrupt, Interrupted):
         if is_rank_zero:
@@ -90,6 +93,7 @@ def train(
             words += ["--runs", ",".join(map(str, numbers))] if numbers else []
             words += ["--devices", str(devices)] if devices > 1 else []
             words += ["--nodes", str(nodes)] if nodes > 1 else []
+            words += ["--logger", logger] if logger != "tensorboard" else []
             for override in overrides or ():
                 words += ["--set", override]
             for package in named_packages():

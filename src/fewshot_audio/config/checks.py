@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 
+from fewshot_audio.config.algorithm_checks import algorithm_errors
 from fewshot_audio.config.augmentation import SpecAugParams
 from fewshot_audio.config.experiment import PHASES, ExperimentConfig, Phase
 from fewshot_audio.config.model import CNNConfig, ModelConfig, PretrainedConfig, ResNet12Config
@@ -234,6 +235,7 @@ CONTRADICTIONS: tuple[Callable[[ExperimentConfig, ModelConfig], Iterator[str]], 
     _relation_errors,
     _cpl_errors,
     _epoch_errors,
+    algorithm_errors,
     lambda experiment, _: _step_errors(experiment.n_training_tasks, experiment.episodes_per_step),
 )
 

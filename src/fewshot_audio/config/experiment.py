@@ -4,6 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
+from fewshot_audio.config.algorithm import Algorithm
 from fewshot_audio.config.augmentation import SpecAugParams, WaveAugParams
 from fewshot_audio.config.base import Count, Positive, Role, Section
 from fewshot_audio.config.input_augmentation import InputAugmentation
@@ -132,6 +133,7 @@ class ExperimentConfig(Section):
     embedding_transform: Annotated[EmbeddingTransform, BeforeValidator(_american)] = "none"
     """In validation and testing, "center_l2" subtracts the mean of the training classes and L2-normalizes; "power"
     takes square roots and L2-normalizes."""
+    algorithm: Algorithm = Algorithm()
     input_augmentation: InputAugmentation = InputAugmentation()
     optimization: Optimization = Optimization()
 

@@ -6,15 +6,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fewshot_audio.config.losses import LossConfig
+from fewshot_audio.config import ExperimentConfig
 from fewshot_audio.functional.seeding import Purpose, fork_rng, torch_seed
 
 HEAD = 1  # task number of the random stream of its initialization; the network's is 0
 
 
-def build_head(loss: LossConfig, width: int, classes: int, seed: int) -> nn.Linear | None:
-    """Build the classifier if ``loss`` uses one. It is needed in training only and is no part of the network."""
-    if not loss.classification_weight and not loss.pretraining_epochs:
+def build_head(experiment: ExperimentConfig, width: int, classes: int, seed: int) -> nn.Linear | None:
+    """Build the classifier if the experiment uses one. It is needed in training only and is no part of the network."""
+    loss = experiment.loss
+    used = loss.classification_weight or loss.pretraining_epochs or experiment.algorithm.name == "simpleshot"
+    if not used:
         return None
     with fork_rng(torch_seed(seed, "train", 0, HEAD, Purpose.INIT), torch.device("cpu")):
         return nn.Linear(width, classes)
@@ -42,9 +44,13 @@ class AuxiliaryClassification:
     smoothing: float
 
     @classmethod
-    def of(cls, head: nn.Linear, loss: LossConfig, classes: Tensor, epoch: int) -> "AuxiliaryClassification":
-        """The classification of an episode in an epoch (from 0), with the settings of ``loss``."""
-        return cls(head, classes, loss.classification_weight, epoch < loss.pretraining_epochs, loss.label_smoothing)
+    def of(
+        cls, head: nn.Linear, experiment: ExperimentConfig, classes: Tensor, epoch: int
+    ) -> "AuxiliaryClassification":
+        """The classification of an episode in an epoch (from 0), as the experiment has it."""
+        loss = experiment.loss
+        alone = epoch < loss.pretraining_epochs or experiment.algorithm.name == "simpleshot"
+        return cls(head, classes, loss.classification_weight, alone, loss.label_smoothing)
 
     def blend(self, episode_loss: Tensor, support: Tensor, query: Tensor) -> Tensor:
         """Add the classification loss of all rows to the episode's loss, or with ``alone`` replace that loss.

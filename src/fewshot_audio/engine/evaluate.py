@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fewshot_audio.data.clip_index import Indices
+from fewshot_audio.engine.adapted_tasks import adapted_scores
 from fewshot_audio.engine.system import NetworkSystem, System, evaluating
-from fewshot_audio.engine.task_batches import TaskBatch, fresh_batches, pooled_batches
+from fewshot_audio.engine.task_batches import ScoredTasks, TaskBatch, fresh_batches, pooled_batches
 from fewshot_audio.engine.tasks import PlannedTasks, TaskProtocol, plan_tasks
 from fewshot_audio.functional.vote import vote
 from fewshot_audio.progress import Progress, silent
@@ -58,6 +59,9 @@ def evaluate_network(
     planned = plan_tasks(system.data.store.index, system.data.splits[protocol.phase], protocol)
     batches = fresh_batches if fresh_views and system.n_views > 1 else pooled_batches
     with evaluating(system.network):
+        adaptation = system.network.adaptation
+        if adaptation is not None:
+            return judge_tasks(planned, adapted_scores(system, adaptation, planned, progress))
         return score_tasks(system, planned, batches(system, planned, progress))
 
 
@@ -67,13 +71,18 @@ def evaluate_system(system: System, planned: PlannedTasks, *, progress: Progress
 
 
 def score_tasks(system: System, planned: PlannedTasks, batches: Iterable[TaskBatch]) -> TaskScores:
-    """Score all tasks, batch by batch.
+    """Score all tasks by the embeddings of their items, batch by batch."""
+    return judge_tasks(planned, (score_batch(system, batch) for batch in batches), relation=system.relation)
+
+
+def judge_tasks(planned: PlannedTasks, scored: Iterable[ScoredTasks], *, relation: bool = False) -> TaskScores:
+    """Accuracy, loss and answers of tasks whose queries are scored, batch by batch.
 
     In testing a clip's answer is the vote over its rows: those of its views and, with ``whole_clips``, of all its
     segments. In validation every row counts by itself, and a clip's first row is its answer.
     """
     with torch.no_grad():
-        parts = [_score(system, planned.protocol, batch) for batch in batches]
+        parts = [_judge(planned.protocol, *batch, relation=relation) for batch in scored]
     scores = _Scores(*(np.concatenate(values) for values in zip(*parts, strict=True)))
     n_tasks, _, n_query = planned.clips.shape
     labels = np.take_along_axis(planned.classes, scores.answer.reshape(n_tasks, -1), axis=1)
@@ -86,6 +95,17 @@ def score_tasks(system: System, planned: PlannedTasks, batches: Iterable[TaskBat
     return TaskScores(scores.accuracy, scores.loss, answers)
 
 
+def score_batch(system: System, batch: TaskBatch) -> ScoredTasks:
+    """Score the queries of a batch of tasks by the embeddings of their items."""
+    embeddings, query = batch.embeddings, batch.query
+    support_rows = embeddings.take(batch.support, batch.support_draws).flatten(2, 3)  # (tasks, way, rows, width)
+    rows = embeddings.take(query.segments, batch.query_draws[..., None])  # (tasks, way, n_query, longest, rows, width)
+    tasks, way, n_query = rows.shape[:3]
+    scores = system.scores(support_rows, rows.flatten(1, 4)).view(tasks, way, n_query, -1, way)
+    present = torch.from_numpy(query.present).to(scores.device)
+    return ScoredTasks(scores, present.unsqueeze(-1).expand(*present.shape, rows.shape[-2]).flatten(3))
+
+
 class _Scores(NamedTuple):
     """Accuracy and loss of each task, (tasks,); label and probability of each query, (tasks, way, n_query)."""
 
@@ -95,14 +115,8 @@ class _Scores(NamedTuple):
     probability: NDArray[np.float32]
 
 
-def _score(system: System, protocol: TaskProtocol, batch: TaskBatch) -> _Scores:
-    embeddings, query = batch.embeddings, batch.query
-    support_rows = embeddings.take(batch.support, batch.support_draws).flatten(2, 3)  # (tasks, way, rows, width)
-    rows = embeddings.take(query.segments, batch.query_draws[..., None])  # (tasks, way, n_query, longest, rows, width)
-    tasks, way, n_query = rows.shape[:3]
-    scores = system.scores(support_rows, rows.flatten(1, 4)).view(tasks, way, n_query, -1, way)
-    present = torch.from_numpy(query.present).to(scores.device)
-    valid = present.unsqueeze(-1).expand(*present.shape, rows.shape[-2]).flatten(3)  # (tasks, way, n_query, rows)
+def _judge(protocol: TaskProtocol, scores: Tensor, valid: Tensor, *, relation: bool) -> _Scores:
+    way = scores.shape[-1]
     labels = torch.arange(way, device=scores.device).view(1, way, 1)
     if protocol.phase == "test":
         answer = vote(scores, valid, protocol.tie_strategy)
@@ -114,7 +128,7 @@ def _score(system: System, protocol: TaskProtocol, batch: TaskBatch) -> _Scores:
     posterior = (scores.softmax(-1) * weight.unsqueeze(-1)).sum(-2)
     probability = posterior.gather(-1, answer.unsqueeze(-1)).squeeze(-1)
     accuracy = correct.double().flatten(1).mean(1)
-    loss = _row_losses(scores, labels.unsqueeze(-1), relation=system.relation)
+    loss = _row_losses(scores, labels.unsqueeze(-1), relation=relation)
     loss = (loss * valid).double().flatten(1).sum(1) / valid.flatten(1).sum(1)
     return _Scores(*(value.cpu().numpy() for value in (accuracy, loss, answer, probability)))
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 
 from fewshot_audio.engine.checkpoint import EpochCheckpoint
 from fewshot_audio.engine.history import STATE_FILE, AfterEpoch, Row, read_state, read_weights
+from fewshot_audio.engine.loggers import LoggerName, build_logger
 from fewshot_audio.engine.module import EpisodicTraining
 from fewshot_audio.errors import DataError, Interrupted
 from fewshot_audio.files import explained_writes
@@ -21,11 +21,14 @@ from fewshot_audio.progress import Progress, silent
 from fewshot_audio.runtime.distributed import TIMEOUT, local_devices
 from fewshot_audio.runtime.silence import quiet_libraries
 
-LOG_FOLDER = "tensorboard"  # in a run's folder; no number is read back from it
-
 
 def train_run(
-    module: EpisodicTraining, folder: Path, progress: Progress = silent, *, after_epoch: AfterEpoch | None = None
+    module: EpisodicTraining,
+    folder: Path,
+    progress: Progress = silent,
+    *,
+    after_epoch: AfterEpoch | None = None,
+    logger: LoggerName = "tensorboard",
 ) -> list[Row]:
     """Train a run, or continue it after its last finished epoch.
 
@@ -38,6 +41,7 @@ def train_run(
         folder: weights, metrics and state are written here after every epoch; only rank zero reads and writes it.
         progress: called a few times a second.
         after_epoch: called after every epoch.
+        logger: where the curves are logged too; no number is read back from there.
 
     Returns:
         One row of metrics per epoch.
@@ -56,18 +60,20 @@ def train_run(
         except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"{folder / STATE_FILE}: does not fit the run's configs ({error})") from error
     if not module.is_finished:
-        _fit(module, folder, progress, after_epoch)
+        _fit(module, folder, progress, after_epoch, logger)
     module.network.to(device)  # Lightning leaves it on the CPU
     if ranks.is_rank_zero:
         module.network.load_state_dict(read_weights(folder))
     return module.history
 
 
-def _fit(module: EpisodicTraining, folder: Path, progress: Progress, after_epoch: AfterEpoch | None) -> None:
+def _fit(
+    module: EpisodicTraining, folder: Path, progress: Progress, after_epoch: AfterEpoch | None, logger: LoggerName
+) -> None:
     device, ranks = module.network.norm_mean.device, module.ranks
     first_gpu = (device.index or 0) - ranks.local_rank
     try:
-        with quiet_libraries(), _explained_log_errors(folder / LOG_FOLDER):
+        with quiet_libraries(), _explained_log_errors(folder / logger):
             trainer = pl.Trainer(
                 accelerator="gpu" if device.type == "cuda" else "cpu",
                 devices=local_devices(device, first_gpu, ranks.devices),
@@ -78,7 +84,7 @@ def _fit(module: EpisodicTraining, folder: Path, progress: Progress, after_epoch
                 accumulate_grad_batches=module.experiment.episodes_per_step,
                 benchmark=device.type == "cuda",
                 max_epochs=module.experiment.num_epochs - module.first_epoch,
-                logger=TensorBoardLogger(folder, name="", version=LOG_FOLDER),
+                logger=build_logger(logger, folder),
                 callbacks=[EpochCheckpoint(module, folder, progress, after_epoch)],
                 enable_checkpointing=False,
                 enable_progress_bar=False,

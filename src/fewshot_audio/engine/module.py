@@ -8,7 +8,6 @@ from typing import Any
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -16,6 +15,7 @@ from fewshot_audio.audio.augment.inputs import draw_change
 from fewshot_audio.config import ExperimentConfig
 from fewshot_audio.data.clip_index import Indices
 from fewshot_audio.data.episodes import Episodes
+from fewshot_audio.engine.adapted_tasks import adapted_episode_loss
 from fewshot_audio.engine.auxiliary_classifier import AuxiliaryClassification, build_head
 from fewshot_audio.engine.batch_norm import RunningStatistics
 from fewshot_audio.engine.episode_loss import EpisodeResult, Objective, episode_loss
@@ -69,7 +69,7 @@ class EpisodicTraining(pl.LightningModule):
         self.last_result: EpisodeResult | None = None
         self._optimizer_state: dict[str, Any] | None = None
         self.objective = Objective.of(experiment)
-        self.classifier = build_head(experiment.loss, network.width, len(data.splits.train), seed)
+        self.classifier = build_head(experiment, network.width, len(data.splits.train), seed)
         self.epoch_weights: dict[str, Tensor] = {}
         decay = experiment.optimization.averaging
         self.average = WeightAverage(network, decay) if decay else None
@@ -155,11 +155,16 @@ class EpisodicTraining(pl.LightningModule):
         auxiliary = None
         if self.classifier is not None:
             classes = send(torch.from_numpy(episode.classes), self.device)
-            auxiliary = AuxiliaryClassification.of(self.classifier, self.objective.loss, classes, self.epoch)
+            auxiliary = AuxiliaryClassification.of(self.classifier, self.experiment, classes, self.epoch)
         with fork_rng(torch_seed(self.seed, "train", self.epoch, task, Purpose.LAYERS), self.device):
-            self.last_result = episode_loss(
-                self.network, self.objective, support_views, query_views, contrast_generator, auxiliary
-            )
+            if self.network.adaptation is not None:
+                self.last_result = adapted_episode_loss(
+                    self.network, self.network.adaptation, support_views, query_views
+                )
+            else:
+                self.last_result = episode_loss(
+                    self.network, self.objective, support_views, query_views, contrast_generator, auxiliary
+                )
         self.episode_values.append(torch.stack([value.detach() for value in self.last_result]))
         return self.last_result.loss
 
@@ -180,7 +185,7 @@ class EpisodicTraining(pl.LightningModule):
             **validation,
         }
         self.history.append(row)
-        if isinstance(self.logger, TensorBoardLogger):
+        if self.logger is not None:
             self.logger.log_metrics({key: value for key, value in row.items() if key != "epoch"}, self.epoch + 1)
 
     def _gather_episode_values(self) -> Tensor:

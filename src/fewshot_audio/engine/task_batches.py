@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from fewshot_audio.data.clip_index import Indices
 from fewshot_audio.engine.system import Embeddings, NetworkSystem, System
@@ -12,6 +13,18 @@ from fewshot_audio.functional.seeding import Purpose, numpy_generator, torch_gen
 from fewshot_audio.progress import Progress, silent
 
 TASK_BUDGET = 2**24  # numbers held at once while a batch of tasks is scored
+
+
+class ScoredTasks(NamedTuple):
+    """Some tasks with the scores of their queries.
+
+    Attributes:
+        scores: of each row of each query clip for each class, (tasks, way, n_query, rows, way).
+        valid: which rows exist, (tasks, way, n_query, rows).
+    """
+
+    scores: Tensor
+    valid: Tensor
 
 
 class TaskBatch(NamedTuple):

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 
 import torch
@@ -79,10 +80,11 @@ def _check_can_join(experiment: ExperimentConfig) -> None:
     obstacles = {
         "use_attention": experiment.use_attention,
         "relation_head": experiment.relation_head,
+        "algorithm.name": experiment.algorithm.adapts or experiment.algorithm.name == "meta-baseline",
         "encoder_name": experiment.encoder_name.startswith(PRETRAINED),
     }
     for key, is_obstacle in obstacles.items():
         if is_obstacle:
             raise ConfigError(
-                f"{key} is {getattr(experiment, key)!r}: only networks of an encoder and distances can be joined"
+                f"{key} is {attrgetter(key)(experiment)!r}: only networks of an encoder and distances can be joined"
             )

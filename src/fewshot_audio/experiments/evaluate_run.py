@@ -25,6 +25,7 @@ from fewshot_audio.runtime.device import start_runtime
 logger = logging.getLogger(__name__)
 
 SYSTEMS = ("network", "untrained", *BASELINES)  # what evaluate_run can test
+ON_EMBEDDINGS = ("simpleshot", "linear-probe")  # classifiers on a network's embeddings
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,16 @@ def evaluate_run(
         The accuracy with its interval, and the dataset's name.
 
     Raises:
-        ConfigError: there is no such system.
+        ConfigError: there is no such system, or the network cannot be tested so.
         DataError: the dataset does not fit the run.
     """
     if system not in SYSTEMS:
         raise ConfigError(f"system {system!r}: expected one of {', '.join(SYSTEMS)}")
+    if run.experiment.algorithm.adapts and system in ON_EMBEDDINGS:
+        raise ConfigError(
+            f"{run.folder}: algorithm.name is {run.experiment.algorithm.name!r}: its network is adapted to each task "
+            f"and has no embeddings for {system}"
+        )
     test = open_test(run, data_root, experiment, untrained=system == "untrained", progress=progress)
     scores = (
         score_baseline(system, test, progress)
@@ -92,8 +98,15 @@ def open_test(
         progress: called while segments are packed.
 
     Raises:
+        ConfigError: the network has a score for each of another number of classes.
         DataError: the dataset does not fit the run.
     """
+    algorithm, outputs = run.experiment.algorithm, run.model.out_dim(run.experiment.encoder_name)
+    if algorithm.adapts and experiment.n_way_test != outputs:
+        raise ConfigError(
+            f"{run.folder}: algorithm.name is {algorithm.name!r}: its network scores {outputs} classes, but a task has "
+            f"{experiment.n_way_test}"
+        )
     runtime = start_runtime(experiment.device, experiment.gpu_index, experiment.precision)
     dataset = open_dataset(data_root, experiment, progress, phases=("test",))
     if run.preprocessing and dataset.preprocessing and run.preprocessing != dataset.preprocessing:

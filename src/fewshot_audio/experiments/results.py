@@ -126,7 +126,7 @@ def read_run_metrics(run: Path, result: RunResult) -> list[Row]:
     return rows
 
 
-def read_results(folder: Path) -> ExperimentResults:
+def read_experiment_results(folder: Path) -> ExperimentResults:
     """Read the ``results.json`` of an experiment's folder.
 
     Raises:

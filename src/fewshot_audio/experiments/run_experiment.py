@@ -14,6 +14,7 @@ from fewshot_audio.config import ExperimentConfig, ModelConfig, check_configs, c
 from fewshot_audio.engine.contrastive_losses import build_contrastive_loss
 from fewshot_audio.engine.history import Row, best_epoch, kept_epoch
 from fewshot_audio.engine.loader import TrainingData
+from fewshot_audio.engine.loggers import LoggerName, check_logger
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.experiments.dataset import Dataset, open_dataset
 from fewshot_audio.experiments.evaluate_run import run_test, summarize_test
@@ -41,6 +42,7 @@ def run_experiment(
     runs: Sequence[int] | None = None,
     ranks: Ranks = SINGLE_PROCESS,
     progress: Progress = silent,
+    logger_name: LoggerName = "tensorboard",
 ) -> ExperimentResults:
     """Train and test the runs of an experiment. All checks are made before any work.
 
@@ -56,6 +58,7 @@ def run_experiment(
         ranks: the processes that train each run together; all call this function with the same arguments, and rank
             zero alone writes and tests.
         progress: called after every step of the work.
+        logger_name: where the curves of training are logged, beside ``metrics.csv``.
 
     Returns:
         The content of ``results.json``.
@@ -69,6 +72,7 @@ def run_experiment(
     selection = numbers if runs is None else runs
 
     def check() -> ModelConfig:
+        check_logger(logger_name)
         for warning in check_configs(experiment, model):
             logger.warning(warning)
         build_contrastive_loss(experiment)  # raises if it cannot be
@@ -94,7 +98,7 @@ def run_experiment(
             with ExitStack() as lock:
                 ranks.on_rank_zero(partial(lock.enter_context, folder.working_on(number)))
                 seed = experiment.seed + number - 1
-                _do_run(folder.run(number), experiment, model, seed, dataset, ranks, report)
+                _do_run(folder.run(number), experiment, model, seed, dataset, ranks, report, logger_name)
         results = ranks.on_rank_zero(partial(folder.summarize, experiment, model, dataset.folders.name))
     return results
 
@@ -107,13 +111,15 @@ def _do_run(
     dataset: Dataset,
     ranks: Ranks,
     progress: Progress,
+    logger_name: LoggerName,
 ) -> None:
     # Lightning takes seconds to import, and testing does not need it.
     from fewshot_audio.engine.fit import train_run
     from fewshot_audio.engine.module import EpisodicTraining
 
     network = start_run(folder, experiment, model, seed, dataset, ranks).network
-    history = train_run(EpisodicTraining(network, experiment, dataset.data, seed, ranks), folder, progress)
+    training = EpisodicTraining(network, experiment, dataset.data, seed, ranks)
+    history = train_run(training, folder, progress, logger=logger_name)
     ranks.on_rank_zero(lambda: _finish(folder, network, experiment, seed, dataset.data, history, progress))
 
 

@@ -25,6 +25,7 @@ class Purpose(IntEnum):
     INIT = 4
     DRAW = 5
     INPUT = 6
+    LABELS = 7
 
 
 def seed_sequence(seed: int, phase: Phase, epoch: int, task: int, purpose: Purpose) -> np.random.SeedSequence:

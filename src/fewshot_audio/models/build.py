@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from fewshot_audio.config import ExperimentConfig, ModelConfig, with_widths
 from fewshot_audio.config.model import ENCODERS, PRETRAINED, EncoderConfig, PretrainedConfig
 from fewshot_audio.errors import ConfigError
+from fewshot_audio.models.adaptation import MetaCurvature, TaskAdaptation
 from fewshot_audio.models.ensemble import EncoderEnsemble
 from fewshot_audio.models.fusion import ViewAttention
 from fewshot_audio.models.heads import ProjectionHead, RelationHead
@@ -50,15 +51,20 @@ def build_network(experiment: ExperimentConfig, model: ModelConfig, mels: int, f
     """
     name = experiment.encoder_name
     model = with_widths(experiment, model)
+    algorithm = experiment.algorithm
     # The modules draw their weights in this order, on which the bits of every seeded run depend.
+    encoder = build_encoder(name, model.encoder(name), mels, frames, model.members)
+    curvature = MetaCurvature(encoder) if algorithm.name == "fo-meta-curvature" else None
     return FewShotNetwork(
-        encoder=build_encoder(name, model.encoder(name), mels, frames, model.members),
+        encoder=encoder,
         width=experiment.embedding_width(model.out_dim(name)),
         attention=ViewAttention(**model.Attention.model_dump()) if experiment.use_attention else None,
         projection=ProjectionHead(**model.Projection.model_dump()) if experiment.contrastive else None,
         relation=RelationHead(**model.Relation.model_dump()) if experiment.relation_head else None,
         distance=experiment.distance,
         score_scale=experiment.score_scale,
+        learn_scale=algorithm.name == "meta-baseline",
+        adaptation=TaskAdaptation(algorithm.inner_steps, algorithm.inner_lr, curvature) if algorithm.adapts else None,
         embedding_transform=experiment.embedding_transform,
     )
 

@@ -54,7 +54,8 @@ def conv_pool_norm(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d, pool: nn.Ma
         filters = weight.flatten(1).double()
         mean = filters @ moments.mean + bias
         variance = ((filters @ moments.covariance) * filters).sum(1).clamp(min=0)
-        _track(norm, mean.detach(), variance.detach(), moments.patches)
+        if norm.track_running_stats:
+            _track(norm, mean.detach(), variance.detach(), moments.patches)
         # If batch norm inverts a channel, its largest output comes from the convolution's smallest.
         sign = torch.where(norm.weight < 0, -1.0, 1.0)
         signed_weight = weight * sign.to(precision).view(-1, 1, 1, 1)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from fewshot_audio.config.experiment import Distance, EmbeddingTransform
 from fewshot_audio.functional.prototypes import prototypical_scores, transform_embeddings
+from fewshot_audio.models.adaptation import TaskAdaptation
 from fewshot_audio.models.base import Encoder
 from fewshot_audio.models.former_names import rename_former
 from fewshot_audio.models.fusion import ViewAttention
@@ -33,6 +34,8 @@ class FewShotNetwork(nn.Module):
         relation: scores queries in place of distances to prototypes.
         distance: how rows are compared with prototypes.
         score_scale: factor of distances or similarities in the scores.
+        learn_scale: train that factor, from ``score_scale`` on.
+        adaptation: of the encoder to each task; its outputs are then the scores of the task's classes.
         embedding_transform: what ``transform`` does; "center_l2" needs the buffer ``center``.
 
     Raises:
@@ -67,6 +70,8 @@ class FewShotNetwork(nn.Module):
         relation: RelationHead | None = None,
         distance: Distance = "euclidean",
         score_scale: float = 1.0,
+        learn_scale: bool = False,
+        adaptation: TaskAdaptation | None = None,
         embedding_transform: EmbeddingTransform = "none",
     ) -> None:
         super().__init__()
@@ -88,8 +93,15 @@ class FewShotNetwork(nn.Module):
         self.attention = attention
         self.projection = projection
         self.relation = relation
-        self.score_scale = score_scale
+        self._score_scale = score_scale
+        self.learned_scale = nn.Parameter(torch.tensor(score_scale)) if learn_scale else None
+        self.adaptation = adaptation
         self.register_load_state_dict_pre_hook(_before_loading)  # type: ignore[no-untyped-call]
+
+    @property
+    def score_scale(self) -> float:
+        """Factor of distances or similarities in the scores."""
+        return self._score_scale if self.learned_scale is None else float(self.learned_scale)
 
     def set_precision(self, precision: Literal["fp32", "bf16"]) -> None:
         """Choose the arithmetic of the convolutions; everything else is float32."""
@@ -152,4 +164,5 @@ class FewShotNetwork(nn.Module):
         if self.relation is not None:
             scores: Tensor = self.relation(prototypes, queries)
             return scores
-        return self.score_scale * prototypical_scores(prototypes, queries, self.distance)
+        scale = self._score_scale if self.learned_scale is None else self.learned_scale
+        return scale * prototypical_scores(prototypes, queries, self.distance)

@@ -8,7 +8,7 @@ from typing import Literal
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.config import ExperimentConfig, ModelConfig, Phase
 from fewshot_audio.data.joint import DatasetFolders
-from fewshot_audio.errors import DataError, plural
+from fewshot_audio.errors import ConfigError, DataError, plural
 from fewshot_audio.experiments.run_folder import Run
 from fewshot_audio.functional.seeding import Purpose, numpy_generator, torch_generator
 from fewshot_audio.models.views import ViewMaker, make_views
@@ -44,6 +44,11 @@ def open_run(
         ConfigError: the device is not usable.
     """
     run = Run.read(folder)
+    if run.experiment.algorithm.adapts:
+        raise ConfigError(
+            f"{folder}: algorithm.name is {run.experiment.algorithm.name!r}: its network is adapted to each task "
+            "and has no embeddings to enroll clips with; train with another algorithm"
+        )
     dataset = _dataset(run, data_root)
     preprocessing = run.preprocessing or Preprocessing()
     if (preprocessing.n_mels, preprocessing.frames) != run.input_shape:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
+from fewshot_audio.config.algorithm_presets import PRESET_NAMES, algorithm_configs
 from fewshot_audio.config.presets import scenario_configs
 from fewshot_audio.config.recipes import RECIPES, recipe_configs
 from fewshot_audio.errors import ConfigError, Diverged
@@ -143,7 +144,10 @@ def test_the_published_budget_changes_nothing() -> None:
     for cell in cells(DATASETS, SYSTEMS, ["CNN", "Hybrid"]):
         experiment, model = cell.configs("published")
         scenario, _, loss = cell.system.partition("-")
-        if cell.system in RECIPES:
+        algorithm = next((name for name in PRESET_NAMES if name == cell.system), None)
+        if algorithm:
+            expected = algorithm_configs(cell.dataset, algorithm, cell.encoder)
+        elif cell.system in RECIPES:
             expected = recipe_configs(cell.dataset, "best" if cell.system == "best" else "fast", cell.encoder)
         else:
             chosen: Literal["cpl", "angular"] = "angular" if loss == "angular" else "cpl"
@@ -168,12 +172,9 @@ def test_published_figures_are_found_in_any_case() -> None:
 
 def test_metaaudios_protocol() -> None:
     experiment, _ = scenario_configs(NAME, 1)
-    assert METAAUDIO.apply(experiment).changes == {
-        "n_way_test": 5,
-        "n_shot_test": 1,
-        "n_query_test": 1,
-        "n_testing_tasks": 10_000,
-    }
+    assert [protocol.apply(experiment).changes for protocol in METAAUDIO] == [
+        {"n_way_test": 5, "n_shot_test": shot, "n_query_test": 1, "n_testing_tasks": 10_000} for shot in (1, 5)
+    ]
 
 
 def test_evaluations_are_kept_in_the_run(plan: MatrixPlan, rows: list[MatrixRow]) -> None:
@@ -263,3 +264,16 @@ def test_a_reason_is_a_note_below_the_table_and_no_cell_of_it(tmp_path: Path) ->
     assert markdown.count("No figure for gone: not there") == latex.count("% No figure for gone: not there") == 1
     assert "| gone | 1 plain | Hybrid | 10-way 1-shot, 9 x 5 | - | - |  |" in markdown
     assert all(line.startswith("%") for line in latex.splitlines() if "not there" in line)
+
+
+def test_an_algorithm_is_a_system_with_its_own_published_figure() -> None:
+    assert len(PUBLISHED_FIGURES) == 5 + 25
+    for name, value in (("fo-maml", 0.7466), ("fo-meta-curvature", 0.7617), ("simpleshot", 0.6882)):
+        cell = Cell("ESC-50-master", name, "Hybrid")
+        assert (cell.algorithm, cell.configs("quick")[0].algorithm.name) == (name, name)
+        assert cell.configs("quick")[0].num_runs == 1
+        assert cell.configs("quick")[0].num_epochs == cell.configs("published")[0].num_epochs
+        figures = published_figures("ESC-50-master", 5, 1, name)
+        assert figures[0].accuracy == value
+        assert [figure.accuracy for figure in figures[1:]] == ([] if value == 0.7617 else [0.7617])
+    assert Cell("ESC-50-master", "1", "Hybrid").algorithm == "prototypes"

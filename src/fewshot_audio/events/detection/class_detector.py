@@ -10,13 +10,12 @@ from fewshot_audio.audio.rejection import Rejected
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.events.annotation import Detection
 from fewshot_audio.events.detection.candidates import agreement, best_apart
-from fewshot_audio.events.detection.frames import FLOOR_UNITS, UNIT, cut_blocks, hop_of, mel_frames
+from fewshot_audio.events.detection.frames import FLOOR_UNITS, UNIT, Numbers, cut_blocks, hop_of, mel_frames
 from fewshot_audio.events.detection.options import CLASS_MERGE_GAP, CLASS_THRESHOLD, DetectionOptions
 from fewshot_audio.events.detection.searcher import Searcher
 from fewshot_audio.events.detection.select import merged, without_overlaps
 from fewshot_audio.events.detection.snippets import cut_snippets
 from fewshot_audio.events.detection.stretches import SHORTEST, STEP, audible_stretches
-from fewshot_audio.events.detection.windows import Numbers
 from fewshot_audio.events.write import FileDetections
 from fewshot_audio.recognition.clips import as_text
 from fewshot_audio.recognition.enrolled import Classification

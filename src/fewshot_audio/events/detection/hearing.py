@@ -44,8 +44,13 @@ class HeardFrames:
     @classmethod
     def of(cls, excerpt: Excerpt, faintest: float) -> Self:
         """Hear an excerpt; power below ``faintest`` counts as nothing."""
-        levels = levels_above(np.maximum(excerpt.power, faintest), np.maximum(excerpt.floor, faintest))
+        levels = frame_levels(excerpt, faintest)
         return cls(levels, *hear(levels, excerpt.step))
+
+
+def frame_levels(excerpt: Excerpt, faintest: float) -> Frames:
+    """Levels of an excerpt, where power below ``faintest`` counts as nothing. Shape: -> (frames, bands)."""
+    return levels_above(np.maximum(excerpt.power, faintest), np.maximum(excerpt.floor, faintest))
 
 
 def levels_above(power: Frames, floor: Frames) -> Frames:

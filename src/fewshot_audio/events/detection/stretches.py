@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from fewshot_audio.events.detection.frames import Excerpt, Frames
-from fewshot_audio.events.detection.windows import Integers, Numbers, frame_levels
+from fewshot_audio.events.detection.frames import Excerpt, Frames, Integers, Numbers
+from fewshot_audio.events.detection.hearing import frame_levels
 
 STEP = 2
 """Frames of 5 ms that count as one."""

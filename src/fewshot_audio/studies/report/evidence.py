@@ -1,6 +1,7 @@
 """The numbers and examples that a report shows, computed from an experiment's folder and its dataset."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from fewshot_audio.audio.preprocessing import Preprocessing
-from fewshot_audio.engine.evaluate import Answers, TaskScores, evaluate_system
+from fewshot_audio.engine.evaluate import Answers, TaskScores, evaluate_network, evaluate_system
 from fewshot_audio.engine.history import Row
 from fewshot_audio.engine.system import CachedSystem, System
 from fewshot_audio.engine.tasks import TaskProtocol, plan_tasks
@@ -20,13 +21,15 @@ from fewshot_audio.experiments.folder import ExperimentFolder
 from fewshot_audio.experiments.results import (
     RESULTS_FILE,
     ExperimentResults,
-    read_results,
+    read_experiment_results,
     read_run_metrics,
     read_run_result,
 )
 from fewshot_audio.experiments.run_folder import Run
+from fewshot_audio.experiments.stress import StressPoint, read_stress
 from fewshot_audio.functional.pca import PrincipalComponents
 from fewshot_audio.functional.statistics import ci95
+from fewshot_audio.models.adaptation import task_statistics
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.studies.report.examples import Example, pick_examples
 
@@ -57,6 +60,7 @@ class Evidence:
         examples: queries to look at and to listen to.
         sample_rate: of the examples' waveforms.
         dataset: fingerprint of the dataset.
+        stress: results of the stress tests of the first finished run, if there were any.
     """
 
     name: str
@@ -76,6 +80,7 @@ class Evidence:
     examples: list[Example]
     sample_rate: int
     dataset: str
+    stress: list[StressPoint]
 
     @property
     def test_tasks(self) -> tuple[str, TaskProtocol]:
@@ -97,7 +102,7 @@ def collect_evidence(folder: Path, data_root: Path | None, progress: Progress = 
     """
     if not (folder / RESULTS_FILE).is_file():
         raise DataError(f"{folder}: no {RESULTS_FILE} there; give the folder of a finished experiment")
-    results = read_results(folder)
+    results = read_experiment_results(folder)
     runs = ExperimentFolder(folder)
     numbers = [number for number in range(1, results.experiment.num_runs + 1) if runs.done(number)]
     if not numbers:
@@ -108,13 +113,19 @@ def collect_evidence(folder: Path, data_root: Path | None, progress: Progress = 
     dataset, network_system, protocol = open_test(run, root, run.experiment, progress=progress)
     system, classes = CachedSystem(network_system), dataset.data.splits.test
 
+    adaptation = network_system.network.adaptation
+
     def test(protocol: TaskProtocol) -> TaskScores:
+        if adaptation is not None:
+            return evaluate_network(network_system, protocol, progress=progress)
         return evaluate_system(system, plan_tasks(dataset.data.store.index, classes, protocol), progress=progress)
 
     answers = test(protocol).answers
     query_counts, confusion_counts = _count_confusions(answers, len(classes))
     shots = _accuracy_over_shots(test, dataset, replace(protocol, n_tasks=min(SHOT_TASKS, protocol.n_tasks)))
-    points, labels, explained_variance = _embedding_points(system, dataset, progress)
+    statistics = task_statistics(network_system.network.encoder) if adaptation is not None else nullcontext()
+    with statistics:  # such a network is shown as it is before it is adapted
+        points, labels, explained_variance = _embedding_points(system, dataset, progress)
     return Evidence(
         name=folder.name,
         results=results,
@@ -133,6 +144,7 @@ def collect_evidence(folder: Path, data_root: Path | None, progress: Progress = 
         examples=pick_examples(answers, dataset),
         sample_rate=(dataset.preprocessing or Preprocessing()).sample_rate,
         dataset=run.dataset,
+        stress=read_stress(run.folder),
     )
 
 

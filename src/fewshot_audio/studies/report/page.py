@@ -25,6 +25,7 @@ from fewshot_audio.studies.report import plots
 from fewshot_audio.studies.report.evidence import Evidence, Floats, collect_evidence
 from fewshot_audio.studies.report.examples import Example
 from fewshot_audio.studies.report.paired import paired_difference
+from fewshot_audio.studies.report.stress_plot import plot_stress
 
 PEAK = 0.9
 
@@ -88,6 +89,8 @@ def _section(evidence: Evidence, file_name: str, plot_folder: Path | None) -> di
         "map": plots.embedding_map(evidence.classes, evidence.points, evidence.labels, evidence.explained_variance),
         "reliability": plots.reliability_diagram(calibration),
     }
+    if evidence.stress:
+        figures["stress"] = plot_stress(evidence.stress)
     if plot_folder:
         plots.save({f"{file_name}_{name}": figure for name, figure in figures.items()}, plot_folder)
     return {
@@ -101,6 +104,7 @@ def _section(evidence: Evidence, file_name: str, plot_folder: Path | None) -> di
         "epoch_seconds": {
             name: float(np.median([row["seconds"] for row in rows])) for name, rows in evidence.metrics.items()
         },
+        "stress": evidence.stress,
         "examples": [_example(example, evidence.sample_rate) for example in evidence.examples],
         "classes": [(evidence.classes[i], accuracy[i], interval[i]) for i in np.argsort(accuracy, kind="stable")],
         "hardest": evidence.classes[int(np.nanargmin(accuracy))],

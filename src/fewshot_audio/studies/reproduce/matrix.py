@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from fewshot_audio.config import ExperimentConfig, ModelConfig, change_configs, parse_override
+from fewshot_audio.config.algorithm_presets import PRESET_NAMES, algorithm_configs
 from fewshot_audio.config.model import EncoderName
 from fewshot_audio.config.presets import scenario_configs
 from fewshot_audio.config.recipes import RECIPES, Recipe, recipe_configs
 
 DATASETS = ("ESC-50-master", "nsynth", "FSD2018", "BirdClef", "VoxCeleb")
-SYSTEMS = ("1", "2", "3", "4-cpl", "4-angular", "5-cpl", "5-angular", *RECIPES)
+SYSTEMS = ("1", "2", "3", "4-cpl", "4-angular", "5-cpl", "5-angular", *RECIPES, *PRESET_NAMES)
 SYSTEM_NAMES = {
     "1": "1 plain",
     "2": "2 enrichment",
@@ -22,10 +23,14 @@ SYSTEM_NAMES = {
     "5-angular": "5 attention + angular",
     "best": "recipe best",
     "fast": "recipe fast",
+    "fo-maml": "FO-MAML",
+    "fo-meta-curvature": "FO-Meta-Curvature",
+    "meta-baseline": "Meta-Baseline",
+    "simpleshot": "SimpleShot",
 }
 
 # Changes of the published protocol. "quick": five systems of one dataset within an hour on two cores. The length of the
-# training is part of a recipe: a budget changes its number of runs only.
+# training is part of a recipe and of an algorithm: a budget changes their number of runs only.
 BUDGETS: dict[str, dict[str, Any]] = {
     "published": {},
     "quick": {"num_runs": 1, "num_epochs": 40, "n_training_tasks": 40, "n_validation_tasks": 100},
@@ -34,7 +39,7 @@ BUDGETS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One experiment of the matrix. ``system`` is one of ``SYSTEMS``: a scenario with its loss, or a recipe."""
+    """One experiment of the matrix. ``system`` is of ``SYSTEMS``: a scenario with its loss, a recipe, an algorithm."""
 
     dataset: str
     system: str
@@ -45,13 +50,22 @@ class Cell:
         """The system as the tables name it."""
         return SYSTEM_NAMES[self.system]
 
+    @property
+    def algorithm(self) -> str:
+        """The algorithm by its name in the experiment file."""
+        return self.system if self.system in PRESET_NAMES else "prototypes"
+
     def configs(self, budget: str, overrides: Sequence[str] = ()) -> tuple[ExperimentConfig, ModelConfig]:
         """The pair of configs; ``overrides`` (``key.sub=value``) replace values of the budget."""
         changes = BUDGETS[budget]
-        if self.system in RECIPES:
+        algorithm = next((name for name in PRESET_NAMES if name == self.system), None)
+        if self.system in RECIPES or algorithm:
+            changes = {key: value for key, value in changes.items() if key == "num_runs"}
+        if algorithm:
+            experiment, model = algorithm_configs(self.dataset, algorithm, self.encoder)
+        elif self.system in RECIPES:
             recipe: Recipe = "fast" if self.system == "fast" else "best"
             experiment, model = recipe_configs(self.dataset, recipe, self.encoder)
-            changes = {key: value for key, value in changes.items() if key == "num_runs"}
         else:
             scenario, _, loss_name = self.system.partition("-")
             loss: Literal["cpl", "angular"] = "angular" if loss_name == "angular" else "cpl"

@@ -35,6 +35,7 @@ class MatrixRow:
         ci95: half width of the 95 % interval over the pooled test tasks.
         std_over_runs: standard deviation of the runs' accuracies; None for fewer than two runs.
         note: why there is no result.
+        algorithm: of the experiment, by its name in the experiment file.
     """
 
     dataset: str
@@ -50,6 +51,7 @@ class MatrixRow:
     ci95: float | None = None
     std_over_runs: float | None = None
     note: str = ""
+    algorithm: str = "prototypes"
 
     @property
     def within_dataset(self) -> bool:
@@ -108,7 +110,7 @@ def _accuracy(row: MatrixRow) -> str:
 def _figures(row: MatrixRow) -> list[PublishedFigure]:
     if not row.within_dataset or row.way == "all":
         return []
-    return published_figures(row.dataset, row.way, row.shot)
+    return published_figures(row.dataset, row.way, row.shot, row.algorithm)
 
 
 def _published(row: MatrixRow) -> str:

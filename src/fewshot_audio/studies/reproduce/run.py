@@ -9,7 +9,7 @@ from fewshot_audio.config import ExperimentConfig, ModelConfig, read_json
 from fewshot_audio.data.joint import DatasetFolders
 from fewshot_audio.errors import ConfigError, DataError, Diverged
 from fewshot_audio.experiments.dataset import open_dataset
-from fewshot_audio.experiments.evaluate_run import evaluate_run
+from fewshot_audio.experiments.evaluate_run import ON_EMBEDDINGS, evaluate_run
 from fewshot_audio.experiments.folder import ExperimentFolder
 from fewshot_audio.experiments.results import read_test
 from fewshot_audio.experiments.run_experiment import run_experiment
@@ -81,11 +81,16 @@ def reproduce(plan: MatrixPlan, progress: Progress = silent) -> Iterator[MatrixR
             for protocol in plan.protocols:
                 tasks = _with_test_classes(protocol.apply(experiment), plan.data_root, dataset)
                 yield _row(cell, runs, plan.data_root, dataset, tasks, "network", report)
-                for system in BASELINE_NAMES:
+                for system in _baselines(experiment):
                     key = (dataset, tasks, system, *_depends_on(cell, system))
                     if key not in baselines:
                         baselines.add(key)
                         yield _row(cell, runs, plan.data_root, dataset, tasks, system, report)
+
+
+def _baselines(experiment: ExperimentConfig) -> list[str]:
+    """The baselines to put beside a network; one that adapts to each task has no embeddings for classifiers on them."""
+    return [name for name in BASELINE_NAMES if not (experiment.algorithm.adapts and name in ON_EMBEDDINGS)]
 
 
 def _dataset_problem(root: Path, experiment: ExperimentConfig, model: ModelConfig, progress: Progress) -> str:
@@ -122,15 +127,17 @@ def _row(
     cell: Cell, runs: Sequence[Run], root: Path, dataset: str, tasks: Tasks, system: str, progress: Progress
 ) -> MatrixRow:
     name = cell.system_name if system == "network" else BASELINE_NAMES[system].format(cell.system_name)
+    algorithm = cell.algorithm if system == "network" else "prototypes"
     encoder, trained_on = _depends_on(cell, system)
     if not encoder:  # all runs would give the same answers, which is no reason for a narrower interval
         runs = runs[:1]
     try:
         tests = [_evaluation(run, root, dataset, tasks, system, progress) for run in runs]
     except (DataError, ConfigError) as error:  # another dataset's shape, fewer classes than ways
-        return MatrixRow(dataset, trained_on, name, encoder, **asdict(tasks), note=str(error))
+        return MatrixRow(dataset, trained_on, name, encoder, **asdict(tasks), note=str(error), algorithm=algorithm)
     n_runs = len(tests) if encoder else 0
-    return MatrixRow(dataset, trained_on, name, encoder, **asdict(tasks), runs=n_runs, **asdict(pool_runs(tests)))
+    summary = asdict(pool_runs(tests))
+    return MatrixRow(dataset, trained_on, name, encoder, **asdict(tasks), runs=n_runs, **summary, algorithm=algorithm)
 
 
 def _evaluation(run: Run, root: Path, dataset: str, tasks: Tasks, system: str, progress: Progress) -> TaskSummary:
@@ -156,4 +163,12 @@ def pool_runs(tests: Sequence[TaskSummary]) -> RunsSummary:
 
 
 def _row_without_result(cell: Cell, tasks: Tasks, note: str) -> MatrixRow:
-    return MatrixRow(cell.dataset, cell.dataset, cell.system_name, cell.encoder, **asdict(tasks), note=note)
+    return MatrixRow(
+        cell.dataset,
+        cell.dataset,
+        cell.system_name,
+        cell.encoder,
+        **asdict(tasks),
+        note=note,
+        algorithm=cell.algorithm,
+    )
