@@ -51,7 +51,13 @@ def test_a_fresh_server_says_what_it_is(client: TestClient) -> None:
     state = client.get("/api/state").json()
     assert (state["classes"], state["unsaved"], state["saves"]) == ([], 0, False)
     assert (state["sample_rate"], state["segment_seconds"]) == (16_000, 0.5)
-    assert state["limits"] == {"upload_bytes": 1 << 20, "clip_seconds": 5.0, "clips": 5, "name_length": 100}
+    assert state["limits"] == {
+        "upload_bytes": 1 << 20,
+        "recording_bytes": 4 << 20,
+        "clip_seconds": 5.0,
+        "clips": 5,
+        "name_length": 100,
+    }
     assert client.get("/health").json()["status"] == "ok"
     assert client.get("/api/map").json() == {"points": [], "explained": [0, 0], "revision": state["revision"]}
     assert client.get("/api/diagnosis").json() == {"findings": []}

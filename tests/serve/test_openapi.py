@@ -40,6 +40,14 @@ OPERATIONS = [
     ("GET", "/api/map"),
     ("GET", "/api/diagnosis"),
     ("GET", "/api/bundle"),
+    ("POST", "/api/recordings"),
+    ("GET", "/api/recordings/{recording}"),
+    ("DELETE", "/api/recordings/{recording}"),
+    ("GET", "/api/recordings/{recording}/spectrogram"),
+    ("GET", "/api/recordings/{recording}/sound"),
+    ("POST", "/api/recordings/{recording}/search"),
+    ("GET", "/api/recordings/{recording}/events"),
+    ("POST", "/api/recordings/{recording}/table"),
 ]
 
 

@@ -50,7 +50,7 @@ EXPECTED = {
     "end": "seconds, above 0",
     "columns": "a whole number from 1 to 2000",
     "format": "csv, raven, audacity or dcase",
-    "complete_between": "true or false",
+    "complete_between": "true, false or null",
     "revision": "the revision of a state, a whole number",
 }
 PLACES = {"query": "query parameter", "body": "field", "header": "header", "path": "path's part"}

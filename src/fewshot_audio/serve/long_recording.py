@@ -121,7 +121,7 @@ class LongRecording:
                 sound.write(samples)
                 writer.add(samples)
                 self._peak = max(self._peak, float(np.abs(samples).max(initial=0.0)))
-                self.seconds += len(samples) / RATE
+                self.seconds = sound.tell() / RATE
 
             try:
                 self.damage = decoder.decode_file(

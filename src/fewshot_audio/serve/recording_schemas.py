@@ -60,10 +60,11 @@ class Search(BaseModel):
     """What to search for: two or more examples of each label, and sounds that are none.
 
     ``complete_between`` says that every event before the last example is marked: all else there is known to be none.
+    Null decides it by where the examples are, as the command ``detect`` does.
     """
 
     marks: list[Mark]
-    complete_between: bool = False
+    complete_between: bool | None = None
 
 
 class ScoredEvent(BaseModel):

@@ -11,7 +11,15 @@ SAME_EVENT = 0.3  # intersection over union
 BLOCK_SECONDS = 60.0  # after which a search reports
 
 
-def search(recording: LongRecording, marks: Sequence[Annotation], *, complete_between: bool) -> None:
+def warm_up() -> None:
+    """Load what a search needs, while the recording is read and looked at."""
+    from fewshot_audio.events.detection import detector  # noqa: F401
+    from fewshot_audio.events.detection.rescore import shipped_embedder
+
+    shipped_embedder()
+
+
+def search(recording: LongRecording, marks: Sequence[Annotation], *, complete_between: bool | None) -> None:
     """Learn from marks and find the rest; what was marked, as an event or as none, is not found again.
 
     Raises:

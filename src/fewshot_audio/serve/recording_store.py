@@ -20,7 +20,9 @@ from fewshot_audio.serve.decoder import Decoder, known_extension
 from fewshot_audio.serve.limits import ServerLimits
 from fewshot_audio.serve.long_recording import LongRecording, Removed
 from fewshot_audio.serve.recording_schemas import Progress, RecordingState, Search
-from fewshot_audio.serve.recording_search import search
+from fewshot_audio.serve.recording_search import search, warm_up
+
+FOLDER_PREFIX = "fewshot-audio-recordings-"
 
 log = logging.getLogger(__name__)
 
@@ -62,9 +64,8 @@ class RecordingStore:
         with self._lock:
             self._make_room()
             if self._folder is None:
-                self._folder = tempfile.TemporaryDirectory(
-                    prefix="fewshot-audio-recordings-", ignore_cleanup_errors=True
-                )
+                self._folder = tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX, ignore_cleanup_errors=True)
+                self._searching.submit(warm_up)
             key = secrets.token_urlsafe(16)
             folder = Path(self._folder.name).resolve() / key
             folder.mkdir()
@@ -107,10 +108,9 @@ class RecordingStore:
             ApiError: it is not there or being worked on, or a mark cannot be used.
         """
         recording = self.get_ready(key)
-        if len(request.marks) > self.limits.marks:
-            raise ApiError(
-                413, f"The request has {len(request.marks)} marks; at most {self.limits.marks} are accepted."
-            )
+        count, most = len(request.marks), self.limits.marks
+        if count > most:
+            raise ApiError(413, f"The request has {count} marks; at most {most} are accepted.")
         annotations: Sequence[Annotation] = recording.annotations(request.marks)
         with self._lock:
             if recording.is_at_work:
@@ -153,9 +153,7 @@ class RecordingStore:
             self._remove_untouched(self.limits.recording_spare_seconds, 1)
         if len(self._recordings) >= self.limits.recordings:
             count = len(self._recordings)
-            raise ApiError(
-                503, f"The server holds {count} long recordings, the maximum. Close one, or try again later."
-            )
+            raise ApiError(503, f"The server holds {count} long recordings, the maximum. Close one, or try later.")
 
     def _remove_untouched(self, seconds: float, most: int) -> None:
         """Remove up to ``most`` recordings that were not asked for in so many seconds, the oldest first."""

@@ -44,6 +44,7 @@ class ClientLimits(BaseModel):
     """The limits that a client can check before it sends."""
 
     upload_bytes: int
+    recording_bytes: int
     clip_seconds: float
     clips: int
     name_length: int

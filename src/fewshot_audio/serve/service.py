@@ -215,6 +215,7 @@ class RecognizerService:
             save_error=self.folder.error,
             limits=schemas.ClientLimits(
                 upload_bytes=self.limits.upload_bytes,
+                recording_bytes=self.limits.recording_bytes,
                 clip_seconds=self.limits.clip_seconds,
                 clips=self.limits.clips_per_request,
                 name_length=self.limits.name_length,

@@ -6,11 +6,14 @@ import { at, color, el, hideNotice, notify, plural } from "./dom.js";
 import { makeBackground } from "./background.js";
 import { clipInputElements, makeClipInput, preventStrayDrops } from "./clip-input.js";
 import { showMap } from "./map.js";
+import { makeRecording } from "./recording.js";
+import { followAddress } from "./tabs.js";
 
 let state = null;
 let newClips = []; // files to teach with
 let lastFile = null; // the file that was asked about last
 let mapClip = null; // its point on the map
+let openRecording = null; // opens a file on the timeline
 let typedName = null; // {name, newName} of a renaming that was refused
 const colors = new Map(); // by class name; a class keeps its color while the page is open
 let nextColor = 0;
@@ -86,6 +89,7 @@ async function refreshFindings() {
 // --- ask -------------------------------------------------------------------------------------------------------------
 
 async function ask([file]) {
+  if (file.size > state.limits.upload_bytes) return openRecording(file);
   await working(at("listen-hint"), "Classifying …", async () => {
     const body = new FormData();
     body.append("clip", file);
@@ -270,6 +274,7 @@ const questionInput = makeClipInput(clipInputElements("listen", "Record"), ask, 
 const trainingInput = makeClipInput(clipInputElements("teach", "Record a clip"), addNewClips, limits);
 const showBackground = makeBackground(() => state, show, working);
 preventStrayDrops();
+followAddress();
 at("teach").addEventListener("submit", teach);
 at("teach-this").addEventListener("click", teachWithLastFile);
 at("download").addEventListener("click", download);
@@ -279,6 +284,7 @@ for (const button of document.querySelectorAll("[data-close]")) {
 }
 try {
   await show(await json("/api/state"));
+  openRecording = makeRecording(limits);
 } catch (error) {
   notify(error.message);
 }

@@ -1,0 +1,334 @@
+// A long recording: sent to the server, marked, searched, reviewed, and downloaded as a table.
+
+import { json, request, upload } from "./api.js";
+import { at, bright, clock, el, hideNotice, notify, percent, plural } from "./dom.js";
+import { makeFileInput, smallEnough } from "./clip-input.js";
+import { EventList } from "./event-list.js";
+import { showRows } from "./event-rows.js";
+import { ExcerptPlayer } from "./excerpt-player.js";
+import { makeTimeline } from "./timeline.js";
+import { onReviewKey } from "./review-keys.js";
+import { showPart } from "./tabs.js";
+
+const STORE_KEY = "fewshot-audio-recording"; // what a tab keeps while the page is loaded again
+const KEEP_ALIVE = 30_000; // milliseconds
+const EXTENSIONS = { csv: ".csv", raven: ".selections.txt", audacity: ".labels.txt" };
+const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+/** Connect the part of the page; `limits()` returns the server's limits. Returns `open(file)`. */
+export function makeRecording(limits) {
+  const list = new EventList();
+  const player = new ExcerptPlayer();
+  const colors = new Map(); // by label
+  let recording = null; // its state, as the server says it
+  let selected = null;
+  let working = false;
+
+  const threshold = () => Number(at("threshold").value);
+  const shown = () => list.shown(threshold());
+  const selectedEvent = () => shown().find(({ key }) => key === selected);
+  const address = (path = "") => `/api/recordings/${recording.id}${path}`;
+  const colorOf = (label) => {
+    if (!colors.has(label)) colors.set(label, bright(colors.size));
+    return colors.get(label);
+  };
+  const timeline = makeTimeline({
+    load: (start, end, columns) => json(address(`/spectrogram?start=${start}&end=${end}&columns=${columns}`)),
+    onMark: (start, end) => {
+      selected = list.mark(start, end, at("mark-label").value.trim() || "sound");
+      show();
+    },
+    onSelect: (key) => {
+      selected = key;
+      show();
+    },
+    onResize: (key, start, end) => {
+      list.change(key, { start, end });
+      show();
+    },
+  });
+
+  // --- what is shown ---------------------------------------------------------------------------------------------------
+
+  function show() {
+    const events = shown();
+    if (!events.some(({ key }) => key === selected)) selected = null;
+    timeline.show(events, selected, colorOf);
+    showRows(events, selected, colorOf, actions);
+    const detections = events.filter(({ isMark }) => !isMark);
+    const open = detections.filter(({ decision }) => !decision).length;
+    at("threshold-value").textContent = threshold().toFixed(2);
+    at("review-count").textContent = recording?.searches
+      ? `${plural(detections.length, "event")} found with this score or a higher one, or decided; ${open} not looked at.`
+      : "";
+    at("review").hidden = !recording?.searches;
+    at("events-part").hidden = events.length === 0;
+    at("undo").disabled = !list.canUndo;
+    at("mark-labels").replaceChildren(...list.labels.map((label) => el("option", { value: label })));
+    at("find").disabled = working || !canSearch();
+    at("find").textContent = recording?.searches ? "Find again" : "Find the rest";
+    at("table-download").disabled = list.result(threshold()).length === 0;
+    at("table-count").textContent = `${plural(list.result(threshold()).length, "event")}: what you marked or kept, and what is not rejected at this score.`;
+    if (!working) at("step").textContent = step();
+    if (recording) sessionStorage.setItem(STORE_KEY, JSON.stringify({ id: recording.id, events: list.saved, threshold: threshold() }));
+  }
+
+  const canSearch = () => {
+    const counts = list.exampleCounts();
+    return counts.size > 0 && [...counts.values()].every((count) => count >= 2);
+  };
+
+  function step() {
+    const counts = list.exampleCounts();
+    if (!counts.size) return "Say what you look for, and drag over the first one in the picture.";
+    const [lonely] = [...counts].find(([, count]) => count < 2) ?? [];
+    if (lonely) return `Mark one more “${lonely}”: two are needed, five are better.`;
+    if (!recording.searches) return "Mark more of them, or press “Find the rest”.";
+    return "Look through what was found: keep (y) or reject (n). “Find again” learns from that.";
+  }
+
+  function showWork(message, share) {
+    working = message !== null;
+    at("step").textContent = message ?? step();
+    const bar = at("recording-progress");
+    bar.hidden = !working;
+    if (share === undefined || share === null) bar.removeAttribute("value");
+    else bar.value = share;
+  }
+
+  // --- the recording ---------------------------------------------------------------------------------------------------
+
+  async function open(file) {
+    hideNotice();
+    if (!smallEnough([file], limits().recording_bytes).length) return;
+    showPart("recording");
+    await close();
+    await attempt(async () => {
+      at("recording-hint").textContent = "Sending …";
+      const body = new FormData();
+      body.append("recording", file);
+      const state = await upload("/api/recordings", body, (share) => {
+        at("recording-hint").textContent = share < 1 ? `Sending “${file.name}”: ${percent(share)}` : "Sent. The server stores it …";
+      });
+      recording = state;
+      await waitFor((now) => {
+        at("recording-hint").textContent = `Reading “${now.name}”: ${clock(now.seconds)} so far`;
+      });
+      if (recording.progress === "failed") throw new Error(`“${recording.name}” cannot be used: ${recording.error}.`);
+      list.saved = [];
+      await begin();
+      if (recording.damage) notify(`“${recording.name}” is ${recording.damage}.`, "warn");
+    });
+    at("recording-hint").textContent = "";
+    if (recording?.progress === "failed") await close();
+  }
+
+  async function begin() {
+    selected = null;
+    at("recording-start").hidden = true;
+    at("recording-work").hidden = false;
+    at("recording-name").textContent = recording.name;
+    at("recording-length").textContent = clock(recording.seconds);
+    showWork(null);
+    await timeline.open(recording);
+    show();
+    at("timeline").focus({ preventScroll: true });
+  }
+
+  async function close() {
+    const former = recording;
+    recording = null;
+    player.stop();
+    sessionStorage.removeItem(STORE_KEY);
+    at("recording-start").hidden = false;
+    at("recording-work").hidden = true;
+    if (former) await request(`/api/recordings/${former.id}`, { method: "DELETE" }).catch(() => {});
+  }
+
+  /** Ask for the state until the server has done its work; `report(state)` shows how far it is. */
+  async function waitFor(report) {
+    const { id } = recording;
+    for (let wait = 150; recording?.id === id && !["ready", "failed"].includes(recording.progress); wait = Math.min(1000, wait * 1.3)) {
+      report(recording);
+      await pause(wait);
+      const state = await json(`/api/recordings/${id}`);
+      if (recording?.id === id) recording = state;
+    }
+  }
+
+  async function find() {
+    if (working || !canSearch()) return;
+    const headers = { "Content-Type": "application/json" };
+    const { id, searches } = recording;
+    showWork("Learning from the marks …");
+    show();
+    await attempt(async () => {
+      const complete = at("complete").checked && !searches;
+      const body = JSON.stringify({ marks: list.lessons(threshold()), complete_between: complete });
+      recording = await json(address("/search"), { method: "POST", headers, body });
+      await waitFor(({ progress, searched }) =>
+        showWork(progress === "searching" ? "Searching …" : "Learning from the marks …", progress === "searching" ? searched : null));
+      if (recording?.id !== id) return; // closed meanwhile
+      if (recording.error) throw new Error(`The search failed: ${recording.error}.`);
+      const { events, left_out: leftOut } = await json(address("/events"));
+      list.setDetections(events);
+      if (leftOut) notify(`The ${plural(events.length, "surest event")} are shown; ${leftOut} more had lower scores.`, "warn");
+    });
+    if (recording?.id !== id) return;
+    showWork(null);
+    selected = shown().find(({ isMark, decision }) => !isMark && !decision)?.key ?? selected;
+    show();
+    if (selectedEvent()) timeline.reveal(selectedEvent());
+  }
+
+  async function attempt(work) {
+    try {
+      await work();
+    } catch (error) {
+      notify(error.message);
+      if (error.status === 404 && recording) {
+        recording = null; // its files are gone
+        await close();
+      }
+    }
+  }
+
+  // --- deciding --------------------------------------------------------------------------------------------------------
+
+  function move(by) {
+    const events = shown();
+    if (!events.length) return;
+    const { start } = timeline.view;
+    const here = events.findIndex(({ key }) => key === selected);
+    const after = events.findIndex((event) => event.start >= start);
+    const next = here >= 0 ? here + by : by > 0 ? Math.max(0, after) : after - 1;
+    selected = events[Math.min(events.length - 1, Math.max(0, next))].key;
+    show();
+    timeline.reveal(selectedEvent());
+  }
+
+  function decide(key, decision) {
+    const event = shown().find((one) => one.key === key);
+    if (!event || event.isMark) return;
+    list.change(key, { decision });
+    selected = key;
+    if (decision) toNextOpen(event);
+    else show();
+  }
+
+  function toNextOpen({ start, key }) {
+    const open = shown().filter((event) => !event.isMark && !event.decision);
+    const next = open.find((event) => event.start >= start && event.key !== key) ?? open[0];
+    if (next) selected = next.key;
+    show();
+    if (selectedEvent()) timeline.reveal(selectedEvent());
+  }
+
+  function remove(key) {
+    list.remove(key);
+    show();
+  }
+
+  function undo() {
+    selected = list.undo() ?? selected;
+    show();
+    if (selectedEvent()) timeline.reveal(selectedEvent());
+  }
+
+  const play = (part) => part && attempt(() => player.play(recording.id, part));
+  const focused = (action) => (...values) => {
+    action(...values);
+    at("timeline").focus({ preventScroll: true }); // so that the keys go on
+  };
+  const actions = {
+    select: focused((key) => {
+      selected = key;
+      show();
+      timeline.reveal(selectedEvent());
+    }),
+    play: focused(play),
+    decide: focused(decide),
+    remove: focused(remove),
+    relabel: (key, label) => {
+      list.change(key, { label });
+      show();
+    },
+  };
+
+  function playView() {
+    const { start, end } = timeline.view;
+    if (end - start > 60) return notify("At most 60 s can be played at once: zoom in first.", "warn");
+    return play({ start, end });
+  }
+
+  onReviewKey(() => recording && !at("recording-work").hidden, {
+    next: () => move(1),
+    previous: () => move(-1),
+    yes: () => decide(selected, "yes"),
+    no: () => decide(selected, "no"),
+    undo,
+    play: () => (selectedEvent() ? play(selectedEvent()) : playView()),
+    remove: () => selectedEvent()?.isMark && remove(selected),
+    zoomIn: () => timeline.zoom(0.5),
+    zoomOut: () => timeline.zoom(2),
+    all: () => timeline.showAll(),
+    left: () => timeline.scroll(-0.25),
+    right: () => timeline.scroll(0.25),
+  });
+
+  async function downloadTable() {
+    await attempt(async () => {
+      const format = at("table-format").value;
+      const body = JSON.stringify({ events: list.result(threshold()), format });
+      const answer = await request(address("/table"), { method: "POST", headers: { "Content-Type": "application/json" }, body });
+      const url = URL.createObjectURL(await answer.blob());
+      el("a", { href: url, download: recording.name.replace(/\.[^.]*$/, "") + EXTENSIONS[format] }).click();
+      setTimeout(() => URL.revokeObjectURL(url), 60_000);
+    });
+  }
+
+  /** Mark an event by its times, for whom dragging is not possible. */
+  function markByNumbers(event) {
+    event.preventDefault();
+    const [start, end] = ["mark-start", "mark-end"].map((id) => Number(at(id).value));
+    if (!(start >= 0 && start < end && end <= recording.seconds)) {
+      notify(`Give a start and a later end, in seconds, between 0 and ${recording.seconds.toFixed(2)}.`);
+      return at("mark-start").focus();
+    }
+    hideNotice();
+    selected = list.mark(start, end, at("mark-label").value.trim() || "sound");
+    show();
+    timeline.reveal(selectedEvent());
+  }
+
+  async function resume() {
+    const saved = JSON.parse(sessionStorage.getItem(STORE_KEY) ?? "null");
+    if (!saved) return;
+    try {
+      recording = await json(`/api/recordings/${saved.id}`);
+      await waitFor(() => {});
+      list.saved = saved.events;
+      at("threshold").value = saved.threshold;
+      await begin();
+    } catch {
+      recording = null;
+      await close();
+    }
+  }
+
+  const files = makeFileInput({ area: at("recording-input"), choose: at("recording-choose"), input: at("recording-file") }, ([file]) => open(file));
+  at("recording-close").addEventListener("click", close);
+  at("find").addEventListener("click", find);
+  at("undo").addEventListener("click", focused(undo));
+  at("play-view").addEventListener("click", focused(playView));
+  at("zoom-in").addEventListener("click", focused(() => timeline.zoom(0.5)));
+  at("zoom-out").addEventListener("click", focused(() => timeline.zoom(2)));
+  at("zoom-all").addEventListener("click", focused(() => timeline.showAll()));
+  at("threshold").addEventListener("input", show);
+  at("table-download").addEventListener("click", downloadTable);
+  at("mark-by-numbers").addEventListener("submit", markByNumbers);
+  setInterval(() => recording && attempt(async () => void (await json(address()))), KEEP_ALIVE);
+  files.disabled = false;
+  resume();
+  return open;
+}
