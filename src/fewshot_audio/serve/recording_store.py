@@ -65,7 +65,6 @@ class RecordingStore:
             self._make_room()
             if self._folder is None:
                 self._folder = tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX, ignore_cleanup_errors=True)
-                self._searching.submit(warm_up)
             key = secrets.token_urlsafe(16)
             folder = Path(self._folder.name).resolve() / key
             folder.mkdir()
@@ -77,8 +76,13 @@ class RecordingStore:
         except BaseException:
             self.remove(key)
             raise
-        self._start(self._reading, recording, lambda: recording.read(upload, self._decoder, self.limits), "failed")
+        self._start(self._reading, recording, lambda: self._read(recording, upload), "failed")
         return recording.state()
+
+    def _read(self, recording: LongRecording, upload: Path) -> None:
+        recording.read(upload, self._decoder, self.limits)
+        with suppress(RuntimeError):  # the server is being closed
+            self._searching.submit(warm_up)  # while somebody looks at the recording
 
     def get(self, key: str) -> LongRecording:
         """A recording, which is held for longer now. Raises ApiError if it is not there."""

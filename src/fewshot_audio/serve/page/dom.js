@@ -42,16 +42,6 @@ export function clock(time, step = 1) {
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
 }
 
-/** Hues that are easy to tell apart for up to eight classes; further ones follow around the circle. */
-const HUES = [172, 24, 265, 340, 210, 45, 130, 300];
-
-export const color = (index) => `hsl(${hue(index)} var(--class-saturation) var(--class-lightness))`;
-
-/** A color that is seen on a spectrogram. */
-export const bright = (index) => `hsl(${hue(index)} 85% 68%)`;
-
-const hue = (index) => (index < HUES.length ? HUES[index] : (index * 137.5) % 360);
-
 export function notify(message, kind = "error") {
   at("notice").dataset.kind = kind;
   at("notice-text").textContent = message;

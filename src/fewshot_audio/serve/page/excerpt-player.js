@@ -1,4 +1,4 @@
-// Plays parts of a recording that the server cuts out: exactly as long as asked for, one at a time.
+// Plays sounds, one at a time: files, and parts of a recording that the server cuts out, exactly as long as asked for.
 
 import { request } from "./api.js";
 
@@ -6,7 +6,7 @@ const MOST_HELD = 20;
 
 export class ExcerptPlayer {
   #audio = new Audio();
-  #held = new Map(); // addresses of excerpts that were fetched
+  #held = new Map(); // addresses in memory, of excerpts that were fetched and of files
 
   /** Play a part of a recording; what plays already is stopped. */
   async play(id, { start, end }) {
@@ -17,6 +17,13 @@ export class ExcerptPlayer {
     await this.#audio.play().catch((error) => {
       if (error.name !== "AbortError") throw error; // another excerpt was asked for meanwhile
     });
+  }
+
+  /** Play a whole file. */
+  async playFile(file) {
+    if (!this.#held.has(file)) this.#hold(file, URL.createObjectURL(file));
+    this.#audio.src = this.#held.get(file);
+    await this.#audio.play().catch(() => {}); // some browsers cannot play every format
   }
 
   stop() {

@@ -1,11 +1,12 @@
 // A long recording: sent to the server, marked, searched, reviewed, and downloaded as a table.
 
-import { json, request, upload } from "./api.js";
-import { at, bright, clock, el, hideNotice, notify, percent, plural } from "./dom.js";
+import { at, clock, el, hideNotice, notify, percent, plural } from "./dom.js";
+import { bright } from "./class-marks.js";
 import { makeFileInput, smallEnough } from "./clip-input.js";
 import { EventList } from "./event-list.js";
 import { showRows } from "./event-rows.js";
 import { ExcerptPlayer } from "./excerpt-player.js";
+import { RecordingClient } from "./recording-client.js";
 import { makeTimeline } from "./timeline.js";
 import { onReviewKey } from "./review-keys.js";
 import { showPart } from "./tabs.js";
@@ -13,27 +14,25 @@ import { showPart } from "./tabs.js";
 const STORE_KEY = "fewshot-audio-recording"; // what a tab keeps while the page is loaded again
 const KEEP_ALIVE = 30_000; // milliseconds
 const EXTENSIONS = { csv: ".csv", raven: ".selections.txt", audacity: ".labels.txt" };
-const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 /** Connect the part of the page; `limits()` returns the server's limits. Returns `open(file)`. */
 export function makeRecording(limits) {
   const list = new EventList();
   const player = new ExcerptPlayer();
   const colors = new Map(); // by label
-  let recording = null; // its state, as the server says it
+  let recording = null; // on the server
   let selected = null;
   let working = false;
 
   const threshold = () => Number(at("threshold").value);
   const shown = () => list.shown(threshold());
   const selectedEvent = () => shown().find(({ key }) => key === selected);
-  const address = (path = "") => `/api/recordings/${recording.id}${path}`;
   const colorOf = (label) => {
     if (!colors.has(label)) colors.set(label, bright(colors.size));
     return colors.get(label);
   };
   const timeline = makeTimeline({
-    load: (start, end, columns) => json(address(`/spectrogram?start=${start}&end=${end}&columns=${columns}`)),
+    load: (start, end, columns) => recording.spectrogram(start, end, columns),
     onMark: (start, end) => {
       selected = list.mark(start, end, at("mark-label").value.trim() || "sound");
       show();
@@ -58,15 +57,15 @@ export function makeRecording(limits) {
     const detections = events.filter(({ isMark }) => !isMark);
     const open = detections.filter(({ decision }) => !decision).length;
     at("threshold-value").textContent = threshold().toFixed(2);
-    at("review-count").textContent = recording?.searches
+    at("review-count").textContent = recording?.state.searches
       ? `${plural(detections.length, "event")} found with this score or a higher one, or decided; ${open} not looked at.`
       : "";
-    at("review").hidden = !recording?.searches;
+    at("review").hidden = !recording?.state.searches;
     at("events-part").hidden = events.length === 0;
     at("undo").disabled = !list.canUndo;
     at("mark-labels").replaceChildren(...list.labels.map((label) => el("option", { value: label })));
     at("find").disabled = working || !canSearch();
-    at("find").textContent = recording?.searches ? "Find again" : "Find the rest";
+    at("find").textContent = recording?.state.searches ? "Find again" : "Find the rest";
     at("table-download").disabled = list.result(threshold()).length === 0;
     at("table-count").textContent = `${plural(list.result(threshold()).length, "event")}: what you marked or kept, and what is not rejected at this score.`;
     if (!working) at("step").textContent = step();
@@ -83,7 +82,7 @@ export function makeRecording(limits) {
     if (!counts.size) return "Say what you look for, and drag over the first one in the picture.";
     const [lonely] = [...counts].find(([, count]) => count < 2) ?? [];
     if (lonely) return `Mark one more “${lonely}”: two are needed, five are better.`;
-    if (!recording.searches) return "Mark more of them, or press “Find the rest”.";
+    if (!recording.state.searches) return "Mark more of them, or press “Find the rest”.";
     return "Look through what was found: keep (y) or reject (n). “Find again” learns from that.";
   }
 
@@ -105,32 +104,30 @@ export function makeRecording(limits) {
     await close();
     await attempt(async () => {
       at("recording-hint").textContent = "Sending …";
-      const body = new FormData();
-      body.append("recording", file);
-      const state = await upload("/api/recordings", body, (share) => {
+      recording = await RecordingClient.send(file, (share) => {
         at("recording-hint").textContent = share < 1 ? `Sending “${file.name}”: ${percent(share)}` : "Sent. The server stores it …";
       });
-      recording = state;
-      await waitFor((now) => {
-        at("recording-hint").textContent = `Reading “${now.name}”: ${clock(now.seconds)} so far`;
+      await recording.finish(({ name, seconds }) => {
+        at("recording-hint").textContent = `Reading “${name}”: ${clock(seconds)} so far`;
       });
-      if (recording.progress === "failed") throw new Error(`“${recording.name}” cannot be used: ${recording.error}.`);
+      const { name, progress, error, damage } = recording.state;
+      if (progress === "failed") throw new Error(`“${name}” cannot be used: ${error}.`);
       list.saved = [];
       await begin();
-      if (recording.damage) notify(`“${recording.name}” is ${recording.damage}.`, "warn");
+      if (damage) notify(`“${name}” is ${damage}.`, "warn");
     });
     at("recording-hint").textContent = "";
-    if (recording?.progress === "failed") await close();
+    if (recording?.state.progress === "failed") await close();
   }
 
   async function begin() {
     selected = null;
     at("recording-start").hidden = true;
     at("recording-work").hidden = false;
-    at("recording-name").textContent = recording.name;
-    at("recording-length").textContent = clock(recording.seconds);
+    at("recording-name").textContent = recording.state.name;
+    at("recording-length").textContent = clock(recording.state.seconds);
     showWork(null);
-    await timeline.open(recording);
+    await timeline.open(recording.state);
     show();
     at("timeline").focus({ preventScroll: true });
   }
@@ -142,39 +139,24 @@ export function makeRecording(limits) {
     sessionStorage.removeItem(STORE_KEY);
     at("recording-start").hidden = false;
     at("recording-work").hidden = true;
-    if (former) await request(`/api/recordings/${former.id}`, { method: "DELETE" }).catch(() => {});
-  }
-
-  /** Ask for the state until the server has done its work; `report(state)` shows how far it is. */
-  async function waitFor(report) {
-    const { id } = recording;
-    for (let wait = 150; recording?.id === id && !["ready", "failed"].includes(recording.progress); wait = Math.min(1000, wait * 1.3)) {
-      report(recording);
-      await pause(wait);
-      const state = await json(`/api/recordings/${id}`);
-      if (recording?.id === id) recording = state;
-    }
+    await former?.close();
   }
 
   async function find() {
     if (working || !canSearch()) return;
-    const headers = { "Content-Type": "application/json" };
-    const { id, searches } = recording;
+    const searched = recording;
+    const complete = at("complete").checked && !searched.state.searches; // later ones have decisions to go by
     showWork("Learning from the marks …");
     show();
     await attempt(async () => {
-      const complete = at("complete").checked && !searches;
-      const body = JSON.stringify({ marks: list.lessons(threshold()), complete_between: complete });
-      recording = await json(address("/search"), { method: "POST", headers, body });
-      await waitFor(({ progress, searched }) =>
-        showWork(progress === "searching" ? "Searching …" : "Learning from the marks …", progress === "searching" ? searched : null));
-      if (recording?.id !== id) return; // closed meanwhile
-      if (recording.error) throw new Error(`The search failed: ${recording.error}.`);
-      const { events, left_out: leftOut } = await json(address("/events"));
-      list.setDetections(events);
-      if (leftOut) notify(`The ${plural(events.length, "surest event")} are shown; ${leftOut} more had lower scores.`, "warn");
+      const reply = await searched.search(list.lessons(threshold()), complete, ({ progress, searched: share }) =>
+        progress === "searching" ? showWork("Searching …", share) : showWork("Learning from the marks …"));
+      if (!reply) return; // closed meanwhile
+      list.setDetections(reply.events);
+      const shown = plural(reply.events.length, "surest event");
+      if (reply.left_out) notify(`The ${shown} are shown; ${reply.left_out} more had lower scores.`, "warn");
     });
-    if (recording?.id !== id) return;
+    if (recording !== searched) return;
     showWork(null);
     selected = shown().find(({ isMark, decision }) => !isMark && !decision)?.key ?? selected;
     show();
@@ -279,10 +261,8 @@ export function makeRecording(limits) {
   async function downloadTable() {
     await attempt(async () => {
       const format = at("table-format").value;
-      const body = JSON.stringify({ events: list.result(threshold()), format });
-      const answer = await request(address("/table"), { method: "POST", headers: { "Content-Type": "application/json" }, body });
-      const url = URL.createObjectURL(await answer.blob());
-      el("a", { href: url, download: recording.name.replace(/\.[^.]*$/, "") + EXTENSIONS[format] }).click();
+      const url = URL.createObjectURL(await recording.table(list.result(threshold()), format));
+      el("a", { href: url, download: recording.state.name.replace(/\.[^.]*$/, "") + EXTENSIONS[format] }).click();
       setTimeout(() => URL.revokeObjectURL(url), 60_000);
     });
   }
@@ -291,8 +271,8 @@ export function makeRecording(limits) {
   function markByNumbers(event) {
     event.preventDefault();
     const [start, end] = ["mark-start", "mark-end"].map((id) => Number(at(id).value));
-    if (!(start >= 0 && start < end && end <= recording.seconds)) {
-      notify(`Give a start and a later end, in seconds, between 0 and ${recording.seconds.toFixed(2)}.`);
+    if (!(start >= 0 && start < end && end <= recording.state.seconds)) {
+      notify(`Give a start and a later end, in seconds, between 0 and ${recording.state.seconds.toFixed(2)}.`);
       return at("mark-start").focus();
     }
     hideNotice();
@@ -305,8 +285,8 @@ export function makeRecording(limits) {
     const saved = JSON.parse(sessionStorage.getItem(STORE_KEY) ?? "null");
     if (!saved) return;
     try {
-      recording = await json(`/api/recordings/${saved.id}`);
-      await waitFor(() => {});
+      recording = await RecordingClient.resume(saved.id);
+      await recording.finish();
       list.saved = saved.events;
       at("threshold").value = saved.threshold;
       await begin();
@@ -327,7 +307,7 @@ export function makeRecording(limits) {
   at("threshold").addEventListener("input", show);
   at("table-download").addEventListener("click", downloadTable);
   at("mark-by-numbers").addEventListener("submit", markByNumbers);
-  setInterval(() => recording && attempt(async () => void (await json(address()))), KEEP_ALIVE);
+  setInterval(() => recording && !working && attempt(() => recording.refresh()), KEEP_ALIVE);
   files.disabled = false;
   resume();
   return open;
