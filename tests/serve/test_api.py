@@ -60,7 +60,7 @@ def test_a_fresh_server_says_what_it_is(client: TestClient) -> None:
     }
     assert client.get("/health").json()["status"] == "ok"
     assert client.get("/api/map").json() == {"points": [], "explained": [0, 0], "revision": state["revision"]}
-    assert client.get("/api/diagnosis").json() == {"findings": []}
+    assert client.get("/api/diagnosis").json() == {"findings": [], "next": None}
 
 
 def test_enroll_and_classify(client: TestClient) -> None:

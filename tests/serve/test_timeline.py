@@ -1,5 +1,6 @@
 """The timeline in a browser: a recording is sent, marked by dragging, searched, reviewed by keys, and written down."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -189,3 +190,29 @@ def test_what_cannot_be_read_is_told(chromium: Browser, decoder: SharedDecoder, 
         (tmp_path / "large.wav").write_bytes(bytes(LIMITS.recording_bytes + 1))
         page.set_input_files("#recording-file", tmp_path / "large.wav")
         expect(page.get_by_role("alert").first).to_contain_text("“large.wav” is larger than 4 MB")
+
+
+@pytest.mark.skipif(
+    "FEWSHOT_AUDIO_SCREENSHOTS" not in os.environ or "FEWSHOT_AUDIO_MARKS" not in os.environ,
+    reason="writes the pictures of the docs; FEWSHOT_AUDIO_SCREENSHOTS (folder) and FEWSHOT_AUDIO_MARKS are unset",
+)
+def test_pictures_of_the_timeline(chromium: Browser) -> None:
+    """With a table of the first events of a recording, which lies beside it, in FEWSHOT_AUDIO_MARKS."""
+    folder = Path(os.environ["FEWSHOT_AUDIO_SCREENSHOTS"])
+    marks = read_annotations(Path(os.environ["FEWSHOT_AUDIO_MARKS"])).annotations
+    with running(FakeRecognizer()) as url:
+        for name, size in {"light": (1180, 900), "dark": (1180, 900), "phone": (360, 740)}.items():
+            scale = 2 if name == "phone" else 1
+            with chromium.page(url, width=size[0], height=size[1], dark=name == "dark", scale=scale) as page:
+                open_recording(page, marks[0].file)
+                page.get_by_label("Look for").fill(marks[0].label)
+                for mark in marks:
+                    while view(page)[1] < mark.end:
+                        page.keyboard.press("ArrowRight")
+                    drag(page, mark.start, mark.end)
+                page.get_by_role("button", name="Find the rest").click()
+                expect(page.locator("#review")).to_be_visible(timeout=SEARCH_TIMEOUT)
+                page.keyboard.press("y")
+                page.keyboard.press("-")
+                page.wait_for_timeout(1000)  # the spectrogram of this part
+                page.screenshot(path=folder / f"timeline-{name}.png", full_page=name != "phone")

@@ -213,6 +213,7 @@ class Finding(BaseModel):
 
 
 class Findings(BaseModel):
-    """Findings about the enrolled clips."""
+    """Findings about the enrolled clips, and the one thing to do next; null if there is nothing to judge."""
 
     findings: list[Finding]
+    next: str | None

@@ -7,7 +7,7 @@ from fewshot_audio.recognition.clips import LoadedClip
 from fewshot_audio.serve import schemas
 from fewshot_audio.serve.bundle_archive import pack_bundle
 from fewshot_audio.serve.changing import ChangingService
-from fewshot_audio.serve.checkup import checkup_findings
+from fewshot_audio.serve.checkup import checkup
 from fewshot_audio.serve.clip_picture import clip_picture
 from fewshot_audio.serve.state import clip_map
 
@@ -64,8 +64,8 @@ class RecognizerService(ChangingService):
         """What the leave-one-out diagnosis says about the enrolled clips."""
         self._take_over()
         if self._findings is None:
-            findings = checkup_findings(self.backend.diagnose()) if self._has_answers() else []
-            self._findings = schemas.Findings(findings=findings)
+            none = schemas.Findings(findings=[], next=None)
+            self._findings = checkup(self.backend.diagnose()) if self._has_answers() else none
         return self._findings
 
     def bundle(self) -> tuple[IO[bytes], int]:

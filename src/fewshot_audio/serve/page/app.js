@@ -71,7 +71,9 @@ async function refreshMap() {
 }
 
 async function refreshFindings() {
-  const { findings } = await json("/api/diagnosis");
+  const { findings, next } = await json("/api/diagnosis");
+  at("next-step").hidden = next === null;
+  at("next-step-text").textContent = next ?? "";
   at("checkup-empty").hidden = findings.length > 0;
   at("findings").replaceChildren(...findings.map(({ kind, message }) => el("li", { "data-kind": kind }, message)));
 }

@@ -6,6 +6,7 @@ import { makeFileInput, smallEnough } from "./clip-input.js";
 import { EventList } from "./event-list.js";
 import { showRows } from "./event-rows.js";
 import { ExcerptPlayer } from "./excerpt-player.js";
+import { makeMarkForm, nextStep } from "./marking.js";
 import { RecordingClient } from "./recording-client.js";
 import { makeTimeline } from "./timeline.js";
 import { onReviewKey } from "./review-keys.js";
@@ -33,10 +34,7 @@ export function makeRecording(limits) {
   };
   const timeline = makeTimeline({
     load: (start, end, columns) => recording.spectrogram(start, end, columns),
-    onMark: (start, end) => {
-      selected = list.mark(start, end, at("mark-label").value.trim() || "sound");
-      show();
-    },
+    onMark: mark,
     onSelect: (key) => {
       selected = key;
       show();
@@ -46,6 +44,11 @@ export function makeRecording(limits) {
       show();
     },
   });
+
+  function mark(start, end) {
+    selected = list.mark(start, end, at("mark-label").value.trim() || "sound");
+    show();
+  }
 
   // --- what is shown ---------------------------------------------------------------------------------------------------
 
@@ -77,14 +80,7 @@ export function makeRecording(limits) {
     return counts.size > 0 && [...counts.values()].every((count) => count >= 2);
   };
 
-  function step() {
-    const counts = list.exampleCounts();
-    if (!counts.size) return "Say what you look for, and drag over the first one in the picture.";
-    const [lonely] = [...counts].find(([, count]) => count < 2) ?? [];
-    if (lonely) return `Mark one more “${lonely}”: two are needed, five are better.`;
-    if (!recording.state.searches) return "Mark more of them, or press “Find the rest”.";
-    return "Look through what was found: keep (y) or reject (n). “Find again” learns from that.";
-  }
+  const step = () => nextStep(list.exampleCounts(), recording.state.searches);
 
   function showWork(message, share) {
     working = message !== null;
@@ -267,20 +263,6 @@ export function makeRecording(limits) {
     });
   }
 
-  /** Mark an event by its times, for whom dragging is not possible. */
-  function markByNumbers(event) {
-    event.preventDefault();
-    const [start, end] = ["mark-start", "mark-end"].map((id) => Number(at(id).value));
-    if (!(start >= 0 && start < end && end <= recording.state.seconds)) {
-      notify(`Give a start and a later end, in seconds, between 0 and ${recording.state.seconds.toFixed(2)}.`);
-      return at("mark-start").focus();
-    }
-    hideNotice();
-    selected = list.mark(start, end, at("mark-label").value.trim() || "sound");
-    show();
-    timeline.reveal(selectedEvent());
-  }
-
   async function resume() {
     const saved = JSON.parse(sessionStorage.getItem(STORE_KEY) ?? "null");
     if (!saved) return;
@@ -306,7 +288,10 @@ export function makeRecording(limits) {
   at("zoom-all").addEventListener("click", focused(() => timeline.showAll()));
   at("threshold").addEventListener("input", show);
   at("table-download").addEventListener("click", downloadTable);
-  at("mark-by-numbers").addEventListener("submit", markByNumbers);
+  makeMarkForm(() => recording.state.seconds, (start, end) => {
+    mark(start, end);
+    timeline.reveal(selectedEvent());
+  });
   setInterval(() => recording && !working && attempt(() => recording.refresh()), KEEP_ALIVE);
   files.disabled = false;
   resume();
