@@ -139,7 +139,7 @@ def test_unusable_recordings_are_told_one_by_one(client: TestClient) -> None:
     assert names(client) == {"low": 2}
 
 
-def test_clips_are_normalized_once_and_numbered(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clips_are_normalized_once_and_named(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     normalized: list[int] = []
     normalize = Preprocessing.normalize
 
@@ -152,7 +152,7 @@ def test_clips_are_normalized_once_and_numbered(serve: Serve, monkeypatch: pytes
     client = serve(recognizer)
     assert enroll(client, "low", tone_wav(LOW, seconds=0.7), b"no sound", tone_wav(LOW)).json()["enrolled"] == 2
     assert sorted(normalized) == [9_600, 11_200]
-    assert [clip.name for clip in recognizer.clips("low")] == ["clip 1", "clip 2"]
+    assert [clip.name for clip in recognizer.clips("low")] == ["a.wav", "a.wav (2)"]
     assert classify(client, tone_wav(LOW, seconds=0.8)).json()["seconds"] == pytest.approx(0.8)
     assert sorted(normalized) == [9_600, 11_200, 12_800]
 

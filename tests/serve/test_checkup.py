@@ -12,8 +12,8 @@ def clip(class_name: str, number: int) -> ClipDiagnosis:
     return ClipDiagnosis(class_name, f"{number}.wav", 1, class_name, 0.5, 0.0, outlier=False, duplicate_of=None)
 
 
-def diagnosis(*clips: ClipDiagnosis, collisions: tuple[Collision, ...] = ()) -> Diagnosis:
-    return Diagnosis(1.0, dict.fromkeys((own.class_name for own in clips), 1.0), clips, collisions)
+def diagnosis(*clips: ClipDiagnosis, accuracy: float = 0.8, collisions: tuple[Collision, ...] = ()) -> Diagnosis:
+    return Diagnosis(accuracy, dict.fromkeys((own.class_name for own in clips), 1.0), clips, collisions)
 
 
 OWLS = [clip("owl", number) for number in range(5)]
@@ -43,6 +43,11 @@ WRENS = [clip("wren", number) for number in range(5)]
 )
 def test_one_thing_is_to_be_done_next(clips: list[ClipDiagnosis], step: str) -> None:
     assert checkup(diagnosis(*clips)).next == step
+
+
+def test_silence_does_not_matter_if_the_clips_are_recognized() -> None:
+    clips = [*OWLS, replace(WRENS[0], silence=0.9), *WRENS[1:]]
+    assert str(checkup(diagnosis(*clips, accuracy=0.9)).next).startswith("Nothing: ")
 
 
 def test_classes_that_are_confused_come_before_silence() -> None:

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from fewshot_audio.errors import on_one_line, plural
-from fewshot_audio.recognition.advice import ENOUGH_CLIPS, decided_by
+from fewshot_audio.recognition.advice import ENOUGH_CLIPS, RELIABLE, decided_by
 from fewshot_audio.serve.schemas import Finding, Findings
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def next_step(diagnosis: "Diagnosis") -> str:
     if diagnosis.collisions:
         pair = max(diagnosis.collisions, key=lambda pair: pair.confused / pair.clips)
         return f"Add clearer clips of “{pair.first}” and “{pair.second}”; if they are one sound, give them one name."
-    if diagnosis.silent:
+    if diagnosis.silent and (diagnosis.accuracy or 0) < RELIABLE:
         clip = diagnosis.silent[0]
         return f"Cut “{clip.clip}” of “{clip.class_name}” closer to the sound: most of it is silence."
     if count < ENOUGH_CLIPS:
