@@ -44,6 +44,7 @@ EXPECTED = {
     "clip": "a recording, as a file of multipart/form-data",
     "clips": "one or more recordings, as files of multipart/form-data",
     "recording": "a recording, as a file of multipart/form-data",
+    "new_class": "a class's name",
     "marks": "a list of events with start and end in seconds, label, and quality POS, NEG or UNK",
     "events": "a list of events with start and end in seconds, label, and score from 0 to 1",
     "start": "seconds, 0 or more",

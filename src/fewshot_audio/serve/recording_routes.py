@@ -17,7 +17,7 @@ RECORDING_ERRORS = error_responses(404, 422)
 BODY_ERRORS = error_responses(400, 404, 408, 413, 415, 422)
 UPLOAD_ERRORS = error_responses(400, 408, 413, 415, 422, 507)
 
-Key = Annotated[str, Path(alias="recording", description="Its id.")]
+Key = Annotated[str, Path(alias="recording", description="Its id.", pattern="^[A-Za-z0-9_-]{1,64}$")]
 Start = Annotated[FiniteFloat, Query(ge=0, description="Seconds from the start of the recording.")]
 End = Annotated[FiniteFloat, Query(gt=0, description="Seconds from the start of the recording, after ``start``.")]
 

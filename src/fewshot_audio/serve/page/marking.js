@@ -8,7 +8,7 @@ export function nextStep(counts, searches) {
   const [lonely] = [...counts].find(([, count]) => count < 2) ?? [];
   if (lonely) return `Mark one more “${lonely}”: two are needed, five are better.`;
   if (!searches) return "Mark more of them, or press “Find the rest”.";
-  return "Look through what was found: keep (y) or reject (n). “Find again” learns from that.";
+  return "Look through what was found: keep or reject each. “Find again” learns from that.";
 }
 
 /** Connect the form; `seconds()` returns the length of the recording, and `onMark(start, end)` takes a mark. */

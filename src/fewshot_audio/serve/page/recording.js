@@ -13,7 +13,7 @@ import { onReviewKey } from "./review-keys.js";
 import { showPart } from "./tabs.js";
 
 const STORE_KEY = "fewshot-audio-recording"; // what a tab keeps while the page is loaded again
-const KEEP_ALIVE = 30_000; // milliseconds
+const KEEP_ALIVE = 30_000; // ms
 const EXTENSIONS = { csv: ".csv", raven: ".selections.txt", audacity: ".labels.txt" };
 
 /** Connect the part of the page; `limits()` returns the server's limits. Returns `open(file)`. */
@@ -64,6 +64,7 @@ export function makeRecording(limits) {
       ? `${plural(detections.length, "event")} found with this score or a higher one, or decided; ${open} not looked at.`
       : "";
     at("review").hidden = !recording?.state.searches;
+    at("complete-label").hidden = at("review").hidden === false; // later searches learn from decisions
     at("events-part").hidden = events.length === 0;
     at("undo").disabled = !list.canUndo;
     at("mark-labels").replaceChildren(...list.labels.map((label) => el("option", { value: label })));
@@ -87,7 +88,7 @@ export function makeRecording(limits) {
     at("step").textContent = message ?? step();
     const bar = at("recording-progress");
     bar.hidden = !working;
-    if (share === undefined || share === null) bar.removeAttribute("value");
+    if (share === undefined) bar.removeAttribute("value");
     else bar.value = share;
   }
 
@@ -202,10 +203,7 @@ export function makeRecording(limits) {
     if (selectedEvent()) timeline.reveal(selectedEvent());
   }
 
-  function remove(key) {
-    list.remove(key);
-    show();
-  }
+  const remove = (key) => show(list.remove(key));
 
   function undo() {
     selected = list.undo() ?? selected;
@@ -227,10 +225,7 @@ export function makeRecording(limits) {
     play: focused(play),
     decide: focused(decide),
     remove: focused(remove),
-    relabel: (key, label) => {
-      list.change(key, { label });
-      show();
-    },
+    relabel: (key, label) => show(list.change(key, { label })),
   };
 
   function playView() {
@@ -239,17 +234,23 @@ export function makeRecording(limits) {
     return play({ start, end });
   }
 
-  onReviewKey(() => recording && !at("recording-work").hidden, {
+  const review = {
     next: () => move(1),
     previous: () => move(-1),
     yes: () => decide(selected, "yes"),
     no: () => decide(selected, "no"),
-    undo,
     play: () => (selectedEvent() ? play(selectedEvent()) : playView()),
+  };
+  for (const [name, action] of Object.entries(review)) at(`review-${name}`).addEventListener("click", focused(action));
+  const zooming = { zoomIn: () => timeline.zoom(0.5), zoomOut: () => timeline.zoom(2), all: () => timeline.showAll() };
+  for (const [name, id] of Object.entries({ zoomIn: "zoom-in", zoomOut: "zoom-out", all: "zoom-all" })) {
+    at(id).addEventListener("click", focused(zooming[name]));
+  }
+  onReviewKey(() => recording && !at("recording-work").hidden, {
+    ...review,
+    undo,
     remove: () => selectedEvent()?.isMark && remove(selected),
-    zoomIn: () => timeline.zoom(0.5),
-    zoomOut: () => timeline.zoom(2),
-    all: () => timeline.showAll(),
+    ...zooming,
     left: () => timeline.scroll(-0.25),
     right: () => timeline.scroll(0.25),
   });
@@ -283,9 +284,6 @@ export function makeRecording(limits) {
   at("find").addEventListener("click", find);
   at("undo").addEventListener("click", focused(undo));
   at("play-view").addEventListener("click", focused(playView));
-  at("zoom-in").addEventListener("click", focused(() => timeline.zoom(0.5)));
-  at("zoom-out").addEventListener("click", focused(() => timeline.zoom(2)));
-  at("zoom-all").addEventListener("click", focused(() => timeline.showAll()));
   at("threshold").addEventListener("input", show);
   at("table-download").addEventListener("click", downloadTable);
   makeMarkForm(() => recording.state.seconds, (start, end) => {
