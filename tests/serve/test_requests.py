@@ -348,7 +348,9 @@ def test_names_that_forge_logs_are_refused(name: str, serve: Serve, caplog: pyte
     ]
 
 
-def test_file_names_lose_what_is_not_printable_and_are_in_no_log(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+def test_file_names_lose_what_is_not_printable_and_are_not_logged(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     client = serve()
     hostile = "\x1b[2J\x1b[31mERROR forged.wav"
