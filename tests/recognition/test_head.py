@@ -20,7 +20,7 @@ from fewshot_audio.recognition.diagnosis import ClipDiagnosis, Collision, Diagno
 from fewshot_audio.recognition.enrolled import UNKNOWN
 from fewshot_audio.recognition.recognizer import Recognizer
 from fewshot_audio.recognition.windows import scan_recording
-from fewshot_audio.serve.checkup import checkup_findings
+from fewshot_audio.serve.checkup import checkup
 from tests.recognition.recognizers import CLASSES, SAMPLES, recognizer, sound
 from tests.recognition.sounds import write_wav
 from tests.recognition.test_bundle import JSON, SUPPORT, edit, edit_tensors
@@ -341,7 +341,7 @@ def test_a_class_of_one_clip_is_said_to_be_why_prototypes_decide() -> None:
         "Decided by the nearest prototype of the network's embeddings, until this class has two clips or more: new."
     )
     assert next(advice(own.diagnose())) == expected
-    assert [finding.message for finding in checkup_findings(own.diagnose()) if finding.kind == "head"] == [expected]
+    assert [finding.message for finding in checkup(own.diagnose()).findings if finding.kind == "head"] == [expected]
     many = diagnosis(0.9, 5, head="prototypes")
     several = replace(many, class_accuracy={"a": 0.9} | dict.fromkeys("bcdef"))
     assert decided_by(several).endswith("until these classes have two clips or more: b, c, d and 2 more.")

@@ -30,6 +30,10 @@ LIMITS = ServerLimits(
     total_clips=12,
     background_clips=3,
     decode_seconds=10.0,
+    recording_bytes=4 << 20,
+    recording_seconds=40.0,
+    recordings=2,
+    marks=20,
 )
 
 Serve = Callable[..., TestClient]

@@ -25,6 +25,7 @@ class State(NamedTuple):
     classes: Classes
     background: Classes
     ignored: frozenset[str]
+    names: dict[str, tuple[str, ...]]  # of the clips of each class
 
 
 Change = Callable[[State], State]
@@ -40,8 +41,9 @@ class FakeRecognizer:
     def __init__(self) -> None:
         self.preprocessing = Preprocessing.of(segment_seconds=0.5)
         self.revision = 0
-        self._state = State({}, {}, frozenset())
+        self._state = State({}, {}, frozenset(), {})
         self._unsaved: list[Change] = []
+        self._history: list[State] = []
         self._saved: dict[Path, bytes] = {}  # what a folder held when it was read or written last
 
     @property
@@ -77,7 +79,7 @@ class FakeRecognizer:
         self._change(without)
 
     def clips(self, name: str) -> Sequence[object]:
-        return list(self._classes[name])
+        return [ClipSummary(clip, 1) for clip in self._state.names[name]]
 
     def support_embeddings(self, name: str) -> np.ndarray:
         return self._classes[name]
@@ -91,22 +93,68 @@ class FakeRecognizer:
     def enroll(self, name: str, clips: Clips, *, rate: float = 16_000) -> None:
         if name.casefold() == "unknown":
             raise DataError("'unknown' is the answer for other sounds")
-        rows = self._embed(clips)
-        none = np.empty((0, self.preprocessing.n_mels), dtype=np.float32)
-        self._change_classes(lambda classes: {**classes, name: np.concatenate([classes.get(name, none), rows])})
+        loaded = list(load_clips(clips, self.preprocessing, rate=16_000))
+        rows, new = self._embed(loaded), tuple(clip.name for clip in loaded)
 
-    def remove(self, name: str) -> None:
+        def added(state: State) -> State:
+            former = [state.classes[name]] if name in state.classes else []
+            names = {**state.names, name: (*state.names.get(name, ()), *new)}
+            return state._replace(classes={**state.classes, name: np.concatenate([*former, rows])}, names=names)
+
+        self._change(added)
+
+    def remove(self, name: str, clip: str | None = None) -> None:
         if name not in self._classes:
             raise DataError(f"no class {name!r}")
-        self._change_classes(lambda classes: {other: rows for other, rows in classes.items() if other != name})
+
+        def removed(state: State) -> State:
+            kept = [number for number, own in enumerate(state.names[name]) if clip is not None and own != clip]
+            classes, names = dict(state.classes), dict(state.names)
+            if not kept:
+                del classes[name], names[name]
+            else:
+                classes[name], names[name] = classes[name][kept], tuple(names[name][number] for number in kept)
+            return state._replace(classes=classes, names=names)
+
+        self._change(removed)
 
     def rename(self, old: str, new: str) -> None:
-        self._change_classes(lambda classes: {new if name == old else name: rows for name, rows in classes.items()})
+        def renamed(state: State) -> State:
+            classes, names = (
+                {new if name == old else name: values for name, values in part.items()}
+                for part in (state.classes, state.names)
+            )
+            return state._replace(classes=classes, names=names)
 
-    def _change_classes(self, change: Callable[[Classes], Classes]) -> None:
-        self._change(lambda state: state._replace(classes=change(state.classes)))
+        self._change(renamed)
+
+    def rename_clip(self, name: str, clip: str, new: str) -> None:
+        def renamed(state: State) -> State:
+            own = tuple(new if other == clip else other for other in state.names[name])
+            return state._replace(names={**state.names, name: own})
+
+        self._change(renamed)
+
+    def move_clip(self, name: str, clip: str, new_class: str) -> None:
+        row = self._classes[name][self._state.names[name].index(clip)]
+        self.remove(name, clip)
+
+        def added(state: State) -> State:
+            former = [state.classes[new_class]] if new_class in state.classes else []
+            names = {**state.names, new_class: (*state.names.get(new_class, ()), clip)}
+            rows = np.concatenate([*former, row[None]])
+            return state._replace(classes={**state.classes, new_class: rows}, names=names)
+
+        self._change(added)
+        self._history.pop()
+
+    def undo(self) -> None:
+        former = self._history.pop()
+        self._change(lambda _: former)
+        self._history.pop()
 
     def _change(self, change: Change) -> None:
+        self._history.append(self._state)
         self._state = change(self._state)
         self._unsaved.append(change)
 
@@ -148,7 +196,10 @@ class FakeRecognizer:
         classes, background = (
             {name: rows.tolist() for name, rows in own.items()} for own in (self._classes, self._state.background)
         )
-        write_json(folder / FILE, {"classes": classes, "background": background, "ignored": self.ignored})
+        write_json(
+            folder / FILE,
+            {"classes": classes, "background": background, "ignored": self.ignored, "names": self._state.names},
+        )
         self.revision += 1
         self._saved[folder] = (folder / FILE).read_bytes()
         self._unsaved = []
@@ -165,6 +216,7 @@ class FakeRecognizer:
         unsaved = self._unsaved[: len(self._unsaved) - undo]
         for change in unsaved:
             latest._state = change(latest._state)
+        self._history = []
         self._state, self._saved, self._unsaved = latest._state, latest._saved, unsaved
         self.revision += 1
 
@@ -177,7 +229,8 @@ class FakeRecognizer:
             {name: np.array(rows, dtype=np.float32) for name, rows in saved[part].items()}
             for part in ("classes", "background")
         )
-        recognizer._state = State(classes, background, frozenset(saved["ignored"]))
+        names = {name: tuple(clips) for name, clips in saved["names"].items()}
+        recognizer._state = State(classes, background, frozenset(saved["ignored"]), names)
         recognizer._saved[folder] = content
         recognizer.revision = 1
         return recognizer

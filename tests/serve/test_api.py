@@ -51,10 +51,16 @@ def test_a_fresh_server_says_what_it_is(client: TestClient) -> None:
     state = client.get("/api/state").json()
     assert (state["classes"], state["unsaved"], state["saves"]) == ([], 0, False)
     assert (state["sample_rate"], state["segment_seconds"]) == (16_000, 0.5)
-    assert state["limits"] == {"upload_bytes": 1 << 20, "clip_seconds": 5.0, "clips": 5, "name_length": 100}
+    assert state["limits"] == {
+        "upload_bytes": 1 << 20,
+        "recording_bytes": 4 << 20,
+        "clip_seconds": 5.0,
+        "clips": 5,
+        "name_length": 100,
+    }
     assert client.get("/health").json()["status"] == "ok"
     assert client.get("/api/map").json() == {"points": [], "explained": [0, 0], "revision": state["revision"]}
-    assert client.get("/api/diagnosis").json() == {"findings": []}
+    assert client.get("/api/diagnosis").json() == {"findings": [], "next": None}
 
 
 def test_enroll_and_classify(client: TestClient) -> None:
@@ -133,7 +139,7 @@ def test_unusable_recordings_are_told_one_by_one(client: TestClient) -> None:
     assert names(client) == {"low": 2}
 
 
-def test_clips_are_normalized_once_and_numbered(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clips_are_normalized_once_and_named(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     normalized: list[int] = []
     normalize = Preprocessing.normalize
 
@@ -146,7 +152,7 @@ def test_clips_are_normalized_once_and_numbered(serve: Serve, monkeypatch: pytes
     client = serve(recognizer)
     assert enroll(client, "low", tone_wav(LOW, seconds=0.7), b"no sound", tone_wav(LOW)).json()["enrolled"] == 2
     assert sorted(normalized) == [9_600, 11_200]
-    assert [clip.name for clip in recognizer.clips("low")] == ["clip 1", "clip 2"]
+    assert [clip.name for clip in recognizer.clips("low")] == ["a.wav", "a.wav (2)"]
     assert classify(client, tone_wav(LOW, seconds=0.8)).json()["seconds"] == pytest.approx(0.8)
     assert sorted(normalized) == [9_600, 11_200, 12_800]
 

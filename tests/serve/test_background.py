@@ -57,7 +57,7 @@ def test_an_ignored_class_is_no_answer(client: TestClient) -> None:
     assert {entry["name"]: entry["probability"] for entry in answer["probabilities"]} == {"high": 1.0, "low": 0.0}
     ignore(client, "high", True)
     assert "Every class is ignored" in error(classify(client, tone_wav(LOW, seed=3)), 409)
-    assert client.get("/api/diagnosis").json() == {"findings": []}
+    assert client.get("/api/diagnosis").json() == {"findings": [], "next": None}
     ignore(client, "low", False)
     assert classify(client, tone_wav(LOW, seed=3)).json()["best"] == "low"
     assert "no class “cat”" in error(ignore(client, "cat", True), 404)

@@ -6,14 +6,18 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
-from fewshot_audio.errors import ConfigError
+from fewshot_audio import files
+from fewshot_audio.cli import app
+from fewshot_audio.errors import ConfigError, WriteError
 from fewshot_audio.recognition.recognizer import Recognizer
 from fewshot_audio.serve.run import is_local, listen, run_server
 from tests.serve.fake import FakeRecognizer
@@ -76,20 +80,20 @@ def command(*arguments: object, **variables: str) -> Iterator["tuple[subprocess.
 
 
 def test_unsaved_changes_are_told_at_the_end(bundle: Path) -> None:
-    with command(bundle) as (process, url, promise):
+    with command(bundle, "--no-save") as (process, url, promise):
         clips = [("clips", ("a.wav", tone_wav(300)))]
         assert httpx.post(f"{url}/api/classes", data={"name": "low"}, files=clips, timeout=60).status_code == 200
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert "kept in memory" in promise
+    assert promise == "Changes are kept in memory. Download the bundle from the page to keep them."
     assert f"Stopped; 1 change since the start is not in {bundle}." in err
     assert "Traceback" not in err
     assert Recognizer.load(bundle).classes == []
 
 
-def test_changes_are_saved_where_asked_behind_a_token(bundle: Path) -> None:
-    with command(bundle, "--save", "--host", "0.0.0.0", FEWSHOT_AUDIO_TOKEN=TOKEN) as (process, url, promise):
+def test_changes_are_saved_by_themselves_behind_a_token(bundle: Path) -> None:
+    with command(bundle, "--host", "0.0.0.0", FEWSHOT_AUDIO_TOKEN=TOKEN) as (process, url, promise):
         url = url.replace("0.0.0.0", "127.0.0.1")
         assert httpx.get(f"{url}/api/state").status_code == 401
         headers = {"Host": f"{socket.gethostname()}", "Authorization": f"Bearer {TOKEN}"}
@@ -103,3 +107,38 @@ def test_changes_are_saved_where_asked_behind_a_token(bundle: Path) -> None:
     assert promise == f"Changes are saved to {bundle}."
     assert err == ""
     assert Recognizer.load(bundle).classes == ["low"]
+
+
+def test_a_new_bundle_is_started_without_any_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with command("--new") as (_, url, promise):
+        assert httpx.get(f"{url}/api/state").json()["classes"] == []
+    assert promise == "Changes are saved to my_sounds."
+    assert Recognizer.load(tmp_path / "my_sounds").classes == []
+    again = CliRunner().invoke(app, ["serve", "--new"])
+    assert again.exit_code == 2
+    assert "my_sounds is a bundle already" in " ".join(again.output.split())
+
+
+def test_without_a_bundle_the_command_says_how_to_start_one() -> None:
+    answer = CliRunner().invoke(app, ["serve"])
+    assert answer.exit_code == 2
+    assert "--new" in answer.output
+
+
+def test_a_folder_that_cannot_be_written_is_told_and_served(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path) -> None:
+        raise WriteError(f"{path}: cannot be written: Read-only file system")
+
+    given: dict[str, Any] = {}
+
+    def run(_: object, *, on_start: Callable[[str], None], **options: Any) -> int:
+        given.update(options)
+        on_start("http://127.0.0.1:1")
+        return 0
+
+    monkeypatch.setattr(files, "check_writable", refused)
+    monkeypatch.setattr("fewshot_audio.serve.run.run_server", run)
+    answer = CliRunner().invoke(app, ["serve", str(bundle)])
+    assert given["folder"] is None
+    assert "Read-only file system; changes are kept in memory." in " ".join(answer.output.split())

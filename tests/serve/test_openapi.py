@@ -34,12 +34,23 @@ OPERATIONS = [
     ("PATCH", "/api/classes"),
     ("DELETE", "/api/classes"),
     ("PUT", "/api/classes/ignored"),
+    ("PATCH", "/api/classes/clips"),
+    ("DELETE", "/api/classes/clips"),
+    ("POST", "/api/undo"),
     ("POST", "/api/background"),
     ("DELETE", "/api/background"),
     ("POST", "/api/classify"),
     ("GET", "/api/map"),
     ("GET", "/api/diagnosis"),
     ("GET", "/api/bundle"),
+    ("POST", "/api/recordings"),
+    ("GET", "/api/recordings/{recording}"),
+    ("DELETE", "/api/recordings/{recording}"),
+    ("GET", "/api/recordings/{recording}/spectrogram"),
+    ("GET", "/api/recordings/{recording}/sound"),
+    ("POST", "/api/recordings/{recording}/search"),
+    ("GET", "/api/recordings/{recording}/events"),
+    ("POST", "/api/recordings/{recording}/table"),
 ]
 
 

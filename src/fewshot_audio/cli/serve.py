@@ -1,19 +1,28 @@
 """``fewshot-audio serve``: a web page and a JSON API for a bundle."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fewshot_audio.cli.app import app
 from fewshot_audio.cli.console import print_line, stderr
-from fewshot_audio.cli.options import Bundle, Device
+from fewshot_audio.cli.options import Device
 from fewshot_audio.cli.quick_start import load_quickly, prepare_quick_start
+
+NEW_BUNDLE = Path("my_sounds")
 
 
 @app.command()
 def serve(
     context: typer.Context,
-    bundle: Bundle,
+    bundle: Annotated[
+        Path | None,
+        typer.Argument(help="A bundle: the folder that `enroll` writes. With --new it is made; default: my_sounds."),
+    ] = None,
+    new: Annotated[
+        bool, typer.Option("--new", help="Start without any class, by the shipped recognizer, in a new bundle.")
+    ] = False,
     host: Annotated[str, typer.Option(help="Address to listen on; any but a local one needs --token.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: a free one.")] = 8000,
     token: Annotated[
@@ -31,9 +40,10 @@ def serve(
     save: Annotated[
         bool,
         typer.Option(
-            "--save", help="Save every change to the bundle; without it changes are lost when the server stops."
+            "--save/--no-save",
+            help="Save every change to the bundle; with --no-save changes are lost when the server stops.",
         ),
-    ] = False,
+    ] = True,
     device: Device = "cpu",
 ) -> None:
     """Serve a web page that enrolls and recognizes sounds, and a JSON API that does the same."""
@@ -43,31 +53,55 @@ def serve(
         from fewshot_audio.serve.run import run_server
     except ImportError as error:
         raise ConfigError(f"the server needs {error.name}: pip install 'fewshot-audio[serve]'") from error
+    from fewshot_audio.recognition.bundle import is_bundle
+    from fewshot_audio.recognition.shipped import shipped_folder
     from fewshot_audio.runtime.allocator import keep_pages
+
+    if bundle is None and not new:
+        raise typer.BadParameter("missing: give a bundle, or --new to start without any class", param_hint="BUNDLE")
+    folder = bundle or NEW_BUNDLE
+    if new and is_bundle(folder):
+        raise typer.BadParameter(f"{folder} is a bundle already: `serve {folder}` goes on with it", param_hint="--new")
+    is_saved, promise = _where_changes_go(folder, save)
 
     def show_address(url: str) -> None:
         print_line(f"Open {url} (the API is described at {url}/docs). Ctrl-C stops the server.")
-        print_line(
-            f"Changes are saved to {bundle}."
-            if save
-            else "Changes are kept in memory: download the bundle from the page, or start with --save."
-        )
+        print_line(promise)
 
     source = context.get_parameter_source("token")
     if source is not None and source.name == "COMMANDLINE":
         print_line("warning: other users of this machine can see --token; set FEWSHOT_AUDIO_TOKEN instead", stderr)
     keep_pages()  # answers take and free the same large blocks again and again
-    recognizer = load_quickly(bundle, device)
-    prepare_quick_start(bundle, recognizer)
+    source_folder = shipped_folder() if new else folder
+    recognizer = load_quickly(source_folder, device)
+    prepare_quick_start(source_folder, recognizer)
+    if new and is_saved:
+        recognizer.save(folder, is_new=True)
     unsaved = run_server(
         recognizer,
         host=host,
         port=port,
         token=token,
         host_names=allow_host or [],
-        folder=bundle if save else None,
+        folder=folder if is_saved else None,
         on_start=show_address,
     )
     if unsaved:
         count = f"{unsaved} change" + ("s" if unsaved > 1 else "")
-        print_line(f"Stopped; {count} since the start {'are' if unsaved > 1 else 'is'} not in {bundle}.", stderr)
+        print_line(f"Stopped; {count} since the start {'are' if unsaved > 1 else 'is'} not in {folder}.", stderr)
+
+
+def _where_changes_go(folder: Path, save: bool) -> tuple[bool, str]:
+    """Whether changes can be saved to a folder as asked for, and what becomes of them in words."""
+    from fewshot_audio.errors import WriteError
+    from fewshot_audio.files import check_writable
+    from fewshot_audio.recognition.bundle import BUNDLE_FILE
+
+    in_memory = "changes are kept in memory. Download the bundle from the page to keep them."
+    if not save:
+        return False, f"C{in_memory[1:]}"
+    try:
+        check_writable(folder / BUNDLE_FILE)
+    except WriteError as error:
+        return False, f"{error}; {in_memory}"
+    return True, f"Changes are saved to {folder}."

@@ -1,7 +1,7 @@
 """Changes to what is enrolled, as values: made here, and made again on a state that another program saved."""
 
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -11,6 +11,8 @@ from fewshot_audio.recognition.bundle.folder import BundleState, current_digest
 from fewshot_audio.recognition.enrolled import EnrolledClass, EnrolledClip, EnrolledSounds, add_clips, checked_name
 
 MAX_UNSAVED = 10_000  # changes
+MOST_UNDONE = 100
+"""Changes that can be taken back."""
 NO_BACKGROUND = "no background is enrolled"
 
 
@@ -46,7 +48,7 @@ class Remove:
             return replace(sounds, classes=rest_of_classes, ignored=sounds.ignored - {own})
         rest = tuple(clip for clip in clips if clip.name != self.clip)
         if len(rest) == len(clips):
-            raise DataError(f"class {own!r} has no clip {self.clip!r}; it has {', '.join(c.name for c in clips)}")
+            raise DataError(no_clip(own, clips, self.clip))
         if not rest:
             raise DataError(f"{self.clip!r} is the only clip of class {own!r}: remove the class instead")
         return replace(sounds, classes={**classes, own: EnrolledClass.of(rest)})
@@ -111,7 +113,68 @@ class Ignore:
         return replace(sounds, ignored=sounds.ignored | {own} if self.ignored else sounds.ignored - {own})
 
 
-Change: TypeAlias = AddClips | Remove | Rename | AddBackground | RemoveBackground | Ignore
+@dataclass(frozen=True)
+class MoveClip:
+    """Give a clip of a class another name, or put it into another class, new or not."""
+
+    name: str
+    clip: str
+    new_class: str
+    new_clip: str
+
+    def apply(self, sounds: EnrolledSounds) -> EnrolledSounds:
+        """The sounds with this change; a class without clips is gone. Raises DataError if there is no such clip."""
+        classes = sounds.classes
+        own = enrolled_name(classes, self.name)
+        clips = classes[own].clips
+        if self.clip not in [clip.name for clip in clips]:
+            raise DataError(no_clip(own, clips, self.clip))
+        if own == self.new_class:
+            others = {clip.name for clip in clips} - {self.clip}
+            if self.new_clip in others:
+                raise DataError(f"class {own!r} has a clip {self.new_clip!r} already")
+            renamed = (replace(clip, name=self.new_clip) if clip.name == self.clip else clip for clip in clips)
+            return replace(sounds, classes={**classes, own: EnrolledClass.of(tuple(renamed))})
+        moved = tuple(replace(clip, name=self.new_clip) for clip in clips if clip.name == self.clip)
+        added = AddClips(self.new_class, moved, replace=False).apply(sounds)
+        return Remove(own, self.clip if len(clips) > 1 else None).apply(added)
+
+
+@dataclass(frozen=True)
+class Restore:
+    """Let what differs between two states be as it was in the former; all else stays."""
+
+    former: EnrolledSounds
+    latter: EnrolledSounds
+
+    def apply(self, sounds: EnrolledSounds) -> EnrolledSounds:
+        """The sounds with this change."""
+        former, latter = self.former, self.latter
+        names = {**former.classes, **latter.classes}
+        changed = [name for name in names if former.classes.get(name) is not latter.classes.get(name)]
+        classes = dict(sounds.classes)
+        for name in changed:
+            classes.pop(name, None)
+            if name in former.classes:
+                classes[name] = former.classes[name]
+        order = [name for name in former.classes if name in classes]
+        order += [name for name in classes if name not in former.classes]
+        was_ignored, is_ignored = former.ignored, latter.ignored
+        ignored = (sounds.ignored - (is_ignored - was_ignored)) | (was_ignored - is_ignored)
+        return replace(
+            sounds,
+            classes={name: classes[name] for name in order},
+            background=sounds.background if former.background is latter.background else former.background,
+            ignored=frozenset(name for name in ignored if name in classes),
+        )
+
+
+Change: TypeAlias = AddClips | Remove | Rename | AddBackground | RemoveBackground | Ignore | MoveClip | Restore
+
+
+def no_clip(name: str, clips: Iterable[EnrolledClip], clip: str) -> str:
+    """The message that a class does not have a clip."""
+    return f"class {name!r} has no clip {clip!r}; it has {', '.join(own.name for own in clips)}"
 
 
 def enrolled_class(classes: Mapping[str, EnrolledClass], name: str) -> EnrolledClass:
@@ -182,7 +245,7 @@ class ChangeLog:
         saved = self._saved.get(folder.resolve())
         unsaved = self._changes[saved.changes :] if saved else []
         kept = unsaved[: len(unsaved) - undo]
-        if any(isinstance(change, AddClips | AddBackground) for change in kept):
+        if any(isinstance(change, AddClips | AddBackground | Restore) for change in kept):
             if saved and saved.state.model != state.model:
                 raise DataError(f"{folder}: holds another network now: clips have to be enrolled again for it")
             if not same_encoders:

@@ -247,6 +247,15 @@ def checked_name(name: str) -> str:
     return composed
 
 
+def checked_clip_name(name: str) -> str:
+    """The name of a clip: any text that can be written. Raises DataError if it is blank or too long."""
+    if not isinstance(name, str) or not name.strip() or not is_text(name):
+        raise DataError(f"clip name {name!r}: expected text that is not blank")
+    if len(name) > LONGEST_CLIP_NAME:
+        raise DataError(f"clip name of {len(name)} characters: expected at most {LONGEST_CLIP_NAME}")
+    return name
+
+
 def is_text(name: str) -> bool:
     """Whether a name can be written as UTF-8; names of files on Linux may be any bytes."""
     try:

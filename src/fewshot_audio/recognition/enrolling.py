@@ -5,14 +5,25 @@ from collections.abc import Sequence
 from fewshot_audio.errors import DataError
 from fewshot_audio.recognition.answering import AnsweringRecognizer
 from fewshot_audio.recognition.background import background_clips
-from fewshot_audio.recognition.changes import AddBackground, AddClips, Change, Ignore, Remove, RemoveBackground, Rename
+from fewshot_audio.recognition.changes import (
+    AddBackground,
+    AddClips,
+    Change,
+    Ignore,
+    MoveClip,
+    Remove,
+    RemoveBackground,
+    Rename,
+    Restore,
+    enrolled_name,
+)
 from fewshot_audio.recognition.clips import Clips, LoadedClip
 from fewshot_audio.recognition.decision.choose import Head, HeadChoice
 from fewshot_audio.recognition.decision.encoder_choice import EncoderCandidate
 from fewshot_audio.recognition.encoder_blocks import encoder_names
 from fewshot_audio.recognition.encoder_choosing import chosen_encoders
 from fewshot_audio.recognition.encoders import ClipEncoders
-from fewshot_audio.recognition.enrolled import EnrolledClip, Enrollment, checked_name
+from fewshot_audio.recognition.enrolled import EnrolledClip, Enrollment, checked_clip_name, checked_name
 from fewshot_audio.recognition.scoring import Rows
 
 
@@ -53,6 +64,34 @@ class EnrollingRecognizer(AnsweringRecognizer):
             DataError: there is no class ``old``, or ``new`` is taken or cannot be the name of a class.
         """
         self._change(Rename(old, new))
+
+    def rename_clip(self, name: str, clip: str, new: str) -> None:
+        """Give a clip of a class another name.
+
+        Raises:
+            DataError: there is no such class or clip, or the new name is blank, too long or taken in the class.
+        """
+        self._change(MoveClip(name, clip, enrolled_name(self._sounds.classes, name), checked_clip_name(new)))
+
+    def move_clip(self, name: str, clip: str, new_class: str) -> None:
+        """Put a clip into another class, new or not; a class whose only clip it was is gone.
+
+        Raises:
+            DataError: there is no such class or clip, or ``new_class`` cannot be the name of a class.
+        """
+        self._change(MoveClip(name, clip, checked_name(new_class), clip))
+
+    def undo(self) -> None:
+        """Take the last change of what is enrolled back; up to ``MOST_UNDONE`` changes, one after the other.
+
+        Raises:
+            DataError: nothing has been changed since the bundle was read.
+        """
+        if not self._history:
+            raise DataError("nothing to undo: nothing has been changed since the bundle was read")
+        change = Restore(self._history.pop(), self._sounds)
+        self._held = self._held._replace(sounds=change.apply(self._sounds))
+        self._log.add(change)
 
     def enroll_background(self, clips: Clips, *, replace: bool = False, rate: float | None = None) -> Enrollment:
         """Add recordings of no enrolled class, which are known and never an answer; with ``replace`` only these are.
@@ -134,6 +173,7 @@ class EnrollingRecognizer(AnsweringRecognizer):
             if candidate.is_chosen:
                 self.encoders = self.encoders.only(encoder_names(candidate.blocks))
         self._held = self._held._replace(sounds=sounds)
+        self._history.clear()  # former states have encoders that are left out now
         return candidates
 
     def _enrolled(self, clip: LoadedClip, rows: Rows) -> EnrolledClip:
@@ -141,5 +181,7 @@ class EnrollingRecognizer(AnsweringRecognizer):
         return EnrolledClip(clip.name, len(clip.segments), rows, clip.silence, timbre, clip.group, encoded)
 
     def _change(self, change: Change) -> None:
-        self._held = self._held._replace(sounds=change.apply(self._sounds))
+        former = self._sounds
+        self._held = self._held._replace(sounds=change.apply(former))
         self._log.add(change)
+        self._history.append(former)

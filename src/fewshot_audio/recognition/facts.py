@@ -1,5 +1,6 @@
 """What a recognizer says about itself: its network, its classes, and the numbers that it decides by."""
 
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -38,6 +39,7 @@ class RecognizerFacts:
     encoders: ClipEncoders
     _held: Holding  # replaced, never changed: for other threads
     _log: ChangeLog
+    _history: deque[EnrolledSounds]  # former states, the latest one last
 
     def __repr__(self) -> str:
         clips = sum(len(enrolled_class.clips) for enrolled_class in self._sounds.classes.values())

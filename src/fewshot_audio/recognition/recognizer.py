@@ -1,5 +1,6 @@
 """The recognizer: a trained network, and the classes that a person enrolled with a few clips each."""
 
+from collections import deque
 from pathlib import Path
 from typing import Self
 
@@ -7,7 +8,7 @@ from fewshot_audio.config import ExperimentConfig, ModelConfig
 from fewshot_audio.errors import DataError
 from fewshot_audio.progress import Progress, silent
 from fewshot_audio.recognition.calibration import Calibration
-from fewshot_audio.recognition.changes import ChangeLog
+from fewshot_audio.recognition.changes import MOST_UNDONE, ChangeLog
 from fewshot_audio.recognition.current_decision import CurrentDecision
 from fewshot_audio.recognition.decision.maker import DecisionState
 from fewshot_audio.recognition.embedder import Embedder
@@ -64,6 +65,7 @@ class Recognizer(EnrollingRecognizer):
         self._held = Holding(sounds, CurrentDecision(embedder, calibration, sounds.classes, decision))
         self.encoders = encoders or ClipEncoders()
         self._log = ChangeLog()
+        self._history = deque(maxlen=MOST_UNDONE)
 
     @classmethod
     def from_run(
@@ -210,6 +212,7 @@ class Recognizer(EnrollingRecognizer):
         self.embedder, self.experiment, self.model, self.calibration, _, decision, _ = loaded.parts
         self.encoders = self.encoders if same else encoders
         current = CurrentDecision(self.embedder, self.calibration, loaded.parts.sounds.classes, decision)
+        self._history.clear()
         # Unsaved clips may have been embedded before fewer encoders were chosen.
         self._held = Holding(with_only_encoders(sounds, self.encoders.descriptions), current)
 

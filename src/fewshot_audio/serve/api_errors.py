@@ -43,6 +43,15 @@ EXPECTED = {
     "name": "a class's name",
     "clip": "a recording, as a file of multipart/form-data",
     "clips": "one or more recordings, as files of multipart/form-data",
+    "recording": "a recording, as a file of multipart/form-data",
+    "new_class": "a class's name",
+    "marks": "a list of events with start and end in seconds, label, and quality POS, NEG or UNK",
+    "events": "a list of events with start and end in seconds, label, and score from 0 to 1",
+    "start": "seconds, 0 or more",
+    "end": "seconds, above 0",
+    "columns": "a whole number from 1 to 2000",
+    "format": "csv, raven, audacity or dcase",
+    "complete_between": "true, false or null",
     "revision": "the revision of a state, a whole number",
 }
 PLACES = {"query": "query parameter", "body": "field", "header": "header", "path": "path's part"}

@@ -1,5 +1,6 @@
 """The application: a recognizer's service, the routes over it, and the guard around them."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,10 +15,14 @@ from fewshot_audio.serve.decoder import Decoder
 from fewshot_audio.serve.guard import RequestGuard
 from fewshot_audio.serve.limits import ServerLimits
 from fewshot_audio.serve.metrics import Metrics
+from fewshot_audio.serve.recording_routes import recording_routes
+from fewshot_audio.serve.recording_store import RecordingStore
 from fewshot_audio.serve.routes import recognizer_routes, server_routes
 from fewshot_audio.serve.service import RecognizerService
 from fewshot_audio.serve.static_page import page_routes
 from fewshot_audio.serve.uploads import UploadReader
+
+IDLE_CHECK_SECONDS = 60.0
 
 
 def create_app(
@@ -41,15 +46,19 @@ def create_app(
     """
     limits = limits or ServerLimits()
     preprocessing = backend.preprocessing
+    decoder = decoder or Decoder(preprocessing.recording_rate, limits)
     context = ServerContext(
         RecognizerService(backend, limits, folder),
-        UploadReader(preprocessing, limits, decoder or Decoder(preprocessing.recording_rate, limits)),
+        UploadReader(preprocessing, limits, decoder),
+        RecordingStore(limits, decoder),
         Metrics(),
     )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        removing = asyncio.create_task(_remove_idle_recordings(context.recordings))
         yield
+        removing.cancel()
         context.close()
 
     app = FastAPI(
@@ -66,7 +75,13 @@ def create_app(
     app.state.context = context
     app.add_middleware(RequestGuard, hosts=hosts, token=token, limits=limits, metrics=context.metrics)
     add_error_handlers(app)
-    for router in (page_routes(), server_routes, recognizer_routes):
+    for router in (page_routes(), server_routes, recognizer_routes, recording_routes):
         app.include_router(router)
     app.openapi()  # made once, and not by a request that others would wait for
     return app
+
+
+async def _remove_idle_recordings(recordings: RecordingStore) -> None:
+    while True:
+        await asyncio.sleep(IDLE_CHECK_SECONDS)
+        await asyncio.to_thread(recordings.remove_idle)

@@ -32,7 +32,7 @@ class Backend(Protocol):
     def unknown_threshold(self) -> float | None:
         """Unknown score above which a clip is of no enrolled class; None if every clip is taken for one of them."""
 
-    def clips(self, name: str) -> Sequence[object]:
+    def clips(self, name: str) -> Sequence["ClipSummary"]:
         """The clips of a class."""
 
     def support_embeddings(self, name: str) -> Embedding:
@@ -41,8 +41,17 @@ class Backend(Protocol):
     def enroll(self, name: str, clips: Sequence[LoadedClip]) -> object:
         """Add clips to a class."""
 
-    def remove(self, name: str) -> None:
-        """Remove a class."""
+    def remove(self, name: str, clip: str | None = None) -> None:
+        """Remove a class, or one clip of several of it."""
+
+    def rename_clip(self, name: str, clip: str, new: str) -> None:
+        """Give a clip of a class another name."""
+
+    def move_clip(self, name: str, clip: str, new_class: str) -> None:
+        """Put a clip into another class, new or not; a class whose only clip it was is gone."""
+
+    def undo(self) -> None:
+        """Take the last change back."""
 
     def rename(self, old: str, new: str) -> None:
         """Give a class another name."""

@@ -9,6 +9,7 @@ from fastapi import Depends, Request, Response
 from pydantic import BaseModel
 
 from fewshot_audio.serve.metrics import Metrics
+from fewshot_audio.serve.recording_store import RecordingStore
 from fewshot_audio.serve.service import RecognizerService
 from fewshot_audio.serve.uploads import UploadReader
 
@@ -21,12 +22,16 @@ class ServerContext:
     Args:
         service: the recognizer; its methods are called through ``on_model``.
         uploads: decodes uploads; used within ``clip_memory``.
+        recordings: the long recordings.
         metrics: the server's counters.
     """
 
-    def __init__(self, service: RecognizerService, uploads: UploadReader, metrics: Metrics) -> None:
+    def __init__(
+        self, service: RecognizerService, uploads: UploadReader, recordings: RecordingStore, metrics: Metrics
+    ) -> None:
         self.service = service
         self.uploads = uploads
+        self.recordings = recordings
         self.metrics = metrics
         self.clip_memory = asyncio.Semaphore(service.limits.requests_in_memory)  # decoded recordings are large
         self._model_thread = ThreadPoolExecutor(1, thread_name_prefix="model")
@@ -43,7 +48,8 @@ class ServerContext:
         return await self.on_model(lambda: json_response(work(*arguments)))
 
     def close(self) -> None:
-        """Save what is not saved yet, end the decoding processes and the thread; waits for the work in progress."""
+        """Save what is not saved yet, end the decoding processes and the threads; waits for the work in progress."""
+        self.recordings.close()
         self.uploads.close()
         self._model_thread.submit(self.service.close).result()
         self._model_thread.shutdown()

@@ -2,7 +2,8 @@
 
 import queue
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -48,42 +49,66 @@ class Decoder:
                 decoding took too much time or memory, or if its process crashed.
             OSError: the process cannot be started, or there is no space for the file.
         """
-        extension = PurePath(name).suffix.lower()
-        if extension not in AUDIO_EXTENSIONS:
-            raise Rejected(Reason.NOT_AUDIO, "expected a sound file such as wav, flac, ogg or mp3")
         if not data:
             raise Rejected(Reason.EMPTY, "the file has 0 bytes")
+        samples = bytearray()
+        with tempfile.TemporaryDirectory(prefix="fewshot-audio-upload-") as folder:
+            path = Path(folder, f"upload{known_extension(name)}")
+            path.write_bytes(data)
+            damage = self.decode_file(
+                path, samples.extend, self.sample_rate, self.limits.clip_seconds, self.limits.decode_seconds
+            )
+        return Decoded(np.frombuffer(samples, np.float32), damage)
+
+    def decode_file(
+        self, path: Path, take: Callable[[memoryview], object], sample_rate: int, longest: float, time_limit: float
+    ) -> str:
+        """Decode a sound file block by block. Neither its header nor the process is believed.
+
+        Args:
+            path: the file.
+            take: is given the bytes of each block of samples, mono float32.
+            sample_rate: of the samples, Hz.
+            longest: seconds that it may last.
+            time_limit: seconds that decoding may take.
+
+        Returns:
+            What is wrong with the file.
+
+        Raises:
+            Rejected: as ``decode`` does.
+            OSError: the process cannot be started, or ``take`` has no space.
+        """
+        too_slow = Rejected(Reason.UNREADABLE, f"decoding took longer than {time_limit:g} s")
+        size = 0
+        with self._process() as process:
+            process.request(path, sample_rate)
+            with process.time_limit(time_limit, too_slow):
+                while (message := process.message(BLOCK, DONE))[0] == BLOCK:
+                    block = message[1].data.cast("B")
+                    size += len(block)
+                    if size > longest * sample_rate * np.float32().itemsize:
+                        raise Rejected(Reason.TOO_LONG, f"more than {longest:g} s, which are accepted at most")
+                    take(block)
+        if not size:
+            raise Rejected(Reason.EMPTY, "the recording has 0 samples")
+        damage: str = message[1]
+        return damage
+
+    @contextmanager
+    def _process(self) -> Iterator[DecodingProcess]:
+        """A process of the pool; after an error in the block it is ended."""
         process = self._idle.get()
         reusable = False
         try:
             process = process or DecodingProcess(self.limits.decode_bytes, self._worker)
-            with tempfile.TemporaryDirectory(prefix="fewshot-audio-upload-") as folder:
-                path = Path(folder, f"upload{extension}")
-                path.write_bytes(data)
-                decoded = self._decoded(process, path)
+            yield process
             reusable = not process.ended
-            return decoded
         finally:
             if not reusable and process:
                 process.end()
                 process = None
             self._idle.put(process)
-
-    def _decoded(self, process: DecodingProcess, path: Path) -> Decoded:
-        """Take what the process sends, as far as that is not too long: neither header nor process is believed."""
-        limits = self.limits
-        too_slow = Rejected(Reason.UNREADABLE, f"decoding took longer than {limits.decode_seconds:g} s")
-        samples = bytearray()
-        process.request(path, self.sample_rate)
-        with process.time_limit(limits.decode_seconds, too_slow):
-            while (message := process.message(BLOCK, DONE))[0] == BLOCK:
-                samples += message[1].data
-                if len(samples) > limits.clip_seconds * self.sample_rate * np.float32().itemsize:
-                    detail = f"more than {limits.clip_seconds:g} s, which are accepted at most"
-                    raise Rejected(Reason.TOO_LONG, detail)
-        if not samples:
-            raise Rejected(Reason.EMPTY, "the recording has 0 samples")
-        return Decoded(np.frombuffer(samples, np.float32), message[1])
 
     def close(self) -> None:
         """End all processes; waits for those that are decoding."""
@@ -91,3 +116,11 @@ class Decoder:
             process = self._idle.get()
             if process:
                 process.end()
+
+
+def known_extension(name: str) -> str:
+    """The extension of a sound file's name, in lower case. Raises Rejected if it is none that sound files have."""
+    extension = PurePath(name).suffix.lower()
+    if extension not in AUDIO_EXTENSIONS:
+        raise Rejected(Reason.NOT_AUDIO, "expected a sound file such as wav, flac, ogg or mp3")
+    return extension

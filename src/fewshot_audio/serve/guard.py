@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from fewshot_audio.serve.api_errors import ApiError
 from fewshot_audio.serve.limits import ServerLimits
 from fewshot_audio.serve.metrics import Metrics
-from fewshot_audio.serve.request_body import RequestBody, body_limit, too_large
+from fewshot_audio.serve.request_body import RequestBody, body_limits, too_large
 
 PUBLIC_PATHS = ("/", "/docs", "/openapi.json", "/health")  # they reveal nothing of the bundle
 METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS", "PUT")
@@ -88,8 +88,8 @@ class RequestGuard:
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        max_bytes = body_limit(scope, self.limits)
-        body = RequestBody(receive, max_bytes, self.limits.upload_seconds)
+        max_bytes, max_seconds = body_limits(scope, self.limits)
+        body = RequestBody(receive, max_bytes, max_seconds)
 
         async def send_after_body(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] >= 400:

@@ -8,7 +8,8 @@ class ServerLimits:
     """Bounds on what clients may send and the server holds.
 
     ``guard`` and ``request_body`` enforce those of bodies and requests, ``form`` those of a form's parts, ``uploads``
-    and ``decoder`` those of recordings, ``routes`` and ``service`` those of classes and clips.
+    and ``decoder`` those of recordings, ``routes`` and ``service`` those of classes and clips, ``recording_store`` and
+    ``recording_routes`` those of long recordings.
 
     Attributes:
         upload_bytes: body of a request that sends recordings.
@@ -29,6 +30,18 @@ class ServerLimits:
         decoders: processes that decode in parallel.
         decode_seconds: time for one recording, after which its process is killed.
         decode_bytes: address space of such a process.
+        recording_bytes: body of a request that sends a long recording.
+        recording_upload_seconds: time in which it must have arrived.
+        recording_seconds: its length.
+        recording_decode_seconds: time for decoding it.
+        recordings: long recordings that the server holds, in a temporary folder.
+        recording_idle_seconds: time after which one that nobody asks for is removed.
+        recording_spare_seconds: time after which it may be removed to make room for another.
+        marks_bytes: body of a request that sends a table of events.
+        marks: events in such a table.
+        detections: events in an answer, the surest of them.
+        excerpt_seconds: length of an excerpt to play.
+        spectrogram_columns: width of a spectrogram.
     """
 
     upload_bytes: int = 64 << 20
@@ -49,3 +62,15 @@ class ServerLimits:
     decoders: int = 2
     decode_seconds: float = 20.0
     decode_bytes: int = 768 << 20
+    recording_bytes: int = 768 << 20
+    recording_upload_seconds: float = 900.0
+    recording_seconds: float = 7200.0
+    recording_decode_seconds: float = 300.0
+    recordings: int = 4
+    recording_idle_seconds: float = 3600.0
+    recording_spare_seconds: float = 120.0
+    marks_bytes: int = 1 << 20
+    marks: int = 2000
+    detections: int = 5000
+    excerpt_seconds: float = 60.0
+    spectrogram_columns: int = 2000

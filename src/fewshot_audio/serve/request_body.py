@@ -11,16 +11,26 @@ from starlette.types import Message, Receive, Scope
 from fewshot_audio.serve.limits import ServerLimits
 
 UPLOAD_ROUTES = (("POST", "/api/classes"), ("POST", "/api/background"), ("POST", "/api/classify"))
+RECORDINGS = "/api/recordings"
 PIECE_BYTES = 16 << 10  # parsing one takes some milliseconds at most, even if it consists of boundaries
 DRAIN_SECONDS = 2.0
 
 
-def body_limit(scope: Scope, limits: ServerLimits) -> int:
-    """The largest body of a request: recordings come in forms, and every other body holds a name at most."""
-    content_type = Headers(scope=scope).get("content-type", "")
-    is_form = content_type.partition(";")[0].strip().lower() == "multipart/form-data"
-    takes_recordings = is_form and (scope["method"], scope["path"]) in UPLOAD_ROUTES
-    return limits.upload_bytes if takes_recordings else limits.text_bytes
+def body_limits(scope: Scope, limits: ServerLimits) -> tuple[int, float]:
+    """The largest body of a request, and the seconds in which it must have arrived.
+
+    Recordings come in forms, tables of events to addresses below ``RECORDINGS``; any other body holds a name at most.
+    """
+    method, path = scope["method"], scope["path"]
+    content_type = Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower()
+    if content_type == "multipart/form-data":
+        if (method, path) == ("POST", RECORDINGS):
+            return limits.recording_bytes, limits.recording_upload_seconds
+        if (method, path) in UPLOAD_ROUTES:
+            return limits.upload_bytes, limits.upload_seconds
+    if method == "POST" and path.startswith(f"{RECORDINGS}/"):
+        return limits.marks_bytes, limits.upload_seconds
+    return limits.text_bytes, limits.upload_seconds
 
 
 class RequestBody:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import IO, Annotated
+from typing import IO, Annotated, TypeVar
 
 from fastapi import APIRouter, File, Form, Query, Response, UploadFile
 from fastapi.responses import StreamingResponse
@@ -21,7 +21,9 @@ BLOCK = 1 << 16  # bytes of a download that are in memory at once
 CLIP_ERRORS = error_responses(400, 408, 409, 413, 415, 422, 507)
 CLASS_ERRORS = error_responses(400, 404, 409, 413, 415, 422)
 
+T = TypeVar("T")
 ClassName = Annotated[str, Query(description="The class.")]
+ClipName = Annotated[str, Query(description="The clip's name in the state.")]
 Revision = Annotated[
     int | None,
     Query(description="Of the state in which you saw the class: if it has changed since, the answer is 409."),
@@ -66,25 +68,32 @@ async def enroll(
     A damaged recording is used as far as it goes, and listed too.
     """
     name = context.service.checked_name(name)
-    loaded, rejected, damaged, state = await _enroll(context, clips, partial(context.service.enroll, name))
-    reply = schemas.EnrollReply(name=name, enrolled=loaded, rejected=rejected, damaged=damaged, state=state)
+    usable, rejected, damaged, (state, duplicates) = await _enroll(
+        context, clips, partial(context.service.enroll, name)
+    )
+    reply = schemas.EnrollReply(
+        name=name,
+        enrolled=len(usable),
+        rejected=rejected,
+        damaged=damaged,
+        duplicates=[one.model_copy(update={"clip": usable[one.clip]}) for one in duplicates],
+        state=state,
+    )
     return json_response(reply)
 
 
 async def _enroll(
-    context: ServerContext,
-    uploads: list[UploadFile],
-    enroll: Callable[[list[LoadedClip]], schemas.State],
-    *,
-    named: bool = False,
-) -> tuple[int, list[schemas.RejectedClip], list[schemas.DamagedClip], schemas.State]:
-    """Decode recordings and enroll those that can be used.
+    context: ServerContext, uploads: list[UploadFile], enroll: Callable[[list[LoadedClip]], T]
+) -> tuple[list[int], list[schemas.RejectedClip], list[schemas.DamagedClip], T]:
+    """Decode recordings and enroll those that can be used, by the names of their files.
 
     Args:
         context: the server's parts.
         uploads: the recordings.
         enroll: takes the usable ones, on the recognizer's thread.
-        named: whether they get the names of their files.
+
+    Returns:
+        The numbers of those that can be used, why the others cannot, what is damaged, and what ``enroll`` returns.
     """
     limit = context.service.limits.clips_per_request
     if len(uploads) > limit:
@@ -94,14 +103,13 @@ async def _enroll(
         context.metrics.clips("rejected", len(rejected))
         if not loaded:
             raise ApiError(422, f"None of the recordings can be used ({'; '.join(map(_reason, rejected[:3]))}).")
-        if named:
-            unusable = {clip.clip for clip in rejected}
-            usable = [upload for number, upload in enumerate(uploads) if number not in unusable]
-            names = [context.service.clip_name(upload.filename or "") for upload in usable]
-            loaded = [replace(clip, name=name) for clip, name in zip(loaded, names, strict=True)]
-        state = await context.on_model(enroll, loaded)
+        unusable = {clip.clip for clip in rejected}
+        usable = [number for number in range(len(uploads)) if number not in unusable]
+        names = [context.service.clip_name(uploads[number].filename or "") for number in usable]
+        named = [replace(clip, name=name) for clip, name in zip(loaded, names, strict=True)]
+        outcome = await context.on_model(enroll, named)
     context.metrics.clips("enrolled", len(loaded))
-    return len(loaded), rejected, damaged, state
+    return usable, rejected, damaged, outcome
 
 
 @recognizer_routes.patch("/classes", response_model=schemas.State, responses=CLASS_ERRORS)
@@ -127,6 +135,35 @@ async def ignore(
     return await context.reply(context.service.ignore, name, ignored, revision)
 
 
+@recognizer_routes.patch("/classes/clips", response_model=schemas.State, responses=CLASS_ERRORS)
+async def change_clip(
+    context: Context, name: ClassName, clip: ClipName, change: schemas.ClipChange, revision: Revision = None
+) -> Response:
+    """Give a clip another name, or put it into another class, new or not. A class without clips is gone."""
+    if (change.name is None) == (change.new_class is None):
+        raise ApiError(422, "Expected either a name or a new_class.")
+    if change.name is not None:
+        return await context.reply(context.service.rename_clip, name, clip, change.name, revision)
+    return await context.reply(context.service.move_clip, name, clip, change.new_class, revision)
+
+
+@recognizer_routes.delete("/classes/clips", response_model=schemas.State, responses=CLASS_ERRORS)
+async def remove_clip(context: Context, name: ClassName, clip: ClipName, revision: Revision = None) -> Response:
+    """Remove a clip of a class; with its only clip, the class."""
+    return await context.reply(context.service.remove_clip, name, clip, revision)
+
+
+@recognizer_routes.post("/undo", response_model=schemas.State, responses=CLASS_ERRORS)
+async def undo(
+    context: Context,
+    revision: Annotated[
+        int | None, Query(description="Of the state that you saw: if anything has changed since, the answer is 409.")
+    ] = None,
+) -> Response:
+    """Take the last change back; the state says what that was."""
+    return await context.reply(context.service.undo, revision)
+
+
 @recognizer_routes.post("/background", response_model=schemas.BackgroundReply, responses=CLIP_ERRORS)
 async def enroll_background(
     context: Context,
@@ -136,8 +173,8 @@ async def enroll_background(
 
     Of each, up to 64 segments are kept. Recordings that cannot be used are listed with their reasons.
     """
-    loaded, rejected, damaged, state = await _enroll(context, clips, context.service.enroll_background, named=True)
-    reply = schemas.BackgroundReply(enrolled=loaded, rejected=rejected, damaged=damaged, state=state)
+    usable, rejected, damaged, state = await _enroll(context, clips, context.service.enroll_background)
+    reply = schemas.BackgroundReply(enrolled=len(usable), rejected=rejected, damaged=damaged, state=state)
     return json_response(reply)
 
 

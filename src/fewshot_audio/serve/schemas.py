@@ -26,10 +26,11 @@ class Health(BaseModel):
 
 
 class ClassInfo(BaseModel):
-    """An enrolled class, the number of its clips, and whether it is ignored: it is never an answer then."""
+    """An enrolled class, its clips, and whether it is ignored: it is never an answer then."""
 
     name: str
     clips: int
+    clip_names: list[str]
     ignored: bool
 
 
@@ -44,6 +45,7 @@ class ClientLimits(BaseModel):
     """The limits that a client can check before it sends."""
 
     upload_bytes: int
+    recording_bytes: int
     clip_seconds: float
     clips: int
     name_length: int
@@ -54,7 +56,8 @@ class State(BaseModel):
 
     ``revision`` grows with every change; it starts anew, at a random number, with the server. ``saves`` tells whether
     changes are written to the bundle's folder, ``unsaved`` counts those that are not, and ``save_error`` says why.
-    ``unknown`` tells whether an answer can be "none of the enrolled classes".
+    ``undoable`` is the last change in words, if it can be taken back. ``unknown`` tells whether an answer can be "none
+    of the enrolled classes".
     """
 
     version: str
@@ -67,6 +70,7 @@ class State(BaseModel):
     saves: bool
     unknown: bool
     save_error: str | None
+    undoable: str | None
     limits: ClientLimits
 
 
@@ -91,13 +95,22 @@ class DamagedClip(BaseModel):
     detail: str
 
 
+class DuplicateClip(BaseModel):
+    """A recording that was enrolled before, exactly the same: its number in the request (from 0), and where it is."""
+
+    clip: int
+    name: str
+    enrolled_as: str
+
+
 class EnrollReply(BaseModel):
-    """The outcome of an enrollment."""
+    """The outcome of an enrollment; ``duplicates`` were enrolled once more."""
 
     name: str
     enrolled: int
     rejected: list[RejectedClip]
     damaged: list[DamagedClip]
+    duplicates: list[DuplicateClip]
     state: State
 
 
@@ -114,6 +127,13 @@ class Rename(BaseModel):
     """A class's new name."""
 
     name: Annotated[str, Field(min_length=1)]
+
+
+class ClipChange(BaseModel):
+    """A clip's new name, or the class that it belongs to."""
+
+    name: Annotated[str | None, Field(min_length=1)] = None
+    new_class: Annotated[str | None, Field(min_length=1)] = None
 
 
 class Probability(BaseModel):
@@ -193,6 +213,7 @@ class Finding(BaseModel):
 
 
 class Findings(BaseModel):
-    """Findings about the enrolled clips."""
+    """Findings about the enrolled clips, and the one thing to do next; null if there is nothing to judge."""
 
     findings: list[Finding]
+    next: str | None

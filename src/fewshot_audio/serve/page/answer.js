@@ -1,6 +1,6 @@
 // The answer for a clip: the class, the probabilities, the distance to the nearest class, the picture.
 
-import { at, color, el, percent, seconds } from "./dom.js";
+import { at, el, percent, seconds } from "./dom.js";
 import { drawSpectrogram, drawWaveform } from "./canvas.js";
 
 const MAX_BARS = 6; // the others are behind "more"
@@ -8,20 +8,21 @@ const MAX_BARS = 6; // the others are behind "more"
 let shownAnswer = null;
 let clipUrl = null;
 
-/** Show an answer; `colors` maps class names to colors. */
-export function showAnswer(answer, file, state, colors) {
+/** Show an answer; `marks` gives each class its color and shape. */
+export function showAnswer(answer, file, state, marks) {
   shownAnswer = answer;
   at("answer").hidden = false;
   const isKnown = answer.label !== null;
   at("verdict").classList.toggle("unknown", !isKnown);
-  at("verdict-swatch").style.background = isKnown ? colors.get(answer.label) : "transparent";
+  at("verdict-swatch").className = isKnown ? `swatch ${marks.of(answer.label).shape}` : "swatch";
+  at("verdict-swatch").style.background = isKnown ? marks.of(answer.label).color : "transparent";
   at("verdict-name").textContent = isKnown ? answer.label : "None of the enrolled sounds";
   const detail = isKnown
     ? `${percent(answer.probabilities.find(({ name }) => name === answer.label).probability)} likely`
     : `The closest is “${answer.best}”.`;
   at("verdict-detail").textContent = answer.damage ? `${detail}${isKnown ? "." : ""} The file is ${answer.damage}.` : detail;
   const ignored = new Set(state.classes.filter((one) => one.ignored).map(({ name }) => name));
-  showBars(answer.probabilities.filter(({ name }) => !ignored.has(name)), isKnown, colors);
+  showBars(answer.probabilities.filter(({ name }) => !ignored.has(name)), isKnown, marks);
   showDistance(answer);
   showPicture(answer, state);
   if (clipUrl) URL.revokeObjectURL(clipUrl);
@@ -29,11 +30,11 @@ export function showAnswer(answer, file, state, colors) {
   at("replay").src = clipUrl;
 }
 
-function showBars(probabilities, isKnown, colors) {
+function showBars(probabilities, isKnown, marks) {
   const bar = ({ name, probability }, index) => {
     const fill = el("span", { class: "fill" });
     fill.style.width = `${100 * probability}%`;
-    fill.style.background = colors.get(name) ?? color(0);
+    fill.style.background = marks.of(name).color;
     return el(
       "li",
       { class: isKnown && index === 0 ? "best" : "" },

@@ -31,6 +31,24 @@ export async function request(path, options = {}) {
   }
 }
 
+/** Send a form and tell how much of it has arrived, 0 to 1. Returns the answer's JSON, throws ApiError. */
+export function upload(path, body, onShare) {
+  return new Promise((resolve, reject) => {
+    const sent = new XMLHttpRequest();
+    sent.open("POST", path);
+    const token = sessionStorage.getItem(TOKEN_KEY);
+    if (token) sent.setRequestHeader("Authorization", `Bearer ${token}`);
+    sent.upload.onprogress = ({ loaded, total }) => onShare(total ? loaded / total : 0);
+    sent.onerror = () => reject(new ApiError(0, "The server cannot be reached. Is it still running?"));
+    sent.onload = async () => {
+      const answer = new Response(sent.response, { status: sent.status || 500 });
+      if (answer.ok) resolve(await answer.json());
+      else reject(await apiError(answer));
+    };
+    sent.send(body);
+  });
+}
+
 export async function json(path, options) {
   return (await request(path, options)).json();
 }

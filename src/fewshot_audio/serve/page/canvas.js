@@ -22,6 +22,17 @@ export function drawWaveform(canvas, lowest, highest) {
 }
 
 export function drawSpectrogram(canvas, { rows, columns, log_mel: base64 }) {
+  paint(canvas, rows, columns, base64);
+}
+
+/** A part of a long recording's spectrogram as a canvas of its own. */
+export function spectrogramImage({ rows, columns, levels: base64 }) {
+  const canvas = document.createElement("canvas");
+  paint(canvas, rows, columns, base64);
+  return canvas;
+}
+
+function paint(canvas, rows, columns, base64) {
   const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
   canvas.width = columns;
   canvas.height = rows;
@@ -60,7 +71,7 @@ export function makeMeter(canvas) {
 }
 
 /** Fit a canvas to the screen's pixels and clear it; returns its context. */
-function clearedContext(canvas) {
+export function clearedContext(canvas) {
   const ratio = window.devicePixelRatio || 1;
   canvas.width = Math.max(1, Math.round(canvas.clientWidth * ratio));
   canvas.height = Math.max(1, Math.round(canvas.clientHeight * ratio));

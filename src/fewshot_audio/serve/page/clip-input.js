@@ -57,17 +57,31 @@ export function makeClipInput({ area, button, choose, input, meter, hint, button
   }
 
   function submit(files) {
-    const { upload_bytes: maxBytes } = limits();
-    const tooLarge = files.filter((file) => file.size > maxBytes);
-    if (tooLarge.length) notify(`“${tooLarge[0].name}” is larger than ${maxBytes >> 20} MB, the maximum.`);
-    const accepted = files.filter((file) => file.size <= maxBytes);
+    const accepted = smallEnough(files, limits().upload_bytes);
     if (accepted.length) onFiles(accepted);
   }
 
   button.addEventListener("click", toggle);
+  const files = makeFileInput({ area, choose, input }, submit);
+  return {
+    set disabled(value) {
+      button.disabled = files.disabled = value;
+    },
+  };
+}
+
+/** The files that are not too large; the others are told of. */
+export function smallEnough(files, maxBytes) {
+  const tooLarge = files.filter((file) => file.size > maxBytes);
+  if (tooLarge.length) notify(`“${tooLarge[0].name}” is larger than ${maxBytes >> 20} MB, the maximum.`);
+  return files.filter((file) => file.size <= maxBytes);
+}
+
+/** Connect a button that opens the file chooser, and an area for dropped files. */
+export function makeFileInput({ area, choose, input }, onFiles) {
   choose.addEventListener("click", () => input.click());
   input.addEventListener("change", () => {
-    submit([...input.files]);
+    if (input.files.length) onFiles([...input.files]);
     input.value = ""; // the same file can be chosen again
   });
   for (const type of ["dragenter", "dragover"]) {
@@ -79,12 +93,12 @@ export function makeClipInput({ area, button, choose, input, meter, hint, button
   for (const type of ["dragleave", "drop"]) area.addEventListener(type, () => area.classList.remove("dropping"));
   area.addEventListener("drop", (event) => {
     event.preventDefault();
-    if (!input.disabled) submit([...event.dataTransfer.files]);
+    if (!input.disabled) onFiles([...event.dataTransfer.files]);
   });
 
   return {
     set disabled(value) {
-      for (const control of [button, choose, input]) control.disabled = value;
+      for (const control of [choose, input]) control.disabled = value;
       area.classList.toggle("disabled", value);
     },
   };

@@ -32,12 +32,14 @@ export function percent(value) {
 
 export const seconds = (value) => `${value < 10 ? value.toFixed(1) : Math.round(value)} s`;
 
-/** Hues that are easy to tell apart for up to eight classes; further ones follow around the circle. */
-const HUES = [172, 24, 265, 340, 210, 45, 130, 300];
-
-export function color(index) {
-  const hue = index < HUES.length ? HUES[index] : (index * 137.5) % 360;
-  return `hsl(${hue} var(--class-saturation) var(--class-lightness))`;
+/** A time in a recording: 1:05, 1:02:03, and with as many decimals as a step in seconds needs, 0:01.25. */
+export function clock(time, step = 1) {
+  const decimals = step >= 1 ? 0 : step >= 0.1 ? 1 : 2;
+  const rounded = Number(time.toFixed(decimals));
+  const hours = Math.floor(rounded / 3600);
+  const minutes = Math.floor((rounded % 3600) / 60);
+  const rest = (rounded % 60).toFixed(decimals).padStart(decimals ? 3 + decimals : 2, "0");
+  return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
 }
 
 export function notify(message, kind = "error") {

@@ -1,12 +1,13 @@
 // The map: a point for every enrolled clip, a class's name at the mean of its clips, a ring for the new clip.
 
 import { at, plural, svg, percent } from "./dom.js";
+import { pointOf } from "./class-marks.js";
 
 const WIDTH = 640;
 const MARGIN = 44;
 
 /** Draw the map; `clip` is {x, y, text} of the new clip, or null. */
-export function showMap(map, clip, colors) {
+export function showMap(map, clip, marks) {
   const allPoints = clip ? [...map.points, clip] : map.points;
   at("map-empty").hidden = map.points.length > 0;
   at("map").replaceChildren();
@@ -21,9 +22,7 @@ export function showMap(map, clip, colors) {
   const drawing = svg("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": describe(map, classes, clip) });
   for (const point of map.points) {
     const [x, y] = place(point);
-    const dot = svg("circle", { cx: x, cy: y, r: 6, class: "dot" }, svg("title", {}, point.name));
-    dot.style.fill = colors.get(point.name);
-    drawing.append(dot);
+    drawing.append(pointOf(marks.of(point.name), x, y, phone ? 1.5 : 1, svg("title", {}, point.name)));
   }
   const obstacles = map.points.map((point) => box(...place(point), 7, 7));
   for (const [name, points] of classes) {

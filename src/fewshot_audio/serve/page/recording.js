@@ -1,0 +1,297 @@
+// A long recording: sent to the server, marked, searched, reviewed, and downloaded as a table.
+
+import { at, clock, el, hideNotice, notify, percent, plural } from "./dom.js";
+import { bright } from "./class-marks.js";
+import { makeFileInput, smallEnough } from "./clip-input.js";
+import { EventList } from "./event-list.js";
+import { showRows } from "./event-rows.js";
+import { ExcerptPlayer } from "./excerpt-player.js";
+import { makeMarkForm, nextStep } from "./marking.js";
+import { RecordingClient } from "./recording-client.js";
+import { makeTimeline } from "./timeline.js";
+import { onReviewKey } from "./review-keys.js";
+import { showPart } from "./tabs.js";
+
+const STORE_KEY = "fewshot-audio-recording"; // what a tab keeps while the page is loaded again
+const KEEP_ALIVE = 30_000; // ms
+const EXTENSIONS = { csv: ".csv", raven: ".selections.txt", audacity: ".labels.txt" };
+
+/** Connect the part of the page; `limits()` returns the server's limits. Returns `open(file)`. */
+export function makeRecording(limits) {
+  const list = new EventList();
+  const player = new ExcerptPlayer();
+  const colors = new Map(); // by label
+  let recording = null; // on the server
+  let selected = null;
+  let working = false;
+
+  const threshold = () => Number(at("threshold").value);
+  const shown = () => list.shown(threshold());
+  const selectedEvent = () => shown().find(({ key }) => key === selected);
+  const colorOf = (label) => {
+    if (!colors.has(label)) colors.set(label, bright(colors.size));
+    return colors.get(label);
+  };
+  const timeline = makeTimeline({
+    load: (start, end, columns) => recording.spectrogram(start, end, columns),
+    onMark: mark,
+    onSelect: (key) => {
+      selected = key;
+      show();
+    },
+    onResize: (key, start, end) => {
+      list.change(key, { start, end });
+      show();
+    },
+  });
+
+  function mark(start, end) {
+    selected = list.mark(start, end, at("mark-label").value.trim() || "sound");
+    show();
+  }
+
+  // --- what is shown ---------------------------------------------------------------------------------------------------
+
+  function show() {
+    const events = shown();
+    if (!events.some(({ key }) => key === selected)) selected = null;
+    timeline.show(events, selected, colorOf);
+    showRows(events, selected, colorOf, actions);
+    const detections = events.filter(({ isMark }) => !isMark);
+    const open = detections.filter(({ decision }) => !decision).length;
+    at("threshold-value").textContent = threshold().toFixed(2);
+    at("review-count").textContent = recording?.state.searches
+      ? `${plural(detections.length, "event")} found with this score or a higher one, or decided; ${open} not looked at.`
+      : "";
+    at("review").hidden = !recording?.state.searches;
+    at("complete-label").hidden = at("review").hidden === false; // later searches learn from decisions
+    at("events-part").hidden = events.length === 0;
+    at("undo").disabled = !list.canUndo;
+    at("mark-labels").replaceChildren(...list.labels.map((label) => el("option", { value: label })));
+    at("find").disabled = working || !canSearch();
+    at("find").textContent = recording?.state.searches ? "Find again" : "Find the rest";
+    at("table-download").disabled = list.result(threshold()).length === 0;
+    at("table-count").textContent = `${plural(list.result(threshold()).length, "event")}: what you marked or kept, and what is not rejected at this score.`;
+    if (!working) at("step").textContent = step();
+    if (recording) sessionStorage.setItem(STORE_KEY, JSON.stringify({ id: recording.id, events: list.saved, threshold: threshold() }));
+  }
+
+  const canSearch = () => {
+    const counts = list.exampleCounts();
+    return counts.size > 0 && [...counts.values()].every((count) => count >= 2);
+  };
+
+  const step = () => nextStep(list.exampleCounts(), recording.state.searches);
+
+  function showWork(message, share) {
+    working = message !== null;
+    at("step").textContent = message ?? step();
+    const bar = at("recording-progress");
+    bar.hidden = !working;
+    if (share === undefined) bar.removeAttribute("value");
+    else bar.value = share;
+  }
+
+  // --- the recording ---------------------------------------------------------------------------------------------------
+
+  async function open(file) {
+    hideNotice();
+    if (!smallEnough([file], limits().recording_bytes).length) return;
+    showPart("recording");
+    await close();
+    await attempt(async () => {
+      at("recording-hint").textContent = "Sending …";
+      recording = await RecordingClient.send(file, (share) => {
+        at("recording-hint").textContent = share < 1 ? `Sending “${file.name}”: ${percent(share)}` : "Sent. The server stores it …";
+      });
+      await recording.finish(({ name, seconds }) => {
+        at("recording-hint").textContent = `Reading “${name}”: ${clock(seconds)} so far`;
+      });
+      const { name, progress, error, damage } = recording.state;
+      if (progress === "failed") throw new Error(`“${name}” cannot be used: ${error}.`);
+      list.saved = [];
+      await begin();
+      if (damage) notify(`“${name}” is ${damage}.`, "warn");
+    });
+    at("recording-hint").textContent = "";
+    if (recording?.state.progress === "failed") await close();
+  }
+
+  async function begin() {
+    selected = null;
+    at("recording-start").hidden = true;
+    at("recording-work").hidden = false;
+    at("recording-name").textContent = recording.state.name;
+    at("recording-length").textContent = clock(recording.state.seconds);
+    showWork(null);
+    await timeline.open(recording.state);
+    show();
+    at("timeline").focus({ preventScroll: true });
+  }
+
+  async function close() {
+    const former = recording;
+    recording = null;
+    player.stop();
+    sessionStorage.removeItem(STORE_KEY);
+    at("recording-start").hidden = false;
+    at("recording-work").hidden = true;
+    await former?.close();
+  }
+
+  async function find() {
+    if (working || !canSearch()) return;
+    const searched = recording;
+    const complete = at("complete").checked && !searched.state.searches; // later ones have decisions to go by
+    showWork("Learning from the marks …");
+    show();
+    await attempt(async () => {
+      const reply = await searched.search(list.lessons(threshold()), complete, ({ progress, searched: share }) =>
+        progress === "searching" ? showWork("Searching …", share) : showWork("Learning from the marks …"));
+      if (!reply) return; // closed meanwhile
+      list.setDetections(reply.events);
+      const shown = plural(reply.events.length, "surest event");
+      if (reply.left_out) notify(`The ${shown} are shown; ${reply.left_out} more had lower scores.`, "warn");
+    });
+    if (recording !== searched) return;
+    showWork(null);
+    selected = shown().find(({ isMark, decision }) => !isMark && !decision)?.key ?? selected;
+    show();
+    if (selectedEvent()) timeline.reveal(selectedEvent());
+  }
+
+  async function attempt(work) {
+    try {
+      await work();
+    } catch (error) {
+      notify(error.message);
+      if (error.status === 404 && recording) {
+        recording = null; // its files are gone
+        await close();
+      }
+    }
+  }
+
+  // --- deciding --------------------------------------------------------------------------------------------------------
+
+  function move(by) {
+    const events = shown();
+    if (!events.length) return;
+    const { start } = timeline.view;
+    const here = events.findIndex(({ key }) => key === selected);
+    const after = events.findIndex((event) => event.start >= start);
+    const next = here >= 0 ? here + by : by > 0 ? Math.max(0, after) : after - 1;
+    selected = events[Math.min(events.length - 1, Math.max(0, next))].key;
+    show();
+    timeline.reveal(selectedEvent());
+  }
+
+  function decide(key, decision) {
+    const event = shown().find((one) => one.key === key);
+    if (!event || event.isMark) return;
+    list.change(key, { decision });
+    selected = key;
+    if (decision) toNextOpen(event);
+    else show();
+  }
+
+  function toNextOpen({ start, key }) {
+    const open = shown().filter((event) => !event.isMark && !event.decision);
+    const next = open.find((event) => event.start >= start && event.key !== key) ?? open[0];
+    if (next) selected = next.key;
+    show();
+    if (selectedEvent()) timeline.reveal(selectedEvent());
+  }
+
+  const remove = (key) => show(list.remove(key));
+
+  function undo() {
+    selected = list.undo() ?? selected;
+    show();
+    if (selectedEvent()) timeline.reveal(selectedEvent());
+  }
+
+  const play = (part) => part && attempt(() => player.play(recording.id, part));
+  const focused = (action) => (...values) => {
+    action(...values);
+    at("timeline").focus({ preventScroll: true }); // so that the keys go on
+  };
+  const actions = {
+    select: focused((key) => {
+      selected = key;
+      show();
+      timeline.reveal(selectedEvent());
+    }),
+    play: focused(play),
+    decide: focused(decide),
+    remove: focused(remove),
+    relabel: (key, label) => show(list.change(key, { label })),
+  };
+
+  function playView() {
+    const { start, end } = timeline.view;
+    if (end - start > 60) return notify("At most 60 s can be played at once: zoom in first.", "warn");
+    return play({ start, end });
+  }
+
+  const review = {
+    next: () => move(1),
+    previous: () => move(-1),
+    yes: () => decide(selected, "yes"),
+    no: () => decide(selected, "no"),
+    play: () => (selectedEvent() ? play(selectedEvent()) : playView()),
+  };
+  for (const [name, action] of Object.entries(review)) at(`review-${name}`).addEventListener("click", focused(action));
+  const zooming = { zoomIn: () => timeline.zoom(0.5), zoomOut: () => timeline.zoom(2), all: () => timeline.showAll() };
+  for (const [name, id] of Object.entries({ zoomIn: "zoom-in", zoomOut: "zoom-out", all: "zoom-all" })) {
+    at(id).addEventListener("click", focused(zooming[name]));
+  }
+  onReviewKey(() => recording && !at("recording-work").hidden, {
+    ...review,
+    undo,
+    remove: () => selectedEvent()?.isMark && remove(selected),
+    ...zooming,
+    left: () => timeline.scroll(-0.25),
+    right: () => timeline.scroll(0.25),
+  });
+
+  async function downloadTable() {
+    await attempt(async () => {
+      const format = at("table-format").value;
+      const url = URL.createObjectURL(await recording.table(list.result(threshold()), format));
+      el("a", { href: url, download: recording.state.name.replace(/\.[^.]*$/, "") + EXTENSIONS[format] }).click();
+      setTimeout(() => URL.revokeObjectURL(url), 60_000);
+    });
+  }
+
+  async function resume() {
+    const saved = JSON.parse(sessionStorage.getItem(STORE_KEY) ?? "null");
+    if (!saved) return;
+    try {
+      recording = await RecordingClient.resume(saved.id);
+      await recording.finish();
+      list.saved = saved.events;
+      at("threshold").value = saved.threshold;
+      await begin();
+    } catch {
+      recording = null;
+      await close();
+    }
+  }
+
+  const files = makeFileInput({ area: at("recording-input"), choose: at("recording-choose"), input: at("recording-file") }, ([file]) => open(file));
+  at("recording-close").addEventListener("click", close);
+  at("find").addEventListener("click", find);
+  at("undo").addEventListener("click", focused(undo));
+  at("play-view").addEventListener("click", focused(playView));
+  at("threshold").addEventListener("input", show);
+  at("table-download").addEventListener("click", downloadTable);
+  makeMarkForm(() => recording.state.seconds, (start, end) => {
+    mark(start, end);
+    timeline.reveal(selectedEvent());
+  });
+  setInterval(() => recording && !working && attempt(() => recording.refresh()), KEEP_ALIVE);
+  files.disabled = false;
+  resume();
+  return open;
+}
