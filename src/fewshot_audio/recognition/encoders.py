@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fewshot_audio.audio.samples import Samples
+from fewshot_audio.config.frozen import MOST_ENCODERS
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.models.frozen.description import EncoderDescription
 from fewshot_audio.models.frozen.encoder import FrozenEncoder
 from fewshot_audio.models.frozen.installed import installed_encoder, open_encoder
 from fewshot_audio.recognition.scoring import Rows
-
-MOST_ENCODERS = 8
 
 Encoded = Mapping[str, Rows]
 """Rows of a clip's segments by encoder: (segments, width of the encoder), float32."""

@@ -13,8 +13,8 @@ from fewshot_audio import __version__
 from fewshot_audio.audio.augment.waveform import WaveformDraw
 from fewshot_audio.errors import ConfigError, FewShotError
 from fewshot_audio.files import write_bytes
+from fewshot_audio.models.onnx_trace import import_onnx, trace
 from fewshot_audio.recognition.onnx_decision import BackgroundHead, DecisionHead, distances_to
-from fewshot_audio.recognition.onnx_trace import import_onnx, trace
 from fewshot_audio.recognition.recognizer import Recognizer
 from fewshot_audio.recognition.torch_embedder import TorchEmbedder, embed_segments
 
