@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, cast
 from pydantic import Field, ValidationError, field_validator
 
 from fewshot_audio.config.base import Count, PoolDim, Section
-from fewshot_audio.config.frozen import frozen_references
+from fewshot_audio.config.frozen import MOST_ENCODERS, frozen_references
 from fewshot_audio.config.open_section import OpenSection
 from fewshot_audio.config.registry import Part, Registry
 from fewshot_audio.errors import ConfigError
@@ -114,7 +114,7 @@ class FrozenConfig(EncoderConfig):
 
     draws: Annotated[int, Field(ge=1, le=64)] = 4
     """Draws of augmented views of a segment that are embedded; episodes and tasks take one of them at random."""
-    definition: Annotated[list[dict[str, Any]], Field(min_length=1)] | None = None
+    definition: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MOST_ENCODERS)] | None = None
     """Descriptions of the encoders, with the digests of their weights. A run fills this in when it starts."""
 
 

@@ -14,15 +14,16 @@ from fewshot_audio.audio.augment.waveform import waveform_views
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.samples import Samples
 from fewshot_audio.audio.wave_stats import WaveStats
-from fewshot_audio.config import WaveAugParams
+from fewshot_audio.config import ExperimentConfig, ModelConfig, WaveAugParams
+from fewshot_audio.config.frozen import frozen_references
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.functional.seeding import Purpose, torch_generator
 from fewshot_audio.models.frozen.description import EncoderDescription
 from fewshot_audio.models.frozen.encoder import FrozenEncoder
 from fewshot_audio.models.frozen.installed import open_encoder
-from fewshot_audio.models.frozen.references import own_encoder
+from fewshot_audio.models.frozen.references import own_encoder, read_descriptions
 from fewshot_audio.models.network import FewShotNetwork
-from fewshot_audio.models.views import WaveViews
+from fewshot_audio.models.views import ViewMaker, WaveViews, make_views
 
 FORMAT = 1  # to be raised if the same encoder gives other embeddings of the same segments
 
@@ -144,6 +145,26 @@ class PoolEncoder:
             sounds = np.concatenate([sounds, views.flatten(0, 1).numpy()])
         encoder = _opened(self.description)
         return np.stack([encoder.embed(sound, self.preprocessing.sample_rate) for sound in sounds])
+
+
+def make_views_of_recordings(
+    experiment: ExperimentConfig, model: ModelConfig, preprocessing: Preprocessing, stats: WaveStats | None
+) -> ViewMaker:
+    """The view maker of an experiment for recordings, which are embedded if the network reads embeddings.
+
+    Args:
+        experiment: encoder, input type, and the parameters of its augmentation.
+        model: complete.
+        preprocessing: of the recordings.
+        stats: of the training's waveforms, which the waveform transforms are scaled by.
+
+    Raises:
+        ConfigError: a frozen encoder is not installed.
+    """
+    if not frozen_references(experiment.encoder_name):
+        return make_views(experiment, preprocessing, stats)
+    encoders = read_descriptions(model.Frozen.definition or [], "the model config")
+    return EmbeddedViews(experiment.waveaug_params, preprocessing, stats, encoders)
 
 
 _OPEN: dict[str, FrozenEncoder] = {}

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from fewshot_audio.config.model import FrozenConfig
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.models.base import Encoder
+from fewshot_audio.models.frozen.references import read_descriptions
 
 BLOCK_LENGTH = 8.0
 """Root mean square length of an encoder's scaled embeddings, however wide they are: all encoders weigh alike."""
@@ -34,12 +35,12 @@ class FrozenLayers(Encoder):
     scale: Tensor
 
     def __init__(self, config: FrozenConfig) -> None:
-        """Raises ConfigError if ``config.definition`` is missing."""
+        """Raises ConfigError if ``config.definition`` is missing or wrong."""
         super().__init__()
         if config.definition is None:
             raise ConfigError("Frozen.definition is missing: a run fills it in when it starts")
         self.out_dim = config.out_dim
-        self.widths = [int(values["width"]) for values in config.definition]
+        self.widths = [description.width for description in read_descriptions(config.definition, "the model config")]
         self.register_buffer("mean", torch.zeros(sum(self.widths)))
         self.register_buffer("scale", torch.ones(sum(self.widths)))
         self.linear = nn.Linear(sum(self.widths), config.out_dim)

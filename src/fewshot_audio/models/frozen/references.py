@@ -16,12 +16,19 @@ from fewshot_audio.models.frozen.packages import PACKAGED
 log = logging.getLogger(__name__)
 
 
-def check_file(path: Path) -> CheckedEncoder:
-    """Check an ONNX file by the description beside it. Raises ConfigError naming the file and what is wrong."""
+def check_file(path: Path, name: str | None = None) -> CheckedEncoder:
+    """Check an ONNX file by the description beside it, which must have that name, if one is given.
+
+    Raises:
+        ConfigError: names the file and what is wrong.
+    """
     description_path = path.with_suffix(".json")
     description = read_description(description_path)
-    if description.file != path.name:
-        raise ConfigError(f"{description_path}: describes {description.file!r}, expected {path.name!r}")
+    if (description.name, description.file) != (name or description.name, path.name):
+        raise ConfigError(
+            f"{description_path}: describes {description.name!r} in {description.file!r}, expected "
+            f"{name or description.name!r} in {path.name!r}"
+        )
     checked = check_encoder(description, path)
     if description.sha256 not in (UNKNOWN, checked.source_sha256):
         raise ConfigError(f"{path}: its SHA-256 is {checked.source_sha256}, but {description_path} says another one")
