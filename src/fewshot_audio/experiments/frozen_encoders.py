@@ -62,18 +62,23 @@ def with_embeddings(
     views, whole = dataset.data.views, dataset.data.store
     if not isinstance(views, WaveViews):
         return dataset  # which is open as embeddings
-    draws = model.Frozen.draws if experiment.augmentation else 0
-    encoders = [
-        PoolEncoder(description, views.preprocessing, draws, views.params, views.stats)
-        for description in read_descriptions(model.Frozen.definition, "the model config")
-    ]
+    encoders = pool_encoders(views, experiment, model)
     store = dataset.folders.open_store(
         "waveforms", progress, experiment.store_precision, groups=experiment.disjoint_groups, encoders=encoders
     )
     if store.classes != whole.classes:
         store = select_classes(store, whole.classes)
-    pooled = PooledViews(views, whole.shape[0], max(1, draws))
+    pooled = PooledViews(views, whole.shape[0], max(1, encoders[0].draws))
     return dataclasses.replace(dataset, data=TrainingData(store, dataset.data.splits, pooled))
+
+
+def pool_encoders(views: WaveViews, experiment: ExperimentConfig, model: ModelConfig) -> list[PoolEncoder]:
+    """What embeds the segments of a dataset, and their views if the experiment makes some: one for each encoder."""
+    draws = model.Frozen.draws if experiment.augmentation else 0
+    return [
+        PoolEncoder(description, views.preprocessing, draws, views.params, views.stats)
+        for description in read_descriptions(model.Frozen.definition or [], "the model config")
+    ]
 
 
 def set_scales(network: FewShotNetwork, dataset: Dataset) -> None:

@@ -1,9 +1,11 @@
 """Views of segments for frozen encoders: embedded when they are needed, or taken from a pool that was embedded once."""
 
+import functools
 import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,13 +48,13 @@ class EmbeddedViews(WaveViews):
         encoders: Sequence[EncoderDescription],
     ) -> None:
         super().__init__(params, preprocessing, stats)
-        self.encoders = [own_encoder(description) for description in encoders]
+        self._encoders = [open_encoder(own_encoder(description)) for description in encoders]
 
     def _input(self, network: FewShotNetwork, waveforms: Tensor) -> Tensor:
         """Embeddings of waveforms. Shape: (..., samples) -> (..., width of all encoders)."""
         rate = self.preprocessing.sample_rate
         samples = waveforms.detach().cpu().reshape(-1, waveforms.shape[-1]).numpy()
-        rows = np.stack([np.concatenate([_opened(each).embed(row, rate) for each in self.encoders]) for row in samples])
+        rows = np.stack([np.concatenate([each.embed(row, rate) for each in self._encoders]) for row in samples])
         return torch.from_numpy(rows).to(waveforms).reshape(*waveforms.shape[:-1], -1)
 
 
@@ -122,6 +124,10 @@ class PoolEncoder:
     def __str__(self) -> str:
         return f"encoder {self.description.name!r}"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the open encoder, which belongs to this process."""
+        return {name: value for name, value in self.__dict__.items() if name != "_encoder"}
+
     @property
     def key(self) -> str:
         """Of the encoder, and of the views."""
@@ -143,8 +149,11 @@ class PoolEncoder:
             draw = maker.draw(self.draws, segment.shape, generator)
             views = waveform_views(torch.from_numpy(segment).expand(self.draws, -1), draw)[:, 1:]
             sounds = np.concatenate([sounds, views.flatten(0, 1).numpy()])
-        encoder = _opened(self.description)
-        return np.stack([encoder.embed(sound, self.preprocessing.sample_rate) for sound in sounds])
+        return np.stack([self._encoder.embed(sound, self.preprocessing.sample_rate) for sound in sounds])
+
+    @functools.cached_property
+    def _encoder(self) -> FrozenEncoder:
+        return open_encoder(own_encoder(self.description))
 
 
 def make_views_of_recordings(
@@ -165,13 +174,3 @@ def make_views_of_recordings(
         return make_views(experiment, preprocessing, stats)
     encoders = read_descriptions(model.Frozen.definition or [], "the model config")
     return EmbeddedViews(experiment.waveaug_params, preprocessing, stats, encoders)
-
-
-_OPEN: dict[str, FrozenEncoder] = {}
-"""This process's open encoders by their digests."""
-
-
-def _opened(description: EncoderDescription) -> FrozenEncoder:
-    if description.digest not in _OPEN:
-        _OPEN[description.digest] = open_encoder(own_encoder(description))
-    return _OPEN[description.digest]
