@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import joblib
 import numpy as np
 
 from fewshot_audio.audio.samples import Samples
@@ -121,6 +120,8 @@ class EmbeddedFolder:
             return PackedStore.read(packed)
 
     def _run(self, waveforms: SegmentStore, chunks: Path, starts: Sequence[int]) -> Iterator[None]:
+        import joblib  # now, because whatever opens a dataset imports this module
+
         workers = min(self.workers or joblib.cpu_count(), len(starts))
         if workers <= 1:
             for start in starts:
