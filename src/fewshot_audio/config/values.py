@@ -3,14 +3,20 @@
 import difflib
 import itertools
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from fewshot_audio.config.base import Count
 from fewshot_audio.config.frozen import PACKAGED_NAMES, frozen_references, name_problem
 from fewshot_audio.config.model import ENCODERS, PRETRAINED
 from fewshot_audio.errors import ConfigError
+
+
+def _names(value: Any) -> Any:
+    if not all(isinstance(name, str) for name in (value if isinstance(value, list) else [value])):
+        raise ValueError("expected the name of an encoder, or a list of names")
+    return value
 
 
 def _encoder(value: str | list[str]) -> str | list[str]:
@@ -45,6 +51,6 @@ def _relative_folder(value: str) -> str:
     return value
 
 
-EncoderReference = Annotated[str | list[str], AfterValidator(_encoder)]
+EncoderReference = Annotated[str | list[str], BeforeValidator(_names), AfterValidator(_encoder)]
 Milestones = Annotated[list[Count], AfterValidator(_increasing)]
 RelativeFolder = Annotated[str, Field(min_length=1), AfterValidator(_relative_folder)]
