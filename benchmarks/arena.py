@@ -23,7 +23,7 @@ from benchmarks.plain_baseline import PlainBaseline
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.functional.reliability import reliability
 from fewshot_audio.functional.statistics import ci95
-from fewshot_audio.models.frozen.installed import installed_encoders
+from fewshot_audio.models.frozen.installed import installed_encoder, installed_encoders
 from fewshot_audio.recognition.clips import Clips, LoadedClip, load_clips
 from fewshot_audio.recognition.decision.choose import HEADS, Head
 from fewshot_audio.recognition.embedder import Embedder
@@ -251,7 +251,8 @@ def main() -> None:
     options = parser.parse_args()
     half: Literal["development", "report", "all"] = options.half
     chooses = options.encoder == ["auto"]
-    encoders = ClipEncoders.named(list(installed_encoders()) if chooses else options.encoder)
+    names = list(installed_encoders()) if chooses else options.encoder
+    encoders = ClipEncoders.of([installed_encoder(name) for name in names])
     arena = Arena(options.bundle, options.cache, encoders, chooses=chooses)
     baseline = PlainBaseline(options.cache)
     heads = [None if head == "auto" else head for head in options.heads]

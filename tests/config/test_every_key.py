@@ -11,9 +11,12 @@ from typing import Any, Literal
 import pytest
 import torch
 
+from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.config import PHASES, ExperimentConfig, ModelConfig
 from fewshot_audio.errors import ConfigError, FewShotError
+from fewshot_audio.experiments.frozen_encoders import pool_encoders
 from fewshot_audio.models.build import build_network
+from fewshot_audio.models.views import WaveViews
 from tests.config import probes
 from tests.config.bench import Bench, parameters, plain
 from tests.config.input_rows import INPUT_ROWS
@@ -37,6 +40,7 @@ from tests.config.rows import Expectation, Refusal, Row, as_, differ, so_that, t
 from tests.config.waveform_rows import WAVEFORM_ROWS
 from tests.oracles.vote import vote as naive_vote
 from tests.tiny import FRAMES, MELS, tiny_configs
+from tests.tiny_encoders import describe
 
 
 def shaped(*shapes: Callable[[Any], Any]) -> Expectation:
@@ -305,6 +309,38 @@ def pretrained_rows() -> list[Row]:
     ]  # fmt: skip
 
 
+def frozen_rows() -> list[Row]:
+    """Keys of frozen encoders; no weights are needed to build the layers on them."""
+
+    def definition(width: int) -> list[dict[str, Any]]:
+        return [describe(name="yamnet", width=width).model_dump()]
+
+    def linear(bench: Bench, experiment: ExperimentConfig, model: ModelConfig) -> tuple[int, ...]:
+        network = build_network(experiment, model, 1, 1)
+        assert network.encode(torch.zeros(3, 6)).shape == (3, model.Frozen.out_dim)
+        return tuple(network.state_dict()["encoder.linear.weight"].shape)
+
+    def rows_of_a_segment(bench: Bench, experiment: ExperimentConfig, model: ModelConfig) -> int:
+        views = WaveViews(experiment.waveaug_params, Preprocessing(), None)
+        return pool_encoders(views, experiment, model)[0].shape[0]
+
+    given = {
+        "encoder_name": "yamnet",
+        "input_type": "wav",
+        "specaug_params.use": False,
+        "waveaug_params.use": True,
+        "waveaug_params.aug_num": 3,
+        "Frozen.out_dim": 8,
+        "Frozen.definition": definition(6),
+    }
+    return [
+        Row("Frozen.out_dim", (8, 12), linear, as_((8, 6), (12, 6)), given),
+        Row("Frozen.draws", (2, 5), rows_of_a_segment, as_(7, 16), given),
+        Row("Frozen.definition", (definition(6), definition(12)),
+            lambda _, *pair: build_network(*pair, 1, 1).state_dict()["encoder.mean"].shape[0], as_(6, 12), given),
+    ]  # fmt: skip
+
+
 def relation_rows(layer: int) -> Row:
     """A hidden width is what one linear layer gives and the next one reads."""
     before, after = 16 if layer == 1 else 8, 1 if layer == 3 else 8
@@ -315,6 +351,7 @@ def relation_rows(layer: int) -> Row:
 
 MODEL_ROWS = [
     *pretrained_rows(),
+    *frozen_rows(),
     *encoder_rows("CNN", width=8),
     *encoder_rows("Hybrid", width=4),
     *RESNET_ROWS,

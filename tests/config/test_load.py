@@ -40,7 +40,11 @@ LATER = {
     ),
     *(key for _, key in ALL_KEYS if key.startswith(("algorithm.", "input_augmentation.", "optimization."))),
     *(f"{encoder}.{key}" for encoder in ("CNN", "Hybrid") for key in ("pooling", "pool_last")),
-    *(key for _, key in ALL_KEYS if key.startswith(("ResNet8.", "ResNet12.", "Pretrained.", "loss.metric."))),
+    *(
+        key
+        for _, key in ALL_KEYS
+        if key.startswith(("ResNet8.", "ResNet12.", "Pretrained.", "Frozen.", "loss.metric."))
+    ),
     "waveaug_params.extra",
 }
 """Keys that the documented files do not hold."""

@@ -7,19 +7,23 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import soundfile
+import torch
 
 from fewshot_audio import Recognizer
 from fewshot_audio.audio.timbre import TIMBRE_WIDTH
 from fewshot_audio.errors import ConfigError, DataError
+from fewshot_audio.experiments.run_folder import Run
 from fewshot_audio.models.frozen.installed import encoders_folder, installed_encoder
 from fewshot_audio.recognition.decision.encoder_choice import choose_encoders
 from fewshot_audio.recognition.decision.examples import Examples
 from fewshot_audio.recognition.enrolled import UNKNOWN
 from fewshot_audio.recognition.onnx import export_onnx
+from fewshot_audio.runtime.tensor_file import save_tensors
 from tests.recognition import recognizers
 from tests.recognition.recognizers import CLASSES, PREPROCESSING, SAMPLES, Sound, sound
 from tests.shell import Shell, shell
-from tests.tiny_encoders import WIDTH, expected_steps, install_tiny
+from tests.tiny import tiny_configs
+from tests.tiny_encoders import WIDTH, expected_steps, install_tiny, write_encoder
 
 __all__ = ["shell"]
 RATE = PREPROCESSING.sample_rate
@@ -352,6 +356,42 @@ def test_enroll_auto_prints_how_each_set_did_and_keeps_the_choice(tmp_path: Path
     assert [value["name"] for value in section["descriptions"]] == chosen if section else chosen == []
 
 
+def test_enroll_auto_keeps_the_networks_own_features_if_there_is_nothing_to_judge_by(
+    tmp_path: Path, support: Path, shell: Shell
+) -> None:
+    for clip in (support / "class 1").glob("[1-9].wav"):
+        clip.unlink()
+    bundle = tmp_path / "bundle"
+    outcome = shell("enroll", "--support", support, "--encoder", "auto", "-o", bundle)
+    assert outcome.code == 0, outcome.err
+    assert "--encoder auto: too few clips to choose by" in outcome.err
+    loaded = Recognizer.load(bundle)
+    assert loaded.encoder_names == []
+    assert {tuple(clip.encoded) for clip in loaded.snapshot().sounds.clips} == {()}
+
+
+def test_a_run_and_a_file_are_encoders_beside_the_network(tmp_path: Path) -> None:
+    experiment, model = tiny_configs()
+    run = Run(
+        tmp_path / "run-1", experiment, model, 0, (PREPROCESSING.n_mels, PREPROCESSING.frames), "", PREPROCESSING, {}
+    )
+    run.write()
+    network = run.untrained_network().eval()
+    network.set_normalization(-30.0, 20.0)
+    save_tensors(run.folder / "model.pt", network.state_dict())
+    path = write_encoder(tmp_path / "files", name="mine", file="mine.onnx", sample_rate=16_000)
+    own = recognizer(f"run:{run.folder}", f"onnx:{path}")
+    (name,) = set(own.encoder_names) - {"mine"}
+    clip, samples = own.snapshot().classes[CLASSES[1]].clips[0], sound(1, 0)
+    normalized = (samples - samples.mean()) / samples.std()
+    features = network.normalize(torch.from_numpy(PREPROCESSING.features(normalized[None])))
+    with torch.no_grad():
+        expected = network.embed(features[:, None])[:, 0]
+    assert clip.encoded[name] == pytest.approx(expected.numpy(), abs=1e-3)
+    assert clip.encoded["mine"] == pytest.approx(expected_steps(normalized).mean(axis=0)[None], abs=1e-4)
+    assert recognizer(f"run:{run.folder}").encoder_names == [name]  # which is there already
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -359,6 +399,8 @@ def test_enroll_auto_prints_how_each_set_did_and_keeps_the_choice(tmp_path: Path
         (("--encoder", "[tiny"), "not a JSON list"),
         (("--encoder", "[1]"), "expected names of encoders"),
         (("--encoder", "missing"), "is not installed"),
+        (("--encoder", "run:missing"), "not a run folder"),
+        (("--encoder", "onnx:missing.onnx"), "missing.json: cannot be read"),
         (("--embed-encoder",), "needs --encoder"),
     ],
 )

@@ -8,7 +8,7 @@ import typer
 
 from fewshot_audio.cli.app import app
 from fewshot_audio.cli.console import percent, print_line, print_table
-from fewshot_audio.errors import ConfigError, DataError, on_one_line
+from fewshot_audio.errors import DataError, on_one_line
 
 if TYPE_CHECKING:
     from fewshot_audio.models.frozen.check import CheckedEncoder
@@ -60,6 +60,7 @@ def add(
     from_file: Annotated[
         Path | None, typer.Option(help="An ONNX file; its description is the file of the same name that ends in .json.")
     ] = None,
+    from_run: Annotated[Path | None, typer.Option(help="A run folder, whose trained network it is.")] = None,
     from_bundle: Annotated[Path | None, typer.Option(help="A bundle that holds it; needs --allow-encoder.")] = None,
     allow_encoder: Annotated[
         str | None, typer.Option(metavar="DIGEST", help="Digest of the bundle's encoder that you trust.")
@@ -69,15 +70,20 @@ def add(
     """Add an encoder to yours: it is checked on silence and noise in a bounded process, and kept in your folder."""
     from fewshot_audio.models.frozen.installed import install
 
-    sources = [source for source in (from_package, from_file, from_bundle) if source is not None]
+    sources = [source for source in (from_package, from_file, from_run, from_bundle) if source is not None]
     if len(sources) != 1:
-        raise typer.BadParameter("encoders add needs one of --from-package, --from-file and --from-bundle")
+        raise typer.BadParameter("encoders add needs one of --from-package, --from-file, --from-run and --from-bundle")
     if (from_bundle is None) != (allow_encoder is None):
         raise typer.BadParameter("--from-bundle and --allow-encoder go together")
     if from_package is not None:
         checked = _from_package(name, from_package)
     elif from_file is not None:
         checked = _from_file(name, from_file)
+    elif from_run is not None:
+        from fewshot_audio.experiments.run_encoder import check_run
+        from fewshot_audio.experiments.run_folder import Run
+
+        checked = check_run(Run.read(from_run), name)
     else:
         assert from_bundle is not None
         assert allow_encoder is not None
@@ -114,20 +120,9 @@ def _from_package(name: str, package: str) -> "CheckedEncoder":
 
 
 def _from_file(name: str, path: Path) -> "CheckedEncoder":
-    from fewshot_audio.models.frozen.check import check_encoder
-    from fewshot_audio.models.frozen.description import UNKNOWN, read_description
+    from fewshot_audio.models.frozen.references import check_file
 
-    description_path = path.with_suffix(".json")
-    description = read_description(description_path)
-    if (description.name, description.file) != (name, path.name):
-        raise ConfigError(
-            f"{description_path}: describes {description.name!r} in {description.file!r}, expected {name!r} in "
-            f"{path.name!r}"
-        )
-    checked = check_encoder(description, path)
-    if description.sha256 not in (UNKNOWN, checked.source_sha256):
-        raise ConfigError(f"{path}: its SHA-256 is {checked.source_sha256}, but {description_path} says another one")
-    return checked
+    return check_file(path, name)
 
 
 def parse_encoders(words: Sequence[str] | None) -> list[str] | None:

@@ -62,8 +62,8 @@ def enroll(
     encoder: Annotated[
         list[str] | None,
         typer.Option(
-            help="An encoder of yours (see `encoders`) that decides beside the network; repeatable. auto: those that "
-            "the clips choose."
+            help="An encoder of yours (see `encoders`) that decides beside the network; or run:FOLDER, onnx:FILE, or a "
+            "shipped network such as any_sound. Repeatable. auto: those that the clips choose."
         ),
     ] = None,
     embed_encoder: Annotated[
@@ -140,7 +140,8 @@ def enroll(
         candidates = recognizer.choose_encoders() if encoders == [AUTO] else []
         if encoders == [AUTO] and not candidates:
             report.remarks.append(
-                "--encoder auto: all of your encoders are kept until each class has two clips or more"
+                "--encoder auto: too few clips to choose by; each of two classes or more needs two. The network's own "
+                "features are kept, without encoders: enroll anew once there are more clips"
             )
         if clear_background and recognizer.background:
             recognizer.remove_background()

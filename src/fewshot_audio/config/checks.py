@@ -7,7 +7,8 @@ from contextlib import suppress
 from fewshot_audio.config.algorithm_checks import algorithm_errors
 from fewshot_audio.config.augmentation import SpecAugParams
 from fewshot_audio.config.experiment import PHASES, ExperimentConfig, Phase
-from fewshot_audio.config.model import CNNConfig, ModelConfig, PretrainedConfig, ResNet12Config
+from fewshot_audio.config.frozen import frozen_references, in_words
+from fewshot_audio.config.model import CNNConfig, FrozenConfig, ModelConfig, PretrainedConfig, ResNet12Config
 from fewshot_audio.config.widths import derived_widths
 from fewshot_audio.errors import ConfigError, format_names, plural
 
@@ -133,11 +134,13 @@ def _counted(poolings: int) -> str:
 
 
 def _pretrained_errors(experiment: ExperimentConfig, model: ModelConfig) -> Iterator[str]:
-    if not isinstance(model.encoder(experiment.encoder_name), PretrainedConfig):
+    section = model.encoder(experiment.encoder_name)
+    if not isinstance(section, PretrainedConfig | FrozenConfig):
         return
     reads = f"encoder_name {experiment.encoder_name!r} reads waveforms, but"
     if model.members > 1:
-        yield f"members is {model.members}, but a pretrained encoder cannot be joined with others: set members=1"
+        kind = "frozen" if isinstance(section, FrozenConfig) else "pretrained"
+        yield f"members is {model.members}, but a {kind} encoder cannot be joined with others: set members=1"
     if experiment.input_type == "spec":
         yield f'{reads} input_type is "spec": set input_type=wav (the dataset must have been prepared with --waveforms)'
     if experiment.input_augmentation.active:
@@ -161,7 +164,7 @@ def _attention_errors(experiment: ExperimentConfig, model: ModelConfig) -> Itera
         return
     expected, given = derived_widths(experiment, model)["Attention"]["embed_dim"], model.Attention.embed_dim
     if given not in (None, expected):
-        origin = f"{experiment.encoder_name}.out_dim{_times_members(model)}"
+        origin = f"{in_words(experiment.encoder_name)}.out_dim{_times_members(model)}"
         yield f"Attention.embed_dim is {given}, expected {origin} = {expected}, or leave it out"
     elif expected % model.Attention.num_heads:
         yield f"Attention.num_heads ({model.Attention.num_heads}) does not divide embed_dim ({expected})"
@@ -200,7 +203,7 @@ def _origin_of_width(experiment: ExperimentConfig, model: ModelConfig) -> str:
     """Of which factors the width of an embedding is the product."""
     views = f" x {experiment.views_when_on} views" if experiment.use_attention else ""
     out_dim = model.encoder(experiment.encoder_name).out_dim
-    return f"{experiment.encoder_name}.out_dim {out_dim}{_times_members(model)}{views}"
+    return f"{in_words(experiment.encoder_name)}.out_dim {out_dim}{_times_members(model)}{views}"
 
 
 def _cpl_errors(experiment: ExperimentConfig, _: ModelConfig) -> Iterator[str]:
@@ -227,8 +230,21 @@ def _step_errors(n_training_tasks: int, episodes_per_step: int, processes: int =
         )
 
 
+def _frozen_errors(experiment: ExperimentConfig, model: ModelConfig) -> Iterator[str]:
+    names, definition = frozen_references(experiment.encoder_name), model.Frozen.definition
+    if names and definition is not None:
+        described = [values.get("name") for values in definition]
+        other = [name for name in names if ":" not in name and name not in described]
+        if len(described) != len(names) or other:
+            yield (
+                f"Frozen.definition describes {described}, but encoder_name is {experiment.encoder_name!r}: leave it "
+                "out, it is filled in when a run starts"
+            )
+
+
 CONTRADICTIONS: tuple[Callable[[ExperimentConfig, ModelConfig], Iterator[str]], ...] = (
     _pretrained_errors,
+    _frozen_errors,
     _views_errors,
     _attention_errors,
     _projection_errors,

@@ -38,7 +38,10 @@ class ExperimentConfig(Section):
     retired: ClassVar = {"learn_score_scale": False, "way_schedule": []}
 
     encoder_name: EncoderReference
-    """The encoder: "CNN", "Hybrid" (a CRNN), "ResNet12", or "hf:<folder or id>" (one of Hugging Face)."""
+    """The encoder: "CNN", "Hybrid" (a CRNN), "ResNet12", "ResNet8", or "hf:<folder or id>" (one of Hugging Face). Or a
+    frozen one, whose embeddings of the dataset are computed once: "yamnet", "ge2e" or "speech-embedding" (as `encoders
+    list` names them), "onnx:<file>", "run:<run folder>"; or a list of these, side by side. Paths in a file are relative
+    to it."""
     dataset_name: Annotated[str, Field(min_length=1), FIXED_IN_STUDIES]
     """Dataset folder, in upper or lower case; "A+B" joins several."""
     use_attention: bool

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from fewshot_audio.config.base import Section
 from fewshot_audio.config.checks import contradictions_of_the_rest
 from fewshot_audio.config.experiment import ExperimentConfig
+from fewshot_audio.config.frozen import located
 from fewshot_audio.config.keys import has_key, split_key, subsection
 from fewshot_audio.config.model import ModelConfig, load_encoder
 from fewshot_audio.config.validation import collected, hint, validate, validate_or_collect
@@ -31,6 +32,8 @@ def read_configs(experiment: Path, model: Path, overrides: Sequence[str] = ()) -
     files: dict[str, dict[str, Any]] = {}
     with collected(problems):
         files["experiment"] = _read_kind(experiment, ExperimentConfig, "an experiment", ModelConfig, "a model")
+        if "encoder_name" in files["experiment"]:
+            files["experiment"]["encoder_name"] = located(files["experiment"]["encoder_name"], experiment.parent)
     with collected(problems):
         files["model"] = _read_kind(model, ModelConfig, "a model", ExperimentConfig, "an experiment")
     for override in _encoder_first(overrides):
@@ -160,7 +163,7 @@ def _assign(path: str, value: Any, values: dict[str, dict[str, Any]], where: str
         target = target.setdefault(key, {})
         if not isinstance(target, dict):
             raise ConfigError(f"{where}: {'.'.join(keys[: depth + 1])!r} is not an object in the file")
-    target[keys[-1]] = value
+    target[keys[-1]] = located(value, Path()) if path == "encoder_name" else value
 
 
 def _encoder_first(paths: Iterable[str]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, cast
 from pydantic import Field, ValidationError, field_validator
 
 from fewshot_audio.config.base import Count, PoolDim, Section
+from fewshot_audio.config.frozen import MOST_ENCODERS, frozen_references
 from fewshot_audio.config.open_section import OpenSection
 from fewshot_audio.config.registry import Part, Registry
 from fewshot_audio.errors import ConfigError
@@ -108,6 +109,15 @@ class PretrainedConfig(EncoderConfig):
         return value
 
 
+class FrozenConfig(EncoderConfig):
+    """Frozen encoders and a linear layer: the section of all of them, one or several side by side."""
+
+    draws: Annotated[int, Field(ge=1, le=64)] = 4
+    """Draws of augmented views of a segment that are embedded; episodes and tasks take one of them at random."""
+    definition: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MOST_ENCODERS)] | None = None
+    """Descriptions of the encoders, with the digests of their weights. A run fills this in when it starts."""
+
+
 ENCODERS = Registry(
     "encoder",
     [
@@ -123,7 +133,7 @@ register_encoder = ENCODERS.register
 
 def load_encoder(name: Any) -> None:
     """Register an encoder from outside, if this may be its name; whether it is one is checked by ``encoder_name``."""
-    if isinstance(name, str) and not name.startswith(PRETRAINED):
+    if isinstance(name, str) and not name.startswith(PRETRAINED) and not frozen_references(name):
         with suppress(ConfigError):
             ENCODERS.find(name)
 
@@ -180,17 +190,22 @@ class ModelConfig(OpenSection):
     ResNet12: ResNet12Config = ResNet12Config()
     ResNet8: ResNet8Config = ResNet8Config()
     Pretrained: PretrainedConfig = PretrainedConfig()
+    Frozen: FrozenConfig = FrozenConfig()
     members: Count = 1
     """Encoders whose outputs are concatenated; `fewshot-audio join` joins those of runs."""
 
-    def encoder(self, name: str) -> EncoderConfig:
-        """Return the section of an encoder: ``Pretrained`` if its name begins with "hf:", else that of its part.
+    def encoder(self, name: str | list[str]) -> EncoderConfig:
+        """Return the section of an encoder: ``Frozen`` of frozen ones, ``Pretrained`` if its name begins with "hf:".
+
+        Else it is that of its part.
 
         One from outside may have no section in the file; then it has its default options.
 
         Raises:
             ConfigError: the encoder cannot be loaded, or its section is missing and has keys without defaults.
         """
+        if isinstance(name, list) or frozen_references(name):
+            return self.Frozen
         if name.startswith(PRETRAINED):
             return self.Pretrained
         part = ENCODERS.find(name)
@@ -205,6 +220,6 @@ class ModelConfig(OpenSection):
                 ) from error
         return cast(EncoderConfig, section)  # or another with the key `out_dim`, as the registry makes sure
 
-    def out_dim(self, name: str) -> int:
+    def out_dim(self, name: str | list[str]) -> int:
         """Width of a view's embedding by an encoder, with all members."""
         return self.encoder(name).out_dim * self.members

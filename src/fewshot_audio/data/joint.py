@@ -10,6 +10,7 @@ from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.wave_stats import WaveStats, read_wave_stats
 from fewshot_audio.config import PHASES
 from fewshot_audio.data.clip_files import list_clips
+from fewshot_audio.data.embedded_store import SegmentEncoder, open_embedded
 from fewshot_audio.data.joined_store import join_stores, joined_class_name
 from fewshot_audio.data.layout import DatasetFolder, find_dataset
 from fewshot_audio.data.norm import Moments, read_norm
@@ -72,6 +73,7 @@ class DatasetFolders:
         precision: Literal["float32", "float16"] = "float32",
         *,
         groups: bool = False,
+        encoders: Sequence[SegmentEncoder] = (),
     ) -> SegmentStore:
         """Open the store of all folders' segments; it is packed first if necessary (``SegmentStore.open``).
 
@@ -80,11 +82,15 @@ class DatasetFolders:
             progress: called while the store is packed.
             precision: how the packed stores keep numbers.
             groups: whether to read the source recordings of the clips.
+            encoders: whose embeddings of the waveforms are opened instead (``open_embedded``); none if left out.
 
         Raises:
             DataError: the datasets' segments differ in shape, or a store cannot be opened.
         """
-        stores = [SegmentStore.open(member, kind, progress, precision) for member in self.members]
+        if encoders:
+            stores = [open_embedded(member, encoders, progress, precision) for member in self.members]
+        else:
+            stores = [SegmentStore.open(member, kind, progress, precision) for member in self.members]
         if groups:
             for store, member in zip(stores, self.members, strict=True):
                 if not store.read_groups(member.clips):

@@ -64,7 +64,7 @@ class StoreFolder:
                 f"{self.clips}: no such folder; a dataset folder keeps its {self.kind} there ({how} makes it)"
             )
         name = self._name()
-        store = _read(self.folder.path / STORE / name)  # even if the folder cannot be written
+        store = read_packed(self.folder.path / STORE / name)  # even if the folder cannot be written
         return store or self._pack(name, lambda _: True, progress)
 
     def exists(self) -> bool:
@@ -106,7 +106,7 @@ class StoreFolder:
         with explained_writes(packed):
             packed.parent.mkdir(parents=True, exist_ok=True)
         with locked(packed.parent / "lock"):
-            store = _read(packed)
+            store = read_packed(packed)
             if store and is_intact(store):
                 return store
             clips, axes = list(list_clips(self.clips)), SEGMENT_AXES[self.kind]
@@ -122,7 +122,7 @@ class StoreFolder:
             return PackedStore.read(packed)
 
 
-def _read(packed: Path) -> PackedStore | None:
+def read_packed(packed: Path) -> PackedStore | None:
     """Read a packed store; None if there is none, or if it is damaged, which is logged."""
     if not packed.is_dir():
         return None

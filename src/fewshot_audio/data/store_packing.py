@@ -58,7 +58,7 @@ def pack(
     classes = sorted({clip.class_name for clip in clips})
     code = {name: number for number, name in enumerate(classes)}
     of_segments: list[int] = []
-    with _in_place_of(packed) as folder:
+    with in_place_of(packed) as folder:
         with (folder / SEGMENTS).open("wb") as stream:  # a memory map would kill the process if the disk is full
             np.lib.format.write_array_header_1_0(stream, header)
             for done, (clip, count) in enumerate(zip(clips, counts.tolist(), strict=True), start=1):
@@ -83,7 +83,7 @@ def pack(
 
 
 @contextmanager
-def _in_place_of(packed: Path) -> Iterator[Path]:
+def in_place_of(packed: Path) -> Iterator[Path]:
     """Yield a folder that becomes ``packed`` in the end; if the block fails, it is removed."""
     for leftover in packed.parent.glob("*.partial"):  # of a killed process: the caller holds the lock
         shutil.rmtree(leftover)

@@ -64,9 +64,10 @@ class Dataset:
         """Check that the network takes these segments, and augmentation their features. Raises ConfigError."""
         check_front_end(experiment, (self.preprocessing or Preprocessing()).frontend)
         check_input(experiment, model, *self.input_shape)
-        if experiment.encoder_name.startswith(PRETRAINED):
+        name = experiment.encoder_name
+        if isinstance(name, str) and name.startswith(PRETRAINED):
             rate = (self.preprocessing or Preprocessing()).sample_rate
-            check_segment(experiment.encoder_name, model.Pretrained.definition, self.data.store.shape[-1], rate)
+            check_segment(name, model.Pretrained.definition, self.data.store.shape[-1], rate)
 
 
 def open_dataset(

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from fewshot_audio.config import ExperimentConfig
+from fewshot_audio.config.frozen import frozen_references, in_words
 from fewshot_audio.config.model import PRETRAINED
 from fewshot_audio.engine.history import WEIGHTS_FILE
 from fewshot_audio.errors import ConfigError, DataError
@@ -81,7 +82,8 @@ def _check_can_join(experiment: ExperimentConfig) -> None:
         "use_attention": experiment.use_attention,
         "relation_head": experiment.relation_head,
         "algorithm.name": experiment.algorithm.adapts or experiment.algorithm.name == "meta-baseline",
-        "encoder_name": experiment.encoder_name.startswith(PRETRAINED),
+        "encoder_name": in_words(experiment.encoder_name).startswith(PRETRAINED)
+        or bool(frozen_references(experiment.encoder_name)),
     }
     for key, is_obstacle in obstacles.items():
         if is_obstacle:

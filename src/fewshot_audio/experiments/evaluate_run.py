@@ -16,6 +16,7 @@ from fewshot_audio.engine.system import NetworkSystem, center_embeddings
 from fewshot_audio.engine.tasks import TaskProtocol, plan_tasks
 from fewshot_audio.errors import ConfigError, DataError
 from fewshot_audio.experiments.dataset import Dataset, open_dataset
+from fewshot_audio.experiments.frozen_encoders import set_scales, with_embeddings
 from fewshot_audio.experiments.run_folder import Run
 from fewshot_audio.functional.statistics import TaskSummary, summarize_tasks
 from fewshot_audio.models.network import FewShotNetwork
@@ -120,10 +121,11 @@ def open_test(
         )
     if dataset.fingerprint != run.dataset and experiment.dataset_name.lower() == run.experiment.dataset_name.lower():
         logger.warning("%s has changed since the run was trained on it: are its test classes new?", dataset.folders)
+    dataset = with_embeddings(dataset, experiment, run.model, progress)
     network = run.untrained_network() if untrained else run.trained_network()
     network.to(torch.device(runtime.device)).set_precision("fp32")
     if untrained:
-        network.set_normalization(dataset.mean, dataset.std)
+        set_scales(network, dataset)
         center_embeddings(NetworkSystem.validation(network, experiment, dataset.data, run.seed))
     system = NetworkSystem.test(network.eval(), experiment, dataset.data)
     return PreparedTest(dataset, system, TaskProtocol.test(experiment))

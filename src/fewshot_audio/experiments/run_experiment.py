@@ -19,10 +19,10 @@ from fewshot_audio.errors import ConfigError
 from fewshot_audio.experiments.dataset import Dataset, open_dataset
 from fewshot_audio.experiments.evaluate_run import run_test, summarize_test
 from fewshot_audio.experiments.folder import ExperimentFolder
+from fewshot_audio.experiments.frozen_encoders import complete_with_encoders, with_embeddings
 from fewshot_audio.experiments.results import ACCURACIES_FILE, RUN_RESULT_FILE, ExperimentResults, RunResult
 from fewshot_audio.experiments.start_run import start_run
 from fewshot_audio.files import write_atomic, write_json
-from fewshot_audio.models.build import complete_model
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, prefixed, silent
 from fewshot_audio.runtime.device import resolve_device
@@ -76,7 +76,7 @@ def run_experiment(
         for warning in check_configs(experiment, model):
             logger.warning(warning)
         build_contrastive_loss(experiment)  # raises if it cannot be
-        complete = with_widths(experiment, complete_model(experiment.encoder_name, model))
+        complete = with_widths(experiment, complete_with_encoders(experiment, model))
         check_steps(experiment.n_training_tasks, experiment.episodes_per_step, ranks.size)
         if not selection or not set(selection) <= set(numbers):
             raise ConfigError(f"runs are numbered from 1 to num_runs, which is {experiment.num_runs}: got {selection}")
@@ -89,6 +89,9 @@ def run_experiment(
         lambda: open_dataset(data_root, experiment, progress if ranks.is_rank_zero else silent)
     )
     ranks.on_all_ranks(lambda: dataset.check_input(experiment, model))
+    dataset = ranks.on_all_ranks(
+        lambda: with_embeddings(dataset, experiment, model, progress if ranks.is_rank_zero else silent)
+    )
     if overwrite:
         ranks.on_rank_zero(folder.delete)
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from fewshot_audio.config import ExperimentConfig, ModelConfig
 from fewshot_audio.errors import ConfigError, DataError
 from fewshot_audio.experiments.dataset import Dataset
+from fewshot_audio.experiments.frozen_encoders import set_scales
 from fewshot_audio.experiments.run_folder import RUN_FILE, Run
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.runtime.device import Runtime, start_runtime
@@ -32,7 +33,7 @@ def start_run(
     Args:
         folder: the run's folder. Rank zero writes the configs there if the run is new.
         experiment: the experiment config; that of the run if it was started before (``changed_settings``).
-        model: the model config, complete (``models.build.complete_model``).
+        model: the model config, complete (``complete_with_encoders``).
         seed: of the run.
         dataset: the dataset to train on.
         ranks: the processes that train together; all call this function with the same arguments.
@@ -57,7 +58,7 @@ def start_run(
     if recorded is None:
         ranks.on_rank_zero(run.write)
     network = ranks.on_all_ranks(run.untrained_network)
-    network.set_normalization(dataset.mean, dataset.std)
+    set_scales(network, dataset)
     network.set_precision(runtime.precision)
     network.to(runtime.device)
     return StartedRun(network, runtime)

@@ -7,10 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from fewshot_audio.config import ExperimentConfig, ModelConfig, with_widths
-from fewshot_audio.config.model import ENCODERS, PRETRAINED, EncoderConfig, PretrainedConfig
+from fewshot_audio.config.frozen import frozen_references
+from fewshot_audio.config.model import ENCODERS, PRETRAINED, EncoderConfig, FrozenConfig, PretrainedConfig
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.models.adaptation import MetaCurvature, TaskAdaptation
 from fewshot_audio.models.ensemble import EncoderEnsemble
+from fewshot_audio.models.frozen_layers import FrozenLayers
 from fewshot_audio.models.fusion import ViewAttention
 from fewshot_audio.models.heads import ProjectionHead, RelationHead
 from fewshot_audio.models.huggingface import PretrainedEncoder
@@ -20,15 +22,17 @@ from fewshot_audio.models.network import FewShotNetwork
 log = logging.getLogger(__name__)
 
 
-def complete_model(encoder_name: str, model: ModelConfig) -> ModelConfig:
+def complete_model(encoder_name: str | list[str], model: ModelConfig) -> ModelConfig:
     """Return ``model`` with all in it that its encoder depends on.
 
     A pretrained encoder's config files are added, and the default options of an encoder from outside that has no
-    section in the file: they may be others in a later version of its package.
+    section in the file: they may be others in a later version of its package. Frozen encoders are left as they are.
 
     Raises:
         ConfigError: the files are missing, or keys without defaults.
     """
+    if isinstance(encoder_name, list) or frozen_references(encoder_name):
+        return model
     if not encoder_name.startswith(PRETRAINED):
         name = ENCODERS.find(encoder_name).name
         section = model.encoder(encoder_name)
@@ -69,7 +73,9 @@ def build_network(experiment: ExperimentConfig, model: ModelConfig, mels: int, f
     )
 
 
-def build_encoder(name: str, section: EncoderConfig, n_mels: int, n_frames: int, members: int = 1) -> nn.Module:
+def build_encoder(
+    name: str | list[str], section: EncoderConfig, n_mels: int, n_frames: int, members: int = 1
+) -> nn.Module:
     """Build an encoder, without the weights of a pretrained one; one from outside is called as the built-in ones are.
 
     Args:
@@ -85,6 +91,9 @@ def build_encoder(name: str, section: EncoderConfig, n_mels: int, n_frames: int,
     """
     if members > 1:
         return EncoderEnsemble([build_encoder(name, section, n_mels, n_frames) for _ in range(members)])
+    if isinstance(section, FrozenConfig):
+        return FrozenLayers(section)
+    assert isinstance(name, str)
     if isinstance(section, PretrainedConfig):
         return PretrainedEncoder(name, section)
     part = ENCODERS.find(name)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from fewshot_audio.errors import FewShotError
-from fewshot_audio.recognition.onnx_trace import import_onnx, trace
+from fewshot_audio.models.onnx_trace import import_onnx, trace
 from fewshot_audio.recognition.torch_embedder import TorchEmbedder, embed_segments
 
 INPUT, OUTPUT = "features", "rows"

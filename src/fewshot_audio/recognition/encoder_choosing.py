@@ -13,12 +13,12 @@ def chosen_encoders(sounds: EnrolledSounds, names: Sequence[str]) -> tuple[list[
     """Choose among the encoders of those names.
 
     Returns:
-        The candidates, and the sounds with rows of the chosen encoders only; no candidates, and the same sounds, if a
-        decision cannot be fitted on them.
+        The candidates, and the sounds with rows of the chosen encoders only; no candidates, and the sounds without
+        rows of encoders, if a decision cannot be fitted on them.
     """
     examples = decision_examples(sounds.classes.values())
     if examples is None:
-        return [], sounds
+        return [], with_only_encoders(sounds, [])
     candidates = choose_encoders(examples, [encoder_block(name) for name in names])
     chosen = next(encoder_names(candidate.blocks) for candidate in candidates if candidate.is_chosen)
     return candidates, with_only_encoders(sounds, chosen)

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fewshot_audio.audio.samples import Samples
+from fewshot_audio.config.frozen import MOST_ENCODERS
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.models.frozen.description import EncoderDescription
 from fewshot_audio.models.frozen.encoder import FrozenEncoder
-from fewshot_audio.models.frozen.installed import installed_encoder, open_encoder
+from fewshot_audio.models.frozen.installed import open_encoder
 from fewshot_audio.recognition.scoring import Rows
-
-MOST_ENCODERS = 8
 
 Encoded = Mapping[str, Rows]
 """Rows of a clip's segments by encoder: (segments, width of the encoder), float32."""
@@ -51,11 +50,11 @@ class ClipEncoders:
         return f"the encoders {', '.join(self.descriptions)}" if self.descriptions else "no encoder"
 
     @classmethod
-    def named(cls, names: Sequence[str], *, embed: bool = False) -> "ClipEncoders":
-        """Encoders that are installed. Raises ConfigError for one that is not, or for too many."""
-        if len(set(names)) > MOST_ENCODERS:
-            raise ConfigError(f"{len(set(names))} encoders, expected at most {MOST_ENCODERS}")
-        return cls({name: installed_encoder(name) for name in names}, embed=embed)
+    def of(cls, descriptions: Sequence[EncoderDescription], *, embed: bool = False) -> "ClipEncoders":
+        """These encoders. Raises ConfigError for too many."""
+        if len(descriptions) > MOST_ENCODERS:
+            raise ConfigError(f"{len(descriptions)} encoders, expected at most {MOST_ENCODERS}")
+        return cls({description.name: description for description in descriptions}, embed=embed)
 
     @property
     def digests(self) -> dict[str, str]:

@@ -143,17 +143,21 @@ class EnrollingRecognizer(AnsweringRecognizer):
         """Decide with frozen encoders of this user from now on; with ``embed`` bundles hold their files.
 
         Args:
-            names: of the encoders; None keeps those of the recognizer, which may be installed under other names.
+            names: of encoders that are installed, or "onnx:<file>", "run:<run folder>", or the name of a shipped
+                recognizer, whose network it is; those are added to this user's encoders. None keeps those of the
+                recognizer, which may be installed under other names.
             embed: whether bundles hold their files.
 
         Raises:
-            ConfigError: one is not installed.
+            ConfigError: one is not installed, or not usable.
             DataError: clips are enrolled, or a background, that other encoders have embedded.
         """
         if names is None:
             self.encoders = ClipEncoders(self.encoders.descriptions, self.encoders.chosen_by_clips, embed)
             return
-        encoders = ClipEncoders.named(names, embed=embed)
+        from fewshot_audio.recognition.named_encoders import named_encoder  # which needs torch for runs alone
+
+        encoders = ClipEncoders.of([named_encoder(name) for name in dict.fromkeys(names)], embed=embed)
         if self._sounds.clips and encoders.digests != self.encoders.digests:
             what = "enrolled clips" if self._sounds.classes else "recordings of the background"
             raise DataError(
@@ -166,12 +170,12 @@ class EnrollingRecognizer(AnsweringRecognizer):
         """Judge sets of the frozen encoders on the enrolled clips, and decide with the chosen one from now on.
 
         Returns:
-            The candidates; none if the enrolled clips allow for prototypes only, which do without encoders.
+            The candidates; none if the enrolled clips are too few to choose by (a class has one): then no encoder is
+            kept.
         """
         candidates, sounds = chosen_encoders(self._sounds, list(self.encoders.descriptions))
-        for candidate in candidates:
-            if candidate.is_chosen:
-                self.encoders = self.encoders.only(encoder_names(candidate.blocks))
+        chosen = [encoder_names(candidate.blocks) for candidate in candidates if candidate.is_chosen]
+        self.encoders = self.encoders.only(chosen[0] if chosen else [])
         self._held = self._held._replace(sounds=sounds)
         self._history.clear()  # former states have encoders that are left out now
         return candidates

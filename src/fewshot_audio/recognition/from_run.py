@@ -11,7 +11,8 @@ from fewshot_audio.data.joint import DatasetFolders
 from fewshot_audio.errors import ConfigError, DataError, plural
 from fewshot_audio.experiments.run_folder import Run
 from fewshot_audio.functional.seeding import Purpose, numpy_generator, torch_generator
-from fewshot_audio.models.views import ViewMaker, make_views
+from fewshot_audio.models.embedded_views import make_views_of_recordings
+from fewshot_audio.models.views import ViewMaker
 from fewshot_audio.progress import Progress
 from fewshot_audio.recognition.calibration import LEAST_CLASSES, Calibration, calibrate
 from fewshot_audio.recognition.embedder import Embedder, segment_shape
@@ -59,7 +60,7 @@ def open_run(
         )
     has_views = run.experiment.query_views("test") > 1
     stats = dataset.read_wave_stats() if dataset and has_views and run.experiment.input_type == "wav" else None
-    view_maker = make_views(run.experiment, preprocessing, stats)
+    view_maker = make_views_of_recordings(run.experiment, run.model, preprocessing, stats)
     embedder = TorchEmbedder(
         run.trained_network(),
         preprocessing,

@@ -1,5 +1,6 @@
 """The model card of a shipped recognizer, from the results of its training."""
 
+from fewshot_audio.config.frozen import in_words
 from fewshot_audio.experiments.results import ExperimentResults
 from fewshot_audio.recognition.recognizer import Recognizer
 
@@ -56,7 +57,7 @@ def model_card(
     )
     return CARD.format(
         name=name,
-        encoder=experiment.encoder_name,
+        encoder=in_words(experiment.encoder_name),
         parameters=sum(weights.numel() for weights in recognizer.network.parameters()),
         width=experiment.embedding_width(recognizer.model.out_dim(experiment.encoder_name)),
         rate=recognizer.sample_rate,

@@ -13,8 +13,9 @@ from fewshot_audio import __version__
 from fewshot_audio.audio.augment.waveform import WaveformDraw
 from fewshot_audio.errors import ConfigError, FewShotError
 from fewshot_audio.files import write_bytes
+from fewshot_audio.models.embedded_views import EmbeddedViews
+from fewshot_audio.models.onnx_trace import import_onnx, trace
 from fewshot_audio.recognition.onnx_decision import BackgroundHead, DecisionHead, distances_to
-from fewshot_audio.recognition.onnx_trace import import_onnx, trace
 from fewshot_audio.recognition.recognizer import Recognizer
 from fewshot_audio.recognition.torch_embedder import TorchEmbedder, embed_segments
 
@@ -59,6 +60,8 @@ class SegmentClassifier(nn.Module):
                 f"this recognizer decides with {recognizer.encoders} beside its network, which cannot be exported with "
                 "it: enroll without --encoder to export"
             )
+        if isinstance(embedder.view_maker, EmbeddedViews):
+            raise ConfigError("a network on frozen encoders cannot be exported: onnxruntime runs these by themselves")
         if isinstance(embedder.views, WaveformDraw):
             raise ConfigError(
                 "views by waveform augmentation cannot be exported (filters and vocoder are no ONNX operators): train "

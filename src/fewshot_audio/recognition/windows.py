@@ -128,7 +128,8 @@ def embed_windows(
         Rejected: the recording cannot be used; for damage in the middle, after the windows before it.
     """
     for span, own in _embed(recognizer, decoding, _cut(recognizer, decoding, hop_seconds), timbre, encoders):
-        yield EmbeddedWindow(*span, *own) if own else EmbeddedWindow(*span)
+        start, end = span
+        yield EmbeddedWindow(start, end, *own) if own else EmbeddedWindow(start, end)
 
 
 def _cut(

@@ -1,7 +1,7 @@
 """The development classes, which studies may choose by: the published split's training and validation classes.
 
 The test classes of the published split are in no split and in no index of the datasets that are opened here, so that
-no episode and no embedding of them can be computed.
+no episode of them can be drawn, and no embedding of them compared (a frozen encoder embeds all clips of a folder).
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from fewshot_audio.engine.contrastive_losses import build_contrastive_loss
 from fewshot_audio.engine.loader import TrainingData
 from fewshot_audio.errors import ConfigError, plural
 from fewshot_audio.experiments.dataset import Dataset, check_episodes, open_dataset
-from fewshot_audio.models.build import complete_model
+from fewshot_audio.experiments.frozen_encoders import complete_with_encoders
 from fewshot_audio.progress import Progress, silent
 
 
@@ -52,7 +52,7 @@ def check_training(
     """
     check_configs(experiment, model)
     build_contrastive_loss(experiment)  # raises if it cannot be
-    model = complete_model(experiment.encoder_name, model)
+    model = complete_with_encoders(experiment, model)
     dataset.check_input(experiment, model)
     check_episodes(experiment, dataset.data.store.index, dataset.data.splits, phases)
     return model

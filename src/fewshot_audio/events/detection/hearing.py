@@ -55,7 +55,8 @@ def frame_levels(excerpt: Excerpt, faintest: float) -> Frames:
 
 def levels_above(power: Frames, floor: Frames) -> Frames:
     """How far each band is above its noise floor, in units of 10 dB. Shape: (frames, bands), alike -> alike."""
-    return (np.clip(10.0 * np.log10(power / floor), FAINTEST, LOUDEST) / 10.0).astype(np.float32)
+    levels: Frames = (np.clip(10.0 * np.log10(power / floor), FAINTEST, LOUDEST) / 10.0).astype(np.float32)
+    return levels
 
 
 def hear(levels: Frames, step: int) -> tuple[Frames, Frames]:

@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.config import ExperimentConfig, ModelConfig, with_widths
-from fewshot_audio.config.model import PRETRAINED, CNNConfig, ResNet8Config, ResNet12Config
+from fewshot_audio.config.model import CNNConfig, ResNet8Config, ResNet12Config
 from fewshot_audio.errors import DataError, FewShotError
 from fewshot_audio.models.build import build_network
 from fewshot_audio.models.huggingface import PretrainedEncoder
@@ -75,7 +75,7 @@ def build_bounded(experiment: ExperimentConfig, model: ModelConfig, preprocessin
     network = build()
     parameters = sum(value.numel() for value in network.state_dict().values())
     _bound("weights of the network", parameters, MAX_PARAMETERS)
-    if experiment.encoder_name.startswith(PRETRAINED):
+    if isinstance(network.encoder, PretrainedEncoder):
         _measure(build().encoder.eval(), preprocessing)
     else:
         _bound("multiplications for a segment", parameters * mels * frames, MAX_WORK)

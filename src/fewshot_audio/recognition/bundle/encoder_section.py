@@ -5,12 +5,13 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from fewshot_audio.config.frozen import MOST_ENCODERS
 from fewshot_audio.errors import ConfigError, DataError
 from fewshot_audio.models.frozen.description import EncoderDescription
 from fewshot_audio.models.frozen.installed import with_digest
 from fewshot_audio.models.frozen.packages import PACKAGED
 from fewshot_audio.recognition.bundle.decision_sections import BundleSection
-from fewshot_audio.recognition.encoders import MOST_ENCODERS, ClipEncoders
+from fewshot_audio.recognition.encoders import ClipEncoders
 
 
 class EncodersSection(BundleSection):

@@ -87,7 +87,7 @@ def read_onnx_embedder(folder: Path, description: BundleDescription) -> Embedder
 def _is_simple(experiment: ExperimentConfig) -> bool:
     """Whether the embedding is a function of the spectrogram, and scores one of distances."""
     # Only the code of built-in encoders is told by this package's version, which is part of a graph's name.
-    is_built_in = experiment.encoder_name in ENCODERS.built_in
+    is_built_in = isinstance(experiment.encoder_name, str) and experiment.encoder_name in ENCODERS.built_in
     return experiment.input_type == "spec" and is_built_in and not experiment.relation_head
 
 

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from fewshot_audio.config import check_configs, check_input
 from fewshot_audio.errors import DataError
+from fewshot_audio.models.embedded_views import make_views_of_recordings
 from fewshot_audio.models.former_names import rename_former
 from fewshot_audio.models.network import FewShotNetwork
-from fewshot_audio.models.views import make_views
 from fewshot_audio.recognition.bundle import BUNDLE_FILE
 from fewshot_audio.recognition.bundle.cost import build_bounded, check_network_cost, check_segment_cost
 from fewshot_audio.recognition.bundle.description import explained, in_words, read_tensor_file
@@ -55,7 +55,8 @@ def _embedder(
     tensors = _tensors(path, content)
     views = explained(path, lambda: join_views(experiment, preprocessing, description.views, tensors))
     _load_weights(path, network, tensors)
-    view_maker = make_views(experiment, preprocessing, None)
+    model = description.model
+    view_maker = explained(path, lambda: make_views_of_recordings(experiment, model, preprocessing, None))
     return TorchEmbedder(network, preprocessing, experiment.input_type, view_maker, views, device)
 
 

@@ -5,6 +5,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import fewshot_audio
+from fewshot_audio.config.frozen import in_words
 from fewshot_audio.data.joint import DatasetFolders
 from fewshot_audio.recognition.recognizer import Recognizer
 from fewshot_audio.studies.any_sound.measure import Measured
@@ -74,7 +75,7 @@ def any_sound_card(
     )
     return CARD.format(
         name=name,
-        encoder=recognizer.experiment.encoder_name,
+        encoder=in_words(recognizer.experiment.encoder_name),
         parameters=sum(weights.numel() for weights in recognizer.network.parameters()),
         width=recognizer.model.out_dim(recognizer.experiment.encoder_name),
         rate=recognizer.sample_rate,

@@ -11,6 +11,7 @@ from pathlib import Path
 from fewshot_audio.config import ExperimentConfig, read_json
 from fewshot_audio.errors import DataError, Diverged
 from fewshot_audio.experiments.evaluate_run import run_test
+from fewshot_audio.experiments.frozen_encoders import with_embeddings
 from fewshot_audio.experiments.versions import versions
 from fewshot_audio.files import write_json
 from fewshot_audio.progress import Progress, silent
@@ -113,9 +114,10 @@ def _train_and_test(training: Training, folder: Path, progress: Progress) -> Tra
     development = open_development(plan.data_root, experiment)
     if development.fingerprint != plan.fingerprint:
         raise DataError(f"{development.folders} has changed since this cross-validation was started")
-    dataset = hold_out(development, plan.folds[training.fold])
+    model = training.candidate.model
+    dataset = with_embeddings(hold_out(development, plan.folds[training.fold]), experiment, model, progress)
     try:
-        trial = run_trial(folder, experiment, training.candidate.model, dataset, progress)
+        trial = run_trial(folder, experiment, model, dataset, progress)
     except Diverged as error:
         return DivergedTraining(str(error))
     tests = {

@@ -123,4 +123,5 @@ def _decibels(samples: Samples) -> Decibels:
     frames: Frames = np.concatenate(list(mel_frames([samples])))
     whole = len(frames) // STEP
     power = frames[: whole * STEP].reshape(whole, STEP, N_MELS).mean(axis=1)
-    return (10.0 * np.log10(np.maximum(power, _LEAST_POWER))).astype(np.float16)
+    decibels: Decibels = (10.0 * np.log10(np.maximum(power, _LEAST_POWER))).astype(np.float16)
+    return decibels

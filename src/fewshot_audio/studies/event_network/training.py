@@ -67,7 +67,7 @@ def train_event_network(pool: SoundPool, settings: EventNetworkSettings, progres
     """
     torch.manual_seed(settings.seed)
     random = np.random.default_rng(settings.seed)
-    network = EventNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network: EventNetwork = EventNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     classifier = _Classifier(pool)
     averaged = copy.deepcopy(network)
     parameters = [*network.parameters(), *classifier.parameters()]
@@ -90,14 +90,16 @@ def train_event_network(pool: SoundPool, settings: EventNetworkSettings, progres
         loss = (F.cross_entropy(logits, labels, reduction="none") * weights).sum() / weights.sum()
         heard = F.binary_cross_entropy_with_logits(presence.float(), _present(batch))
         optimizer.zero_grad()
-        (loss + PRESENCE_WEIGHT * heard).backward()
+        total = loss + PRESENCE_WEIGHT * heard
+        total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(parameters, 2.0)
         optimizer.step()
         schedule.step()
         _average(averaged, network, min(settings.averaging, (1 + step) / (10 + step)))
         if step % REPORT_EVERY == 0:
             progress("training", step, settings.steps, f"losses {loss.item():.2f}, {heard.item():.3f}")
-    return averaged.eval()
+    averaged.eval()
+    return averaged
 
 
 def draw_windows(batch: list[TrainingSoundscape], pool: SoundPool, random: np.random.Generator) -> NDArray[np.int64]:

@@ -11,12 +11,12 @@ from fewshot_audio.errors import ConfigError, DataError, Diverged
 from fewshot_audio.experiments.dataset import open_dataset
 from fewshot_audio.experiments.evaluate_run import ON_EMBEDDINGS, evaluate_run
 from fewshot_audio.experiments.folder import ExperimentFolder
+from fewshot_audio.experiments.frozen_encoders import complete_with_encoders
 from fewshot_audio.experiments.results import read_test
 from fewshot_audio.experiments.run_experiment import run_experiment
 from fewshot_audio.experiments.run_folder import Run
 from fewshot_audio.files import write_json
 from fewshot_audio.functional.statistics import Z95, RunsSummary, TaskSummary
-from fewshot_audio.models.build import complete_model
 from fewshot_audio.progress import Progress, prefixed, silent
 from fewshot_audio.studies.reproduce.matrix import Cell
 from fewshot_audio.studies.reproduce.matrix_tables import MatrixRow
@@ -96,7 +96,7 @@ def _baselines(experiment: ExperimentConfig) -> list[str]:
 def _dataset_problem(root: Path, experiment: ExperimentConfig, model: ModelConfig, progress: Progress) -> str:
     """Why the dataset cannot be trained on (missing, too small, segments of a wrong shape); empty if it can."""
     try:
-        complete = complete_model(experiment.encoder_name, model)
+        complete = complete_with_encoders(experiment, model)
         open_dataset(root, experiment, progress).check_input(experiment, complete)
     except (DataError, ConfigError) as error:
         return str(error)

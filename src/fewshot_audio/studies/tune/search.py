@@ -19,6 +19,7 @@ from fewshot_audio.config.load import change_configs
 from fewshot_audio.engine.history import Row, kept_epoch
 from fewshot_audio.errors import ConfigError, DataError, Diverged, FewShotError, Interrupted
 from fewshot_audio.experiments.dataset import Dataset
+from fewshot_audio.experiments.frozen_encoders import with_embeddings
 from fewshot_audio.progress import Progress, prefixed, silent
 from fewshot_audio.studies.fingerprint import describe_configs
 from fewshot_audio.studies.holdout import check_training, open_development
@@ -174,6 +175,7 @@ def _do_trial(
             if data.fingerprint != dataset.fingerprint:
                 raise DataError(f"{data.folders} has changed since this search was started")
             model = check_training(data, *configs, ("train", "validation"))
+            data = with_embeddings(data, configs[0], model, progress)
             history = run_trial(folder, configs[0], model, data, progress, after_epoch).history
             kept = kept_epoch(history, configs[0].optimization.keep)
             state, value = TrialState.COMPLETE, history[kept - 1]["val_accuracy"]
