@@ -12,11 +12,11 @@ from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.audio.timbre import TIMBRE_WIDTH
 from fewshot_audio.config import parse_json
 from fewshot_audio.config.base import Section
+from fewshot_audio.config.frozen import MOST_ENCODERS
 from fewshot_audio.config.validation import validate
 from fewshot_audio.errors import ConfigError, DataError
 from fewshot_audio.models.frozen.description import MAX_WIDTH, Digest, EncoderName
 from fewshot_audio.recognition.encoder_blocks import encoder_block
-from fewshot_audio.recognition.encoders import MOST_ENCODERS
 from fewshot_audio.recognition.recognizer import Recognizer
 
 INDEX_FILE = "index.json"

@@ -22,6 +22,7 @@ from fewshot_audio.errors import DataError, on_one_line
 from fewshot_audio.files import locked
 from fewshot_audio.recognition.encoder_blocks import encoder_block
 from fewshot_audio.recognition.encoders import ClipEncoders
+from fewshot_audio.recognition.named_encoders import named_encoder
 from fewshot_audio.recognition.recognizer import Recognizer
 from fewshot_audio.recognition.windows import EmbeddedWindow, embed_windows, hop_samples
 from fewshot_audio.runtime.allocator import keep_pages
@@ -57,7 +58,7 @@ def open_recognizer(bundle: Path, encoders: tuple[str, ...], device: str) -> Rec
     """The recognizer of a bundle with further frozen encoders; in each process it is read once."""
     recognizer = Recognizer.load(bundle, device)
     if encoders:
-        added = ClipEncoders.named(encoders).descriptions
+        added = ClipEncoders.of([named_encoder(name) for name in encoders]).descriptions
         recognizer.encoders = ClipEncoders({**added, **recognizer.encoders.descriptions})
     return recognizer
 

@@ -96,7 +96,7 @@ def result_rows(name: str, results: ExperimentResults) -> list[ResultRow]:
             experiment=name,
             dataset=results.dataset,
             algorithm=experiment.algorithm.name,
-            encoder=experiment.encoder_name,
+            encoder=in_words(experiment.encoder_name),
             run=run.seed - experiment.seed + 1,
             seed=run.seed,
             n_way=run.test.n_way,

@@ -1,6 +1,7 @@
 """The network that hears a recording frame by frame: what sounds in each, and whether an event does."""
 
 import copy
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -57,7 +58,8 @@ class EventNetwork(nn.Module):
         network = copy.deepcopy(self).eval()
         for block in (*network.bands, network.across, *network.times):
             assert isinstance(block, nn.Sequential)
-            block[0], block[1] = fuse_conv_bn_eval(block[0], block[1]), nn.Identity()  # type: ignore[type-var]
+            conv, norm = cast(nn.Conv2d, block[0]), cast(nn.BatchNorm2d, block[1])
+            block[0], block[1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 

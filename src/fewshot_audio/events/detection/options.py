@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from fewshot_audio.errors import ConfigError
 
-THRESHOLD = 0.85
+THRESHOLD = 0.7
 """Score from which what is like the examples is an event, unless another is asked for."""
 CLASS_THRESHOLD = 0.3
 """The same for what is like an enrolled class; of what a recognizer calls unknown, no score is above 0.5."""
