@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from fewshot_audio.config.frozen import in_words
 from fewshot_audio.data.csv_files import csv_table
 from fewshot_audio.errors import FewShotError
 from fewshot_audio.experiments.results import ExperimentResults, read_experiment_results
