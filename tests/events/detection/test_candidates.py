@@ -2,7 +2,7 @@ import numpy as np
 
 from fewshot_audio.events.annotation import Detection
 from fewshot_audio.events.detection.candidates import agreement, best_apart, overlap
-from fewshot_audio.events.detection.select import merged, without_overlaps
+from fewshot_audio.events.detection.select import best_scored, merged, without_overlaps
 
 
 def test_overlap_is_intersection_over_union() -> None:
@@ -21,6 +21,12 @@ def test_events_with_a_short_pause_are_joined_on_request() -> None:
     assert [(e.start, e.end, e.score) for e in merged(events, 0.3)] == [(0.0, 3.0, 0.8)]
     assert [(e.start, e.end) for e in merged(events, 0.15)] == [(0.0, 1.0), (1.2, 1.8), (2.0, 3.0)]
     assert len(merged(events, None)) == 3
+
+
+def test_the_events_of_the_highest_scores_are_kept_in_their_order() -> None:
+    events = [Detection(float(n), n + 0.5, "a", score) for n, score in enumerate((0.8, 0.9, 0.7, 0.95))]
+    assert best_scored(events, 2) == [events[1], events[3]]
+    assert best_scored(events, 9) == events
 
 
 def test_of_overlapping_labels_the_higher_score_wins() -> None:

@@ -8,9 +8,10 @@ from typer.testing import CliRunner
 from fewshot_audio.cli import app
 from fewshot_audio.errors import ConfigError, DataError
 from fewshot_audio.events.annotation import Annotation
+from fewshot_audio.events.detection import detector as module
 from fewshot_audio.events.detection import frames
 from fewshot_audio.events.detection.detector import Detector
-from fewshot_audio.events.detection.options import DetectionOptions
+from fewshot_audio.events.detection.options import THRESHOLD, DetectionOptions
 from tests.events.detection.recordings import write_recording
 
 
@@ -42,6 +43,21 @@ def test_the_other_calls_are_found_with_onsets_and_offsets_and_nothing_else(
     assert len(events) == len(calls) - 5
     np.testing.assert_allclose(times(events), times(calls[5:]), atol=0.15)
     assert {event.label for event in events} == {"chirp"}
+
+
+def test_very_many_more_events_than_among_the_examples_are_not_reported_unless_asked_for(
+    recording: Path, calls: list[Annotation], detector: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = detector.detect(recording)
+    monkeypatch.setattr(module, "LEAST_MOST", 3)
+    monkeypatch.setattr(module, "MOST_RATE", 0.25)
+    most = round(0.25 * 60.0 * 5 / calls[4].end)
+    assert 3 < most < len(every)
+    kept = detector.detect(recording)
+    assert len(kept) == most
+    assert min(event.score for event in kept) >= sorted(event.score for event in every)[-most]
+    asked = Detector.fit(calls[:5], options=DetectionOptions(threshold=THRESHOLD))
+    assert times(asked.detect(recording)) == times(every)
 
 
 def test_detections_repeat_and_do_not_depend_on_the_blocks(

@@ -20,7 +20,7 @@ from fewshot_audio.events.detection.options import THRESHOLD, DetectionOptions
 from fewshot_audio.events.detection.rescore import Rescorer
 from fewshot_audio.events.detection.rescore_fit import fit_rescorer, rescored
 from fewshot_audio.events.detection.searcher import Searcher
-from fewshot_audio.events.detection.select import merged, without_overlaps
+from fewshot_audio.events.detection.select import best_scored, merged, without_overlaps
 from fewshot_audio.events.write import FileDetections
 from fewshot_audio.recognition.clips import as_text
 from fewshot_audio.recognition.recognizer import Recognizer
@@ -28,6 +28,9 @@ from fewshot_audio.recognition.recognizer import Recognizer
 LONGEST_EXAMPLE = 60.0
 """Seconds; a longer example is no event."""
 LEAST_EXAMPLES = 2
+MOST_RATE, LEAST_MOST = 3.0, 20
+"""Of a recording whose first events are the examples, so many times as many events a second are reported as among them
+at most, those of the highest scores, but never fewer than ``LEAST_MOST``; unless a threshold is asked for."""
 SHORTEST_PART = 0.4
 """Minimum duration of an event, as a part of the shortest example, unless another is asked for."""
 
@@ -41,12 +44,14 @@ class LabelDetector:
         rescorer: judges them once more; None if nothing but the examples sounds there.
         min_duration: seconds.
         band: lowest and highest frequency, the medians of the examples'; None where they are unknown.
+        rate: examples per second of what they are all the events of; None if they are not.
     """
 
     model: LabelModel
     rescorer: Rescorer | None
     min_duration: float
     band: tuple[float | None, float | None]
+    rate: float | None
 
 
 class Detector(Searcher):
@@ -144,14 +149,14 @@ class Detector(Searcher):
                 for label, own in self._labels.items():
                     parts[label].append(own.model.candidates(excerpts[own.model.step]))
             decoding.level.check(RATE)
-            events = [event for label in self._labels for event in self._events(path, label, parts[label])]
+            events = [event for label in self._labels for event in self._events(path, label, parts[label], seconds)]
         except Rejected as error:
             return FileDetections(as_text(path), error=str(error))
         events = events if self._options.overlaps else without_overlaps(events)
         ordered = tuple(sorted(events, key=lambda event: (event.start, event.end, event.label)))
         return FileDetections(as_text(path), seconds, ordered, decoding.rate, decoding.damage)
 
-    def _events(self, path: Path, label: str, parts: Sequence[Candidates]) -> list[Detection]:
+    def _events(self, path: Path, label: str, parts: Sequence[Candidates], seconds: float) -> list[Detection]:
         own, options = self._labels[label], self._options
         candidates = Candidates.joined(parts)
         candidates = candidates.take(best_apart(candidates.starts, candidates.ends, candidates.agreement()))
@@ -169,7 +174,10 @@ class Detector(Searcher):
             for start, end, score in zip(candidates.starts, candidates.ends, scores, strict=True)
             if score >= (THRESHOLD if options.threshold is None else options.threshold)
         ]
-        return [event for event in merged(events, options.merge_gap) if event.end - event.start >= shortest]
+        events = [event for event in merged(events, options.merge_gap) if event.end - event.start >= shortest]
+        if options.threshold is None and own.rate is not None and marks:
+            events = best_scored(events, max(LEAST_MOST, round(MOST_RATE * own.rate * seconds)))
+        return events
 
 
 def _fit_label(
@@ -208,7 +216,8 @@ def _fit_label(
     if options.rescore:
         rescorer = fit_rescorer(model, lessons, sources, examples, complete=complete)
     lows, highs = [mark.low_hz for mark in examples], [mark.high_hz for mark in examples]
-    return LabelDetector(model, rescorer, SHORTEST_PART * min(durations), (_median(lows), _median(highs)))
+    rate = len(examples) / sum(last_ends.values()) if complete else None
+    return LabelDetector(model, rescorer, SHORTEST_PART * min(durations), (_median(lows), _median(highs)), rate)
 
 
 def _meets(mark: Annotation, others: Sequence[Annotation]) -> bool:

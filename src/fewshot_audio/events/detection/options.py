@@ -17,8 +17,8 @@ class DetectionOptions:
     """How events are searched for and reported.
 
     Args:
-        threshold: score, 0 to 1, from which a candidate is an event; None takes ``THRESHOLD``, or for enrolled classes
-            ``CLASS_THRESHOLD``.
+        threshold: score, 0 to 1, from which a candidate is an event; None takes ``THRESHOLD``, raised for recordings
+            with very many more events than there are among the examples, or for enrolled classes ``CLASS_THRESHOLD``.
         min_duration: seconds that an event lasts at least; None takes 0.4 of the shortest example, or for enrolled
             classes 0.03 s.
         merge_gap: events of one label with a shorter pause between them, in seconds, become one; None merges none, or

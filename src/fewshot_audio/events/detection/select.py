@@ -18,6 +18,12 @@ def merged(events: Sequence[Detection], gap: float | None) -> list[Detection]:
     return joined
 
 
+def best_scored(events: Sequence[Detection], most: int) -> list[Detection]:
+    """At most so many events, those of the highest scores; in the order that they had."""
+    chosen = sorted(range(len(events)), key=lambda number: -events[number].score)[:most]
+    return [events[number] for number in sorted(chosen)]
+
+
 def without_overlaps(events: Sequence[Detection]) -> list[Detection]:
     """Events of which none overlaps one of another label with a higher score by more than half of the shorter."""
     kept: list[Detection] = []
