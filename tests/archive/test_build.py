@@ -16,6 +16,8 @@ from fewshot_audio.archive.index import Index
 from fewshot_audio.archive.partition import journal_path
 from fewshot_audio.audio.decode import Decoding
 from fewshot_audio.errors import ConfigError, DataError
+from fewshot_audio.recognition.encoders import ClipEncoders
+from fewshot_audio.recognition.named_encoders import named_encoder
 from fewshot_audio.recognition.recognizer import Recognizer
 from fewshot_audio.recognition.windows import embed_windows
 from tests import tiny_encoders
@@ -235,7 +237,7 @@ def test_frozen_encoders_embed_beside_the_network(
     update_index([own], job)
     index, recognizer = Index(job.folder), Recognizer.load(bundle)
     assert index.description.encoders["tiny"].width == tiny_encoders.WIDTH
-    recognizer.use_encoders(["tiny"])
+    recognizer.encoders = ClipEncoders.of([named_encoder("tiny")])
     (number,) = (n for n, r in enumerate(index.recordings) if r.file == "B/short.wav")
     (window, *_) = embed_windows(
         recognizer, Decoding(own / "B" / "short.wav", 16_000), HOP, timbre=False, encoders=["tiny"]
