@@ -104,7 +104,7 @@ def list_pictures(data: Path, folder: Path) -> Mapping[str, tuple[Scene, list[Se
             plain,
             [
                 Setting(f"--threshold {value:g}", given, replace(options, threshold=value))
-                for value in (0.5, 0.85, 0.97)
+                for value in (0.3, 0.7, 0.95)
             ],
             75.0,
         ),
