@@ -126,9 +126,9 @@ def _read_support(folder: Path, description: BundleDescription) -> tuple[Enrolle
     path, content = read_tensor_file(folder, "support", description, largest)
     tensors = _tensors(path, content)
     if not expected_names <= tensors.keys() <= expected_names | optional_names:
-        raise DataError(
-            f"{path}: holds {len(tensors)} tensors, expected {len(expected_names)}: not those of these classes"
-        )
+        least, most = len(expected_names), len(expected_names | optional_names)
+        count = f"{least}" if least == most else f"{least} to {most}"
+        raise DataError(f"{path}: holds {len(tensors)} tensors, expected {count}: not those of these classes")
 
     def clips_of(prefix: str, what: str) -> tuple[EnrolledClip, ...]:
         names = [name for clip in sections[prefix] for name in (clip.name, clip.group)]
