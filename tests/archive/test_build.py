@@ -127,6 +127,8 @@ def test_other_settings_are_refused_by_name(own: Path, tmp_path: Path, bundle: P
         update_index([own], job_of(folder, own, bundle, hop=0.5))
     with pytest.raises(ConfigError, match="at most"):
         update_index([own], job_of(folder, own, bundle, hop=0.6))
+    with pytest.raises(ConfigError, match="hop of nan s"):
+        update_index([own], job_of(folder, own, bundle, hop=float("nan")))
     recognizers.recognizer(encoder="CNN").save(tmp_path / "other")
     with pytest.raises(DataError, match="made with another network"):
         update_index([own], job_of(folder, own, tmp_path / "other"))
@@ -194,6 +196,12 @@ def test_the_command_embeds_in_other_processes(
     assert "5 recordings embedded in" in done.err
     assert content(tmp_path / "index") == content(indexed)
     assert "0 recordings embedded in 0 windows, 5 unchanged" in shell(*words).err
+    (tmp_path / "table.csv").write_text("file,hour\n")
+    refused = shell(
+        "index", archive, "-o", tmp_path / "other", "--bundle", bundle, "--metadata", tmp_path / "table.csv"
+    )
+    assert "column 'hour': which an index has by itself" in " ".join(refused.err.split())
+    assert not (tmp_path / "other").exists()  # before any work
 
 
 def test_a_cluster_makes_the_same_index(archive: Path, tmp_path: Path, bundle: Path, indexed: Path) -> None:
