@@ -1,19 +1,23 @@
 """Making an index and bringing it up to date: what is in it, whatever happened before."""
 
+import errno
 import os
 import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from fewshot_audio.archive import build, embed
 from fewshot_audio.archive.build import update_index
 from fewshot_audio.archive.embed import EmbeddingJob
 from fewshot_audio.archive.index import Index
 from fewshot_audio.archive.partition import journal_path
+from fewshot_audio.audio import recordings
 from fewshot_audio.audio.decode import Decoding
 from fewshot_audio.errors import ConfigError, DataError
 from fewshot_audio.recognition.encoders import ClipEncoders
@@ -124,6 +128,8 @@ def test_other_settings_are_refused_by_name(own: Path, tmp_path: Path, bundle: P
         update_index([own], job_of(folder, own, bundle, hop=0.5))
     with pytest.raises(ConfigError, match="at most"):
         update_index([own], job_of(folder, own, bundle, hop=0.6))
+    with pytest.raises(ConfigError, match="hop of nan s"):
+        update_index([own], job_of(folder, own, bundle, hop=float("nan")))
     recognizers.recognizer(encoder="CNN").save(tmp_path / "other")
     with pytest.raises(DataError, match="made with another network"):
         update_index([own], job_of(folder, own, tmp_path / "other"))
@@ -191,6 +197,12 @@ def test_the_command_embeds_in_other_processes(
     assert "5 recordings embedded in" in done.err
     assert content(tmp_path / "index") == content(indexed)
     assert "0 recordings embedded in 0 windows, 5 unchanged" in shell(*words).err
+    (tmp_path / "table.csv").write_text("file,hour\n")
+    refused = shell(
+        "index", archive, "-o", tmp_path / "other", "--bundle", bundle, "--metadata", tmp_path / "table.csv"
+    )
+    assert "column 'hour': which an index has by itself" in " ".join(refused.err.split())
+    assert not (tmp_path / "other").exists()  # before any work
 
 
 def test_a_cluster_makes_the_same_index(archive: Path, tmp_path: Path, bundle: Path, indexed: Path) -> None:
@@ -215,6 +227,82 @@ def test_what_was_done_twice_counts_once(own: Path, tmp_path: Path, bundle: Path
     update_index([own], job)
     assert content(job.folder) == whole
     assert "removed" in journal_path(job.folder, 3).read_text()
+
+
+def test_what_a_process_did_that_outlived_its_owner_is_not_done_again(
+    own: Path, tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends after the next process has listed what there is, and leaves its part of the index to that."""
+    job = job_of(tmp_path / "index", own, bundle)
+    update_index([own / "A"], job)
+    whole = content(job.folder)
+    journal = journal_path(job.folder, 0)
+    committed = journal.read_bytes()
+    journal.write_bytes(committed.splitlines(keepends=True)[0])
+    former = build.run_chunks
+
+    def run_later(*arguments: Any) -> Any:
+        journal.write_bytes(committed)
+        return former(*arguments)
+
+    monkeypatch.setattr(build, "run_chunks", run_later)
+    update_index([own / "A"], job)
+    assert content(job.folder) == whole
+    assert journal.read_bytes() == committed
+
+
+def test_a_folder_that_cannot_be_read_now_loses_nothing(
+    own: Path, tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_of(tmp_path / "index", own, bundle)
+    update_index([own], job)
+    whole = content(job.folder)
+    listing = recordings.list_folder
+
+    def list_folder(folder: str | Path) -> Any:
+        if Path(folder).name == "A":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return listing(folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recordings, "list_folder", list_folder)
+        update = update_index([own], job)
+    assert "A" in {recording.file for recording in update.failed}
+    assert {name: own for name, own in content(job.folder).items() if name != "A"} == whole
+    (own / "A").rename(tmp_path / "A")
+    update = update_index([own / "A", own / "B"], job)
+    assert "A" in {recording.file for recording in update.failed}
+    assert content(job.folder) == whole
+    assert update_index([own], job).removed == 3  # the folder is there, and lists no A; and the broken one
+
+
+def test_the_first_recordings_may_all_be_gone(own: Path, tmp_path: Path, bundle: Path) -> None:
+    job = job_of(tmp_path / "index", own, bundle)
+    update_index([own], job)
+    shutil.rmtree(own / "A")
+    for path in sorted((own / "B").iterdir())[:-1]:
+        path.unlink()
+    write(own / "new.wav", recognizers.sound(0, 9, 3000))
+    update_index([own], job)
+    assert set(content(job.folder)) == {"B/silent.wav", "new.wav"}
+
+
+def test_embeddings_that_do_not_fit_fail_their_recording_only(
+    own: Path, tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = embed.narrow
+
+    def narrow(rows: Any) -> Any:
+        return original(rows * np.float32(1e9) if len(rows) == 1 else rows)  # of B/short.wav alone
+
+    monkeypatch.setattr(embed, "narrow", narrow)
+    job = job_of(tmp_path / "index", own, bundle)
+    update = update_index([own], job)
+    assert {recording.file: recording.error[:30] for recording in update.failed} == {
+        "B/broken.wav": update.failed[0].error[:30],
+        "B/short.wav": "an embedding is not finite, or",
+    }
+    assert len(update.added) == 4
 
 
 def test_parts_of_other_machines_are_merged_by_moving_them(own: Path, tmp_path: Path, bundle: Path) -> None:

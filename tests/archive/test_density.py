@@ -2,6 +2,8 @@
 
 import csv
 import io
+import os
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +17,13 @@ from fewshot_audio.archive.density import (
     sample_table,
     sample_windows,
     score_groups,
+    windows_by_place,
+    without_validated,
 )
 from fewshot_audio.archive.index import Index
 from fewshot_audio.errors import DataError
 from fewshot_audio.recognition.scoring import Floats
+from tests.archive.indexes import WIDTH, recording, write_index
 from tests.shell import Shell
 
 SITES = 6
@@ -124,6 +129,35 @@ def test_a_wrong_table_is_refused_by_line(indexed: Path, tmp_path: Path, row: st
         read_validated(Index(indexed), table)
 
 
+def test_windows_are_counted_by_site_and_day(indexed: Path) -> None:
+    index = Index(indexed)
+    places, place_of = windows_by_place(index)
+    named = []
+    for window in range(len(index)):
+        own, start, _ = index.times(window)
+        date = datetime.fromisoformat(own.time) + timedelta(seconds=start) if own.time else ""
+        named.append((own.site, str(date)[:10]))
+    assert [places[place] for place in place_of] == named
+    assert places == sorted(set(named))
+    assert ("B", "") in places
+
+
+def test_names_that_are_no_text_come_back(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.wav")
+    folder = write_index(tmp_path / "index", [recording(name, 3)], np.ones((3, WIDTH), np.float16))
+    (tmp_path / "sample.csv").write_bytes(sample_table(Index(folder), np.ones(3), np.array([1])).encode())
+    table = (tmp_path / "sample.csv").read_text()
+    assert "caf\\xe9.wav" in table
+    (tmp_path / "sample.csv").write_text(table.rstrip("\n") + "no\n")
+    assert read_validated(Index(folder), tmp_path / "sample.csv")[0].tolist() == [1]
+
+
+def test_scores_without_validated_windows_are_counted() -> None:
+    scores = np.append(np.linspace(0, 1, 64), np.nan)
+    assert without_validated(scores, np.array([63, 20, 64])) == 30  # the lower half has one, the highest group another
+    assert without_validated(scores, sample_windows(scores, GROUPS)) == 0
+
+
 def test_the_command(shell: Shell, indexed: Path, bundle: Path, tmp_path: Path) -> None:
     sample = tmp_path / "sample.csv"
     assert shell("density", indexed, f"{bundle}:chirp", "--sample", 8, "-o", sample).code == 0
@@ -145,6 +179,11 @@ def test_the_command(shell: Shell, indexed: Path, bundle: Path, tmp_path: Path) 
     ]
     assert all(0 <= float(row["low"]) <= float(row["density"]) <= float(row["high"]) <= 1 for row in table)
     assert "POND" in picture.read_text()
+    assert "none was validated" not in done.err
+    sample.write_text("\n".join([",".join(rows[0]), lines[0]]) + "\n")
+    assert "have scores of which none was validated" in " ".join(
+        shell("density", indexed, f"{bundle}:chirp", sample).err.split()
+    )
 
 
 @pytest.mark.parametrize("words", [[], ["x.csv", "--sample", 3], ["--sample", 3, "--picture", "x.png"]])

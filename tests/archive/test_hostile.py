@@ -55,6 +55,10 @@ def test_it_is_read(folder: Path) -> None:
         ({"samples": 10}, "2 windows of a recording of 10 samples do not fit"),
         ({"time": "yesterday"}, "time is 'yesterday', expected as 2024"),
         ({"time": "2024-01-01T00:00:00+02:00"}, "expected as 2024"),
+        ({"time": "2024-W05-3"}, "expected as 2024"),
+        ({"time": "20240131T235900"}, "expected as 2024"),
+        ({"time": "2024-01-01T00:00:00.500000"}, "expected as 2024"),
+        ({"modified": -(2**63) - 1}, "expected a whole number from -9223372036854775808"),
         ({"time": 20240101}, "time is 20240101, expected text"),
         ({"site": "x" * 3000}, "expected text of at most 2000"),
         ({"code": "import os"}, "unknown key 'code'"),
@@ -203,7 +207,8 @@ def test_numbers_that_are_none_do_not_spread(folder: Path) -> None:
         ("name,depth\na.wav,3\n", "column 'file' is missing"),
         ("file,site\na.wav,S\n", "column 'site': which an index has by itself"),
         ("file,a b\na.wav,3\n", "column 'a b': expected names of letters"),
-        ("file,and\na.wav,3\n", "column 'and'"),
+        ("file,And\na.wav,3\n", "column 'And': a word of conditions"),
+        ("file,Site\na.wav,3\n", "column 'Site': which an index has by itself"),
         ("file,x,x\na.wav,3,3\n", "column 'x'"),
         ("file," + ",".join(f"c{n}" for n in range(200)) + "\n", "more than 100 columns"),
         ("", "column 'file' is missing"),
@@ -212,7 +217,7 @@ def test_numbers_that_are_none_do_not_spread(folder: Path) -> None:
 def test_a_table_that_cannot_be_joined_is_refused(folder: Path, tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "table.csv").write_text(text)
     with pytest.raises(DataError, match=message):
-        write_metadata(tmp_path / "table.csv", folder)
+        write_metadata(tmp_path / "table.csv", folder, [])
     (folder / "metadata.csv").write_text(text)
     with pytest.raises(DataError, match=message):
         _ = Index(folder).metadata
@@ -220,10 +225,15 @@ def test_a_table_that_cannot_be_joined_is_refused(folder: Path, tmp_path: Path, 
 
 def test_a_table_is_joined_by_name_or_by_base_name(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_text("file;depth\nc.wav;3\na.wav;x\nother.wav;5\n")
-    write_metadata(tmp_path / "table.csv", folder)
+    assert write_metadata(tmp_path / "table.csv", folder, ["a.wav", "b/c.wav"]) == 2
     metadata = Index(folder).metadata
     assert dict(metadata.columns) == {"depth": ["x", "3"]}
     assert metadata.joined == 2
+    former = (folder / "metadata.csv").read_text()
+    (tmp_path / "table.csv").write_text("file,depth\nc.wav,3\nb/c.wav,4\n")
+    with pytest.raises(DataError, match=r"table\.csv, line 3: a second row"):
+        write_metadata(tmp_path / "table.csv", folder, ["a.wav", "b/c.wav"])
+    assert (folder / "metadata.csv").read_text() == former
     (folder / "metadata.csv").write_text("file,depth\nc.wav,3\nb/c.wav,4\n")
     with pytest.raises(DataError, match=r"line 3: a second row of 'b/c\.wav'"):
         _ = Index(folder).metadata

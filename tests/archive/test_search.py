@@ -10,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from fewshot_audio.archive import queries
 from fewshot_audio.archive.halves import narrow, widen
 from fewshot_audio.archive.index import Index
 from fewshot_audio.archive.neighbors import Neighbors
 from fewshot_audio.archive.search import NEAR_DUPLICATE, cosines, find_windows
 from fewshot_audio.errors import DataError
+from fewshot_audio.recognition.recognizer import Recognizer
 from tests.archive.indexes import WIDTH, recording, write_index
 from tests.recognition import recognizers
 from tests.shell import Shell
@@ -170,11 +172,26 @@ def test_selection_tables_of_a_folder(shell: Shell, indexed: Path, bundle: Path,
     assert (tmp_path / "tables" / "files.csv").is_file()
 
 
+def test_of_too_many_events_the_first_are_searched_for_and_that_is_said(
+    archive: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "MOST_QUERIES", 2)
+    (tmp_path / "events.csv").write_text(
+        "file,start,end,label\n" + "".join(f"B/chirps.flac,{n},{n + 0.5},chirp\n" for n in range(3))
+    )
+    found = queries.file_queries(Recognizer.load(bundle), tmp_path / "events.csv", archive)
+    assert len(found.rows) == 2
+    assert "of 3 events, the first 2 are searched for" in found.remarks[-1]
+
+
 def test_what_cannot_be_searched_for_is_said(shell: Shell, indexed: Path, bundle: Path, tmp_path: Path) -> None:
     assert "no class 'owl' is enrolled (enrolled: chirp" in " ".join(
         shell("search", indexed, f"{bundle}:owl").err.split()
     )
     assert shell("search", indexed, "x.wav", "--margin").code == 2
+    for words in (["--bundle", bundle], ["--audio", tmp_path], ["--around", "nan"]):
+        assert shell("search", indexed, f"{bundle}:chirp", *words).code == 2
+    assert shell("search", indexed, "x.wav", "--audio", tmp_path).code == 2
     done = shell("search", indexed, "missing.wav", "--bundle", bundle)
     assert done.code == 1
     assert "missing.wav" in done.err

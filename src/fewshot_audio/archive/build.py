@@ -1,11 +1,10 @@
 """Making an index, and bringing it up to date: what is new or has changed is embedded, what is gone is left out."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from fewshot_audio.archive.description import INDEX_FILE, IndexDescription, read_index_description
 from fewshot_audio.archive.embed import EmbeddingJob, describe_job, embed_recordings, listed
@@ -19,7 +18,6 @@ from fewshot_audio.progress import Progress, silent
 
 CHUNK = 16  # recordings that a process takes at once
 LOCK = ".index.lock"
-MOST_TRIED = 100  # recordings of an index that are looked for in a folder, to see whether it is the archive's
 
 
 @dataclass(frozen=True)
@@ -82,11 +80,13 @@ def update_index(
     with locked(job.folder / LOCK, in_use):
         _check_or_write(job.folder, description)
         indexed = _live(job.folder, description)
-        _check_archive(indexed.values(), job)
+        _check_archive(indexed, recordings, job)
         searched = [_name(Path(os.path.abspath(path)), job.archive) for path in archives]  # noqa: PTH100
-        gone = {name for name in indexed if name not in recordings and _is_below(name, searched)}
+        unread = recordings.keys() | {recording.file for recording in missing}
+        absent = (name for name in indexed if name not in recordings and _is_below(name, searched))
+        gone = {name for name in absent if not _is_unread(name, unread)}
         shared = indexed.keys() & recordings.keys()
-        current = {name for name in shared if _is_current(recordings[name], indexed[name])}
+        current = {name for name in shared if recordings[name].is_embedded_as(indexed[name])}
         changed = shared - current
         _remove(job.folder, description, gone | changed)
         fresh = [recording for name, recording in recordings.items() if name not in current]
@@ -111,11 +111,12 @@ def _embed_all(
     progress: Progress,
 ) -> list[IndexedRecording]:
     embedded: list[IndexedRecording] = []
+    windows = 0
     progress("indexing", 0, len(recordings))
     work = partial(embed_recordings, job=job, description=description)
     for chunk in run_chunks(work, recordings, CHUNK, workers, cluster) if recordings else ():
         embedded += chunk
-        windows = sum(recording.windows for recording in embedded)
+        windows += sum(recording.windows for recording in chunk)
         progress("indexing", len(embedded), len(recordings), plural(windows, "window"))
     return embedded
 
@@ -147,10 +148,9 @@ def _is_below(name: str, folders: Iterable[str]) -> bool:
     return any(folder == "." or name == folder or name.startswith(folder + "/") for folder in folders)
 
 
-def _is_current(recording: IndexedRecording, indexed: IndexedRecording) -> bool:
-    """Whether a recording is the one that was embedded; one that could not be used is tried again."""
-    same = (recording.size, recording.modified) == (indexed.size, indexed.modified)
-    return same and not indexed.error
+def _is_unread(name: str, unread: Collection[str]) -> bool:
+    """Whether a recording is below a folder that could not be listed: nobody knows whether it is still there."""
+    return any(folder.as_posix() in unread for folder in PurePosixPath(name).parents)
 
 
 def _check_or_write(folder: Path, description: IndexDescription) -> None:
@@ -180,13 +180,13 @@ def _live(folder: Path, description: IndexDescription) -> dict[str, IndexedRecor
     return live
 
 
-def _check_archive(indexed: Iterable[IndexedRecording], job: EmbeddingJob) -> None:
-    """Raise DataError if an index holds recordings, and none of the first ones is in the archive's folder."""
-    tried = [recording.file for recording in islice(indexed, MOST_TRIED)]
-    if tried and not any((job.archive / name).exists() for name in tried):
+def _check_archive(indexed: Collection[str], recordings: Collection[str], job: EmbeddingJob) -> None:
+    """Raise DataError if an index holds recordings, and none of them is in the archive's folder."""
+    is_other = indexed and not any(name in recordings for name in indexed)
+    if is_other and not any((job.archive / name).exists() for name in indexed):
         raise DataError(
-            f"{job.folder}: holds recordings such as {tried[0]!r}, none of which is in {job.archive}: name their "
-            "folder by --archive, or make another index"
+            f"{job.folder}: holds recordings such as {next(iter(indexed))!r}, none of which is in {job.archive}: name "
+            "their folder by --archive, or make another index"
         )
 
 

@@ -17,6 +17,7 @@ from fewshot_audio.archive.columns import Columns
 from fewshot_audio.archive.index import Index
 from fewshot_audio.data.csv_files import csv_text, read_numbered_rows
 from fewshot_audio.errors import DataError, on_one_line
+from fewshot_audio.recognition.clips import as_text
 from fewshot_audio.recognition.scoring import Counts, Floats
 
 GROUPS = 6
@@ -133,11 +134,17 @@ def densities(
 def windows_by_place(index: Index) -> tuple[list[tuple[str, str]], Counts]:
     """Site and date of each place, in order, and the number of each window's place."""
     counts = [recording.windows for recording in index.recordings]
-    sites = np.repeat(np.array([recording.site for recording in index.recordings], dtype=object), counts)
-    pairs = list(zip(sites.tolist(), Columns(index).dates().tolist(), strict=True))
-    places = sorted(set(pairs))
-    number = {place: position for position, place in enumerate(places)}
-    return places, np.array([number[pair] for pair in pairs], dtype=np.int64)
+    sites, site_of = np.unique([recording.site for recording in index.recordings], return_inverse=True)
+    dates, date_of = Columns(index).dates
+    pairs, place_of = np.unique(np.repeat(site_of, counts) * len(dates) + date_of, return_inverse=True)
+    return [(str(sites[pair // len(dates)]), dates[pair % len(dates)]) for pair in pairs.tolist()], place_of
+
+
+def without_validated(scores: Floats, validated: Counts) -> int:
+    """How many windows are in groups of which none was validated: of their share only the prior is known, a half."""
+    groups = score_groups(scores)
+    loud = groups[groups >= 0]
+    return int((~np.isin(loud, groups[validated])).sum())
 
 
 def sample_table(index: Index, scores: Floats, windows: Counts) -> str:
@@ -145,7 +152,7 @@ def sample_table(index: Index, scores: Floats, windows: Counts) -> str:
     rows: list[Sequence[object]] = [SAMPLE_COLUMNS]
     for window in windows.tolist():
         recording, start, end = index.times(window)
-        rows.append((recording.file, round(start, 4), round(end, 4), round(float(scores[window]), 4), ""))
+        rows.append((as_text(recording.file), round(start, 4), round(end, 4), round(float(scores[window]), 4), ""))
     return csv_text(rows)
 
 
@@ -155,7 +162,7 @@ def read_validated(index: Index, table: Path) -> tuple[Counts, NDArray[np.bool_]
     Raises:
         DataError: the table cannot be read, names no window of the index or one twice, or says neither yes nor no.
     """
-    place = {recording.file: number for number, recording in enumerate(index.recordings)}
+    place = {as_text(recording.file): number for number, recording in enumerate(index.recordings)}
     seconds = index.description.hop / index.description.rate
     found: dict[int, bool] = {}
     for line, row in read_numbered_rows(table, ["file", "start", "present"]):

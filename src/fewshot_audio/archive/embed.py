@@ -92,6 +92,11 @@ def embed_recordings(
     with _free_partition(job.folder) as number, PartitionWriter(job.folder, number, description) as writer:
         for recording in recordings:
             check_owner(owner)
+            # A worker that outlived the process which started it may have embedded it since it was listed.
+            former = writer.live.get(recording.file)
+            if former is not None and recording.is_embedded_as(former):
+                embedded.append(former)
+                continue
             embedded.append(_embed(recognizer, recording, job, description, writer))
             writer.add(embedded[-1])
         writer.commit()
@@ -155,7 +160,7 @@ def _embed(
                 batch = []
         if batch:
             _add(writer, batch, description)
-    except Rejected as error:
+    except DataError as error:  # Rejected, or numbers that an index does not hold
         return replace(recording, error=_short(str(error)))
     silence = ""
     try:

@@ -17,7 +17,7 @@ _EXPONENTS = np.float32(2.0**112)  # from the bias of 16 bits, 15, to that of 32
 def narrow(rows: Singles) -> Halves:
     """Round to 16 bits. Raises DataError if a number is not finite, or too large."""
     if not (np.abs(rows) <= LARGEST_HALF).all():
-        raise DataError(f"the network's embeddings exceed {LARGEST_HALF:g}, the largest number that an index holds")
+        raise DataError(f"an embedding is not finite, or exceeds {LARGEST_HALF:g}, the largest number of an index")
     return rows.astype(np.float16)
 
 

@@ -36,27 +36,40 @@ class Metadata:
     joined: int = 0
 
 
-def write_metadata(table: Path, folder: Path) -> None:
-    """Keep a table with an index, instead of a former one.
+def write_metadata(table: Path, folder: Path, files: Sequence[str]) -> int:
+    """Keep a table with an index, instead of a former one, which stays if this one cannot be joined.
+
+    Args:
+        table: the table.
+        folder: the index.
+        files: names of its recordings.
+
+    Returns:
+        How many recordings it has a row of.
 
     Raises:
-        DataError: it has no column "file", or one that an index has by itself; says which.
+        DataError: it has no column "file", one that an index has by itself, or two rows of a recording; says which.
     """
+    joined = join_metadata(table, files).joined
     columns = _columns(table)
     rows = (row for _, row in read_numbered_rows(table, [FILE_COLUMN], columns))
     text = csv_text([[FILE_COLUMN, *columns], *([row[name][:LONGEST_CELL] for name in row] for row in rows)])
     write_text(folder / METADATA_FILE, text)
+    return joined
 
 
 def read_metadata(folder: Path, files: Sequence[str]) -> Metadata:
-    """Join an index's table to its recordings: by their names, or by base names that are there once.
+    """Join the table that is kept with an index, if there is one. Raises DataError if it cannot be trusted."""
+    table = folder / METADATA_FILE
+    return join_metadata(table, files) if table.is_file() else Metadata()
+
+
+def join_metadata(table: Path, files: Sequence[str]) -> Metadata:
+    """Join a table to recordings: by their names, or by base names that are there once.
 
     Raises:
-        DataError: the table cannot be trusted.
+        DataError: it cannot be joined; says why, and in which line.
     """
-    table = folder / METADATA_FILE
-    if not table.is_file():
-        return Metadata()
     columns = _columns(table)
     place = {name: number for number, name in enumerate(files)}
     bases: dict[str, int | None] = {}
@@ -92,11 +105,17 @@ def _columns(table: Path) -> list[str]:
     if len(names) > MOST_COLUMNS or len(header) > LONGEST_HEADER:
         raise DataError(f"{table}: more than {MOST_COLUMNS} columns")
     for name in names:
-        if not name.isidentifier() or name in WORDS or name.lower() in OWN_COLUMNS or names.count(name) > 1:
-            reason = (
-                "expected names of letters, digits and _, each once"
-                if name not in OWN_COLUMNS
-                else ("which an index has by itself: rename it")
-            )
+        if reason := _refusal(name, names):
             raise DataError(f"{table}: column {on_one_line(name[:40])!r}: {reason}")
     return names
+
+
+def _refusal(name: str, names: Sequence[str]) -> str:
+    """Why a column cannot be called so; "" if it can."""
+    if name.lower() in OWN_COLUMNS:
+        return "which an index has by itself: rename it"
+    if name.lower() in WORDS:
+        return "a word of conditions: rename it"
+    if not name.isidentifier() or names.count(name) > 1:
+        return "expected names of letters, digits and _, each once"
+    return ""

@@ -18,7 +18,7 @@ import numpy as np
 from fewshot_audio.archive.description import IndexDescription
 from fewshot_audio.archive.halves import Halves
 from fewshot_audio.archive.recordings import IndexedRecording, recording_of
-from fewshot_audio.errors import DataError
+from fewshot_audio.errors import DataError, WriteError
 from fewshot_audio.files import explained_writes, locked, write_text
 
 JOURNAL = re.compile(r"part-([0-9]{4})\.jsonl")
@@ -141,14 +141,45 @@ def remove_recordings(folder: Path, number: int, names: Iterable[str]) -> None:
     with locked(lock_path(folder, number)), explained_writes(path), path.open("rb+") as stream:
         stream.truncate(stream.read().rfind(b"\n") + 1)
         stream.seek(0, os.SEEK_END)
-        stream.write(b"".join(json.dumps({"removed": name}).encode() + b"\n" for name in names))
+        stream.write("".join(_removal(name) + "\n" for name in names).encode())
+
+
+def _removal(name: str) -> str:
+    return json.dumps({"removed": name})
 
 
 def _cut_journal(path: Path) -> None:
     """Cut off a last line that is not complete."""
     with explained_writes(path), path.open("rb+") as stream:
-        content = stream.read()
-        stream.truncate(content.rfind(b"\n") + 1)
+        if stream.seek(0, os.SEEK_END):
+            stream.seek(-1, os.SEEK_END)
+            if stream.read() == b"\n":
+                return
+        stream.seek(0)
+        stream.truncate(stream.read().rfind(b"\n") + 1)
+
+
+@dataclass(frozen=True)
+class _Left:
+    """How a writer of this process has left a partition; the next one need not read a long journal again.
+
+    Args:
+        journal: inode, size and time of the journal: another process may have appended since.
+        rows: of each matrix.
+        live: the recordings that count, by name.
+    """
+
+    journal: tuple[int, int, int]
+    rows: int
+    live: dict[str, IndexedRecording]
+
+
+_left: dict[Path, _Left] = {}
+
+
+def _journal_state(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 class PartitionWriter:
@@ -158,6 +189,9 @@ class PartitionWriter:
         folder: of the index.
         number: of the partition, which is made if there is none.
         description: of the index.
+
+    Attributes:
+        live: recordings of the partition that count, by name, apart from those that were added last.
     """
 
     def __init__(self, folder: Path, number: int, description: IndexDescription) -> None:
@@ -170,8 +204,15 @@ class PartitionWriter:
             _cut_journal(self._path)
         if not self._path.exists() or not self._path.stat().st_size:
             write_text(self._path, _header(description).decode() + "\n", sync=True)
-        state = read_partition(folder, number, description)
-        self._rows = self._committed = state.windows
+        left = _left.pop(self._path, None)
+        if left is None or left.journal != _journal_state(self._path):
+            state = read_partition(folder, number, description)
+            live = zip(state.recordings, state.is_live, strict=True)
+            left = _Left((0, 0, 0), state.windows, {own.file: own for own, is_live in live if is_live})
+        for block, path in self._matrices.items():
+            _check_rows(path, self._widths[block], left.rows)
+        self.live = left.live
+        self._rows = self._committed = left.rows
 
     def __enter__(self) -> Self:
         self._streams: dict[str, IO[bytes]] = {}
@@ -182,8 +223,15 @@ class PartitionWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        for stream in self._streams.values():
-            stream.close()
+        for block, stream in self._streams.items():
+            try:
+                with explained_writes(self._matrices[block]):
+                    stream.close()
+            except WriteError:  # what is buffered did not fit on the disk either: the first error says so
+                if error is None:
+                    raise
+        if error is None and not self._pending:
+            _left[self._path] = _Left(_journal_state(self._path), self._committed, self.live)
 
     def add_rows(self, blocks: Mapping[str, Halves]) -> None:
         """Append rows of windows of the recording at hand, (windows, width of the block) each."""
@@ -206,7 +254,7 @@ class PartitionWriter:
             self.commit()
 
     def commit(self) -> None:
-        """Write the lines of the recordings whose rows are complete."""
+        """Write the lines of the recordings whose rows are complete; a former one of the same name counts no more."""
         if not self._pending:
             return
         if self._pending_windows:
@@ -214,9 +262,14 @@ class PartitionWriter:
                 with explained_writes(self._matrices[block]):
                     stream.flush()
                     os.fsync(stream.fileno())
-        lines = "".join(recording.line() + "\n" for recording in self._pending)
+        lines = []
+        for recording in self._pending:
+            if recording.file in self.live:
+                lines.append(_removal(recording.file))
+            lines.append(recording.line())
         with explained_writes(self._path), self._path.open("ab") as journal:
-            journal.write(lines.encode())
+            journal.write("".join(line + "\n" for line in lines).encode())
+        self.live.update((recording.file, recording) for recording in self._pending)
         self._committed += self._pending_windows
         self._pending, self._pending_windows = [], 0
 

@@ -72,7 +72,9 @@ def file_queries(recognizer: Recognizer, path: Path, audio: Path | None = None) 
         return Queries(_thinned(_rows(recognizer, [_load(recognizer, path)])), path.stem)
     table = read_annotations(path, audio)
     events = [event for event in table.annotations if event.quality == "POS"]
-    clips, problems = [], list(table.problems)
+    clips, problems, remarks = [], list(table.problems), list(table.remarks)
+    if len(events) > MOST_QUERIES:
+        remarks.append(f"{path}: of {len(events)} events, the first {MOST_QUERIES} are searched for")
     for event in events[:MOST_QUERIES]:
         try:
             clips.append(_load(recognizer, event.file, (event.start, event.end)))
@@ -80,7 +82,7 @@ def file_queries(recognizer: Recognizer, path: Path, audio: Path | None = None) 
             problems.append(str(error))
     if not clips:
         raise DataError(f"{path}: no event that can be searched for" + "".join(f"\n{line}" for line in problems[:5]))
-    return Queries(_thinned(_rows(recognizer, clips)), _label(events), tuple(problems), table.remarks)
+    return Queries(_thinned(_rows(recognizer, clips)), _label(events), tuple(problems), tuple(remarks))
 
 
 def _label(events: list[Annotation]) -> str:

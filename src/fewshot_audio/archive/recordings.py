@@ -12,7 +12,7 @@ from fewshot_audio.errors import DataError, on_one_line
 LONGEST_NAME = 4096
 LONGEST_TEXT = 2000
 LARGEST_NUMBER = 2**53
-LATEST = 2**63  # nanoseconds
+LATEST = 2**63  # nanoseconds, of either sign: some clocks are set before 1970
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,10 @@ class IndexedRecording:
         start = number * description.hop
         return start / description.rate, min(start + description.window, self.samples) / description.rate
 
+    def is_embedded_as(self, indexed: "IndexedRecording") -> bool:
+        """Whether this recording is the one that was embedded; one that could not be used is tried again."""
+        return (self.size, self.modified) == (indexed.size, indexed.modified) and not indexed.error
+
     def line(self) -> str:
         """As a line of JSON."""
         return json.dumps({name: getattr(self, name) for name in _NAMES if getattr(self, name) or name in _ALWAYS})
@@ -80,10 +84,10 @@ def recording_of(values: dict[str, Any], description: IndexDescription) -> Index
         raise DataError(f"{windows} windows of a recording of {recording.samples} samples do not fit")
     if recording.time:
         try:
-            is_plain = datetime.fromisoformat(recording.time).tzinfo is None
+            is_plain = datetime.fromisoformat(recording.time).isoformat() == recording.time
         except ValueError:
             is_plain = False
-        if not is_plain:
+        if not is_plain or len(recording.time) != len("2024-01-31T23:59:00"):
             raise DataError(f"time is {on_one_line(recording.time[:40])!r}, expected as 2024-01-31T23:59:00")
     return recording
 
@@ -94,9 +98,9 @@ def _check_value(name: str, value: object) -> None:
         raise DataError(f"unknown key {on_one_line(name[:40])!r}")
     shown = on_one_line(repr(value)[:40])
     if _TYPES[name] is int:
-        largest = LATEST if name == "modified" else LARGEST_NUMBER
-        if type(value) is not int or not 0 <= value <= largest:  # true is 1 for Python
-            raise DataError(f"{name} is {shown}, expected a whole number from 0 to {largest}")
+        least, largest = (-LATEST, LATEST) if name == "modified" else (0, LARGEST_NUMBER)
+        if type(value) is not int or not least <= value <= largest:  # true is 1 for Python
+            raise DataError(f"{name} is {shown}, expected a whole number from {least} to {largest}")
     else:
         longest = LONGEST_NAME if name == "file" else LONGEST_TEXT
         if not isinstance(value, str) or len(value) > longest:

@@ -77,7 +77,7 @@ def classify(
         raise typer.BadParameter("--hop concerns sound files: the windows of an index are as `index --hop` cut them")
     if archive and not index:
         raise typer.BadParameter("--archive concerns --index")
-    if hop is not None and hop <= 0:
+    if hop is not None and not 0 < hop < float("inf"):
         raise typer.BadParameter(f"--hop {hop:g}: expected a number of seconds above 0")
     with usage_errors("--format"):
         form: OutputFormat = OUTPUT_FORMATS.find(output_format).make()

@@ -69,6 +69,9 @@ def density(
         print_line(f"{plural(len(windows), 'window')} to listen to: write yes or no into the column present", stderr)
         return
     numbers, present = estimate.read_validated(opened, validated)
+    if guessed := estimate.without_validated(scores, numbers):
+        what = f"{plural(guessed, 'window')} of {len(opened)} have scores of which none was validated"
+        print_line(f"{what}: half of them are taken to hold the sound; validate a larger sample", stderr)
     places, place_of = estimate.windows_by_place(opened)
     values = estimate.densities(scores, numbers, present, places, place_of, confidence, seed)
     write_answers(estimate.density_table(values), output)

@@ -50,14 +50,16 @@ def index(
     from fewshot_audio.archive.build import archive_folder, update_index
     from fewshot_audio.archive.embed import EmbeddingJob, open_recognizer
     from fewshot_audio.archive.index import Index
-    from fewshot_audio.archive.metadata import write_metadata
+    from fewshot_audio.archive.metadata import join_metadata, write_metadata
     from fewshot_audio.recognition.shipped import shipped_folder
 
-    if hop is not None and hop <= 0:
+    if hop is not None and not 0 < hop < float("inf"):
         raise typer.BadParameter(f"--hop {hop:g}: expected a number of seconds above 0")
     folder, encoders = bundle or shipped_folder(), tuple(encoder or ())
     if hop is None:
         hop = open_recognizer(folder.absolute(), encoders, device).segment_seconds
+    if metadata:
+        join_metadata(metadata, ())  # refused before hours of work
     root = archive or archive_folder(archives)
     job = EmbeddingJob(output.absolute(), root.absolute(), folder.absolute(), encoders, device, hop)
     try:
@@ -67,8 +69,7 @@ def index(
         print_line("Stopped; what was embedded is kept. The same command continues.", stderr)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     if metadata:
-        write_metadata(metadata, output)
-        joined = Index(output).metadata.joined
+        joined = write_metadata(metadata, output, [recording.file for recording in Index(output).recordings])
         print_line(f"{metadata}: rows of {plural(joined, 'recording')} of the index", stderr)
     for recording in update.added:
         if recording.damage:

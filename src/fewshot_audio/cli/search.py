@@ -1,5 +1,6 @@
 """``fewshot-audio search``: the windows of an archive that sound like an example."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -77,6 +78,8 @@ def search(
     from fewshot_audio.archive.search import cosines, find_windows
     from fewshot_audio.events.write import DETECTION_FORMATS
 
+    if around is not None and math.isnan(around):
+        raise typer.BadParameter("--around nan: expected a score from -1 to 1")
     if margin and around is not None:
         raise typer.BadParameter("--margin and --around are two orders: give one of them")
     form = DETECTION_FORMATS[output_format]()
@@ -121,12 +124,17 @@ def _queries(
 ) -> "tuple[Recognizer, Queries]":
     """What is searched for, and the recognizer that embeds it."""
     from fewshot_audio.archive.queries import class_queries, file_queries, split_class
+    from fewshot_audio.audio.decode import is_audio
     from fewshot_audio.cli.quick_start import load_quickly
     from fewshot_audio.recognition.shipped import shipped_folder
 
     own = split_class(query)
     if margin and own is None:
         raise typer.BadParameter(f"--margin needs BUNDLE:CLASS, not {on_one_line(query)!r}")
+    if own and bundle:
+        raise typer.BadParameter("--bundle concerns sound files and tables: BUNDLE:CLASS names its own")
+    if audio and (own or is_audio(Path(query))):
+        raise typer.BadParameter(f"--audio concerns tables, not {on_one_line(query)!r}")
     recognizer = load_quickly(own[0] if own else bundle or shipped_folder(), "cpu")
     index.description.check_recognizer(recognizer, index.folder)
     queries = class_queries(recognizer, own[1]) if own else file_queries(recognizer, Path(query), audio)

@@ -1,5 +1,6 @@
 """Long recordings: windows that slide over a stream of samples, each answered as a clip of its own."""
 
+import math
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
@@ -180,7 +181,7 @@ def _embed(
 
 def hop_samples(preprocessing: Preprocessing, hop_seconds: float) -> int:
     """Samples from a window to the next. Raises ConfigError if that is not above 0 and at most a segment."""
-    hop = round(hop_seconds * preprocessing.recording_rate)
+    hop = round(hop_seconds * preprocessing.recording_rate) if math.isfinite(hop_seconds) else 0
     if not 0 < hop <= preprocessing.segment_samples:
         longest = preprocessing.recording_seconds
         raise ConfigError(f"hop of {hop_seconds:g} s: expected above 0 and at most {longest:g} s")

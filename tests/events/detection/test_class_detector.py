@@ -129,6 +129,8 @@ def test_a_silent_recording_is_refused_and_one_of_noise_has_no_events(
     noise = np.random.default_rng(8).normal(0.0, 0.01, 10 * RATE)
     soundfile.write(tmp_path / "noise.wav", noise, RATE, subtype="FLOAT")
     assert detector.detect(tmp_path / "noise.wav") == []
+    soundfile.write(tmp_path / "frame.wav", noise[:50], RATE, subtype="FLOAT")
+    assert detector.detect(tmp_path / "frame.wav") == []  # less than the two frames that count as one
 
 
 def test_options_about_examples_and_recognizers_without_classes_are_refused(recognizer: Recognizer) -> None:

@@ -75,8 +75,10 @@ class Excerpt:
     def of(cls, power: Frames, first: int, core: tuple[int, int], step: int) -> "Excerpt":
         """Average ``step`` frames at a time and take the noise floor of each second.
 
-        A single frame at the end of the recording that has no other to be averaged with is left out.
+        A single frame at the end of the recording that has no other to be averaged with is left out, unless it is all.
         """
+        if len(power) < step:
+            power = np.repeat(power, step, axis=0)
         whole = len(power) // step
         averaged = power[: whole * step].reshape(whole, step, N_MELS).mean(axis=1) if step > 1 else power
         floor = noise_floor(averaged, UNIT // step)
