@@ -233,6 +233,20 @@ def test_what_embeddings_depend_on_is_in_their_key(root: Path) -> None:
     assert encoder(scenario=1, **{"Frozen.draws": 3, "waveaug_params.gain_p": 0.9}).key == plain.key
 
 
+def test_the_views_of_a_segment_are_its_own(root: Path) -> None:
+    experiment, model = configs(2)
+    dataset = open_dataset(root, experiment)
+    views = dataset.data.views
+    assert isinstance(views, WaveViews)
+    encoder = pool_encoders(views, experiment, complete_with_encoders(experiment, model))[0]
+    (segment,) = dataset.data.store.read(np.array([2]))
+    one, again, other = (encoder.embed(segment, number) for number in (2, 2, 3))
+    assert np.array_equal(one, again)
+    assert np.array_equal(one[0], other[0])
+    assert len({row.tobytes() for row in np.concatenate([one, other[1:]])}) > len(one)  # some views change nothing
+    assert not np.array_equal(one[1:], other[1:])
+
+
 def test_the_moments_are_weighted() -> None:
     parts = [torch.randn(count, 2, generator=torch.Generator().manual_seed(count)) for count in (3, 5)]
     mean, deviation = weighted_moments(parts, [0.5, 0.1])
@@ -267,7 +281,7 @@ def test_a_strangers_run_opens_no_file_that_it_names(root: Path, tmp_path: Path)
         Recognizer.from_run(folder)
 
 
-def test_a_trained_run_is_an_encoder_of_another(root: Path, tmp_path: Path) -> None:
+def test_a_trained_run_is_an_encoder_of_another(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wave = {"input_type": "wav", "specaug_params.use": False, "num_epochs": 1, "experiment_folder": "first"}
     run_experiment(*tiny_configs(wave), root, tmp_path)
     first = Run.read(tmp_path / "first" / "run-1")
@@ -283,6 +297,14 @@ def test_a_trained_run_is_an_encoder_of_another(root: Path, tmp_path: Path) -> N
     run_experiment(experiment, model, root, tmp_path)
     (name,) = installed_encoders().keys() - set(NAMES)
     assert name.startswith("run-")
+    weights = torch.load(first.folder / "model.pt", weights_only=True)
+    torch.save({key: value + 1 for key, value in weights.items()}, first.folder / "model.pt")
+    made: list[str] = []
+    monkeypatch.setattr("fewshot_audio.experiments.run_encoder.check_run", lambda run, name: made.append(name))
+    monkeypatch.setattr("fewshot_audio.experiments.run_encoder.install", lambda checked: installed_encoders()["ge2e"])
+    complete_with_encoders(*configs(encoder_name=f"run:{first.folder}"))  # other weights are another encoder
+    assert len(made) == 1
+    assert made[0] != name
     with pytest.raises(ConfigError, match="its network is layers on yamnet"):
         run_experiment(*configs(encoder_name=f"run:{tmp_path / 'tiny' / 'run-1'}"), root, tmp_path)
 

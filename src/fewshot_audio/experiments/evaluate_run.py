@@ -107,7 +107,8 @@ def open_test(
         progress: called while segments are packed.
 
     Raises:
-        ConfigError: a frozen encoder is needed that is not installed; or the network has a score for each of another number of classes.
+        ConfigError: a frozen encoder is needed that is not installed, or the network has a score for each of another
+            number of classes.
         DataError: the dataset does not fit the run.
     """
     algorithm, outputs = run.experiment.algorithm, run.model.out_dim(run.experiment.encoder_name)
