@@ -300,9 +300,10 @@ def test_a_trained_run_is_an_encoder_of_another(root: Path, tmp_path: Path, monk
     weights = torch.load(first.folder / "model.pt", weights_only=True)
     torch.save({key: value + 1 for key, value in weights.items()}, first.folder / "model.pt")
     made: list[str] = []
-    monkeypatch.setattr("fewshot_audio.experiments.run_encoder.check_run", lambda run, name: made.append(name))
-    monkeypatch.setattr("fewshot_audio.experiments.run_encoder.install", lambda checked: installed_encoders()["ge2e"])
-    complete_with_encoders(*configs(encoder_name=f"run:{first.folder}"))  # other weights are another encoder
+    with monkeypatch.context() as patch:
+        patch.setattr("fewshot_audio.experiments.run_encoder.check_run", lambda run, name: made.append(name))
+        patch.setattr("fewshot_audio.experiments.run_encoder.install", lambda checked: installed_encoders()["ge2e"])
+        complete_with_encoders(*configs(encoder_name=f"run:{first.folder}"))  # other weights are another encoder
     assert len(made) == 1
     assert made[0] != name
     with pytest.raises(ConfigError, match="its network is layers on yamnet"):
