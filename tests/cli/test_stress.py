@@ -37,7 +37,7 @@ def test_results_are_printed_kept_and_reported(trained: tuple[Path, Path], shell
     assert all(0 < point.ci95 < 0.2 and point.tasks == 30 for point in shots)
     written = json.loads((tmp_path / "shots.json").read_text())["points"]
     assert [point["value"] for point in written] == [point.value for point in shots]
-    options = ("--noisy-labels", "0,0.5", "--class-incremental", 2, "--shots", 2)
+    options = ("--noisy-labels", "0,0.1,0.5", "--class-incremental", 2, "--shots", 2)
     assert shell("evaluate", run, "--data-root", root, *options).code == 0
     points = read_stress(run)  # former shots are replaced
     assert [point.condition for point in points] == [

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from fewshot_audio.config import check_configs
+from fewshot_audio.engine.adapted_tasks import adapted_episode_loss
 from fewshot_audio.engine.evaluate import evaluate_network
 from fewshot_audio.engine.system import NetworkSystem
 from fewshot_audio.engine.tasks import TaskProtocol, plan_tasks
@@ -128,6 +129,30 @@ def test_every_answer_is_that_of_a_naive_loop(whole_clips: bool, root: Path, run
         assert scores.loss[task] == pytest.approx(losses.item(), abs=1e-5)
 
 
+def test_targets_of_the_queries_are_smoothed(root: Path, runs: dict[str, Run]) -> None:
+    network, data = runs["fo-maml"].trained_network(), open_dataset(root, runs["fo-maml"].experiment).data
+    segments = network.normalize(torch.from_numpy(data.store.read(np.arange(12)))).unsqueeze(1)
+    support, query = segments.unflatten(0, (3, 4)).split(2, dim=1)
+    adaptation = network.adaptation
+    assert adaptation is not None
+    plain, smoothed = (
+        adapted_episode_loss(network.eval(), adaptation, support, query, smoothing).loss for smoothing in (0.0, 0.3)
+    )
+    adapted = naive_adapted(
+        with_batch_statistics(runs["fo-maml"].trained_network().encoder),
+        support.reshape(6, *support.shape[-2:]),
+        torch.arange(3).repeat_interleave(2),
+        3,
+        0.2,
+    )
+    log_shares = adapted(query.reshape(6, *query.shape[-2:])).log_softmax(-1).detach()
+    truth = torch.arange(3).repeat_interleave(2)
+    expected = -log_shares[torch.arange(6), truth].mean()
+    assert plain.item() == pytest.approx(expected.item(), abs=1e-3)
+    assert smoothed.item() == pytest.approx((0.7 * expected - 0.3 * log_shares.mean()).item(), abs=1e-3)
+    assert abs(smoothed.item() - plain.item()) > 0.01
+
+
 class _InDouble:
     """Data whose segments are float64."""
 
@@ -187,6 +212,8 @@ def _twin(run: Run, folder: Path) -> Path:
         (MAML | {"relation_head": True}, "relation_head is True: set relation_head=false"),
         (MAML | {"specaug_params.use": True}, "specaug_params.use is True: set specaug_params.use=false"),
         (MAML | {"members": 2}, "members is 2: set members=1"),
+        (MAML | {"distance": "cosine"}, "distance is 'cosine': set distance=euclidean"),
+        (MAML | {"score_scale": 2.0}, "score_scale is 2.0: set score_scale=1"),
         (CHANGES["simpleshot"] | {"embedding_transform": "none"}, "set embedding_transform=center_l2"),
         (CHANGES["meta-baseline"] | {"distance": "squared"}, "distance is 'squared': set distance=cosine"),
         (CHANGES["meta-baseline"] | {"loss.pretraining_epochs": 2}, "pretraining_epochs is 2, expected 1 to 1"),

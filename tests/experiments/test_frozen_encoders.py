@@ -11,22 +11,33 @@ import pytest
 import torch
 
 from fewshot_audio import Recognizer
+from fewshot_audio.audio.degrade import degrade
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.config import ExperimentConfig, ModelConfig, read_configs
 from fewshot_audio.data.layout import DatasetFolder
+from fewshot_audio.engine.conditions import clean, degraded, embed_conditions
 from fewshot_audio.engine.history import Row
 from fewshot_audio.engine.loader import TrainingData
+from fewshot_audio.engine.tasks import plan_tasks
 from fewshot_audio.errors import ConfigError, DataError
 from fewshot_audio.experiments.dataset import Dataset, open_dataset
 from fewshot_audio.experiments.evaluate_run import evaluate_run, open_test
-from fewshot_audio.experiments.frozen_encoders import complete_with_encoders, set_scales, with_embeddings
+from fewshot_audio.experiments.frozen_encoders import (
+    complete_with_encoders,
+    pool_encoders,
+    set_scales,
+    with_embeddings,
+)
 from fewshot_audio.experiments.run_experiment import run_experiment
 from fewshot_audio.experiments.run_folder import Run
-from fewshot_audio.models.embedded_views import EmbeddedViews, PooledViews
+from fewshot_audio.experiments.stress import StressPlan, stress_run
+from fewshot_audio.experiments.stress_conditions import open_waveform_test
+from fewshot_audio.models.embedded_views import EmbeddedViews, PooledViews, PoolEncoder
 from fewshot_audio.models.frozen.description import EncoderDescription
 from fewshot_audio.models.frozen.installed import encoders_folder, installed_encoders
-from fewshot_audio.models.frozen_layers import BLOCK_LENGTH, FrozenLayers
+from fewshot_audio.models.frozen_layers import BLOCK_LENGTH, FrozenLayers, weighted_moments
 from fewshot_audio.models.views import WaveViews
+from fewshot_audio.progress import silent
 from fewshot_audio.studies.holdout import check_training, hold_out, open_development
 from fewshot_audio.studies.trial import run_trial
 from tests.tiny import MELS, tiny_configs, write_tiny_dataset, write_tiny_waveforms
@@ -175,6 +186,77 @@ def test_a_file_is_checked_and_kept_among_the_users_encoders(root: Path, tmp_pat
     assert complete_with_encoders(experiment, completed) == completed
 
 
+def test_recording_conditions_are_those_of_the_waveforms(root: Path, tmp_path: Path) -> None:
+    """Embeddings of a degraded query are those of its degraded waveform, whatever has been kept."""
+    experiment, model = configs(n_testing_tasks=3)
+    results = run_experiment(experiment, model, root, tmp_path)
+    run = Run.read(tmp_path / "tiny" / "run-1")
+    test = open_waveform_test(run, root, run.experiment, silent)
+    planned = plan_tasks(test.dataset.data.store.index, test.dataset.data.splits.test, test.protocol)
+    rows = embed_conditions(test.system, planned, [clean, degraded("band", RATE)])
+    segment = int(rows.segments[5])
+    waveform = np.load(sorted(test.dataset.folders.members[0].waveforms.glob("*/*.npy"))[segment])[:1]
+    network = run.trained_network().eval()
+    for number, heard in enumerate([waveform, degrade(torch.from_numpy(waveform), "band", RATE).numpy()]):
+        embedding = np.concatenate([expected_steps(heard[0], seed).mean(0) for seed in (0, 5)])
+        with torch.no_grad():
+            expected = network.encoder(torch.from_numpy(embedding)[None])[0]
+        assert rows.rows[5, number, 0] == pytest.approx(expected, rel=1e-3, abs=1e-3)
+    assert (rows.rows[:, 0] - rows.rows[:, 1]).abs().max() > 0.01
+    (as_recorded, band) = stress_run(run, root, run.experiment, StressPlan(degradations=["band"]))
+    assert (as_recorded.condition, band.condition) == ("as recorded", "band")
+    assert as_recorded.value == pytest.approx(results.accuracy)
+
+
+def test_what_embeddings_depend_on_is_in_their_key(root: Path) -> None:
+    """Another encoder, other views or another sample rate are other embeddings; without views, views are no matter."""
+
+    def encoder(**changes: Any) -> PoolEncoder:
+        experiment, model = configs(changes.pop("scenario", 2), **changes)
+        views = open_dataset(root, experiment).data.views
+        assert isinstance(views, WaveViews)
+        return pool_encoders(views, experiment, complete_with_encoders(experiment, model))[0]
+
+    first = encoder()
+    others = [
+        encoder(encoder_name="ge2e"),
+        encoder(scenario=1),
+        encoder(**{"Frozen.draws": 3}),
+        encoder(**{"waveaug_params.aug_num": 4}),
+        encoder(**{"waveaug_params.gain_p": 0.9}),
+        dataclasses.replace(first, stats=None),
+        dataclasses.replace(first, preprocessing=first.preprocessing.model_copy(update={"sample_rate": 8000})),
+    ]
+    assert len({first.key, *(other.key for other in others)}) == 1 + len(others)
+    assert encoder().key == first.key
+    plain = encoder(scenario=1)
+    assert encoder(scenario=1, **{"Frozen.draws": 3, "waveaug_params.gain_p": 0.9}).key == plain.key
+
+
+def test_the_views_of_a_segment_are_its_own(root: Path) -> None:
+    experiment, model = configs(2)
+    dataset = open_dataset(root, experiment)
+    views = dataset.data.views
+    assert isinstance(views, WaveViews)
+    encoder = pool_encoders(views, experiment, complete_with_encoders(experiment, model))[0]
+    (segment,) = dataset.data.store.read(np.array([2]))
+    one, again, other = (encoder.embed(segment, number) for number in (2, 2, 3))
+    assert np.array_equal(one, again)
+    assert np.array_equal(one[0], other[0])
+    assert len({row.tobytes() for row in np.concatenate([one, other[1:]])}) > len(one)  # some views change nothing
+    assert not np.array_equal(one[1:], other[1:])
+
+
+def test_the_moments_are_weighted() -> None:
+    parts = [torch.randn(count, 2, generator=torch.Generator().manual_seed(count)) for count in (3, 5)]
+    mean, deviation = weighted_moments(parts, [0.5, 0.1])
+    rows, weights = torch.cat(parts).numpy(), np.repeat([0.5, 0.1], [3, 5])
+    expected = np.average(rows, axis=0, weights=weights)
+    assert mean.numpy() == pytest.approx(expected, rel=1e-5)
+    variance = np.average((rows - expected) ** 2, axis=0, weights=weights)
+    assert deviation.numpy() == pytest.approx(np.sqrt(variance), rel=1e-5)
+
+
 def test_what_is_not_installed_is_refused_before_work(root: Path, tmp_path: Path) -> None:
     for name, words in (
         ("speech-embedding", "encoder 'speech-embedding' is not installed"),
@@ -199,7 +281,7 @@ def test_a_strangers_run_opens_no_file_that_it_names(root: Path, tmp_path: Path)
         Recognizer.from_run(folder)
 
 
-def test_a_trained_run_is_an_encoder_of_another(root: Path, tmp_path: Path) -> None:
+def test_a_trained_run_is_an_encoder_of_another(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wave = {"input_type": "wav", "specaug_params.use": False, "num_epochs": 1, "experiment_folder": "first"}
     run_experiment(*tiny_configs(wave), root, tmp_path)
     first = Run.read(tmp_path / "first" / "run-1")
@@ -215,6 +297,15 @@ def test_a_trained_run_is_an_encoder_of_another(root: Path, tmp_path: Path) -> N
     run_experiment(experiment, model, root, tmp_path)
     (name,) = installed_encoders().keys() - set(NAMES)
     assert name.startswith("run-")
+    weights = torch.load(first.folder / "model.pt", weights_only=True)
+    torch.save({key: value + 1 for key, value in weights.items()}, first.folder / "model.pt")
+    made: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr("fewshot_audio.experiments.run_encoder.check_run", lambda run, name: made.append(name))
+        patch.setattr("fewshot_audio.experiments.run_encoder.install", lambda checked: installed_encoders()["ge2e"])
+        complete_with_encoders(*configs(encoder_name=f"run:{first.folder}"))  # other weights are another encoder
+    assert len(made) == 1
+    assert made[0] != name
     with pytest.raises(ConfigError, match="its network is layers on yamnet"):
         run_experiment(*configs(encoder_name=f"run:{tmp_path / 'tiny' / 'run-1'}"), root, tmp_path)
 

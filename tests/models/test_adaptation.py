@@ -54,6 +54,22 @@ def test_the_scores_of_an_adapted_encoder_are_those_of_a_naive_loop(kind: type[n
         assert torch.equal(value, before[name]), name
 
 
+def test_modes_inside_and_after() -> None:
+    """Batch norms and recurrent layers are in training mode, without which cuDNN gives no gradients of the latter."""
+    parts = {
+        "norm": nn.BatchNorm1d(3),
+        "untracked": nn.BatchNorm1d(3, track_running_stats=False),
+        "plain": nn.GRU(3, 3),
+        "with dropout": nn.GRU(3, 3, 2, dropout=0.5),
+        "dropout": nn.Dropout(),
+    }
+    module = nn.ModuleDict(parts).eval()
+    with task_statistics(module):
+        assert {name for name, part in parts.items() if part.training} == {"norm", "untracked", "plain"}
+    assert not any(part.training for part in module.modules())
+    assert [parts[name].track_running_stats for name in ("norm", "untracked")] == [True, False]
+
+
 def test_the_gradient_is_that_at_the_adapted_weights() -> None:
     network = encoder(Hybrid)
     support, labels, queries = task()

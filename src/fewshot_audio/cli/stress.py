@@ -10,6 +10,7 @@ import typer
 
 from fewshot_audio.cli.console import percent, print_line, print_table, progress_bar
 from fewshot_audio.cli.options import parse_number
+from fewshot_audio.errors import plural
 
 if TYPE_CHECKING:
     from fewshot_audio.config import ExperimentConfig
@@ -97,7 +98,7 @@ def print_stress(
         for point in points
     ]
     print_table(
-        f"{points[0].dataset}, {points[0].tasks} test tasks of {points[0].n_query} queries per class",
+        f"{points[0].dataset}, {plural(points[0].tasks, 'test task')}, queries per class: {points[0].n_query}",
         ("test", "condition", "task", "accuracy (95 % interval)"),
         rows,
     )

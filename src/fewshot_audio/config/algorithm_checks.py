@@ -46,6 +46,8 @@ def _needs(experiment: ExperimentConfig, model: ModelConfig) -> dict[str, tuple[
             "use_attention": (experiment.use_attention, False),
             f"{section}.use": (experiment.augmentation, False),
             "embedding_transform": (experiment.embedding_transform, "none"),
+            "distance": (experiment.distance, "euclidean"),
+            "score_scale": (experiment.score_scale, 1),
             "loss.pretraining_epochs": (loss.pretraining_epochs, 0),
             "loss.classification_weight": (loss.classification_weight, 0),
             "members": (model.members, 1),

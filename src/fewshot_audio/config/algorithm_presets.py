@@ -5,6 +5,7 @@ dataset (``source``). What other datasets had is not known: all take the same nu
 ``episodes_per_step`` tasks; ten of them are an epoch. Training never stops early.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -60,18 +61,24 @@ PRESETS: dict[PresetName, Preset] = {
 
 
 def algorithm_configs(
-    dataset: str, name: PresetName, encoder: EncoderName = "Hybrid"
+    dataset: str, name: PresetName, encoder: EncoderName = "Hybrid", epochs: int | None = None
 ) -> tuple[ExperimentConfig, ModelConfig]:
-    """Return the pair of configs of an algorithm for a dataset and an encoder."""
+    """Return the pair of configs of an algorithm for a dataset and an encoder.
+
+    With another number of ``epochs`` than the published one, a first stage of the training keeps its share of them.
+    """
     preset = PRESETS[name]
+    epochs = epochs or preset.epochs
+    first_stage = preset.keys.get("loss.pretraining_epochs", 0)
+    keys = preset.keys | {"loss.pretraining_epochs": math.ceil(first_stage * epochs / preset.epochs)}
     changes: dict[str, Any] = {
         "algorithm.name": name,
         "lr": preset.lr,
         "scheduler_milestones": [],
         "episodes_per_step": preset.tasks_per_step,
         "n_training_tasks": STEPS_PER_EPOCH * preset.tasks_per_step,
-        "num_epochs": preset.epochs,
-        "patience": preset.epochs,
+        "num_epochs": epochs,
+        "patience": epochs,
         "n_validation_tasks": VALIDATION_TASKS,
         "n_testing_tasks": TEST_TASKS,
         "num_runs": 1,
@@ -82,4 +89,4 @@ def algorithm_configs(
     changes |= {f"n_{what}_{phase}": 1 for phase in PHASES for what in ("shot", "query")}
     if name in ("fo-maml", "fo-meta-curvature"):
         changes[f"{encoder}.out_dim"] = WAY  # the outputs are the scores of the classes
-    return change_configs(*scenario_configs(dataset, 1, encoder=encoder), changes | preset.keys, f"algorithm {name!r}")
+    return change_configs(*scenario_configs(dataset, 1, encoder=encoder), changes | keys, f"algorithm {name!r}")

@@ -5,7 +5,6 @@ It is a packed store as that of the segments is: half precision, memory-mapped, 
 
 import functools
 import logging
-import os
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -30,7 +29,6 @@ from fewshot_audio.progress import Progress, silent
 logger = logging.getLogger(__name__)
 
 CHUNK = 32  # segments that a worker embeds at once; few, so that an interruption loses little
-IDLE_SECONDS = 10  # after which an idle worker ends, even if the process that started it was killed
 DTYPE = np.dtype("<f2")
 
 
@@ -122,16 +120,15 @@ class EmbeddedFolder:
     def _run(self, waveforms: SegmentStore, chunks: Path, starts: Sequence[int]) -> Iterator[None]:
         import joblib  # now, because whatever opens a dataset imports this module
 
+        from fewshot_audio.data.parallel import run_chunks  # now, too: it imports joblib
+
         workers = min(self.workers or joblib.cpu_count(), len(starts))
         if workers <= 1:
             for start in starts:
                 _embed_chunk(self, waveforms, chunks, start)
                 yield
             return
-        with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=1):
-            parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1, idle_worker_timeout=IDLE_SECONDS)
-            embed_chunk = joblib.delayed(_work_on_chunk)
-            yield from parallel(embed_chunk(self, chunks, start, os.getpid()) for start in starts)
+        yield from run_chunks(functools.partial(_work_on_chunks, job=self, chunks=chunks), starts, 1, workers)
 
     def _read(self, chunks: Path, start: int, total: int) -> Any:
         """The rows of a chunk, half precision; None if it has not been embedded, or not wholly."""
@@ -229,12 +226,14 @@ def _waveforms_of(folder: DatasetFolder, precision: Literal["float32", "float16"
     return SegmentStore.open(folder, "waveforms", silent, precision)
 
 
-def _work_on_chunk(job: EmbeddedFolder, chunks: Path, start: int, owner: int) -> None:
+def _work_on_chunks(starts: Sequence[int], owner: int | None, job: EmbeddedFolder, chunks: Path) -> None:
     """Embed some segments in a worker of the process ``owner``."""
-    if owner not in (os.getpid(), os.getppid()):
-        os._exit(1)  # the owner was killed, and another process may already do this work
+    from fewshot_audio.data.parallel import check_owner
+
     name_plugins(job.plugins)
-    _embed_chunk(job, _waveforms_of(job.folder, job.precision), chunks, start)
+    for start in starts:
+        check_owner(owner)
+        _embed_chunk(job, _waveforms_of(job.folder, job.precision), chunks, start)
 
 
 def _embed_chunk(job: EmbeddedFolder, waveforms: SegmentStore, chunks: Path, start: int) -> None:

@@ -21,7 +21,7 @@ from fewshot_audio.progress import Progress, silent
 
 
 def adapted_episode_loss(
-    network: FewShotNetwork, adaptation: TaskAdaptation, support: Tensor, query: Tensor
+    network: FewShotNetwork, adaptation: TaskAdaptation, support: Tensor, query: Tensor, label_smoothing: float = 0.0
 ) -> EpisodeResult:
     """The loss of the queries after adaptation to the support; batch norm sees one of the two at a time.
 
@@ -30,6 +30,7 @@ def adapted_episode_loss(
         adaptation: that of the network.
         support: normalized segments.
         query: normalized segments.
+        label_smoothing: of the queries' targets; the steps on the support are without.
 
     Shape: support (way, shot, 1, mels, frames), query (way, n_query, 1, mels, frames).
     """
@@ -37,7 +38,7 @@ def adapted_episode_loss(
     labels = torch.arange(len(query), device=scores.device).repeat_interleave(query.shape[1])
     accuracy = (scores.argmax(-1) == labels).float().mean()
     zero = torch.zeros((), device=scores.device)
-    return EpisodeResult(F.cross_entropy(scores, labels), accuracy, zero, zero)
+    return EpisodeResult(F.cross_entropy(scores, labels, label_smoothing=label_smoothing), accuracy, zero, zero)
 
 
 def adapted_scores(

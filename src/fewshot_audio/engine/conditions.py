@@ -36,7 +36,7 @@ def degraded(name: Degradation, rate: int) -> Condition:
 
 
 def over_background(system: NetworkSystem, class_name: str, snr_db: float) -> Condition:
-    """Segments over a background: each over a random segment of a training class, the same whenever it is asked for.
+    """Segments over a background: each over the first segment of a random clip of a class, always the same.
 
     Args:
         system: whose store holds waveforms.

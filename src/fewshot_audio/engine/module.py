@@ -158,8 +158,9 @@ class EpisodicTraining(pl.LightningModule):
             auxiliary = AuxiliaryClassification.of(self.classifier, self.experiment, classes, self.epoch)
         with fork_rng(torch_seed(self.seed, "train", self.epoch, task, Purpose.LAYERS), self.device):
             if self.network.adaptation is not None:
+                smoothing = self.objective.loss.label_smoothing
                 self.last_result = adapted_episode_loss(
-                    self.network, self.network.adaptation, support_views, query_views
+                    self.network, self.network.adaptation, support_views, query_views, smoothing
                 )
             else:
                 self.last_result = episode_loss(

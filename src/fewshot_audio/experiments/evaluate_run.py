@@ -16,7 +16,7 @@ from fewshot_audio.engine.system import NetworkSystem, center_embeddings
 from fewshot_audio.engine.tasks import TaskProtocol, plan_tasks
 from fewshot_audio.errors import ConfigError, DataError
 from fewshot_audio.experiments.dataset import Dataset, open_dataset
-from fewshot_audio.experiments.frozen_encoders import set_scales, with_embeddings
+from fewshot_audio.experiments.frozen_encoders import set_scales, with_embeddings, with_encoders
 from fewshot_audio.experiments.run_folder import Run
 from fewshot_audio.functional.statistics import TaskSummary, summarize_tasks
 from fewshot_audio.models.network import FewShotNetwork
@@ -87,7 +87,13 @@ def evaluate_run(
 
 
 def open_test(
-    run: Run, data_root: Path, experiment: ExperimentConfig, *, untrained: bool = False, progress: Progress = silent
+    run: Run,
+    data_root: Path,
+    experiment: ExperimentConfig,
+    *,
+    untrained: bool = False,
+    kept_embeddings: bool = True,
+    progress: Progress = silent,
 ) -> PreparedTest:
     """Open the dataset of ``experiment`` and read the run's network.
 
@@ -96,10 +102,13 @@ def open_test(
         data_root: folder of the dataset folders.
         experiment: says which dataset, which test tasks and which device.
         untrained: take the weights that the run started from.
+        kept_embeddings: whether a network on frozen encoders is tested on their kept embeddings of the dataset; if not,
+            on its waveforms, which are embedded when they are asked for.
         progress: called while segments are packed.
 
     Raises:
-        ConfigError: the network has a score for each of another number of classes.
+        ConfigError: a frozen encoder is needed that is not installed, or the network has a score for each of another
+            number of classes.
         DataError: the dataset does not fit the run.
     """
     algorithm, outputs = run.experiment.algorithm, run.model.out_dim(run.experiment.encoder_name)
@@ -121,7 +130,10 @@ def open_test(
         )
     if dataset.fingerprint != run.dataset and experiment.dataset_name.lower() == run.experiment.dataset_name.lower():
         logger.warning("%s has changed since the run was trained on it: are its test classes new?", dataset.folders)
-    dataset = with_embeddings(dataset, experiment, run.model, progress)
+    if kept_embeddings:
+        dataset = with_embeddings(dataset, experiment, run.model, progress)
+    else:
+        dataset = with_encoders(dataset, experiment, run.model)
     network = run.untrained_network() if untrained else run.trained_network()
     network.to(torch.device(runtime.device)).set_precision("fp32")
     if untrained:

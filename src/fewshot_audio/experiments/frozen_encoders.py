@@ -13,7 +13,7 @@ from fewshot_audio.engine.loader import TrainingData
 from fewshot_audio.experiments.dataset import Dataset
 from fewshot_audio.experiments.run_encoder import run_as_encoder
 from fewshot_audio.models.build import complete_model
-from fewshot_audio.models.embedded_views import PooledViews, PoolEncoder
+from fewshot_audio.models.embedded_views import PooledViews, PoolEncoder, make_views_of_recordings
 from fewshot_audio.models.frozen.references import find_encoder, read_descriptions
 from fewshot_audio.models.frozen_layers import FrozenLayers, weighted_moments
 from fewshot_audio.models.network import FewShotNetwork
@@ -70,6 +70,24 @@ def with_embeddings(
         store = select_classes(store, whole.classes)
     pooled = PooledViews(views, whole.shape[0], max(1, encoders[0].draws))
     return dataclasses.replace(dataset, data=TrainingData(store, dataset.data.splits, pooled))
+
+
+def with_encoders(dataset: Dataset, experiment: ExperimentConfig, model: ModelConfig) -> Dataset:
+    """The dataset's waveforms, which frozen encoders embed whenever that is asked: they may be changed before.
+
+    Args:
+        dataset: the dataset, opened as waveforms.
+        experiment: the encoder and the augmentation.
+        model: complete (``complete_with_encoders``).
+
+    Raises:
+        ConfigError: an encoder is not installed.
+    """
+    views = dataset.data.views
+    if not frozen_references(experiment.encoder_name) or not isinstance(views, WaveViews):
+        return dataset
+    embedding = make_views_of_recordings(experiment, model, views.preprocessing, views.stats)
+    return dataclasses.replace(dataset, data=dataclasses.replace(dataset.data, views=embedding))
 
 
 def pool_encoders(views: WaveViews, experiment: ExperimentConfig, model: ModelConfig) -> list[PoolEncoder]:

@@ -159,8 +159,8 @@ def _variants(test: PreparedTest, plan: StressPlan, progress: Progress) -> Itera
     for shot in sorted(set(plan.shots)):
         accuracy = run_test(with_shots(planned, shot))
         yield _point(test, "shots", plural(shot, "shot"), shot, accuracy, n_shot=shot)
-    for share in sorted(set(plan.wrong_labels)):
-        wrong = round(share * protocol.n_shot)
+    shares = {round(share * protocol.n_shot): share for share in plan.wrong_labels}
+    for wrong, share in sorted(shares.items()):
         accuracy = run_test(with_wrong_labels(with_shots(planned, protocol.n_shot), share))
         condition = f"{wrong} of {plural(protocol.n_shot, 'label')} wrong"
         yield _point(test, "noisy-labels", condition, wrong / protocol.n_shot, accuracy)

@@ -41,7 +41,7 @@ def open_waveform_test(run: Run, data_root: Path, experiment: ExperimentConfig, 
     """Open a run's test on the waveforms of the dataset, whose features are computed from them.
 
     Raises:
-        ConfigError: the network adapts to tasks, or has test-time views.
+        ConfigError: the network adapts to tasks, has test-time views, or reads a frozen encoder that is not installed.
         DataError: the dataset has no waveforms.
     """
     if experiment.algorithm.adapts:
@@ -51,7 +51,8 @@ def open_waveform_test(run: Run, data_root: Path, experiment: ExperimentConfig, 
         )
     if experiment.query_views("test") > 1:
         raise ConfigError(f"{run.folder}: its test clips have views: recording conditions are tested without")
-    return open_test(run, data_root, experiment.model_copy(update={"input_type": "wav"}), progress=progress)
+    experiment = experiment.model_copy(update={"input_type": "wav"})
+    return open_test(run, data_root, experiment, kept_embeddings=False, progress=progress)
 
 
 def degradations(

@@ -113,11 +113,11 @@ def score_adapted(encoder: nn.Module, weights: Weights, segments: Tensor) -> Ten
 def task_statistics(encoder: nn.Module) -> Iterator[None]:
     """Batch norm by the statistics of the batch at hand inside the block; running ones are neither used nor moved.
 
-    All else, such as dropout, stays in the mode that it is in.
+    All else that has modes, such as dropout, stays in the mode that it is in.
     """
     norms = [module for module in encoder.modules() if isinstance(module, _BatchNorm)]
-    blocks = [module for module in encoder.modules() if isinstance(module, ConvBlock)]  # in training they are cheaper
-    modes = [(module, module.training) for module in (*norms, *blocks)]
+    tracking = [norm.track_running_stats for norm in norms]
+    modes = [(module, module.training) for module in encoder.modules() if _works_in_training(module)]
     try:
         for norm in norms:
             norm.track_running_stats = False
@@ -125,7 +125,16 @@ def task_statistics(encoder: nn.Module) -> Iterator[None]:
             module.training = True
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, tracked in zip(norms, tracking, strict=True):
+            norm.track_running_stats = tracked
         for module, training in modes:
             module.training = training
+
+
+def _works_in_training(module: nn.Module) -> bool:
+    """Whether ``task_statistics`` has a module in training mode.
+
+    The blocks are cheaper in it. A recurrent layer without dropout computes the same in both modes, but cuDNN refuses
+    its gradients in evaluation mode.
+    """
+    return isinstance(module, _BatchNorm | ConvBlock) or (isinstance(module, nn.RNNBase) and not module.dropout)

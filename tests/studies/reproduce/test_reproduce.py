@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
+from fewshot_audio.config import check_configs
 from fewshot_audio.config.algorithm_presets import PRESET_NAMES, algorithm_configs
 from fewshot_audio.config.presets import scenario_configs
 from fewshot_audio.config.recipes import RECIPES, recipe_configs
@@ -277,3 +278,17 @@ def test_an_algorithm_is_a_system_with_its_own_published_figure() -> None:
         assert figures[0].accuracy == value
         assert [figure.accuracy for figure in figures[1:]] == ([] if value == 0.7617 else [0.7617])
     assert Cell("ESC-50-master", "1", "Hybrid").algorithm == "prototypes"
+
+
+def test_one_number_of_epochs_shortens_every_algorithm() -> None:
+    first_stages = {}
+    for name in PRESET_NAMES:
+        experiment, model = Cell("ESC-50-master", name, "Hybrid").configs("published", ["num_epochs=40"])
+        check_configs(experiment, model)
+        assert experiment.num_epochs == 40
+        first_stages[name] = experiment.loss.pretraining_epochs
+    assert first_stages == {"fo-maml": 0, "fo-meta-curvature": 0, "meta-baseline": 8, "simpleshot": 0}
+    own = ["num_epochs=40", "loss.pretraining_epochs=3"]
+    assert Cell("nsynth", "meta-baseline", "CNN").configs("published", own)[0].loss.pretraining_epochs == 3
+    with pytest.raises(ConfigError, match="num_epochs"):
+        Cell("nsynth", "meta-baseline", "CNN").configs("published", ["num_epochs=many"])

@@ -61,8 +61,11 @@ class Cell:
         algorithm = next((name for name in PRESET_NAMES if name == self.system), None)
         if self.system in RECIPES or algorithm:
             changes = {key: value for key, value in changes.items() if key == "num_runs"}
+        own = dict(map(parse_override, overrides))
         if algorithm:
-            experiment, model = algorithm_configs(self.dataset, algorithm, self.encoder)
+            epochs = own.get("num_epochs")
+            epochs = epochs if isinstance(epochs, int) and epochs > 0 else None  # else an error says what is wrong
+            experiment, model = algorithm_configs(self.dataset, algorithm, self.encoder, epochs)
         elif self.system in RECIPES:
             recipe: Recipe = "fast" if self.system == "fast" else "best"
             experiment, model = recipe_configs(self.dataset, recipe, self.encoder)
@@ -71,7 +74,7 @@ class Cell:
             loss: Literal["cpl", "angular"] = "angular" if loss_name == "angular" else "cpl"
             experiment, model = scenario_configs(self.dataset, int(scenario), loss, self.encoder)
         folder = f"{self.dataset}_{self.system}_{self.encoder}_{budget}"
-        changes = changes | {"experiment_folder": folder} | dict(map(parse_override, overrides))
+        changes = changes | {"experiment_folder": folder} | own
         return change_configs(experiment, model, changes, f"{self.dataset} {self.system}")
 
 
