@@ -102,10 +102,7 @@ def list_pictures(data: Path, folder: Path) -> Mapping[str, tuple[Scene, list[Se
     return {
         "threshold": (
             plain,
-            [
-                Setting(f"--threshold {value:g}", given, replace(options, threshold=value))
-                for value in (0.3, 0.7, 0.95)
-            ],
+            [Setting(f"--threshold {value:g}", given, replace(options, threshold=value)) for value in (0.3, 0.7, 0.95)],
             75.0,
         ),
         "min-duration": (
