@@ -181,6 +181,7 @@ def test_with_plugin_every_command_works(parts: Path, tmp_path: Path) -> None:
         "gather": ["experiments/tiny", "-o", "gathered"],
         "join": [run, "experiments/tiny/run-2", "-o", "joined"],
         "report": ["experiments/tiny"],
+        "results": ["experiments/tiny"],
         "enroll": ["--model", run, "--support", "support", "-o", "bundle"],
         "classify": ["bundle", "support/cat/0.wav", "--format", "my_format:Markdown", "--plugin", "my_format"],
         "index": ["support", "-o", "index", "--bundle", "bundle", "--workers", "2"],

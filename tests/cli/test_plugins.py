@@ -46,6 +46,7 @@ LINES: dict[str, list[list[str]]] = {
     "index": [["sound.wav", "-o", "new", "--bundle", bundle] for bundle in BUNDLES],
     "join": [[RUN, "experiments/tiny/run-2", "-o", "joined"]],
     "report": [["experiments/tiny", "-o", "report.html"]],
+    "results": [["experiments/tiny"]],
     "search": [
         *(["index", f"{bundle}:cat"] for bundle in BUNDLES),
         *(["index", "sound.wav", "--bundle", bundle] for bundle in BUNDLES),

@@ -6,7 +6,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter1d
 
 from fewshot_audio.audio.mel import mel_filterbank
 from fewshot_audio.audio.samples import Samples
@@ -91,6 +90,8 @@ def noise_floor(power: Frames, unit: int) -> Frames:
     Shape:
         (frames, N_MELS) -> (frames, N_MELS).
     """
+    from scipy.ndimage import uniform_filter1d  # here, because the server reads this module when it starts
+
     units = max(1, len(power) // unit)
     quiet = np.stack([np.percentile(power[n * unit : (n + 1) * unit], QUIET_PERCENT, axis=0) for n in range(units)])
     floors = [np.median(quiet[max(0, n - FLOOR_UNITS) : n + FLOOR_UNITS + 1], axis=0) for n in range(units)]
