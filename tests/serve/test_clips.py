@@ -177,6 +177,12 @@ def test_the_page_changes_clips_and_takes_it_back(chromium: Browser, decoder: Sh
         expect(page.get_by_role("alert").first).to_contain_text(
             "“low-1.wav” is the same recording as “low-1.wav” of “low”"
         )
+        not_kept = page.locator("#classes .hint")
+        expect(not_kept).to_have_count(0)
+        page.reload()
+        page.get_by_role("button", name="Clips of low").click()
+        expect(not_kept).to_contain_text("a clip can be played only until")
+        expect(page.get_by_role("button", name="Play clip")).to_have_count(0)
 
 
 def test_several_files_are_answered_as_a_table(
