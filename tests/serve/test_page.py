@@ -186,9 +186,9 @@ def test_what_goes_wrong_is_told_in_words(url: str, chromium: Browser, sounds: P
         page.get_by_role("button", name="Close this message").click()
         expect(notice).to_be_hidden()
         large = sounds / "large.wav"
-        large.write_bytes(bytes(LIMITS.upload_bytes + 1))
+        large.write_bytes(bytes(LIMITS.recording_bytes + 1))
         page.set_input_files("#listen-files", large)
-        expect(notice).to_contain_text("“large.wav” is larger than 1 MB")
+        expect(notice).to_contain_text("“large.wav” is larger than 4 MB")
         # The browser itself reports answers from 400 on in its console.
         page.set_input_files("#listen-files", sounds / "broken.wav")
         expect(notice).to_contain_text("The recording cannot be used: unreadable")

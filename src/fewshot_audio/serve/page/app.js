@@ -256,7 +256,7 @@ async function download() {
 }
 
 const limits = () => state.limits;
-const questionInput = makeClipInput(clipInputElements("listen", "Record"), ask, limits);
+const questionInput = makeClipInput(clipInputElements("listen", "Record"), ask, limits, "recording_bytes");
 const trainingInput = makeClipInput(clipInputElements("teach", "Record a clip"), addNewClips, limits);
 const showBackground = makeBackground(() => state, show, working);
 const { ask: askAboutSeveral, hide: hideAnswers } = makeAnswersTable(marks, showOne);
