@@ -127,7 +127,7 @@ def test_the_page_edits_the_background(width: int, chromium: Browser, url: str, 
         expect(page.locator("#background .name")).to_have_text(["<b>place.wav"])
         expect(page.locator("#notice")).to_contain_text("Added 1 recording to the background")
         ask(page, question)
-        expect(page.locator("#verdict-name")).to_have_text("None of the enrolled sounds")
+        expect(page.locator("#verdict-name")).to_have_text("None of your sounds")
         expect(page.locator("#distance")).to_contain_text("Like the background or ignored sounds")
         _within_the_screen(page, width)
 
@@ -139,7 +139,7 @@ def test_the_page_edits_the_background(width: int, chromium: Browser, url: str, 
         expect(page.get_by_role("button", name="Ignore low")).to_have_attribute("aria-pressed", "true")
         expect(page.get_by_role("button", name="Ignore low")).to_be_focused()
         ask(page, sounds / "low-3.wav")
-        expect(page.locator("#verdict-name")).to_have_text("None of the enrolled sounds")
+        expect(page.locator("#verdict-name")).to_have_text("None of your sounds")
         expect(page.locator("#bars .name")).to_have_text(["high"])
         page.get_by_role("button", name="Ignore high").click()
         expect(page.locator("#listen-hint")).to_contain_text("Every sound is ignored")

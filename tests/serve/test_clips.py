@@ -15,7 +15,7 @@ from tests.serve.fake import FakeRecognizer
 from tests.serve.live import running
 from tests.serve.sounds import tone, tone_wav
 from tests.serve.test_api import error
-from tests.serve.test_page import ask, expect, ready, teach
+from tests.serve.test_page import ask, expect, ready, teach, width
 
 LOW, HIGH = 300.0, 3000.0
 
@@ -177,6 +177,12 @@ def test_the_page_changes_clips_and_takes_it_back(chromium: Browser, decoder: Sh
         expect(page.get_by_role("alert").first).to_contain_text(
             "“low-1.wav” is the same recording as “low-1.wav” of “low”"
         )
+        not_kept = page.locator("#classes .hint")
+        expect(not_kept).to_have_count(0)
+        page.reload()
+        page.get_by_role("button", name="Clips of low").click()
+        expect(not_kept).to_contain_text("a clip can be played only until")
+        expect(page.get_by_role("button", name="Play clip")).to_have_count(0)
 
 
 def test_several_files_are_answered_as_a_table(
@@ -192,7 +198,10 @@ def test_several_files_are_answered_as_a_table(
         teach(page, "high", sounds / "high-0.wav")
         page.set_input_files("#listen-files", [sounds / name for name in ("low-3.wav", "broken.wav", "high-3.wav")])
         expect(page.locator("#answers-count")).to_have_text("3 files: 1 “low”, 1 not used, 1 “high”.")
-        expect(page.locator("#answer-rows .answer-name")).to_have_text(["low", "not used", "high"])
+        answers = page.locator("#answer-rows .answer-name")
+        for number, answer in enumerate(["low", "not used", "high"]):
+            expect(answers.nth(number)).to_contain_text(answer)
+        expect(answers.nth(1)).to_contain_text("cannot be used: unreadable")  # the reason is beside it
         with page.expect_download() as download:
             page.get_by_role("button", name="Download the answers").click()
         lines = Path(download.value.path()).read_text().splitlines()
@@ -204,9 +213,36 @@ def test_several_files_are_answered_as_a_table(
         ]
         page.get_by_role("button", name="high-3.wav").click()
         expect(page.locator("#verdict-name")).to_have_text("high")
+        expect(page.locator("#answer-file")).to_have_text("high-3.wav")
+        expect(page.locator("#answer-rows [aria-current=true]")).to_contain_text("high-3.wav")
         ask(page, sounds / "low-3.wav")
         expect(page.locator("#answers")).to_be_hidden()
         page.watch.console.clear()  # the browser's own report of the answer 422
+
+
+def test_long_names_of_files_fit_on_a_phone(
+    chromium: Browser, decoder: SharedDecoder, sounds: Path, tmp_path: Path
+) -> None:
+    """Those of a class's clips, and those in the table of answers, of which no word but a name is broken."""
+    files = [tmp_path / f"a_recorder's_name_that_has_no_end_in_sight_{number}.wav" for number in range(2)]
+    for file in files:
+        file.write_bytes((sounds / "low-0.wav").read_bytes())
+    with (
+        running(FakeRecognizer(), limits=LIMITS, decoder=decoder) as url,
+        chromium.page(url, width=360, height=740) as page,
+    ):
+        teach(page, "low", *files)
+        page.get_by_role("button", name="Clips of low").click()
+        page.set_input_files("#listen-files", [*files, sounds / "high-0.wav"])
+        expect(page.locator("#answer-rows .answer-name")).to_have_text(["low", "low", "none (closest: low)"])
+        assert width(page) == 360
+        for name in ("clip-list", "answer-table"):
+            assert page.locator(f".{name}").evaluate("e => e.scrollWidth <= e.clientWidth"), name
+        heights = page.locator("#answers thead th").evaluate_all("all => all.map(e => e.clientHeight)")
+        assert max(heights) < 40  # one line
+        right = "e => e.getBoundingClientRect().right"
+        ends = [page.locator(f"#answers {part}").first.evaluate(right) for part in ("table", "tbody .value")]
+        assert ends[0] - ends[1] < 2  # no empty column
 
 
 def test_undo_in_python() -> None:

@@ -113,11 +113,11 @@ def test_a_new_bundle_is_started_without_any_class(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     with command("--new") as (_, url, promise):
         assert httpx.get(f"{url}/api/state").json()["classes"] == []
-    assert promise == "Changes are saved to my_sounds."
-    assert Recognizer.load(tmp_path / "my_sounds").classes == []
+    assert promise == "Changes are saved to my_recognizer."
+    assert Recognizer.load(tmp_path / "my_recognizer").classes == []
     again = CliRunner().invoke(app, ["serve", "--new"])
     assert again.exit_code == 2
-    assert "my_sounds is a bundle already" in " ".join(again.output.split())
+    assert "my_recognizer is a bundle already" in " ".join(again.output.split())
 
 
 def test_without_a_bundle_the_command_says_how_to_start_one() -> None:

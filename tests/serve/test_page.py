@@ -69,7 +69,8 @@ def test_a_persons_way_through_the_page(
     with running(backend, limits=LIMITS, decoder=decoder) as url, chromium.page(url) as page:
         # Nothing is enrolled: the page says what to do, and does not offer what cannot work.
         expect(page.locator("#classes-empty")).to_be_visible()
-        expect(page.locator("#map-empty")).to_be_visible()
+        for card in ("map-card", "checkup"):
+            expect(page.locator(f"#{card}")).to_be_hidden()
         expect(page.get_by_role("button", name="Record", exact=True)).to_be_disabled()
         expect(page.locator("#listen-hint")).to_contain_text("Teach one first")
 
@@ -78,6 +79,11 @@ def test_a_persons_way_through_the_page(
         expect(page.locator("#map .dot")).to_have_count(6)
         expect(page.locator("#map .class-name")).to_have_text(["low", "high"])
         expect(page.locator("#findings")).to_contain_text("6 of 6 clips")
+        if kind == "real":  # which head decides is said to who asks, and is no finding
+            expect(page.locator("#how-decided-text")).to_be_hidden()
+            page.get_by_text("How it decides").click()
+            expect(page.locator("#how-decided-text")).to_contain_text("Decided by ")
+            expect(page.locator("#findings")).not_to_contain_text("Decided by ")
         expect(page.locator("#status")).to_have_text("2 changes in memory only")
 
         ask(page, sounds / "low-3.wav")
@@ -160,7 +166,7 @@ def test_an_unknown_sound_is_shown_as_such(url: str, chromium: Browser, sounds: 
         teach(page, "low", sounds / "low-0.wav", sounds / "low-1.wav")
         ask(page, sounds / "high-0.wav")
         expect(page.locator("#verdict")).to_have_class(re.compile("unknown"))
-        expect(page.locator("#verdict")).to_contain_text("None of the enrolled sounds")
+        expect(page.locator("#verdict")).to_contain_text("None of your sounds")
         expect(page.locator("#verdict")).to_contain_text("The closest is “low”")
         expect(page.locator("#distance")).to_contain_text("too far to be one of them")
 
@@ -180,9 +186,9 @@ def test_what_goes_wrong_is_told_in_words(url: str, chromium: Browser, sounds: P
         page.get_by_role("button", name="Close this message").click()
         expect(notice).to_be_hidden()
         large = sounds / "large.wav"
-        large.write_bytes(bytes(LIMITS.upload_bytes + 1))
+        large.write_bytes(bytes(LIMITS.recording_bytes + 1))
         page.set_input_files("#listen-files", large)
-        expect(notice).to_contain_text("“large.wav” is larger than 1 MB")
+        expect(notice).to_contain_text("“large.wav” is larger than 4 MB")
         # The browser itself reports answers from 400 on in its console.
         page.set_input_files("#listen-files", sounds / "broken.wav")
         expect(notice).to_contain_text("The recording cannot be used: unreadable")

@@ -10,7 +10,7 @@ from fewshot_audio.cli.console import print_line, stderr
 from fewshot_audio.cli.options import Device
 from fewshot_audio.cli.quick_start import load_quickly, prepare_quick_start
 
-NEW_BUNDLE = Path("my_sounds")
+NEW_BUNDLE = Path("my_recognizer")
 
 
 @app.command()
@@ -18,7 +18,7 @@ def serve(
     context: typer.Context,
     bundle: Annotated[
         Path | None,
-        typer.Argument(help="A bundle: the folder that `enroll` writes. With --new it is made; default: my_sounds."),
+        typer.Argument(help="A bundle: the folder that `enroll` writes. --new makes it; default: my_recognizer."),
     ] = None,
     new: Annotated[
         bool, typer.Option("--new", help="Start without any class, by the shipped recognizer, in a new bundle.")

@@ -12,11 +12,12 @@ let clipUrl = null;
 export function showAnswer(answer, file, state, marks) {
   shownAnswer = answer;
   at("answer").hidden = false;
+  at("answer-file").textContent = file.name;
   const isKnown = answer.label !== null;
   at("verdict").classList.toggle("unknown", !isKnown);
   at("verdict-swatch").className = isKnown ? `swatch ${marks.of(answer.label).shape}` : "swatch";
   at("verdict-swatch").style.background = isKnown ? marks.of(answer.label).color : "transparent";
-  at("verdict-name").textContent = isKnown ? answer.label : "None of the enrolled sounds";
+  at("verdict-name").textContent = isKnown ? answer.label : "None of your sounds";
   const detail = isKnown
     ? `${percent(answer.probabilities.find(({ name }) => name === answer.label).probability)} likely`
     : `The closest is “${answer.best}”.`;
@@ -55,7 +56,7 @@ function showBars(probabilities, isKnown, marks) {
 function showDistance({ unknown_score: score, unknown_threshold: threshold, label, background }) {
   const box = at("distance");
   if (threshold === null) {
-    const note = "This bundle has no calibration: the answer is always an enrolled sound, never “none”.";
+    const note = "This bundle has no calibration: the answer is always one of your sounds, never “none”.";
     box.replaceChildren(el("p", { class: "hint" }, note));
     return;
   }
@@ -66,8 +67,8 @@ function showDistance({ unknown_score: score, unknown_threshold: threshold, labe
   limit.style.left = `${(100 * threshold) / end}%`;
   const isKnown = label !== null;
   const [name, verdict] = background === null
-    ? ["Distance to the nearest enrolled sound", isKnown ? "near enough" : "too far to be one of them"]
-    : ["How far from the enrolled sounds, or like the background", isKnown ? "near enough" : "too much to be one of them"];
+    ? ["Distance to the nearest of your sounds", isKnown ? "near enough" : "too far to be one of them"]
+    : ["How far from your sounds, or like the background", isKnown ? "near enough" : "too much to be one of them"];
   box.replaceChildren(
     el("p", {}, `${name}: `, el("strong", {}, `${score.toFixed(2)}`), ` (${verdict}; the limit is ${threshold.toFixed(2)})`),
     el("span", { class: `track ${isKnown ? "" : "over"}`, "aria-hidden": "true" }, fill, limit),
@@ -80,7 +81,7 @@ function showPicture({ picture, seconds: length, segments }, state) {
   drawSpectrogram(at("spectrogram"), picture);
   at("axis-high").textContent = `${state.sample_rate / 2000} kHz`;
   at("axis-time").textContent = seconds(picture.seconds);
-  const filling = picture.seconds - length > 0.05 ? "; the end is repeated to fill the last segment" : "";
+  const filling = picture.seconds - length > 0.05 ? "; the last one is filled up" : "";
   at("picture-caption").textContent =
     `What the network hears: ${seconds(length)} of sound in ${segments} segment${segments === 1 ? "" : "s"} of ${state.segment_seconds} s${filling}.`;
 }

@@ -27,7 +27,7 @@ export function makeAnswersTable(marks, showOne) {
       try {
         const answer = await json("/api/classify", { method: "POST", body });
         record = recordOf(file.name, answer);
-        if (own === round) at("answer-rows").append(row(record, () => showOne(answer, file)));
+        if (own === round) at("answer-rows").append(row(record, (current) => open(current, answer, file)));
       } catch (error) {
         if (error.status !== 422) throw error; // it is not about this file
         record = { file: file.name, status: "error", remark: error.message };
@@ -44,16 +44,22 @@ export function makeAnswersTable(marks, showOne) {
     return { file, label: label ?? "unknown", score: probability, unknown_score: unknownScore, best, status: label === null ? "unknown" : "ok", remark: damage };
   }
 
-  function row({ file, label, score, status, best, remark }, open) {
+  /** Show a row's answer in full, below the table. */
+  async function open(current, answer, file) {
+    await showOne(answer, file);
+    for (const one of at("answer-rows").children) one.ariaCurrent = one === current ? "true" : null;
+    at("answer").scrollIntoView({ block: "nearest" });
+  }
+
+  function row({ file, label, score, status, best, remark }, onOpen) {
     const isKnown = status === "ok";
     const answer = status === "error" ? "not used" : isKnown ? label : `none (closest: ${best})`;
     return el(
       "tr",
       {},
-      el("th", { scope: "row" }, open ? el("button", { type: "button", class: "link", click: open }, file) : file),
-      el("td", { class: "answer-name" }, ...(isKnown ? [markOf(marks.of(label))] : []), answer),
+      el("th", { scope: "row" }, onOpen ? el("button", { type: "button", class: "link", click: ({ target }) => onOpen(target.closest("tr")) }, file) : file),
+      el("td", { class: "answer-name" }, ...(isKnown ? [markOf(marks.of(label))] : []), answer, ...(remark ? [el("p", { class: "hint" }, remark)] : [])),
       el("td", { class: "value" }, isKnown ? percent(score) : ""),
-      el("td", { class: "hint" }, remark ?? ""),
     );
   }
 

@@ -26,6 +26,7 @@ async function show(newState) {
   const { classes } = state;
   at("count").textContent = classes.length || "";
   at("classes-empty").hidden = classes.length > 0;
+  at("checkup").hidden = classes.length === 0; // the first thing to do is to teach, and nothing else
   at("class-names").replaceChildren(...classes.map(({ name }) => el("option", { value: name })));
   showClasses(state);
   at("version").textContent = `Version ${state.version}`;
@@ -75,14 +76,17 @@ async function refreshFindings() {
   at("next-step").hidden = next === null;
   at("next-step-text").textContent = next ?? "";
   at("checkup-empty").hidden = findings.length > 0;
-  at("findings").replaceChildren(...findings.map(({ kind, message }) => el("li", { "data-kind": kind }, message)));
+  const head = findings.find(({ kind }) => kind === "head"); // for who wants to know; nobody has to
+  at("how-decided").hidden = !head;
+  at("how-decided-text").textContent = head?.message ?? "";
+  at("findings").replaceChildren(...findings.filter((one) => one !== head).map(({ kind, message }) => el("li", { "data-kind": kind }, message)));
 }
 
 // --- ask -------------------------------------------------------------------------------------------------------------
 
 async function ask(files) {
   const tooLong = files.find((file) => file.size > state.limits.upload_bytes);
-  if (tooLong) return openRecording(tooLong);
+  if (tooLong) return openRecording(tooLong, tooLongNote(tooLong));
   hideAnswers();
   if (files.length === 1) return askAboutOne(files[0]);
   hideAnswer();
@@ -95,6 +99,8 @@ async function ask(files) {
   });
 }
 
+const tooLongNote = ({ name }) => `“${name}” is too long for a single answer: it is opened as a long recording instead.`;
+
 async function askAboutOne(file) {
   await working(at("listen-hint"), "Classifying …", async () => {
     const body = new FormData();
@@ -104,7 +110,7 @@ async function askAboutOne(file) {
       mapClip = null;
       await refreshMap().catch(() => {});
       if (!error.message.includes("too long")) throw error;
-      await openRecording(file);
+      await openRecording(file, tooLongNote(file));
       return null;
     });
     if (answer) await showOne(answer, file);
@@ -250,7 +256,7 @@ async function download() {
 }
 
 const limits = () => state.limits;
-const questionInput = makeClipInput(clipInputElements("listen", "Record"), ask, limits);
+const questionInput = makeClipInput(clipInputElements("listen", "Record"), ask, limits, "recording_bytes");
 const trainingInput = makeClipInput(clipInputElements("teach", "Record a clip"), addNewClips, limits);
 const showBackground = makeBackground(() => state, show, working);
 const { ask: askAboutSeveral, hide: hideAnswers } = makeAnswersTable(marks, showOne);

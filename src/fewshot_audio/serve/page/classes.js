@@ -7,6 +7,7 @@ import { askName, dialogChoice } from "./dialogs.js";
 import { ExcerptPlayer } from "./excerpt-player.js";
 
 const JSON_HEADERS = { "Content-Type": "application/json" };
+const NOT_KEPT = "Recordings are not kept: a clip can be played only until the page is closed or loaded again.";
 
 /**
  * Connect the list. `getState()` returns the state, `show(state)` shows a new one, `working(hint, message, work)` does work
@@ -121,6 +122,7 @@ export function makeClasses({ getState, show, working, addTo, marks }) {
         button("Remove", `Remove ${name}`, () => remove(name, clips)),
       ),
       ...(isUnfolded ? [el("ul", { class: "clip-list", "aria-label": `Clips of ${name}` }, ...clipNames.map((clip) => clipRow(name, clip, clips)))] : []),
+      ...(isUnfolded && clipNames.some((clip) => !files.has(key(name, clip))) ? [el("p", { class: "hint" }, NOT_KEPT)] : []),
     );
   }
 

@@ -6,8 +6,11 @@ import { Recorder } from "./recorder.js";
 
 let stopRecording = null; // there is one microphone: recording with one input ends the other's recording
 
-/** Connect an input's elements; `onFiles(files)` receives the user's files, `limits()` returns the server's limits. */
-export function makeClipInput({ area, button, choose, input, meter, hint, buttonText }, onFiles, limits) {
+/**
+ * Connect an input's elements; `onFiles(files)` receives the user's files, `limits()` returns the server's limits, and
+ * `most` is the name of the one on a file's size.
+ */
+export function makeClipInput({ area, button, choose, input, meter, hint, buttonText }, onFiles, limits, most = "upload_bytes") {
   const recorder = new Recorder();
   let running = false;
   let busy = false;
@@ -57,7 +60,7 @@ export function makeClipInput({ area, button, choose, input, meter, hint, button
   }
 
   function submit(files) {
-    const accepted = smallEnough(files, limits().upload_bytes);
+    const accepted = smallEnough(files, limits()[most]);
     if (accepted.length) onFiles(accepted);
   }
 

@@ -1,4 +1,4 @@
-// The map: a point for every enrolled clip, a class's name at the mean of its clips, a ring for the new clip.
+// The map: a point for every enrolled clip, a class's name beside its middlemost clip, a ring for the new clip.
 
 import { at, plural, svg, percent } from "./dom.js";
 import { pointOf } from "./class-marks.js";
@@ -9,7 +9,7 @@ const MARGIN = 44;
 /** Draw the map; `clip` is {x, y, text} of the new clip, or null. */
 export function showMap(map, clip, marks) {
   const allPoints = clip ? [...map.points, clip] : map.points;
-  at("map-empty").hidden = map.points.length > 0;
+  at("map-card").hidden = !map.points.length;
   at("map").replaceChildren();
   at("map-caption").textContent = "";
   if (!map.points.length) return;
@@ -26,8 +26,7 @@ export function showMap(map, clip, marks) {
   }
   const obstacles = map.points.map((point) => box(...place(point), 7, 7));
   for (const [name, points] of classes) {
-    const middle = { x: mean(points, "x"), y: mean(points, "y") };
-    drawing.append(label(name, place(middle), obstacles, size, height, "class-name"));
+    drawing.append(label(name, place(middlemost(points)), obstacles, size, height, "class-name"));
   }
   if (clip) {
     const [x, y] = place(clip);
@@ -38,7 +37,7 @@ export function showMap(map, clip, marks) {
   at("map").append(drawing);
   const explained = map.explained[0] + map.explained[1];
   at("map-caption").textContent = explained
-    ? `The first two principal axes of the embeddings; they show ${percent(explained)} of the variance between the enrolled clips.`
+    ? `Every clip is a point; clips that the network finds alike lie close together. The picture shows ${percent(explained)} of the differences between them.`
     : "There is only one enrolled clip, or all enrolled clips are the same.";
 }
 
@@ -56,6 +55,13 @@ function fit(points, height) {
 const range = (points, axis) => [Math.min(...points.map((p) => p[axis])), Math.max(...points.map((p) => p[axis]))];
 
 const mean = (points, axis) => points.reduce((sum, point) => sum + point[axis], 0) / points.length;
+
+/** The clip nearest to the mean of a class: the mean itself may lie among the clips of others. */
+function middlemost(points) {
+  const [x, y] = [mean(points, "x"), mean(points, "y")];
+  const distance = (point) => Math.hypot(point.x - x, point.y - y);
+  return points.reduce((best, point) => (distance(point) < distance(best) ? point : best));
+}
 
 const box = (x, y, width, height) => ({ x, y, width, height }); // half the width, half the height
 

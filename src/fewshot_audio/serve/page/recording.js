@@ -16,7 +16,7 @@ const STORE_KEY = "fewshot-audio-recording"; // what a tab keeps while the page 
 const KEEP_ALIVE = 30_000; // ms
 const EXTENSIONS = { csv: ".csv", raven: ".selections.txt", audacity: ".labels.txt" };
 
-/** Connect the part of the page; `limits()` returns the server's limits. Returns `open(file)`. */
+/** Connect the part of the page; `limits()` returns the server's limits. Returns `open(file, note)`, which tells the note, too. */
 export function makeRecording(limits) {
   const list = new EventList();
   const player = new ExcerptPlayer();
@@ -59,9 +59,10 @@ export function makeRecording(limits) {
     showRows(events, selected, colorOf, actions);
     const detections = events.filter(({ isMark }) => !isMark);
     const open = detections.filter(({ decision }) => !decision).length;
+    const lower = list.all.length - events.length;
     at("threshold-value").textContent = threshold().toFixed(2);
     at("review-count").textContent = recording?.state.searches
-      ? `${plural(detections.length, "event")} found with this score or a higher one, or decided; ${open} not looked at.`
+      ? `${plural(detections.length, "event")} found with this score or a higher one, or decided; ${open} not looked at.${lower ? ` ${lower} more with a lower score.` : ""}`
       : "";
     at("review").hidden = !recording?.state.searches;
     at("complete-label").hidden = at("review").hidden === false; // later searches learn from decisions
@@ -71,7 +72,7 @@ export function makeRecording(limits) {
     at("find").disabled = working || !canSearch();
     at("find").textContent = recording?.state.searches ? "Find again" : "Find the rest";
     at("table-download").disabled = list.result(threshold()).length === 0;
-    at("table-count").textContent = `${plural(list.result(threshold()).length, "event")}: what you marked or kept, and what is not rejected at this score.`;
+    at("table-count").textContent = `${plural(list.result(threshold()).length, "event")}: ${recording?.state.searches ? "what you marked or kept, and what is not rejected at this score" : "what you marked"}.`;
     if (!working) at("step").textContent = step();
     if (recording) sessionStorage.setItem(STORE_KEY, JSON.stringify({ id: recording.id, events: list.saved, threshold: threshold() }));
   }
@@ -82,7 +83,6 @@ export function makeRecording(limits) {
   };
 
   const step = () => nextStep(list.exampleCounts(), recording.state.searches);
-
   function showWork(message, share) {
     working = message !== null;
     at("step").textContent = message ?? step();
@@ -94,7 +94,7 @@ export function makeRecording(limits) {
 
   // --- the recording ---------------------------------------------------------------------------------------------------
 
-  async function open(file) {
+  async function open(file, note = "") {
     hideNotice();
     if (!smallEnough([file], limits().recording_bytes).length) return;
     showPart("recording");
@@ -111,7 +111,8 @@ export function makeRecording(limits) {
       if (progress === "failed") throw new Error(`“${name}” cannot be used: ${error}.`);
       list.saved = [];
       await begin();
-      if (damage) notify(`“${name}” is ${damage}.`, "warn");
+      const remarks = [note, damage ? `“${name}” is ${damage}.` : ""].filter(Boolean);
+      if (remarks.length) notify(remarks.join(" "), "warn");
     });
     at("recording-hint").textContent = "";
     if (recording?.state.progress === "failed") await close();
@@ -271,6 +272,7 @@ export function makeRecording(limits) {
       recording = await RecordingClient.resume(saved.id);
       await recording.finish();
       list.saved = saved.events;
+      at("mark-label").value = list.labels.at(-1) ?? "sound";
       at("threshold").value = saved.threshold;
       await begin();
     } catch {
