@@ -59,6 +59,9 @@ def list_clips(data: Path) -> dict[Path, ArenaClip]:
     clips = {
         clip.path: clip._replace(label=f"{name}/{clip.label}") for name, own in collections.items() for clip in own
     }
+    for path, clip in clips.items():
+        if clip.label.startswith("esc50/"):  # whose table does not know the source of most clips
+            clips[path] = clip._replace(group=path.name)
     training = {plain(name) for name in read_splits(data / "published-splits" / ESC50 / "splits.npy").train}
     with (data / ESC50 / "meta" / "esc50.csv").open(newline="") as stream:
         for row in csv.DictReader(stream):
@@ -169,6 +172,7 @@ def main() -> None:
         whole = Index(folder)
         of_recordings = [clips[arguments.data / recording.file] for recording in whole.recordings]
         targets = sorted({clip.label for clip in of_recordings if clip.label.startswith(("esc50/", "urban/"))})
+        targets = [target for target in targets if not arguments.classes or target in arguments.classes]
         found: dict[str, dict[str, list[list[int]]]] = {}
         hidden: dict[str, list[int]] = {}
         taught: list[float] = []
@@ -182,9 +186,12 @@ def main() -> None:
                     taught += seconds
                     own = found.setdefault(policy, {}).setdefault(target, [])
                     own.append([curve[looks - 1] for looks in LOOKS])
+                    print(target, seed, policy, int(haystack.holds.sum()), own[-1], flush=True)
     rows = []
     for collection in ("esc50", "urban"):
         names = [target for target in targets if target.startswith(collection)]
+        if not names:
+            continue
         there = np.mean([np.mean(hidden[name]) for name in names])
         for policy, own in found.items():
             means = np.mean([np.mean(own[name], axis=0) for name in names], axis=0)

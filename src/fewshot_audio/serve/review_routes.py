@@ -1,4 +1,4 @@
-"""The JSON API of reviews; without an index every address of it answers 404."""
+"""The JSON API of reviews; without an index every address but one answers 404."""
 
 import asyncio
 from typing import Annotated
@@ -32,6 +32,13 @@ def _review(context: Context) -> ReviewService:
 async def review_progress(context: Context, name: Name, reviewer: Reviewer = "me") -> Response:
     """How far the review of a class is, with the curve of what was found."""
     return await context.reply(_review(context).progress, name, reviewer)
+
+
+@review_routes.get("/status")
+async def review_status(context: Context) -> schemas.ReviewStatus:
+    """Whether the server was started with an index."""
+    review = context.review
+    return schemas.ReviewStatus(available=review is not None, windows=0 if review is None else len(review.review.index))
 
 
 @review_routes.get("/round", response_model=schemas.Round, responses=ERRORS)

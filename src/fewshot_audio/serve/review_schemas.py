@@ -18,6 +18,13 @@ class ReviewWindow(BaseModel):
     score: float
 
 
+class ReviewStatus(BaseModel):
+    """Whether there is an index to review, and how many windows it has."""
+
+    available: bool
+    windows: int
+
+
 class Round(BaseModel):
     """The windows of a round, the first ones first; none if there are no more."""
 

@@ -186,15 +186,16 @@ class Review:
         return drawn
 
     def _different(self, windows: Counts, count: int) -> list[int]:
-        """Places of the first windows no two of which are nearly the same."""
+        """Places of the first windows; those that are nearly the same as one before come last."""
         rows = unit_rows(self.index.rows("embedding", windows))
         places: list[int] = []
+        copies: list[int] = []
         for place in range(len(windows)):
             if len(places) == count:
                 break
-            if not places or (rows[places] @ rows[place]).max() < NEAR_DUPLICATE:
-                places.append(place)
-        return places
+            is_new = not places or (rows[places] @ rows[place]).max() < NEAR_DUPLICATE
+            (places if is_new else copies).append(place)
+        return (places + copies)[:count]
 
     def _hand_out(self, reviewer: str, windows: Counts) -> None:
         self._handed_out.pop(reviewer, None)

@@ -9,6 +9,16 @@ from fewshot_audio.audio.rejection import Rejected
 from fewshot_audio.audio.samples import Samples
 from fewshot_audio.errors import DataError, on_one_line
 
+MOST_TRIED = 100  # recordings that are looked for
+
+
+def check_archive(index: Index, archive: Path) -> None:
+    """Raise DataError if none of the first recordings of an index is in the archive's folder."""
+    tried = [recording.file for recording in index.recordings if recording.windows][:MOST_TRIED]
+    if not any((archive / name).exists() for name in tried):
+        named = f"such as {on_one_line(tried[0])!r}" if tried else "that can be used"
+        raise DataError(f"{index.folder}: no recording, {named}, is below {archive}: name their folder by --archive")
+
 
 def window_sound(index: Index, window: int, archive: Path) -> Samples:
     """Exactly the part of the recording that was embedded, at the index's rate.
