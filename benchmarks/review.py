@@ -38,6 +38,7 @@ POLICIES: dict[str, tuple[Order, ...]] = {
     "score": ("score",),
     "margin": ("margin",),
     "margin + search": ("search", "margin"),
+    "margin + score": ("score", "margin"),
 }
 """Orders of rounds, which take turns."""
 
@@ -160,6 +161,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder of collections, with halves.json")
     parser.add_argument("--positives", type=int, default=50, help="of each class to be found, at most")
     parser.add_argument("--seeds", type=int, default=3, help="draws of each class")
+    parser.add_argument("--classes", nargs="+", help="such as urban/car_horn; default: all of development")
     parser.add_argument(
         "--index", type=Path, help="where the index of all clips is or will be; default: a temporary one"
     )

@@ -4,17 +4,21 @@ import base64
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 from starlette.testclient import TestClient
+from typer.testing import CliRunner
 
 from fewshot_audio.archive.build import update_index
 from fewshot_audio.archive.embed import EmbeddingJob
 from fewshot_audio.archive.index import Index
 from fewshot_audio.archive.review.journal import ChoiceJournal, journal_beside
 from fewshot_audio.archive.review.review import Review
+from fewshot_audio.cli import app
+from fewshot_audio.errors import FewShotError
 from fewshot_audio.recognition.recognizer import Recognizer
 from tests.archive.conftest import run_here
 from tests.serve.chromium import Browser
@@ -201,3 +205,32 @@ def test_reviewing_by_keyboard(
         expect(page.locator("#classes .clips").first).to_have_text("3 clips")
     lines = journal_beside(bundle).read_text().splitlines()
     assert ['"answer": "yes"' in line and "Ana" in line for line in lines] == [True, False, False]
+
+
+def test_the_command(bundle: Path, index: Path, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: dict[str, Any] = {}
+
+    def start(recognizer: Recognizer, **options: Any) -> int:
+        started.update(options, recognizer=recognizer)
+        options["on_start"]("http://localhost:8000")
+        return 0
+
+    monkeypatch.setattr("fewshot_audio.serve.run.run_server", start)
+    monkeypatch.chdir(tmp_path)
+
+    def serve_command(*words: str | Path) -> str:
+        result = CliRunner().invoke(app, ["serve", str(bundle), *map(str, words)])
+        if isinstance(result.exception, FewShotError):
+            return str(result.exception)
+        return result.output
+
+    output = serve_command("--index", index, "--archive", archive)
+    assert output.startswith("Open http://localhost:8000 ")
+    assert f"saved to {journal_beside(bundle)}" in output
+    review = started["review"]
+    assert (review.recognizer, started["archive"]) == (started["recognizer"], archive)
+    assert "another process has this review open" in serve_command("--index", index, "--archive", archive)
+    review.journal.close()
+    assert "kept in memory" in serve_command("--index", index, "--archive", archive, "--no-save")
+    assert "such as 'night-0.wav', is below .: name their folder by --archive" in serve_command("--index", index)
+    assert "needs --index" in serve_command("--archive", archive)

@@ -80,6 +80,10 @@ def serve(
     def show_address(url: str) -> None:
         print_line(f"Open {url} (the API is described at {url}/docs). Ctrl-C stops the server.")
         print_line(promise)
+        if review is not None:
+            path = review.journal.path
+            where = f"saved to {path}" if path else "kept in memory: download them from the page"
+            print_line(f"Choices about the windows of {index} are {where}.")
 
     source = context.get_parameter_source("token")
     if source is not None and source.name == "COMMANDLINE":
@@ -116,10 +120,7 @@ def _review(index: Path, recognizer: "Recognizer", bundle: Path | None, archive:
 
     opened = Index(index)
     check_archive(opened, archive)
-    review = Review(opened, recognizer, ChoiceJournal(journal_beside(bundle) if bundle else None))
-    where = f"saved to {review.journal.path}" if bundle else "kept in memory: export them from the page"
-    print_line(f"Choices about the {len(opened)} windows of {index} are {where}.")
-    return review
+    return Review(opened, recognizer, ChoiceJournal(journal_beside(bundle) if bundle else None))
 
 
 def _where_changes_go(folder: Path, save: bool) -> tuple[bool, str]:
