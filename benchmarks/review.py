@@ -195,8 +195,8 @@ def main() -> None:
         if not names:
             continue
         there = np.mean([np.mean(hidden[name]) for name in names])
-        for policy, own in found.items():
-            means = np.mean([np.mean(own[name], axis=0) for name in names], axis=0)
+        for policy, of_targets in found.items():
+            means = np.mean([np.mean(of_targets[name], axis=0) for name in names], axis=0)
             rows.append([collection, policy, f"{there:.1f}", *(f"{value:.1f}" for value in means)])
     values = {"found": found, "hidden": hidden, "slowest teaching": max(taught), "median teaching": np.median(taught)}
     columns = ["classes of", "policy", "there", *(f"after {looks} looks" for looks in LOOKS)]

@@ -51,6 +51,15 @@ OPERATIONS = [
     ("POST", "/api/recordings/{recording}/search"),
     ("GET", "/api/recordings/{recording}/events"),
     ("POST", "/api/recordings/{recording}/table"),
+    ("GET", "/api/review"),
+    ("GET", "/api/review/status"),
+    ("GET", "/api/review/round"),
+    ("GET", "/api/review/sound"),
+    ("GET", "/api/review/spectrogram"),
+    ("POST", "/api/review/choices"),
+    ("POST", "/api/review/teach"),
+    ("GET", "/api/review/table"),
+    ("POST", "/api/review/table"),
 ]
 
 

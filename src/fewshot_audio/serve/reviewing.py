@@ -14,6 +14,7 @@ from fewshot_audio.archive.review.choices import gain
 from fewshot_audio.archive.review.review import Order, Review
 from fewshot_audio.archive.review.table import choices_table, read_choices, without_known
 from fewshot_audio.archive.review.window_sound import window_sound
+from fewshot_audio.audio.samples import Samples
 from fewshot_audio.errors import DataError, WriteError
 from fewshot_audio.serve import review_schemas as schemas
 from fewshot_audio.serve.api_errors import ApiError
@@ -145,7 +146,7 @@ class ReviewService:
         """Let other processes have the journal."""
         self.review.journal.close()
 
-    def _samples(self, window: int) -> "np.ndarray[tuple[int], np.dtype[np.float32]]":
+    def _samples(self, window: int) -> Samples:
         try:
             return window_sound(self.review.index, window, self._archive)
         except DataError as error:

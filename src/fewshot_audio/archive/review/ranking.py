@@ -43,7 +43,7 @@ def likelihoods(index: Index, sounds: EnrolledSounds, name: str, windows: Counts
     clips = [*_thinned(own), *_thinned(negatives)]
     has_timbre = all(clip.timbre is not None for clip in clips)
     blocks: list[Block] = ["embedding", *(["timbre"] if has_timbre else []), *map(encoder_block, _encoders(clips))]
-    features = [
+    features: list[Features] = [
         {block: values for block, values in features.items() if block in blocks}
         for features in (clip_features(clip.rows, clip.timbre, clip.segments, clip.encoded) for clip in clips)
     ]
