@@ -1,6 +1,6 @@
 """Answers for all windows of an index, without embedding them again: those of ``classify --hop``, to 16 bits."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_audio.archive.halves import widen
+from fewshot_audio.archive.halves import Singles, widen
 from fewshot_audio.archive.index import Index, Run
 from fewshot_audio.archive.recordings import IndexedRecording
 from fewshot_audio.progress import Progress, silent
@@ -84,25 +84,37 @@ def _answer_piece(
 ) -> None:
     blocks = ["embedding", "timbre", *map(encoder_block, enrolled.encoders)]
     halves = {block: index.read(block, piece) for block in blocks}
-    rows = index.description.rows
     for begin in range(0, piece.windows, STEP):
         parts = {block: widen(values[begin : begin + STEP]) for block, values in halves.items()}
         loud = parts["timbre"].any(axis=1)
         if not loud.any():
             continue
-        parts = {block: values[loud] for block, values in parts.items()}
-        many = answer_many(
-            enrolled,
-            parts["embedding"].reshape(len(parts["embedding"]), rows, -1),
-            parts["timbre"],
-            {name: parts[encoder_block(name)] for name in enrolled.encoders},
-            recognizer.embedder,
-            recognizer.calibration,
-        )
+        many = _answer_rows(index, {block: values[loud] for block, values in parts.items()}, recognizer, enrolled)
         windows = np.flatnonzero(loud) + piece.first + begin
         answers.probabilities[windows] = many.probabilities
         answers.unknown_scores[windows] = many.unknown_scores
         answers.labels[windows] = _labels(many, threshold)
+
+
+def _answer_rows(index: Index, rows: Mapping[str, Singles], recognizer: Recognizer, enrolled: Enrolled) -> ManyAnswers:
+    """Answer for windows, none of which is silent, by their rows of each block, (windows, width)."""
+    return answer_many(
+        enrolled,
+        rows["embedding"].reshape(len(rows["embedding"]), index.description.rows, -1),
+        rows["timbre"],
+        {name: rows[encoder_block(name)] for name in enrolled.encoders},
+        recognizer.embedder,
+        recognizer.calibration,
+    )
+
+
+def answer_windows(index: Index, recognizer: Recognizer, windows: Counts) -> ManyAnswers:
+    """Answer for some windows, none of which is silent; they are held in memory. Raises as ``answer_index`` does."""
+    enrolled = recognizer.snapshot()
+    digests = {name: recognizer.encoders.digests[name] for name in enrolled.encoders}
+    index.description.check_recognizer(recognizer, index.folder, digests)
+    blocks = ["embedding", "timbre", *map(encoder_block, enrolled.encoders)]
+    return _answer_rows(index, {block: index.rows(block, windows) for block in blocks}, recognizer, enrolled)
 
 
 def _labels(many: ManyAnswers, threshold: float) -> Counts:

@@ -24,6 +24,9 @@ class Neighbors:
 
     Args:
         index: the index.
+
+    Attributes:
+        is_silent: which windows are, (windows,).
     """
 
     def __init__(self, index: Index) -> None:
@@ -34,11 +37,11 @@ class Neighbors:
         self._directions: Singles = np.ascontiguousarray(vectors[:, ::-1][:, :DIRECTIONS])
         self._parts = np.empty((len(index), self._directions.shape[1]), np.float32)
         self._rests = np.empty(len(index), np.float32)
-        self._is_silent = np.empty(len(index), np.bool_)
+        self.is_silent: NDArray[np.bool_] = np.empty(len(index), np.bool_)
         for piece in index.pieces():
             rows = widen(index.read("embedding", piece))
             place = slice(piece.first, piece.first + piece.windows)
-            self._is_silent[place] = np.einsum("ij,ij->i", rows, rows) <= LEAST_LENGTH**2
+            self.is_silent[place] = np.einsum("ij,ij->i", rows, rows) <= LEAST_LENGTH**2
             self._parts[place], self._rests[place] = self._split(unit_rows(rows))
 
     def _split(self, units: Singles) -> tuple[Singles, Singles]:
@@ -60,7 +63,7 @@ class Neighbors:
         bounds = np.full(len(self._parts), NOTHING)
         for part, rest in zip(*self._split(units), strict=True):
             np.maximum(bounds, self._parts @ part + rest * self._rests, out=bounds)
-        bounds[self._is_silent if chosen is None else self._is_silent | ~chosen] = NOTHING
+        bounds[self.is_silent if chosen is None else self.is_silent | ~chosen] = NOTHING
         first = min(max(FIRST, count), len(bounds))
         windows = np.sort(np.argpartition(-bounds, first - 1)[:first]) if first else np.empty(0, np.int64)
         windows = windows[bounds[windows] > NOTHING]

@@ -1,7 +1,7 @@
 """``fewshot-audio serve``: a web page and a JSON API for a bundle."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +9,10 @@ from fewshot_audio.cli.app import app
 from fewshot_audio.cli.console import print_line, stderr
 from fewshot_audio.cli.options import Device
 from fewshot_audio.cli.quick_start import load_quickly, prepare_quick_start
+
+if TYPE_CHECKING:
+    from fewshot_audio.archive.review.review import Review
+    from fewshot_audio.recognition.recognizer import Recognizer
 
 NEW_BUNDLE = Path("my_recognizer")
 
@@ -44,6 +48,13 @@ def serve(
             help="Save every change to the bundle; with --no-save changes are lost when the server stops.",
         ),
     ] = True,
+    index: Annotated[
+        Path | None, typer.Option(help="An index to review: people say what is in its windows, and the bundle learns.")
+    ] = None,
+    archive: Annotated[
+        Path | None,
+        typer.Option(help="With --index: folder that its names of recordings are below; default: the current folder."),
+    ] = None,
     device: Device = "cpu",
 ) -> None:
     """Serve a web page that enrolls and recognizes sounds, and a JSON API that does the same."""
@@ -59,6 +70,8 @@ def serve(
 
     if bundle is None and not new:
         raise typer.BadParameter("missing: give a bundle, or --new to start without any class", param_hint="BUNDLE")
+    if archive is not None and index is None:
+        raise typer.BadParameter("needs --index: it is the folder of an index's recordings", param_hint="--archive")
     folder = bundle or NEW_BUNDLE
     if new and is_bundle(folder):
         raise typer.BadParameter(f"{folder} is a bundle already: `serve {folder}` goes on with it", param_hint="--new")
@@ -67,6 +80,10 @@ def serve(
     def show_address(url: str) -> None:
         print_line(f"Open {url} (the API is described at {url}/docs). Ctrl-C stops the server.")
         print_line(promise)
+        if review is not None:
+            path = review.journal.path
+            where = f"saved to {path}" if path else "kept in memory: download them from the page"
+            print_line(f"Choices about the windows of {index} are {where}.")
 
     source = context.get_parameter_source("token")
     if source is not None and source.name == "COMMANDLINE":
@@ -77,6 +94,7 @@ def serve(
     prepare_quick_start(source_folder, recognizer)
     if new and is_saved:
         recognizer.save(folder, is_new=True)
+    review = _review(index, recognizer, folder if is_saved else None, archive or Path()) if index else None
     unsaved = run_server(
         recognizer,
         host=host,
@@ -84,11 +102,25 @@ def serve(
         token=token,
         host_names=allow_host or [],
         folder=folder if is_saved else None,
+        review=review,
+        archive=archive or Path(),
         on_start=show_address,
     )
     if unsaved:
         count = f"{unsaved} change" + ("s" if unsaved > 1 else "")
         print_line(f"Stopped; {count} since the start {'are' if unsaved > 1 else 'is'} not in {folder}.", stderr)
+
+
+def _review(index: Path, recognizer: "Recognizer", bundle: Path | None, archive: Path) -> "Review":
+    """The review of an index; its choices are saved beside the bundle, if changes are saved at all."""
+    from fewshot_audio.archive.index import Index
+    from fewshot_audio.archive.review.journal import ChoiceJournal, journal_beside
+    from fewshot_audio.archive.review.review import Review
+    from fewshot_audio.archive.review.window_sound import check_archive
+
+    opened = Index(index)
+    check_archive(opened, archive)
+    return Review(opened, recognizer, ChoiceJournal(journal_beside(bundle) if bundle else None))
 
 
 def _where_changes_go(folder: Path, save: bool) -> tuple[bool, str]:

@@ -169,7 +169,46 @@ class Restore:
         )
 
 
-Change: TypeAlias = AddClips | Remove | Rename | AddBackground | RemoveBackground | Ignore | MoveClip | Restore
+@dataclass(frozen=True)
+class Learn:
+    """Let clips of one origin, such as a review, be where they are said to be, and nowhere else; others stay.
+
+    Args:
+        names: of all clips of that origin, those that are left out now among them.
+        classes: which of them belong to which class, new or not, by ``checked_name``.
+        background: which of them belong to the background.
+    """
+
+    names: frozenset[str]
+    classes: Mapping[str, tuple[EnrolledClip, ...]]
+    background: tuple[EnrolledClip, ...]
+
+    def apply(self, sounds: EnrolledSounds) -> EnrolledSounds:
+        """The sounds with this change; a class without clips is gone. The same object if nothing changes."""
+        classes: dict[str, EnrolledClass] = {}
+        for name in {**sounds.classes, **self.classes}:
+            former = sounds.classes[name].clips if name in sounds.classes else ()
+            clips = self._joined(former, self.classes.get(name, ()))
+            if clips:
+                classes[name] = sounds.classes[name] if clips is former else EnrolledClass.of(clips)
+        background = self._joined(sounds.background, self.background)
+        same = classes.keys() == sounds.classes.keys() and all(
+            classes[name] is sounds.classes[name] for name in classes
+        )
+        if same and background is sounds.background:
+            return sounds
+        ignored = frozenset(sounds.ignored & classes.keys())
+        return replace(sounds, classes=classes, background=background, ignored=ignored)
+
+    def _joined(self, former: tuple[EnrolledClip, ...], clips: tuple[EnrolledClip, ...]) -> tuple[EnrolledClip, ...]:
+        wanted = {clip.name for clip in clips}
+        kept = tuple(clip for clip in former if clip.name not in self.names or clip.name in wanted)
+        there = {clip.name for clip in kept}
+        new = tuple(clip for clip in clips if clip.name not in there)
+        return former if len(kept) == len(former) and not new else kept + new
+
+
+Change: TypeAlias = AddClips | Remove | Rename | AddBackground | RemoveBackground | Ignore | MoveClip | Learn | Restore
 
 
 def no_clip(name: str, clips: Iterable[EnrolledClip], clip: str) -> str:
@@ -245,7 +284,7 @@ class ChangeLog:
         saved = self._saved.get(folder.resolve())
         unsaved = self._changes[saved.changes :] if saved else []
         kept = unsaved[: len(unsaved) - undo]
-        if any(isinstance(change, AddClips | AddBackground | Restore) for change in kept):
+        if any(isinstance(change, AddClips | AddBackground | Learn | Restore) for change in kept):
             if saved and saved.state.model != state.model:
                 raise DataError(f"{folder}: holds another network now: clips have to be enrolled again for it")
             if not same_encoders:

@@ -10,6 +10,7 @@ from fewshot_audio.recognition.changes import (
     AddClips,
     Change,
     Ignore,
+    Learn,
     MoveClip,
     Remove,
     RemoveBackground,
@@ -126,6 +127,13 @@ class EnrollingRecognizer(AnsweringRecognizer):
             DataError: there is no such class.
         """
         self._change(Ignore(name, ignored))
+
+    def learn(self, lesson: Learn) -> bool:
+        """Learn from clips that are embedded already, as an index holds them. Returns whether anything has changed."""
+        if lesson.apply(self._sounds) is self._sounds:
+            return False
+        self._change(lesson)
+        return True
 
     def choose_head(self, head: Head | None = None) -> HeadChoice | None:
         """Measure all heads on the enrolled clips, and decide by the best from now on; or by ``head``, if given.

@@ -55,6 +55,11 @@ class RecognizerFacts:
         return self._held.sounds
 
     @property
+    def sounds(self) -> EnrolledSounds:
+        """All that is enrolled at this moment."""
+        return self._held.sounds
+
+    @property
     def _decision_state(self) -> DecisionState:
         sounds, decision = self._held
         return decision.of(sounds.classes)

@@ -28,12 +28,15 @@ class ManyAnswers:
         best: number of the most probable class, (clips,).
         unknown_scores: (clips,).
         is_unknown: whether the label is "unknown", (clips,).
+        background: how much each is like the background, or like ignored classes, as in ``Classification``, (clips,);
+            None if there is neither.
     """
 
     probabilities: Floats
     best: Counts
     unknown_scores: Floats
     is_unknown: NDArray[np.bool_]
+    background: Floats | None = None
 
 
 def answer_many(
@@ -81,15 +84,16 @@ def answer_many(
         raise DataError("an answer is not finite: the recognizer's weights or embeddings are unusable")
     unknown_scores: Floats = distances.min(axis=1)
     threshold = unknown_threshold(sounds, decision, calibration)
+    background = None
     if sounds.has_negatives:
         assert threshold is not None
         to_background = _to_background(points, enrolled)
         values, odds = _beside_background(values, distances * expected, to_background, sounds.is_answer)
         is_calibrated = decision is not None or calibration is not None
         nearest = distances[:, sounds.is_answer].min(axis=1) if is_calibrated else 0.0
-        unknown_scores = np.maximum(nearest, threshold * odds)
+        unknown_scores, background = np.maximum(nearest, threshold * odds), odds / (1.0 + odds)
     is_unknown = np.zeros(len(values), bool) if threshold is None else unknown_scores > threshold
-    return ManyAnswers(values, values.argmax(axis=1), unknown_scores, is_unknown)
+    return ManyAnswers(values, values.argmax(axis=1), unknown_scores, is_unknown, background)
 
 
 def _to_background(points: Floats, enrolled: Enrolled) -> Floats:

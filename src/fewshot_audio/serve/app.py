@@ -8,6 +8,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from fewshot_audio import __version__
+from fewshot_audio.archive.review.review import Review
 from fewshot_audio.serve.api_errors import add_error_handlers, error_responses
 from fewshot_audio.serve.backend import Backend
 from fewshot_audio.serve.context import ServerContext
@@ -17,6 +18,8 @@ from fewshot_audio.serve.limits import ServerLimits
 from fewshot_audio.serve.metrics import Metrics
 from fewshot_audio.serve.recording_routes import recording_routes
 from fewshot_audio.serve.recording_store import RecordingStore
+from fewshot_audio.serve.review_routes import review_routes
+from fewshot_audio.serve.reviewing import ReviewService
 from fewshot_audio.serve.routes import recognizer_routes, server_routes
 from fewshot_audio.serve.service import RecognizerService
 from fewshot_audio.serve.static_page import page_routes
@@ -33,6 +36,8 @@ def create_app(
     hosts: frozenset[str] = frozenset(),
     folder: Path | None = None,
     decoder: Decoder | None = None,
+    review: Review | None = None,
+    archive: Path | None = None,
 ) -> FastAPI:
     """Build the application.
 
@@ -43,15 +48,19 @@ def create_app(
         hosts: names under which the server may be addressed, besides IP addresses and ``localhost``.
         folder: bundle folder into which every change is saved; None keeps changes in memory.
         decoder: decodes uploads; None for one with its own processes.
+        review: of an index, by the same recognizer; None if there is none.
+        archive: folder that the index's names of recordings are below; needed with ``review``.
     """
     limits = limits or ServerLimits()
     preprocessing = backend.preprocessing
     decoder = decoder or Decoder(preprocessing.recording_rate, limits)
+    service = RecognizerService(backend, limits, folder)
     context = ServerContext(
-        RecognizerService(backend, limits, folder),
+        service,
         UploadReader(preprocessing, limits, decoder),
         RecordingStore(limits, decoder),
         Metrics(),
+        ReviewService(review, service, archive) if review is not None and archive is not None else None,
     )
 
     @asynccontextmanager
@@ -75,7 +84,7 @@ def create_app(
     app.state.context = context
     app.add_middleware(RequestGuard, hosts=hosts, token=token, limits=limits, metrics=context.metrics)
     add_error_handlers(app)
-    for router in (page_routes(), server_routes, recognizer_routes, recording_routes):
+    for router in (page_routes(), server_routes, recognizer_routes, recording_routes, review_routes):
         app.include_router(router)
     app.openapi()  # made once, and not by a request that others would wait for
     return app

@@ -1,7 +1,7 @@
 """Changes that clients make to the recognizer: checked, counted, saved and taken back. One thread at a time."""
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path, PurePath
 
 from fewshot_audio.errors import plural
@@ -175,6 +175,24 @@ class ChangingService:
             raise ApiError(404, f"The background has no recording “{clip}”.")
         self.backend.remove_background(clip)
         return self._on_change(f"“{clip}” removed from the background", BACKGROUND_KEY)
+
+    def learn(self, teach: Callable[[], bool], lesson: str) -> schemas.State:
+        """Let the recognizer learn something by one change, which ``undo`` takes back.
+
+        Args:
+            teach: does so; whether that has changed anything.
+            lesson: what is learned, in words.
+
+        Raises:
+            Conflict: another program has changed the bundle.
+        """
+        self._refuse_if_taken_over()
+        before = self._contents()
+        if not teach():
+            return self._state()
+        after = self._contents()
+        changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+        return self._on_change(lesson, *changed)
 
     def checked_name(self, name: str) -> str:
         """A class name without blanks around it. Raises ApiError if it is too long or not printable."""

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from fewshot_audio.serve.metrics import Metrics
 from fewshot_audio.serve.recording_store import RecordingStore
+from fewshot_audio.serve.reviewing import ReviewService
 from fewshot_audio.serve.service import RecognizerService
 from fewshot_audio.serve.uploads import UploadReader
 
@@ -24,15 +25,23 @@ class ServerContext:
         uploads: decodes uploads; used within ``clip_memory``.
         recordings: the long recordings.
         metrics: the server's counters.
+        review: of an index; None if there is none. Its methods are called through ``on_model``, but for sounds and
+            pictures.
     """
 
     def __init__(
-        self, service: RecognizerService, uploads: UploadReader, recordings: RecordingStore, metrics: Metrics
+        self,
+        service: RecognizerService,
+        uploads: UploadReader,
+        recordings: RecordingStore,
+        metrics: Metrics,
+        review: ReviewService | None = None,
     ) -> None:
         self.service = service
         self.uploads = uploads
         self.recordings = recordings
         self.metrics = metrics
+        self.review = review
         self.clip_memory = asyncio.Semaphore(service.limits.requests_in_memory)  # decoded recordings are large
         self._model_thread = ThreadPoolExecutor(1, thread_name_prefix="model")
 
@@ -52,6 +61,8 @@ class ServerContext:
         self.recordings.close()
         self.uploads.close()
         self._model_thread.submit(self.service.close).result()
+        if self.review is not None:
+            self._model_thread.submit(self.review.close).result()
         self._model_thread.shutdown()
 
 

@@ -12,6 +12,7 @@ from fewshot_audio.serve.limits import ServerLimits
 
 UPLOAD_ROUTES = (("POST", "/api/classes"), ("POST", "/api/background"), ("POST", "/api/classify"))
 RECORDINGS = "/api/recordings"
+REVIEW_TABLE = "/api/review/table"
 PIECE_BYTES = 16 << 10  # parsing one takes some milliseconds at most, even if it consists of boundaries
 DRAIN_SECONDS = 2.0
 
@@ -28,7 +29,7 @@ def body_limits(scope: Scope, limits: ServerLimits) -> tuple[int, float]:
             return limits.recording_bytes, limits.recording_upload_seconds
         if (method, path) in UPLOAD_ROUTES:
             return limits.upload_bytes, limits.upload_seconds
-    if method == "POST" and path.startswith(f"{RECORDINGS}/"):
+    if method == "POST" and (path.startswith(f"{RECORDINGS}/") or path == REVIEW_TABLE):
         return limits.marks_bytes, limits.upload_seconds
     return limits.text_bytes, limits.upload_seconds
 

@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from fewshot_audio.archive.review.review import Review
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.serve.app import create_app
 from fewshot_audio.serve.backend import Backend
@@ -44,6 +45,8 @@ def run_server(
     token: str | None = None,
     host_names: Sequence[str] = (),
     folder: Path | None = None,
+    review: Review | None = None,
+    archive: Path | None = None,
     on_start: Callable[[str], object],
 ) -> int:
     """Serve until interrupted.
@@ -55,6 +58,8 @@ def run_server(
         token: access token that requests must carry.
         host_names: further host names under which clients may address the server.
         folder: bundle folder into which every change is saved; None keeps changes in memory.
+        review: of an index, by the same recognizer; None if there is none.
+        archive: folder that the index's names of recordings are below; needed with ``review``.
         on_start: called with the server's address once clients can connect.
 
     Returns:
@@ -76,6 +81,8 @@ def run_server(
         token=token,
         hosts=frozenset({host.lower(), socket.gethostname().lower(), *map(str.lower, host_names)}),
         folder=folder,
+        review=review,
+        archive=archive,
     )
     gc.collect()
     gc.freeze()  # what is loaded by now stays: a collection that went through all of it would hold up every request

@@ -10,6 +10,7 @@ import { makeClasses } from "./classes.js";
 import { clipInputElements, makeClipInput, preventStrayDrops } from "./clip-input.js";
 import { showMap } from "./map.js";
 import { makeRecording } from "./recording.js";
+import { makeReview } from "./review.js";
 import { followAddress } from "./tabs.js";
 
 let state = null;
@@ -17,6 +18,7 @@ let newClips = []; // files to teach with
 let lastFile = null; // the file that was asked about last
 let mapClip = null; // its point on the map
 let openRecording = null; // opens a file on the timeline
+let review = null; // of an index, if the server has one
 const marks = new ClassMarks();
 
 // --- the enrolled classes --------------------------------------------------------------------------------------------
@@ -36,6 +38,7 @@ async function show(newState) {
   trainingInput.disabled = at("teach-submit").disabled = at("download").disabled = false;
   at("listen-hint").textContent = advice(classes);
   showSaving();
+  review?.show(state);
   await Promise.all([refreshMap(), refreshFindings()]);
 }
 
@@ -273,6 +276,8 @@ for (const button of document.querySelectorAll("[data-close]")) {
 try {
   await show(await json("/api/state"));
   openRecording = makeRecording(limits);
+  review = await makeReview({ onTaught: showChanged, working });
+  review.show(state);
 } catch (error) {
   notify(error.message);
 }

@@ -1,8 +1,8 @@
-// The two parts of the page: single sounds, and a long recording. The address says which one is shown.
+// The parts of the page: single sounds, a long recording, and the review of an archive. The address says which one is shown.
 
 import { at } from "./dom.js";
 
-const PARTS = ["sounds", "recording"];
+const PARTS = ["sounds", "recording", "review"];
 
 export const shownPart = () => PARTS.find((name) => location.hash === `#${name}`) ?? PARTS[0];
 
