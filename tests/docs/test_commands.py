@@ -34,6 +34,8 @@ def check_own(words: list[str]) -> None:
 
 
 def check_python(words: list[str]) -> None:
+    if words[:2] == ["-m", "venv"]:
+        return None
     if words[0] == "-m":
         path, words = ROOT / f"{words[1].replace('.', '/')}.py", words[2:]
     else:
