@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS := -c requirements.txt -c requirements-dev.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo esc50 recognizer event-network test lint types docs unit soak bench pins clean
+.PHONY: demo esc50 recognizer event-network test lint types docs unit coverage soak bench pins clean
 
 demo: $(VENV)/.installed
 	$(BIN)/fewshot-audio demo --output demo
@@ -74,6 +74,10 @@ docs: $(VENV)/.dev
 
 # One thread per worker: two busy thread pools on two cores would wait for each other.
 unit: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
+
+# The same with the share of lines that tests reach.
+coverage: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term
 
 soak: $(VENV)/.dev
