@@ -8,6 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from fewshot_audio.cli.collection_weights import check_weights, weight
 from fewshot_audio.cli.console import print_error, print_line, progress_bar
 from fewshot_audio.cli.options import DATA_ROOT
 from fewshot_audio.data.names import safe_name
@@ -30,11 +31,7 @@ def build_and_ship(options: argparse.Namespace, home: Path, progress: Progress) 
     if measured_on not in options.collections:
         raise DataError(f"--measured-on {measured_on}: expected one of {', '.join(options.collections)}")
     settings = AnySoundSettings(steps=options.steps, seed=options.seed, weights=dict(options.weight))
-    for name, value in settings.weights.items():
-        if name not in options.collections or not 0 < value < 1000:
-            raise DataError(
-                f"--weight {name}={value:g}: expected one of {', '.join(options.collections)}, a number > 0"
-            )
+    check_weights(settings.weights, options.collections)
     held_out = [*held_out_classes(root, measured_on), *options.exclude]
     folder: Path = home / options.name
     recognizers = []
@@ -57,12 +54,6 @@ def build_and_ship(options: argparse.Namespace, home: Path, progress: Progress) 
     card = any_sound_card(options.name, shipped, root, options.collections, numbers, settings, options.license)
     write_text(folder / CARD_FILE, card)
     return folder
-
-
-def weight(text: str) -> tuple[str, float]:
-    """A collection and its weight, of "name=2"."""
-    name, _, value = text.rpartition("=")
-    return name, float(value)
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from fewshot_audio.cli.collection_weights import check_weights, weight
 from fewshot_audio.cli.console import print_error, print_line, progress_bar
 from fewshot_audio.data.sources.base import Source
 from fewshot_audio.data.sources.esc50 import TABLE, Esc50
@@ -13,12 +14,6 @@ from fewshot_audio.events.detection.hearing import HOME, NETWORK_FILE
 from fewshot_audio.files import check_writable
 from fewshot_audio.studies.event_network.build import build_event_network
 from fewshot_audio.studies.event_network.training import EventNetworkSettings
-
-
-def weight(text: str) -> tuple[str, float]:
-    """A collection and its weight, of "name=2"."""
-    name, _, value = text.rpartition("=")
-    return name, float(value)
 
 
 def main() -> None:
@@ -41,6 +36,7 @@ def main() -> None:
     }
     settings = EventNetworkSettings(steps=options.steps, seed=options.seed, weights=dict(options.weight))
     try:
+        check_weights(settings.weights, sources)
         check_writable(options.output / NETWORK_FILE)
         with progress_bar() as progress:
             build_event_network(

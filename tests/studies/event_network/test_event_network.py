@@ -125,7 +125,9 @@ def test_training_learns_what_an_event_is_and_repeats(pool: SoundPool, monkeypat
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_the_command_writes_the_network_and_its_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_writes_the_network_and_its_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(training, "SOUNDSCAPES", 2)
     folder = write_collection(tmp_path / "own")
     words = [str(folder), "--background", "own/hiss", "--license", "Free.", "--steps", "1", "-o", str(tmp_path / "out")]
@@ -135,9 +137,23 @@ def test_the_command_writes_the_network_and_its_card(tmp_path: Path, monkeypatch
     card = (tmp_path / "out" / CARD_FILE).read_text()
     assert "6 events of 2 classes of own, over 2 backgrounds" in card
     assert "- Free." in card
-    monkeypatch.setattr(sys, "argv", ["event_network", str(tmp_path / "none"), *words[1:]])
-    with pytest.raises(SystemExit):
-        command.main()
+    for line, message in (
+        ([str(tmp_path / "none"), *words[1:]], "none"),
+        ([*words, "--weight", "owm=2"], "--weight owm=2: expected one of own"),
+        ([*words, "--weight", "own=-1"], "--weight own=-1"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["event_network", *line])
+        with pytest.raises(SystemExit):
+            command.main()
+        assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_recording_that_cannot_be_read_is_left_out_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = write_collection(tmp_path / "own")
+    (folder / "rising" / "broken.wav").write_bytes(b"RIFF")
+    pool = read_sounds({"own": ClassFolders(folder)}, ["own/hiss"])
+    assert [len(own) for own in pool.events] == [3, 3]
+    assert "own/rising/broken.wav: left out" in caplog.text
 
 
 def test_the_margin_is_silent(pool: SoundPool) -> None:

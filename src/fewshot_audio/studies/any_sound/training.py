@@ -17,6 +17,7 @@ from fewshot_audio.progress import Progress, silent
 from fewshot_audio.studies.any_sound.augment import augment
 from fewshot_audio.studies.any_sound.batches import draw_batch
 from fewshot_audio.studies.any_sound.pool import TrainingPool
+from fewshot_audio.studies.averaging import average_weights
 
 SHARPNESS = 16.0
 """Factor of cosines in the classifier's logits."""
@@ -90,7 +91,7 @@ def train_any_sound(
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
-        _average(averaged, encoder, min(settings.averaging, (1 + step) / (10 + step)))
+        average_weights(averaged, encoder, settings.averaging, step)
         if step % REPORT_EVERY == 0:
             right = float((logits.argmax(dim=1) == labels).float().mean())
             progress("training", step, settings.steps, f"loss {loss.item():.2f}, {100 * right:.0f} % right")
@@ -118,15 +119,6 @@ class _Classifier(nn.Module):
         cosines = F.normalize(self.projection(pooled), dim=1) @ F.normalize(self.classes, dim=1).T
         others = self.collection_of[labels].unsqueeze(1) != self.collection_of
         return (SHARPNESS * cosines).masked_fill(others, -1e4)
-
-
-@torch.no_grad()
-def _average(averaged: nn.Module, encoder: nn.Module, momentum: float) -> None:
-    for old, new in zip(averaged.state_dict().values(), encoder.state_dict().values(), strict=True):
-        if old.is_floating_point():
-            old.lerp_(new, 1 - momentum)
-        else:
-            old.copy_(new)
 
 
 @torch.no_grad()

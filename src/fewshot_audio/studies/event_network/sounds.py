@@ -1,5 +1,6 @@
 """What training soundscapes are mixed from: the events in recordings of classes, and backgrounds, as mel power."""
 
+import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import groupby
@@ -11,9 +12,11 @@ from scipy.ndimage import uniform_filter1d
 from fewshot_audio.audio.rejection import Rejected
 from fewshot_audio.audio.samples import Samples
 from fewshot_audio.data.sources.base import Recording, Source
-from fewshot_audio.errors import DataError
+from fewshot_audio.errors import DataError, on_one_line
 from fewshot_audio.events.detection.frames import N_MELS, RATE, Frames, mel_frames
 from fewshot_audio.progress import Progress, silent
+
+log = logging.getLogger(__name__)
 
 Decibels = NDArray[np.float16]
 """Mel power of frames every 10 ms, (frames, N_MELS); float16 is exact to 0.06 dB."""
@@ -82,7 +85,8 @@ def read_sounds(
                 continue
             try:
                 samples = recording.sound.read(RATE).samples
-            except Rejected:
+            except Rejected as error:
+                log.warning("%s/%s: left out: %s", collection, on_one_line(recording.source), error)
                 continue
             if name in backgrounds:
                 quiet.append(_decibels(_scaled(samples)))

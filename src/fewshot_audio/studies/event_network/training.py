@@ -10,8 +10,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fewshot_audio.events.detection.candidates import overlap
 from fewshot_audio.models.event_network import WIDTH, EventNetwork
 from fewshot_audio.progress import Progress, silent
+from fewshot_audio.studies.averaging import average_weights
 from fewshot_audio.studies.event_network.sounds import SoundPool
 from fewshot_audio.studies.event_network.soundscapes import (
     FRAMES,
@@ -95,7 +97,7 @@ def train_event_network(pool: SoundPool, settings: EventNetworkSettings, progres
         nn.utils.clip_grad_norm_(parameters, 2.0)
         optimizer.step()
         schedule.step()
-        _average(averaged, network, min(settings.averaging, (1 + step) / (10 + step)))
+        average_weights(averaged, network, settings.averaging, step)
         if step % REPORT_EVERY == 0:
             progress("training", step, settings.steps, f"losses {loss.item():.2f}, {heard.item():.3f}")
     averaged.eval()
@@ -116,10 +118,12 @@ def draw_windows(batch: list[TrainingSoundscape], pool: SoundPool, random: np.ra
             first = int(np.clip(first, 0, FRAMES - 3))
             last = int(np.clip(last, first + 2, FRAMES))
             rows.append((number, first, last, label, pool.collection_of[label // len(PITCHES)]))
+        spans = np.array([event[:2] for event in scape.events], dtype=np.int64).reshape(-1, 2)
         for _ in range(OTHERS):
             length = int(random.integers(5, 120))
             first = int(random.integers(0, FRAMES - length))
-            if all(_share(first, first + length, event.start, event.end) < MOST_OVERLAP for event in scape.events):
+            shares = overlap(np.array([first]), np.array([first + length]), spans[:, 0], spans[:, 1])
+            if shares.max(initial=0.0) < MOST_OVERLAP:
                 none = len(pool.classes) * len(PITCHES)
                 rows.append((number, first, first + length, none, random.integers(len(pool.collections))))
     return np.array(rows, dtype=np.int64)
@@ -157,17 +161,3 @@ def _present(batch: list[TrainingSoundscape]) -> Tensor:
         for start, end, _ in scape.events:
             present[number, start:end] = 1.0
     return present
-
-
-def _share(start: int, end: int, other_start: int, other_end: int) -> float:
-    common = min(end, other_end) - max(start, other_start)
-    return max(0, common) / (max(end, other_end) - min(start, other_start))
-
-
-@torch.no_grad()
-def _average(averaged: nn.Module, network: nn.Module, momentum: float) -> None:
-    for old, new in zip(averaged.state_dict().values(), network.state_dict().values(), strict=True):
-        if old.is_floating_point():
-            old.lerp_(new, 1 - momentum)
-        else:
-            old.copy_(new)
