@@ -201,6 +201,8 @@ def test_reviewing_by_keyboard(
         page.get_by_role("button", name="Learn and show the next ones").click()
         expect(page.locator("#count")).to_have_text("2")
         expect(page.locator("#archive-gain")).to_contain_text("1 of 1")
+        page.set_viewport_size({"width": 360, "height": 740})
+        assert page.evaluate("document.documentElement.scrollWidth") == 360
         page.locator("#sounds-tab").click()
         expect(page.locator("#classes .clips").first).to_have_text("3 clips")
     lines = journal_beside(bundle).read_text().splitlines()

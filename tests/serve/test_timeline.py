@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from fewshot_audio import serve
 from fewshot_audio.events.annotation import Annotation
+from fewshot_audio.events.detection.options import THRESHOLD
 from fewshot_audio.events.read import read_annotations
+from fewshot_audio.serve.recording_search import LOWEST_SCORE
 from tests.events.detection.recordings import write_recording
 from tests.serve.chromium import Browser
 from tests.serve.conftest import LIMITS, SharedDecoder
@@ -202,6 +205,11 @@ def test_what_cannot_be_read_is_told(chromium: Browser, decoder: SharedDecoder, 
         (tmp_path / "large.wav").write_bytes(bytes(LIMITS.recording_bytes + 1))
         page.set_input_files("#recording-file", tmp_path / "large.wav")
         expect(page.get_by_role("alert").first).to_contain_text("“large.wav” is larger than 4 MB")
+
+
+def test_the_page_shows_what_detect_reports() -> None:
+    page = (Path(serve.__file__).parent / "page" / "index.html").read_text()
+    assert f'id="threshold" min="{LOWEST_SCORE:g}" max="1" step="0.01" value="{THRESHOLD:g}"' in page
 
 
 @pytest.mark.skipif(
