@@ -1,5 +1,6 @@
 # make demo: set up and run everything once. make test: lint, layers, types, documentation, tests. make docs: build/site.
-# make bench: how long commands take to start and to answer (build/bench.json, build/bench_recognize.json).
+# make bench: how long commands take to start and to answer, scanning, a training episode; build/bench/*.json.
+# With BEFORE=DIR beside the files of another version, as ratios.
 # make esc50 ESC50=DIR: train a recipe on ESC-50 and test it. make recognizer RECORDINGS=DIR, make event-network RECORDINGS=DIR:
 # retrain the shipped recognizer, and the network that detects events.
 PYTHON ?= python3
@@ -83,9 +84,11 @@ coverage: $(VENV)/.dev
 soak: $(VENV)/.dev
 	$(BIN)/pytest -m soak
 
+BENCH := build/bench
 bench: $(VENV)/.dev
-	$(BIN)/python -m benchmarks.startup --json build/bench.json
-	$(BIN)/python -m benchmarks.recognize --json build/bench_recognize.json
+	for name in startup recognize scan; do $(BIN)/python -m benchmarks.$$name --json $(BENCH)/$$name.json || exit 1; done
+	$(BIN)/python -m benchmarks.train_step --scenario plain --repetitions 9 --json $(BENCH)/train_step.json
+	$(if $(BEFORE),$(BIN)/python -m benchmarks.compare $(BENCH) "$(BEFORE)")
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
