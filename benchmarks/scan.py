@@ -1,7 +1,7 @@
 """Scanning long recordings: real-time factor and peak memory for a recording of two hours and one of two minutes.
 
-The recordings are made by concatenating those of a folder, or else tones under noise, as FLAC files at their rate. Each is
-scanned in a process of its own, in windows that do not overlap, by a bundle or by the shipped recognizer.
+The recordings are made by concatenating those of a folder, or else tones under noise, as FLAC files at their rate. Each
+is scanned in a process of its own, in windows that do not overlap, by a bundle or by the shipped recognizer.
 """
 
 import argparse
