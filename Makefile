@@ -1,5 +1,6 @@
 # make demo: set up and run everything once. make test: lint, layers, types, documentation, tests. make docs: build/site.
-# make bench: how long commands take to start and to answer (build/bench.json, build/bench_recognize.json).
+# make bench: how long commands take to start and to answer, scanning, a training episode; build/bench/*.json.
+# With BEFORE=DIR beside the files of another version, as ratios.
 # make esc50 ESC50=DIR: train a recipe on ESC-50 and test it. make recognizer RECORDINGS=DIR, make event-network RECORDINGS=DIR:
 # retrain the shipped recognizer, and the network that detects events.
 PYTHON ?= python3
@@ -31,10 +32,10 @@ esc50: $(VENV)/.installed
 
 # RECORDINGS is a folder of collections: ESC-50 as published (ESC-50-master), the others as folders of classes. What was
 # learned of each has a license, which the model card repeats.
-LICENSES = "ESC-50 (Piczak 2015) and UrbanSound8K (Salamon 2014): CC BY-NC 3.0, so use the weights for non-commercial purposes." \
-	"Notes of the sound font FluidR3 GM: MIT." "Arabic command words by 30 people: CC BY 4.0." \
-	"Read sentences of speechocean762: free for commercial and non-commercial use." \
-	"Hits of Hydrogen's drum kits: GPL or CC BY-SA, per kit."
+FREE_LICENSES = "Notes of the sound font FluidR3 GM: MIT." "Arabic command words by 30 people: CC BY 4.0." \
+	"Read sentences of speechocean762: free for commercial and non-commercial use."
+LICENSES = $(FREE_LICENSES) "Hits of Hydrogen's drum kits: GPL or CC BY-SA, per kit." \
+	"ESC-50 (Piczak 2015) and UrbanSound8K (Salamon 2014): CC BY-NC 3.0, so use the weights for non-commercial purposes."
 COLLECTIONS ?= drumkit instruments readers speakers urban words
 RECOGNIZER_DATA := $(DATA)/any-sound
 FRONT_END := --n-fft 512 --hop 256 --n-mels 64 --fill silence --min-clips 1 --way 2 --data-root $(RECOGNIZER_DATA)
@@ -47,6 +48,8 @@ recognizer: $(VENV)/.installed
 	$(BIN)/python -m fewshot_audio.cli.any_sound any_sound ESC-50-master $(COLLECTIONS) --measured-on ESC-50-master \
 		--exclude urban/dog_bark urban/engine_idling --weight ESC-50-master=3 urban=1.5 --data-root $(RECOGNIZER_DATA) -o $(EXPERIMENTS)/any-sound \
 		--license $(LICENSES)
+	$(BIN)/python -m fewshot_audio.cli.any_sound any_sound_permissive instruments readers speakers words --measured-on ESC-50-master \
+		--data-root $(RECOGNIZER_DATA) -o $(EXPERIMENTS)/any-sound-permissive --license $(FREE_LICENSES)
 
 BACKGROUND = sea_waves rain wind crickets crackling_fire train washing_machine helicopter thunderstorm airplane engine vacuum_cleaner \
 	pouring_water hand_saw toilet_flush chainsaw
@@ -83,9 +86,11 @@ coverage: $(VENV)/.dev
 soak: $(VENV)/.dev
 	$(BIN)/pytest -m soak
 
+BENCH := build/bench
 bench: $(VENV)/.dev
-	$(BIN)/python -m benchmarks.startup --json build/bench.json
-	$(BIN)/python -m benchmarks.recognize --json build/bench_recognize.json
+	for name in startup recognize scan; do $(BIN)/python -m benchmarks.$$name --json $(BENCH)/$$name.json || exit 1; done
+	$(BIN)/python -m benchmarks.train_step --scenario plain --repetitions 9 --json $(BENCH)/train_step.json
+	$(if $(BEFORE),$(BIN)/python -m benchmarks.compare $(BENCH) "$(BEFORE)")
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

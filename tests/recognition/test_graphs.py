@@ -313,6 +313,7 @@ def test_segments_are_embedded_on_the_cores_that_the_process_may_use(
             super().__init__(max_workers)
 
     monkeypatch.setattr("fewshot_audio.recognition.onnx_embedder.ThreadPoolExecutor", Pool)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2})
     embedder.rows(np.zeros((5, *embedder.segment_shape), np.float32))

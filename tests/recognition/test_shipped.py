@@ -75,12 +75,18 @@ def test_enroll_starts_from_it(
     other = tmp_path / "other"
     main_ok("enroll", "--add", "hum", *clips, "-o", other)
     assert Recognizer.load(other).classes == ["hum"]
+    main_ok("enroll", "--model", "tiny", "--add", "hum", *clips, "-o", tmp_path / "by name")
+    assert Recognizer.load(tmp_path / "by name").classes == ["hum"]
     main_ok("enroll", other, "--add", "class 4", *sorted((recordings / "class 4").iterdir()))
     assert Recognizer.load(other).classes == ["hum", "class 4"]
     assert Recognizer.shipped().classes == []  # the shipped one stays as it is
     with pytest.raises(SystemExit):
         main(["enroll", "--support", str(recordings)])
     assert "enroll needs -o FOLDER" in capsys.readouterr().err
+    for model, message in (("tinny", "'tinny' is not shipped (found: tiny)"), ("a/b", "not a run folder")):
+        with pytest.raises(SystemExit):
+            main(["enroll", "--model", model, "--support", str(recordings), "-o", str(tmp_path / "new")])
+        assert message in capsys.readouterr().err
 
 
 def main_ok(*arguments: object) -> None:

@@ -1,7 +1,8 @@
 """``python -m fewshot_audio.cli.any_sound``: train the network for any sound on prepared collections, and ship it.
 
-Two networks are trained alike: one without the validation and test classes of the dataset that ``--measured-on`` names,
-by which the recognizer is calibrated and measured, and one of all classes, which is shipped.
+The recognizer is calibrated on the validation classes of the dataset that ``--measured-on`` names, and measured on its
+test classes. If that is one of the collections, two networks are trained alike: one without these classes, for that,
+and one of all classes, which is shipped.
 """
 
 import argparse
@@ -28,14 +29,15 @@ def build_and_ship(options: argparse.Namespace, home: Path, progress: Progress) 
     root, measured_on = options.data_root, options.measured_on
     if options.name != safe_name(options.name) or not options.name.isidentifier():
         raise DataError(f"{options.name!r}: a recognizer's name is letters, digits and underscores")
-    if measured_on not in options.collections:
-        raise DataError(f"--measured-on {measured_on}: expected one of {', '.join(options.collections)}")
     settings = AnySoundSettings(steps=options.steps, seed=options.seed, weights=dict(options.weight))
     check_weights(settings.weights, options.collections)
     held_out = [*held_out_classes(root, measured_on), *options.exclude]
     folder: Path = home / options.name
     recognizers = []
-    for name, excluded in (("measured", held_out), ("shipped", [])):
+    trainings = [("shipped", options.exclude)]
+    if measured_on in options.collections:
+        trainings = [("measured", held_out), ("shipped", [])]
+    for name, excluded in trainings:
         run = options.output / name
         build_any_sound(
             run,
@@ -47,7 +49,7 @@ def build_and_ship(options: argparse.Namespace, home: Path, progress: Progress) 
             progress=prefixed(progress, f"{name}: "),
         )
         recognizers.append(Recognizer.from_run(run, data_root=root, progress=progress))
-    measured, complete = recognizers
+    measured, complete = recognizers[0], recognizers[-1]
     shipped = Recognizer(complete.embedder, complete.experiment, complete.model, measured.calibration)
     shipped.save(folder)
     numbers = measure(measured, root, measured_on, progress)

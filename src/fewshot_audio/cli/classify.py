@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fewshot_audio.recognition.output_formats import FormatOptions, OutputFormat
     from fewshot_audio.recognition.recognizer import Recognizer
     from fewshot_audio.recognition.results import FileResult
+    from fewshot_audio.recognition.scan_journal import ScanJournal
 
 # The built-in ones are those of `recognition.output_formats`, which is not imported before the command runs.
 FORMAT_HELP = (
@@ -52,6 +53,15 @@ def classify(
     excel: Annotated[
         bool, typer.Option("--excel", help="Write csv for spreadsheets: marked as UTF-8, and nothing is computed.")
     ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Processes that share the files; default: one, whose threads share each long recording."
+        ),
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Dask scheduler whose workers do the work instead.")
+    ] = None,
     device: Device = "cpu",
     index: Annotated[
         Path | None,
@@ -67,7 +77,6 @@ def classify(
     """
     from fewshot_audio.audio.recordings import list_recordings
     from fewshot_audio.recognition.output_formats import OUTPUT_FORMATS, FormatOptions
-    from fewshot_audio.recognition.scan import scan
     from fewshot_audio.recognition.scan_journal import ScanJournal, scan_fingerprint
     from fewshot_audio.runtime.allocator import keep_pages
 
@@ -75,6 +84,8 @@ def classify(
         raise typer.BadParameter("give sound files or folders, or --index INDEX")
     if index and hop is not None:
         raise typer.BadParameter("--hop concerns sound files: the windows of an index are as `index --hop` cut them")
+    if index and (workers or cluster):
+        raise typer.BadParameter("--workers and --cluster concern sound files: an index is answered by one process")
     if archive and not index:
         raise typer.BadParameter("--archive concerns --index")
     if hop is not None and not 0 < hop < float("inf"):
@@ -110,7 +121,7 @@ def classify(
                     f"--format {output_format} describes one recording: give -o FOLDER for {n_files}"
                 )
             if not index:
-                results = list(scan(recognizer, files, options, journal, progress))
+                results = _scan(bundle, device, recognizer, files, options, workers, cluster, journal, progress)
     except KeyboardInterrupt:
         if journal:
             answered = plural(len(journal.results), "file")
@@ -126,6 +137,27 @@ def classify(
         journal.remove()
     prepare_quick_start(bundle, recognizer)
     report_results(results, n_others)
+
+
+def _scan(
+    bundle: Path,
+    device: str,
+    recognizer: "Recognizer",
+    files: Sequence[Path],
+    options: ScanOptions,
+    workers: int | None,
+    cluster: str | None,
+    journal: "ScanJournal | None",
+    progress: "Progress",
+) -> list["FileResult"]:
+    """The answers for sound files: by this process, or if that was asked for by others."""
+    if (workers or 1) == 1 and not cluster:
+        from fewshot_audio.recognition.scan import scan
+
+        return list(scan(recognizer, files, options, journal, progress))
+    from fewshot_audio.recognition.scan_workers import ScanJob, scan_by_workers
+
+    return scan_by_workers(ScanJob.of(bundle, device, options), files, workers, cluster, journal, progress)
 
 
 def _from_index(

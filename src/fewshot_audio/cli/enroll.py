@@ -25,7 +25,8 @@ def enroll(
         list[Path] | None, typer.Argument(help="A bundle to change, if any, then the files for --add.")
     ] = None,
     model: Annotated[
-        Path | None, typer.Option(help="A run folder, whose network is used; default: that of the shipped recognizer.")
+        Path | None,
+        typer.Option(help="A run folder, whose network is used, or a shipped recognizer's name; default: any_sound."),
     ] = None,
     support: Annotated[Path | None, typer.Option(help="A folder that holds a folder of clips for each class.")] = None,
     annotations: Annotated[
@@ -108,7 +109,8 @@ def enroll(
     _check_target(target, replaces=replace or reads_again)
     is_new = not is_bundle(target)
     with progress_bar() as progress:
-        if model is not None:
+        is_shipped = model is not None and len(model.parts) == 1 and not model.exists()
+        if model is not None and not is_shipped:
             from fewshot_audio.recognition.recognizer import Recognizer
 
             root = data_root or _default_root(model)
@@ -116,7 +118,7 @@ def enroll(
                 model, device=device, data_root=root, false_alarm=false_alarm, progress=progress
             )
         else:
-            recognizer = load_quickly(bundle or shipped_folder(), device)
+            recognizer = load_quickly(bundle or shipped_folder(str(model) if is_shipped else None), device)
         if encoders is not None or embed_encoder:
             use_encoders(recognizer, encoders, embed=embed_encoder)
         for name in remove or ():

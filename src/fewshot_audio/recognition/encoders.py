@@ -1,5 +1,6 @@
 """The frozen encoders beside a recognizer's network: a block of features of each, for decisions."""
 
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,6 +46,7 @@ class ClipEncoders:
         self.descriptions = dict(sorted(self.descriptions.items()))
         self.costs: dict[str, Cost] = {}
         self._open: dict[str, FrozenEncoder] = {}
+        self._lock = threading.Lock()
 
     def __str__(self) -> str:
         return f"the encoders {', '.join(self.descriptions)}" if self.descriptions else "no encoder"
@@ -84,11 +86,14 @@ class ClipEncoders:
             encoder = self._encoder(name)
             start = time.perf_counter()
             encoded[name] = np.stack([encoder.embed(part, sample_rate) for part in (*segments[:-1], last)])
-            former = self.costs.get(name, Cost())
-            self.costs[name] = Cost(former.seconds + time.perf_counter() - start, former.clips + 1)
+            seconds = time.perf_counter() - start
+            with self._lock:
+                former = self.costs.get(name, Cost())
+                self.costs[name] = Cost(former.seconds + seconds, former.clips + 1)
         return encoded
 
     def _encoder(self, name: str) -> FrozenEncoder:
-        if name not in self._open:
-            self._open[name] = open_encoder(self.descriptions[name])
-        return self._open[name]
+        with self._lock:
+            if name not in self._open:
+                self._open[name] = open_encoder(self.descriptions[name])
+            return self._open[name]

@@ -17,6 +17,7 @@ from fewshot_audio.recognition.encoders import Encoded
 from fewshot_audio.recognition.enrolled import Classification
 from fewshot_audio.recognition.scoring import Rows
 from fewshot_audio.recognition.sliding import slide
+from fewshot_audio.runtime.ahead import map_ahead
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class _Heard(NamedTuple):
 
 
 T = TypeVar("T")
+AHEAD = GROUP // 4  # parts that are described side by side, while a group is embedded too
 
 
 def scan_recording(recognizer: AnsweringRecognizer, decoding: Decoding, hop_seconds: float) -> Iterator[Window]:
@@ -162,18 +164,22 @@ def _embed(
             yield name, own
         group.clear()
 
-    for name, samples in parts:
+    def hear(part: tuple[T, Samples, float]) -> tuple[T, _Heard | None]:
+        name, samples, floor = part
         try:
             # Only the features of a group are held: its waveforms would take four times the memory.
-            segments = preprocessing.segments(preprocessing.normalize(samples, decoding.level.floor))
-            timbres = segment_timbre(segments, len(samples), preprocessing.sample_rate) if timbre else None
-            encoded = recognizer.encoders.rows(segments, len(samples), preprocessing.sample_rate, encoders)
-            heard = _Heard(embedder.features(segments), timbres, encoded)
+            segments = preprocessing.segments(preprocessing.normalize(samples, floor))
         except Rejected as error:
             if error.reason != Reason.SILENT:
                 raise
-            heard = None
-        group.append((name, heard))
+            return name, None
+        timbres = segment_timbre(segments, len(samples), preprocessing.sample_rate) if timbre else None
+        encoded = recognizer.encoders.rows(segments, len(samples), preprocessing.sample_rate, encoders)
+        return name, _Heard(embedder.features(segments), timbres, encoded)
+
+    # A recording's floor is known when its first part is.
+    for heard in map_ahead(hear, ((name, samples, decoding.level.floor) for name, samples in parts), AHEAD):
+        group.append(heard)
         if len(group) == GROUP:
             yield from embed_group()
     yield from embed_group()

@@ -107,7 +107,26 @@ def test_what_is_shipped_was_trained_on_all_and_measured_on_what_was_held_out(ro
     assert "- One: free\n- Two: free too\n" in card
     n_test = len(DatasetFolders.find(root, "One").read_splits().test)
     assert f"5-way on its\n{n_test} test classes, by prototypes, " in card
-    with pytest.raises(DataError, match="--measured-on Three: expected one of One, Two"):
+    with pytest.raises(DataError, match="Three"):
         build_and_ship(argparse.Namespace(**{**vars(options), "measured_on": "Three"}), tmp_path / "home", silent)
     with pytest.raises(DataError, match=r"--weight Three=2: expected one of One, Two, a number > 0"):
         build_and_ship(argparse.Namespace(**{**vars(options), "weight": [("Three", 2.0)]}), tmp_path / "home", silent)
+
+
+def test_a_dataset_that_is_not_trained_on_measures_what_is_shipped(root: Path, tmp_path: Path) -> None:
+    write_alone = argparse.Namespace(
+        name="tiny",
+        collections=["Two"],
+        measured_on="One",
+        exclude=[],
+        weight=[],
+        license=["Two: free"],
+        data_root=root,
+        output=tmp_path / "runs",
+        steps=4,
+        seed=0,
+    )
+    folder = build_and_ship(write_alone, tmp_path / "home", silent)
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["shipped"]
+    assert Recognizer.load(folder).calibration is not None
+    assert "It has learned nothing of One: 5-way on its" in (folder / "MODEL_CARD.md").read_text()

@@ -29,7 +29,7 @@ What it learned from, and what that allows:
 {licenses}
 
 ## Numbers
-Of a network that was trained alike, without the validation and test classes of {dataset}: 5-way on its
+{measured}: 5-way on its
 {test_classes} test classes, by prototypes, {five:.2f} % ± {five_ci:.2f} with five clips a class,
 {one:.2f} % ± {one_ci:.2f} with one (95 % over 2000 tasks).
 {calibration}
@@ -61,7 +61,7 @@ def any_sound_card(
         recognizer: the recognizer that is shipped.
         root: holds the dataset folders.
         collections: names of those that it was trained on.
-        measured: of the network without held-out classes.
+        measured: of the network without held-out classes, or of this one, if it learned nothing of that dataset.
         settings: of the training.
         licenses: a line for each collection, or some of them.
     """
@@ -85,7 +85,11 @@ def any_sound_card(
         classes=sum(sizes.values()),
         collections=", ".join(f"{name} ({size})" for name, size in sizes.items()),
         licenses="\n".join(f"- {line.strip()}" for line in licenses),
-        dataset=measured.dataset,
+        measured=(
+            f"Of a network that was trained alike, without the validation and test classes of {measured.dataset}"
+            if measured.dataset in collections
+            else f"It has learned nothing of {measured.dataset}"
+        ),
         test_classes=measured.classes,
         five=100 * measured.five_shot.accuracy,
         five_ci=100 * measured.five_shot.ci95,
