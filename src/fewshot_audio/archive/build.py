@@ -27,8 +27,9 @@ class IndexUpdate:
     Attributes:
         added: recordings that were embedded, for the first time or because they have changed.
         unchanged: how many were there already.
-        removed: how many do not count any more: they are not in the archive, or have changed.
+        removed: how many do not count any more: they are not in the archive, or were embedded and have changed.
         failed: recordings that cannot be used, with the reason.
+        not_tried: those of ``failed`` that could not be used before and have not changed since.
         others: how many files in the folders are no recordings by their extensions.
     """
 
@@ -36,6 +37,7 @@ class IndexUpdate:
     unchanged: int
     removed: int
     failed: tuple[IndexedRecording, ...]
+    not_tried: int
     others: int
 
     @property
@@ -56,6 +58,8 @@ def update_index(
     workers: int | None = None,
     cluster: str | None = None,
     progress: Progress = silent,
+    *,
+    retry: bool = False,
 ) -> IndexUpdate:
     """Embed what is new or has changed in archives, and leave out what is gone from them.
 
@@ -67,6 +71,7 @@ def update_index(
         workers: number of processes; default: one per core.
         cluster: address of a Dask scheduler whose workers do the work; they must see the same folders.
         progress: reports the recordings done.
+        retry: whether recordings that could not be used before are tried again although they have not changed.
 
     Raises:
         DataError: the index cannot be trusted, was made by another network or hop or of another folder, or another
@@ -86,18 +91,21 @@ def update_index(
         absent = (name for name in indexed if name not in recordings and _is_below(name, searched))
         gone = {name for name in absent if not _is_unread(name, unread)}
         shared = indexed.keys() & recordings.keys()
-        current = {name for name in shared if recordings[name].is_embedded_as(indexed[name])}
-        changed = shared - current
-        _remove(job.folder, description, gone | changed)
+        same = {name for name in shared if recordings[name].is_embedded_as(indexed[name])}
+        useless = {name for name in shared if indexed[name].error}
+        current = same - useless if retry else same
+        _remove(job.folder, description, gone | (shared - current))
         fresh = [recording for name, recording in recordings.items() if name not in current]
         added = _embed_all(fresh, job, description, workers, cluster, progress)
         _remove_repeated(job.folder, description)
-    failed = [recording for recording in added if recording.error] + missing
+    not_tried = [indexed[name] for name in sorted(current & useless)]
+    failed = [recording for recording in added if recording.error] + missing + not_tried
     return IndexUpdate(
         tuple(recording for recording in added if not recording.error),
-        len(current),
-        len(gone | changed),
+        len(same - useless),
+        len(gone | (shared - same - useless)),
         tuple(failed),
+        len(not_tried),
         others,
     )
 

@@ -15,7 +15,7 @@ from fewshot_audio.archive.partition import MOST_PARTITIONS, PartitionWriter, lo
 from fewshot_audio.archive.provenance import provenance
 from fewshot_audio.archive.recordings import LONGEST_TEXT, IndexedRecording
 from fewshot_audio.audio.decode import Decoding
-from fewshot_audio.audio.rejection import Rejected
+from fewshot_audio.audio.rejection import Reason, Rejected
 from fewshot_audio.config.plugins import name_plugins, named_packages
 from fewshot_audio.data.parallel import check_owner
 from fewshot_audio.errors import DataError, on_one_line
@@ -161,6 +161,8 @@ def _embed(
         if batch:
             _add(writer, batch, description)
     except DataError as error:  # Rejected, or numbers that an index does not hold
+        if isinstance(error, Rejected) and error.reason in (Reason.DENIED, Reason.MISSING):
+            recording = replace(recording, size=0, modified=0)  # permissions change without a trace in these
         return replace(recording, error=_short(str(error)))
     silence = ""
     try:

@@ -75,6 +75,8 @@ def classify(
         raise typer.BadParameter("give sound files or folders, or --index INDEX")
     if index and hop is not None:
         raise typer.BadParameter("--hop concerns sound files: the windows of an index are as `index --hop` cut them")
+    if index and device != "cpu":
+        raise typer.BadParameter(f"--device {device} concerns sound files: an index is answered on the CPU")
     if archive and not index:
         raise typer.BadParameter("--archive concerns --index")
     if hop is not None and not 0 < hop < float("inf"):

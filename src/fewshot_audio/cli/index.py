@@ -36,6 +36,9 @@ def index(
     metadata: Annotated[
         Path | None, typer.Option(help="Table with a column file, whose other columns search --where knows.")
     ] = None,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Try recordings again that could not be used before and have not changed.")
+    ] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")] = None,
     cluster: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Dask scheduler whose workers do the work instead.")
@@ -55,6 +58,8 @@ def index(
 
     if hop is not None and not 0 < hop < float("inf"):
         raise typer.BadParameter(f"--hop {hop:g}: expected a number of seconds above 0")
+    if workers and cluster:
+        raise typer.BadParameter("--workers concerns this machine: --cluster takes all workers of the scheduler")
     folder, encoders = bundle or shipped_folder(), tuple(encoder or ())
     if hop is None:
         hop = open_recognizer(folder.absolute(), encoders, device).segment_seconds
@@ -64,7 +69,7 @@ def index(
     job = EmbeddingJob(output.absolute(), root.absolute(), folder.absolute(), encoders, device, hop)
     try:
         with progress_bar() as progress:
-            update = update_index(archives, job, workers, cluster, progress)
+            update = update_index(archives, job, workers, cluster, progress, retry=retry)
     except KeyboardInterrupt:
         print_line("Stopped; what was embedded is kept. The same command continues.", stderr)
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -81,6 +86,7 @@ def index(
     print_line(
         f"{plural(len(update.added), 'recording')} embedded in {plural(update.windows, 'window')}, "
         f"{update.unchanged} unchanged, {update.removed} removed or changed, {len(update.failed)} failed"
+        + (f" ({update.not_tried} of these before, and not changed: --retry tries again)" if update.not_tried else "")
         + (f"; no recordings by their extensions: {plural(update.others, 'other file')}" if update.others else ""),
         stderr,
     )
