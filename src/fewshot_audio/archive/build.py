@@ -31,6 +31,7 @@ class IndexUpdate:
         failed: recordings that cannot be used, with the reason.
         not_tried: those of ``failed`` that could not be used before and have not changed since.
         others: how many files in the folders are no recordings by their extensions.
+        useless: share of windows on disk that count no more, whose space ``compact_index`` gives back.
     """
 
     added: tuple[IndexedRecording, ...]
@@ -39,6 +40,7 @@ class IndexUpdate:
     failed: tuple[IndexedRecording, ...]
     not_tried: int
     others: int
+    useless: float
 
     @property
     def windows(self) -> int:
@@ -92,21 +94,22 @@ def update_index(
         gone = {name for name in absent if not _is_unread(name, unread)}
         shared = indexed.keys() & recordings.keys()
         same = {name for name in shared if recordings[name].is_embedded_as(indexed[name])}
-        useless = {name for name in shared if indexed[name].error}
-        current = same - useless if retry else same
+        failures = {name for name in shared if indexed[name].error}
+        current = same - failures if retry else same
         _remove(job.folder, description, gone | (shared - current))
         fresh = [recording for name, recording in recordings.items() if name not in current]
         added = _embed_all(fresh, job, description, workers, cluster, progress)
-        _remove_repeated(job.folder, description)
-    not_tried = [indexed[name] for name in sorted(current & useless)]
+        useless = remove_repeated(job.folder, description)
+    not_tried = [indexed[name] for name in sorted(current & failures)]
     failed = [recording for recording in added if recording.error] + missing + not_tried
     return IndexUpdate(
         tuple(recording for recording in added if not recording.error),
-        len(same - useless),
-        len(gone | (shared - same - useless)),
+        len(same - failures),
+        len(gone | (shared - same - failures)),
         tuple(failed),
         len(not_tried),
         others,
+        useless,
     )
 
 
@@ -207,12 +210,20 @@ def _remove(folder: Path, description: IndexDescription, names: set[str]) -> Non
             remove_recordings(folder, number, own)
 
 
-def _remove_repeated(folder: Path, description: IndexDescription) -> None:
-    """Let a recording count once: a worker of a cluster that was killed may have done what another did again."""
+def remove_repeated(folder: Path, description: IndexDescription) -> float:
+    """Let a recording count once: a worker of a cluster that was killed may have done what another did again.
+
+    Returns:
+        Share of windows on disk that count no more.
+    """
     seen: set[str] = set()
+    windows = useless = 0
     for number in partition_numbers(folder):
         state = read_partition(folder, number, description)
-        live = [r.file for r, is_live in zip(state.recordings, state.is_live, strict=True) if is_live]
+        live = {r.file: r for r, is_live in zip(state.recordings, state.is_live, strict=True) if is_live}
         if repeated := [name for name in live if name in seen]:
             remove_recordings(folder, number, repeated)
+        windows += state.windows
+        useless += state.windows - sum(live[name].windows for name in live.keys() - seen)
         seen.update(live)
+    return useless / max(1, windows)

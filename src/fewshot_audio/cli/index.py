@@ -11,6 +11,7 @@ from fewshot_audio.cli.options import Device
 from fewshot_audio.errors import on_one_line, plural
 
 MOST_LINES = 20
+MUCH = 0.5  # of the windows on disk that count no more
 
 
 @app.command()
@@ -39,6 +40,9 @@ def index(
     retry: Annotated[
         bool, typer.Option("--retry", help="Try recordings again that could not be used before and have not changed.")
     ] = False,
+    compact: Annotated[
+        bool, typer.Option("--compact", help="Then give back the space of recordings that were changed or removed.")
+    ] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")] = None,
     cluster: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Dask scheduler whose workers do the work instead.")
@@ -51,6 +55,7 @@ def index(
     others are embedded.
     """
     from fewshot_audio.archive.build import archive_folder, update_index
+    from fewshot_audio.archive.compact import compact_index
     from fewshot_audio.archive.embed import EmbeddingJob, open_recognizer
     from fewshot_audio.archive.index import Index
     from fewshot_audio.archive.metadata import join_metadata, write_metadata
@@ -90,5 +95,11 @@ def index(
         + (f"; no recordings by their extensions: {plural(update.others, 'other file')}" if update.others else ""),
         stderr,
     )
+    if compact:
+        print_line(f"{plural(compact_index(output), 'window')} dropped that counted no more", stderr)
+    elif update.useless > MUCH:
+        print_line(
+            f"{update.useless:.0%} of the windows on disk count no more: --compact gives their space back", stderr
+        )
     if update.failed:
         raise typer.Exit(1)
