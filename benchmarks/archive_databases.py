@@ -39,7 +39,7 @@ KILLS, KILLED_WINDOWS = 20, 28 * HOUR
 PARTS = ("build", "queries", "readers", "kills")
 
 
-class Database(Protocol):
+class _Database(Protocol):
     """Windows by number, on disk. What a writing method did is durable when it returns.
 
     Attributes:
@@ -58,7 +58,7 @@ class Database(Protocol):
     def size(self) -> int: ...
 
 
-class Exact:
+class _Exact:
     """An index and ``Neighbors``, with which ``serve`` searches; its timbre is left out of its size."""
 
     efforts = (0,)
@@ -104,7 +104,7 @@ class Exact:
         return sum(path.stat().st_size for path in self._folder.iterdir() if "timbre" not in path.name)
 
 
-class Lance:
+class _Lance:
     """A table of LanceDB with an inverted file of product codes, whose candidates are compared exactly."""
 
     efforts = (20, 50, 100, 200, 400)  # partitions that are searched
@@ -152,7 +152,7 @@ class Lance:
         return sum(path.stat().st_size for path in self._folder.rglob("*") if path.is_file())
 
 
-class Usearch:
+class _Usearch:
     """A graph of usearch (HNSW) with its own settings; every change writes the whole file."""
 
     efforts = (64, 128, 256, 512, 1024)  # candidates that are followed
@@ -198,7 +198,7 @@ class Usearch:
         return self._file.stat().st_size
 
 
-DATABASES: dict[str, type[Database]] = {"exact": Exact, "lancedb": Lance, "usearch": Usearch}
+DATABASES: dict[str, type[_Database]] = {"exact": _Exact, "lancedb": _Lance, "usearch": _Usearch}
 
 
 def imported(name: str) -> Any:
@@ -226,7 +226,7 @@ def made_queries(index: Path) -> Singles:
     return queries
 
 
-def measure_queries(database: Database, queries: Singles, truth: Path) -> dict[str, float]:
+def measure_queries(database: _Database, queries: Singles, truth: Path) -> dict[str, float]:
     """Time of searches, at the least effort that finds enough; the exact search says what there is to find."""
     values: dict[str, float] = {}
     with clocked(values, "open"):
@@ -252,7 +252,7 @@ def measure_queries(database: Database, queries: Singles, truth: Path) -> dict[s
     return values | {"effort": effort, "recall@10": recall, "gigabytes": peak_gigabytes()}
 
 
-def append_recordings(database: Database, index: Path, count: int) -> None:
+def append_recordings(database: _Database, index: Path, count: int) -> None:
     """Append recordings, and report each that is written with the seconds that it took."""
     database.open()
     first = len(database)
@@ -263,7 +263,7 @@ def append_recordings(database: Database, index: Path, count: int) -> None:
         first += HOUR
 
 
-def read_until(database: Database, queries: Singles, effort: int, stop: Path) -> dict[str, float]:
+def read_until(database: _Database, queries: Singles, effort: int, stop: Path) -> dict[str, float]:
     """Search until a file is there."""
     database.open()
     print("ready", flush=True)
@@ -328,7 +328,7 @@ def measure_kills(kind: str, folder: Path, index: Path) -> dict[str, float]:
             database.open()
             after = len(database)
             lost += after < before + written * HOUR or bool((after - before) % HOUR)
-        except Exception as error:  # whatever a database raises for its damaged files
+        except Exception as error:  # noqa: BLE001 - whatever a database raises for its damaged files
             print(f"{kind}: {error}", file=sys.stderr)
             broken += 1
             shutil.rmtree(folder)

@@ -47,7 +47,7 @@ def indexing(home: Path, folder: Path, *more: str) -> subprocess.Popen[bytes]:
 
 def complete(process: subprocess.Popen[bytes]) -> None:
     """Wait for its end, which is exit code 1 for the broken recording."""
-    _, messages = process.communicate(timeout=300)
+    _, messages = process.communicate(timeout=1800)
     assert process.returncode == 1, messages
     assert b"Traceback" not in messages
 

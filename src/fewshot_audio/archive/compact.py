@@ -1,7 +1,7 @@
 """Giving back the space of windows that count no more: what counts is copied to new parts, then the old ones go.
 
 Numbers of parts only rise, so that a process which has the index open finds no other rows under a former number: its
-next reading is refused, and it opens the index again.
+next reading is refused, and it has to open the index again.
 """
 
 import re
