@@ -127,6 +127,15 @@ def test_an_index_that_is_written_to_is_left_alone(folder: Path) -> None:
         compact_index(folder)
 
 
+def test_parts_are_numbered_no_further_than_they_are_read(folder: Path) -> None:
+    for path in list(folder.glob("part-0001.*")):
+        path.rename(path.with_name(path.name.replace("0001", "9998")))
+    whole = content(folder)
+    with pytest.raises(DataError, match="no numbers are left for parts after 9998"):
+        compact_index(folder)
+    assert content(folder) == whole
+
+
 def test_the_command(shell: Shell, archive: Path, bundle: Path, indexed: Path, tmp_path: Path) -> None:
     shutil.copytree(archive, tmp_path / "archive")
     shutil.copytree(indexed, tmp_path / "index")

@@ -10,6 +10,7 @@ from pathlib import Path
 from fewshot_audio.archive.build import LOCK, remove_repeated
 from fewshot_audio.archive.description import IndexDescription, read_index_description
 from fewshot_audio.archive.partition import (
+    MOST_PARTITIONS,
     PartitionState,
     PartitionWriter,
     journal_path,
@@ -50,6 +51,8 @@ def compact_index(folder: Path) -> int:
         states = {number: read_partition(folder, number, description) for number in numbers}
         first = max(numbers) + 1
         fresh = range(first, first + len(numbers))
+        if fresh.stop > MOST_PARTITIONS:
+            raise DataError(f"{folder}: no numbers are left for parts after {max(numbers)}: make the index again")
         try:
             for number, state, into in zip(numbers, states.values(), fresh, strict=True):
                 _copy(folder, number, state, into, description)
