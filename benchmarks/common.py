@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from fewshot_audio.data.layout import DatasetFolder
 from fewshot_audio.data.norm import write_norm
@@ -58,6 +57,8 @@ def median_seconds(work: Callable[[], object], repetitions: int, warm_up: int = 
 
 def gemm_gflops(size: int = 2048) -> float:
     """GFLOP/s of an fp32 matrix product in this process."""
+    import torch  # here, so that processes that do without it start sooner
+
     left, right = torch.randn(size, size), torch.randn(size, size)
     return 2 * size**3 / median_seconds(lambda: left @ right, 7) / 1e9
 
@@ -82,6 +83,8 @@ def in_child(module: str, arguments: Sequence[str], *, system_allocator: bool = 
 
 def machine() -> dict[str, Any]:
     """Date and machine of a measurement."""
+    import torch
+
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return {
         "date": date.today().isoformat(),

@@ -17,8 +17,9 @@ from fewshot_audio.archive.build import update_index
 from fewshot_audio.archive.embed import EmbeddingJob
 from fewshot_audio.archive.index import Index
 from fewshot_audio.archive.partition import journal_path
-from fewshot_audio.audio import recordings
+from fewshot_audio.audio import decode, recordings
 from fewshot_audio.audio.decode import Decoding
+from fewshot_audio.audio.rejection import Rejected
 from fewshot_audio.errors import ConfigError, DataError
 from fewshot_audio.recognition.encoders import ClipEncoders
 from fewshot_audio.recognition.named_encoders import named_encoder
@@ -90,11 +91,53 @@ def test_what_is_new_changed_or_gone_is_brought_up_to_date(own: Path, tmp_path: 
     (own / "A" / "20240201_040000.WAV").unlink()
     second = update_index([own], job)
     assert sorted(recording.file for recording in second.added) == ["B/new.wav", "B/short.wav"]
-    assert (second.unchanged, second.removed) == (3, 3)  # the broken one was tried again
+    assert (second.unchanged, second.removed) == (3, 2)
     fresh = job_of(tmp_path / "fresh", own, bundle)
     update_index([own], fresh)
     assert content(job.folder) == content(fresh.folder)
     assert update_index([own], job).added == ()
+
+
+def test_a_recording_that_cannot_be_used_is_tried_again_if_it_has_changed(
+    own: Path, tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    decoding = embed.Decoding
+    monkeypatch.setattr(embed, "Decoding", lambda path, rate: opened.append(path.name) or decoding(path, rate))
+    job, broken = job_of(tmp_path / "index", own, bundle), own / "B" / "broken.wav"
+    (reason,) = update_index([own], job).failed
+    journal, index = journal_path(job.folder, 0).read_bytes(), content(job.folder)
+    opened.clear()
+    update = update_index([own], job)
+    assert (update.failed, update.not_tried, update.removed, update.unchanged) == ((reason,), 1, 0, 5)
+    assert (opened, journal_path(job.folder, 0).read_bytes()) == ([], journal)
+    update = update_index([own], job, retry=True)
+    assert (update.failed, update.not_tried, update.removed) == ((reason,), 0, 0)
+    assert (opened, content(job.folder)) == (["broken.wav"], index)
+    write(broken, recognizers.sound(1, 3))
+    update = update_index([own], job)
+    assert ([recording.file for recording in update.added], update.removed) == (["B/broken.wav"], 0)
+    assert update_index([own], job).failed == ()
+
+
+def test_a_recording_that_may_not_be_opened_now_is_tried_again(
+    own: Path, tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever permits it changes neither its size nor its time."""
+    job = job_of(tmp_path / "index", own, bundle)
+    reading = decode._first_bytes
+
+    def first_bytes(path: Path) -> bytes:
+        if path.name == "short.wav":
+            raise Rejected.from_os_error(PermissionError(errno.EACCES, "Permission denied"))
+        return reading(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decode, "_first_bytes", first_bytes)
+        denied = [recording.error for recording in update_index([own], job).failed]
+    assert "denied: no permission to read it" in denied
+    update = update_index([own], job)
+    assert ([recording.file for recording in update.added], update.not_tried) == (["B/short.wav"], 1)
 
 
 def test_other_places_of_the_archive_stay(own: Path, tmp_path: Path, bundle: Path) -> None:
@@ -196,7 +239,10 @@ def test_the_command_embeds_in_other_processes(
     assert "cannot be used: B/broken.wav" in done.err
     assert "5 recordings embedded in" in done.err
     assert content(tmp_path / "index") == content(indexed)
-    assert "0 recordings embedded in 0 windows, 5 unchanged" in shell(*words).err
+    again = " ".join(shell(*words).err.split())
+    assert "cannot be used: B/broken.wav" in again
+    assert "0 recordings embedded in 0 windows, 5 unchanged, 0 removed or changed, 1 failed (1 of these before" in again
+    assert "--workers concerns this machine" in " ".join(shell(*words, "--cluster", "tcp://127.0.0.1:1").err.split())
     (tmp_path / "table.csv").write_text("file,hour\n")
     refused = shell(
         "index", archive, "-o", tmp_path / "other", "--bundle", bundle, "--metadata", tmp_path / "table.csv"
@@ -273,7 +319,7 @@ def test_a_folder_that_cannot_be_read_now_loses_nothing(
     update = update_index([own / "A", own / "B"], job)
     assert "A" in {recording.file for recording in update.failed}
     assert content(job.folder) == whole
-    assert update_index([own], job).removed == 3  # the folder is there, and lists no A; and the broken one
+    assert update_index([own], job).removed == 2  # the folder is there, and lists no A
 
 
 def test_the_first_recordings_may_all_be_gone(own: Path, tmp_path: Path, bundle: Path) -> None:

@@ -102,6 +102,7 @@ def test_the_command_writes_what_it_writes_of_sound_files(
         ([], "give sound files or folders, or --index"),
         (["x.wav", "--index", "i"], "give sound files or folders, or --index"),
         (["--index", "i", "--hop", "1"], "--hop concerns sound files"),
+        (["--index", "i", "--device", "cuda"], "--device cuda concerns sound files"),
         (["x.wav", "--archive", "a"], "--archive concerns --index"),
     ],
 )

@@ -186,7 +186,9 @@ def test_the_command(shell: Shell, indexed: Path, bundle: Path, tmp_path: Path) 
     )
 
 
-@pytest.mark.parametrize("words", [[], ["x.csv", "--sample", 3], ["--sample", 3, "--picture", "x.png"]])
+@pytest.mark.parametrize(
+    "words", [[], ["x.csv", "--sample", 3], ["--sample", 3, "--picture", "x.png"], ["--sample", 3, "--confidence", 0.9]]
+)
 def test_contradicting_options_are_refused(shell: Shell, indexed: Path, bundle: Path, words: list[str]) -> None:
     assert shell("density", indexed, f"{bundle}:chirp", *words).code == 2
     assert "expected BUNDLE:CLASS" in shell("density", indexed, "chirp", "--sample", 3).err

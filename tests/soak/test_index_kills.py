@@ -18,7 +18,7 @@ from tests.docs.blocks import ROOT
 from tests.recognition import recognizers
 from tests.soak.reliability import record
 
-TRIALS, CLUSTER_TRIALS = 20, 5
+TRIALS = 20
 RECORDINGS = 30
 
 pytestmark = pytest.mark.soak
@@ -33,7 +33,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         samples = recognizers.sound(number % 3, number, samples=16_000 * (2 + number % 7))
         write(home / "recordings" / f"{number % 4}" / f"{number:02} Käuzchen.wav", samples)
     (home / "recordings" / "broken.wav").write_bytes(b"RIFF")
-    indexing(home, home / "index").wait()
+    complete(indexing(home, home / "index"))
     assert len(Index(home / "index").recordings) == RECORDINGS + 1
     return home
 
@@ -47,7 +47,7 @@ def indexing(home: Path, folder: Path, *more: str) -> subprocess.Popen[bytes]:
 
 def complete(process: subprocess.Popen[bytes]) -> None:
     """Wait for its end, which is exit code 1 for the broken recording."""
-    _, messages = process.communicate(timeout=300)
+    _, messages = process.communicate(timeout=1800)
     assert process.returncode == 1, messages
     assert b"Traceback" not in messages
 
@@ -68,7 +68,7 @@ def test_kills_at_random_moments(home: Path, tmp_path: Path, chance: random.Rand
                 kills += 1
             process.communicate()
             now = len(Index(folder).recordings) if (folder / "index.json").exists() else 0
-            lost += now < known - 1  # the broken one is tried again
+            lost += now < known
             known = now
         complete(indexing(home, folder, "--workers", workers))
         wrong += content(folder) != whole
@@ -76,9 +76,10 @@ def test_kills_at_random_moments(home: Path, tmp_path: Path, chance: random.Rand
     record(f"SIGKILL of `index --workers {workers}` at random moments", trials=kills, lost=lost, wrong=wrong)
 
 
-def test_workers_of_a_cluster_are_killed(home: Path, tmp_path: Path, chance: random.Random) -> None:
+def test_kills_with_a_cluster(home: Path, tmp_path: Path, chance: random.Random) -> None:
+    """Killed is one worker, the other, or the command, whose workers go on for a while beside the next one."""
     pytest.importorskip("distributed")
-    whole, wrong = content(home / "index"), 0
+    whole, wrong, lost = content(home / "index"), 0, 0
     dask, file = (sys.executable, "-m", "dask"), ("--scheduler-file", str(tmp_path / "scheduler.json"))
     local = ("--host", "127.0.0.1", "--dashboard-address", ":0")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT / "src", ROOT)))}
@@ -94,19 +95,31 @@ def test_workers_of_a_cluster_are_killed(home: Path, tmp_path: Path, chance: ran
             assert processes[0].poll() is None
             time.sleep(0.05)
         address = ("--cluster", f"tcp://{address_of(tmp_path / 'scheduler.json')}")
-        for trial in range(CLUSTER_TRIALS):
-            process = indexing(home, tmp_path / str(trial), *address)
-            time.sleep(chance.uniform(3, 12))
-            processes[1 + trial % 2].kill()
-            processes[1 + trial % 2].wait()
-            processes[1 + trial % 2] = start(*worker)
-            complete(process)
-            wrong += content(tmp_path / str(trial)) != whole
+        began = time.monotonic()
+        complete(indexing(home, tmp_path / "first", *address))
+        seconds = time.monotonic() - began
+        for trial in range(TRIALS):
+            folder, killed = tmp_path / str(trial), trial % 3
+            process = indexing(home, folder, *address)
+            time.sleep(chance.uniform(0.2, 0.95) * seconds)
+            if killed == 0:
+                os.kill(process.pid, signal.SIGKILL)
+                process.communicate()
+                done = len(Index(folder).recordings) if (folder / "index.json").exists() else 0
+                process = indexing(home, folder, *address)
+                complete(process)
+                lost += len(Index(folder).recordings) < done
+            else:
+                processes[killed].kill()
+                processes[killed].wait()
+                processes[killed] = start(*worker)
+                complete(process)
+            wrong += content(folder) != whole
     finally:
         for process in processes:
             process.kill()
             process.wait()
-    record("SIGKILL of a worker of `index --cluster`", trials=CLUSTER_TRIALS, lost=0, wrong=wrong)
+    record("SIGKILL of `index --cluster`, or of one of its workers", trials=TRIALS, lost=lost, wrong=wrong)
 
 
 def address_of(file: Path) -> str:

@@ -27,16 +27,20 @@ class IndexUpdate:
     Attributes:
         added: recordings that were embedded, for the first time or because they have changed.
         unchanged: how many were there already.
-        removed: how many do not count any more: they are not in the archive, or have changed.
+        removed: how many do not count any more: they are not in the archive, or were embedded and have changed.
         failed: recordings that cannot be used, with the reason.
+        not_tried: those of ``failed`` that could not be used before and have not changed since.
         others: how many files in the folders are no recordings by their extensions.
+        useless: share of windows on disk that count no more, whose space ``compact_index`` gives back.
     """
 
     added: tuple[IndexedRecording, ...]
     unchanged: int
     removed: int
     failed: tuple[IndexedRecording, ...]
+    not_tried: int
     others: int
+    useless: float
 
     @property
     def windows(self) -> int:
@@ -56,6 +60,8 @@ def update_index(
     workers: int | None = None,
     cluster: str | None = None,
     progress: Progress = silent,
+    *,
+    retry: bool = False,
 ) -> IndexUpdate:
     """Embed what is new or has changed in archives, and leave out what is gone from them.
 
@@ -67,6 +73,7 @@ def update_index(
         workers: number of processes; default: one per core.
         cluster: address of a Dask scheduler whose workers do the work; they must see the same folders.
         progress: reports the recordings done.
+        retry: whether recordings that could not be used before are tried again although they have not changed.
 
     Raises:
         DataError: the index cannot be trusted, was made by another network or hop or of another folder, or another
@@ -86,19 +93,23 @@ def update_index(
         absent = (name for name in indexed if name not in recordings and _is_below(name, searched))
         gone = {name for name in absent if not _is_unread(name, unread)}
         shared = indexed.keys() & recordings.keys()
-        current = {name for name in shared if recordings[name].is_embedded_as(indexed[name])}
-        changed = shared - current
-        _remove(job.folder, description, gone | changed)
+        same = {name for name in shared if recordings[name].is_embedded_as(indexed[name])}
+        failures = {name for name in shared if indexed[name].error}
+        current = same - failures if retry else same
+        _remove(job.folder, description, gone | (shared - current))
         fresh = [recording for name, recording in recordings.items() if name not in current]
         added = _embed_all(fresh, job, description, workers, cluster, progress)
-        _remove_repeated(job.folder, description)
-    failed = [recording for recording in added if recording.error] + missing
+        useless = remove_repeated(job.folder, description)
+    not_tried = [indexed[name] for name in sorted(current & failures)]
+    failed = [recording for recording in added if recording.error] + missing + not_tried
     return IndexUpdate(
         tuple(recording for recording in added if not recording.error),
-        len(current),
-        len(gone | changed),
+        len(same - failures),
+        len(gone | (shared - same - failures)),
         tuple(failed),
+        len(not_tried),
         others,
+        useless,
     )
 
 
@@ -199,12 +210,20 @@ def _remove(folder: Path, description: IndexDescription, names: set[str]) -> Non
             remove_recordings(folder, number, own)
 
 
-def _remove_repeated(folder: Path, description: IndexDescription) -> None:
-    """Let a recording count once: a worker of a cluster that was killed may have done what another did again."""
+def remove_repeated(folder: Path, description: IndexDescription) -> float:
+    """Let a recording count once: a worker of a cluster that was killed may have done what another did again.
+
+    Returns:
+        Share of windows on disk that count no more.
+    """
     seen: set[str] = set()
+    windows = useless = 0
     for number in partition_numbers(folder):
         state = read_partition(folder, number, description)
-        live = [r.file for r, is_live in zip(state.recordings, state.is_live, strict=True) if is_live]
+        live = {r.file: r for r, is_live in zip(state.recordings, state.is_live, strict=True) if is_live}
         if repeated := [name for name in live if name in seen]:
             remove_recordings(folder, number, repeated)
+        windows += state.windows
+        useless += state.windows - sum(live[name].windows for name in live.keys() - seen)
         seen.update(live)
+    return useless / max(1, windows)

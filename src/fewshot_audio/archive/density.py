@@ -22,6 +22,8 @@ from fewshot_audio.recognition.scoring import Counts, Floats
 
 GROUPS = 6
 """Groups of scores: the lower half of windows, the quarter above, and so on; the last one holds 1 of 32."""
+CONFIDENCE = 0.9
+"""Share of intervals that hold the true density."""
 PRIOR = 0.5
 """Jeffreys' prior: validated windows that each group has beforehand, of either kind."""
 DRAWS = 2000
@@ -88,7 +90,7 @@ def densities(
     present: NDArray[np.bool_],
     places: Sequence[tuple[str, str]],
     place_of: Counts,
-    confidence: float = 0.9,
+    confidence: float = CONFIDENCE,
     seed: int = 0,
 ) -> list[Density]:
     """Densities at places.

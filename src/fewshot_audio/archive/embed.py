@@ -11,11 +11,11 @@ import numpy as np
 
 from fewshot_audio.archive.description import IndexDescription, describe
 from fewshot_audio.archive.halves import narrow
-from fewshot_audio.archive.partition import MOST_PARTITIONS, PartitionWriter, lock_path
+from fewshot_audio.archive.partition import MOST_PARTITIONS, PartitionWriter, lock_path, partition_numbers
 from fewshot_audio.archive.provenance import provenance
 from fewshot_audio.archive.recordings import LONGEST_TEXT, IndexedRecording
 from fewshot_audio.audio.decode import Decoding
-from fewshot_audio.audio.rejection import Rejected
+from fewshot_audio.audio.rejection import Reason, Rejected
 from fewshot_audio.config.plugins import name_plugins, named_packages
 from fewshot_audio.data.parallel import check_owner
 from fewshot_audio.errors import DataError, on_one_line
@@ -118,8 +118,11 @@ def _recognizer_of(job: EmbeddingJob, description: IndexDescription) -> Recogniz
 
 @contextmanager
 def _free_partition(folder: Path) -> Iterator[int]:
-    """Lock the first partition that no other process has; a lock of a process that was killed is free."""
-    for number in range(MOST_PARTITIONS):
+    """Lock the first partition that no other process has; a lock of a process that was killed is free.
+
+    Numbers below all that are there were those of parts that ``compact_index`` has removed: they do not come back.
+    """
+    for number in range(min(partition_numbers(folder), default=0), MOST_PARTITIONS):
         in_use = DataError(f"part {number} is in use")
         try:
             lock = locked(lock_path(folder, number), in_use)
@@ -161,6 +164,8 @@ def _embed(
         if batch:
             _add(writer, batch, description)
     except DataError as error:  # Rejected, or numbers that an index does not hold
+        if isinstance(error, Rejected) and error.reason in (Reason.DENIED, Reason.MISSING):
+            recording = replace(recording, size=0, modified=0)  # permissions change without a trace in these
         return replace(recording, error=_short(str(error)))
     silence = ""
     try:

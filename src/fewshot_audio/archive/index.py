@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fewshot_audio.archive.description import IndexDescription, read_index_description
 from fewshot_audio.archive.halves import Singles, widen
 from fewshot_audio.archive.metadata import Metadata, read_metadata
-from fewshot_audio.archive.partition import HALF_BYTES, matrix_path, partition_numbers, read_partition
+from fewshot_audio.archive.partition import matrix_path, partition_numbers, read_partition, read_rows
 from fewshot_audio.archive.recordings import IndexedRecording
 from fewshot_audio.errors import DataError
 from fewshot_audio.recognition.scoring import Counts
@@ -117,15 +117,8 @@ class Index:
 
         They are read, not mapped into memory, which would count as memory of this process.
         """
-        width = self.description.blocks[block]
-        path = matrix_path(self.folder, piece.partition, block)
-        try:
-            halves = np.fromfile(
-                path, np.float16, piece.windows * width, offset=piece.row * width * HALF_BYTES
-            ).reshape(piece.windows, width)
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path}: cannot be read, or was cut off: {error}") from error
-        return halves
+        rows = range(piece.row, piece.row + piece.windows)
+        return read_rows(self.folder, piece.partition, block, self.description.blocks[block], rows)
 
     def rows(self, block: str, windows: Counts) -> Singles:
         """The rows of a block for some windows, in their order; (windows, width)."""

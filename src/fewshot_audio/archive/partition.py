@@ -131,6 +131,16 @@ def _check_rows(path: Path, width: int, rows: int) -> None:
         raise DataError(f"{path}: {size} bytes, expected {rows} rows of {width} numbers of 2 bytes")
 
 
+def read_rows(folder: Path, number: int, block: str, width: int, rows: range) -> Halves:
+    """Rows of a matrix, (rows, width). Raises DataError if they cannot be read."""
+    path = matrix_path(folder, number, block)
+    try:
+        halves = np.fromfile(path, np.float16, len(rows) * width, offset=rows.start * width * HALF_BYTES)
+        return halves.reshape(len(rows), width)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read, or was cut off: {error}") from error
+
+
 def _header(description: IndexDescription) -> bytes:
     return json.dumps({"format": description.format, "index": description.digest}).encode()
 

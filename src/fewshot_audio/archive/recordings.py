@@ -21,8 +21,8 @@ class IndexedRecording:
 
     Args:
         file: its path below the archive's folder, with forward slashes.
-        size: of the file, in bytes.
-        modified: time of its last change, nanoseconds since 1970.
+        size: of the file, in bytes; 0 if it could not be opened.
+        modified: time of its last change, nanoseconds since 1970; 0 if it could not be opened.
         windows: how many windows it has; 0 if it cannot be used.
         samples: where its last window ends, at the rate at which recordings are read.
         rate: the file's own sample rate, Hz.
@@ -53,8 +53,8 @@ class IndexedRecording:
         return start / description.rate, min(start + description.window, self.samples) / description.rate
 
     def is_embedded_as(self, indexed: "IndexedRecording") -> bool:
-        """Whether this recording is the one that was embedded; one that could not be used is tried again."""
-        return (self.size, self.modified) == (indexed.size, indexed.modified) and not indexed.error
+        """Whether this recording is the one that was embedded, or the one that could not be used."""
+        return (self.size, self.modified) == (indexed.size, indexed.modified)
 
     def line(self) -> str:
         """As a line of JSON."""

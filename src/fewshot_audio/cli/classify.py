@@ -86,6 +86,8 @@ def classify(
         raise typer.BadParameter("--hop concerns sound files: the windows of an index are as `index --hop` cut them")
     if index and (workers or cluster):
         raise typer.BadParameter("--workers and --cluster concern sound files: an index is answered by one process")
+    if index and device != "cpu":
+        raise typer.BadParameter(f"--device {device} concerns sound files: an index is answered on the CPU")
     if archive and not index:
         raise typer.BadParameter("--archive concerns --index")
     if hop is not None and not 0 < hop < float("inf"):

@@ -23,8 +23,9 @@ def density(
         int | None, typer.Option(min=1, help="Draw this many windows to be listened to, and write them as a table.")
     ] = None,
     confidence: Annotated[
-        float, typer.Option(min=0.5, max=0.999, help="Share of intervals that are to hold the true density.")
-    ] = 0.9,
+        float | None,
+        typer.Option(min=0.5, max=0.999, help="Share of intervals that are to hold the true density; default: 0.9."),
+    ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="File for the table; default: stdout.")] = None,
     picture: Annotated[
         Path | None, typer.Option(help="Draw the densities to this file too (png, or svg by its name).")
@@ -49,8 +50,9 @@ def density(
         raise typer.BadParameter(f"{on_one_line(sound)!r}: expected BUNDLE:CLASS")
     if (sample is None) == (validated is None):
         raise typer.BadParameter("give the table VALIDATED, or --sample N to draw one")
-    if picture and sample is not None:
-        raise typer.BadParameter("--picture shows densities: give it with the table VALIDATED")
+    for option, given in (("--picture", picture), ("--confidence", confidence)):
+        if given is not None and sample is not None:
+            raise typer.BadParameter(f"{option} concerns densities: give it with the table VALIDATED")
     for path in filter(None, (output, picture)):
         check_writable(path)
     opened, recognizer = Index(index), load_quickly(own[0], "cpu")
@@ -73,7 +75,7 @@ def density(
         what = f"{plural(guessed, 'window')} of {len(opened)} have scores of which none was validated"
         print_line(f"{what}: half of them are taken to hold the sound; validate a larger sample", stderr)
     places, place_of = estimate.windows_by_place(opened)
-    values = estimate.densities(scores, numbers, present, places, place_of, confidence, seed)
+    values = estimate.densities(scores, numbers, present, places, place_of, confidence or estimate.CONFIDENCE, seed)
     write_answers(estimate.density_table(values), output)
     if picture:
         from fewshot_audio.archive.density_picture import draw_densities

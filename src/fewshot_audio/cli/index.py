@@ -11,6 +11,7 @@ from fewshot_audio.cli.options import Device
 from fewshot_audio.errors import on_one_line, plural
 
 MOST_LINES = 20
+MUCH = 0.5  # of the windows on disk that count no more
 
 
 @app.command()
@@ -36,6 +37,12 @@ def index(
     metadata: Annotated[
         Path | None, typer.Option(help="Table with a column file, whose other columns search --where knows.")
     ] = None,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Try recordings again that could not be used before and have not changed.")
+    ] = False,
+    compact: Annotated[
+        bool, typer.Option("--compact", help="Then give back the space of recordings that were changed or removed.")
+    ] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")] = None,
     cluster: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Dask scheduler whose workers do the work instead.")
@@ -48,6 +55,7 @@ def index(
     others are embedded.
     """
     from fewshot_audio.archive.build import archive_folder, update_index
+    from fewshot_audio.archive.compact import compact_index
     from fewshot_audio.archive.embed import EmbeddingJob, open_recognizer
     from fewshot_audio.archive.index import Index
     from fewshot_audio.archive.metadata import join_metadata, write_metadata
@@ -55,6 +63,8 @@ def index(
 
     if hop is not None and not 0 < hop < float("inf"):
         raise typer.BadParameter(f"--hop {hop:g}: expected a number of seconds above 0")
+    if workers and cluster:
+        raise typer.BadParameter("--workers concerns this machine: --cluster takes all workers of the scheduler")
     folder, encoders = bundle or shipped_folder(), tuple(encoder or ())
     if hop is None:
         hop = open_recognizer(folder.absolute(), encoders, device).segment_seconds
@@ -64,7 +74,7 @@ def index(
     job = EmbeddingJob(output.absolute(), root.absolute(), folder.absolute(), encoders, device, hop)
     try:
         with progress_bar() as progress:
-            update = update_index(archives, job, workers, cluster, progress)
+            update = update_index(archives, job, workers, cluster, progress, retry=retry)
     except KeyboardInterrupt:
         print_line("Stopped; what was embedded is kept. The same command continues.", stderr)
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -81,8 +91,15 @@ def index(
     print_line(
         f"{plural(len(update.added), 'recording')} embedded in {plural(update.windows, 'window')}, "
         f"{update.unchanged} unchanged, {update.removed} removed or changed, {len(update.failed)} failed"
+        + (f" ({update.not_tried} of these before, and not changed: --retry tries again)" if update.not_tried else "")
         + (f"; no recordings by their extensions: {plural(update.others, 'other file')}" if update.others else ""),
         stderr,
     )
+    if compact:
+        print_line(f"{plural(compact_index(output), 'window')} dropped that counted no more", stderr)
+    elif update.useless > MUCH:
+        print_line(
+            f"{update.useless:.0%} of the windows on disk count no more: --compact gives their space back", stderr
+        )
     if update.failed:
         raise typer.Exit(1)
