@@ -9,7 +9,7 @@ ONNX_FILE, TFLITE_FILE, RUN = "onnx:", "tflite:", "run:"
 PREFIXES = (ONNX_FILE, TFLITE_FILE, RUN)
 """What stands before the paths of frozen encoders."""
 
-PACKAGED_NAMES = ("yamnet", "ge2e", "birdnet", "speech-embedding")
+PACKAGED_NAMES = ("yamnet", "ge2e", "birdnet", "speech-embedding", "livekit-speech")
 """Encoders that packages bring, by the names that `fewshot-audio encoders list` gives them."""
 
 MOST_ENCODERS = 8
