@@ -1,4 +1,4 @@
-"""``python -m benchmarks.esc50_encoders DATA --bundle BUNDLE --cache DIR``: encoders of others on ESC-50's test classes.
+"""``python -m benchmarks.esc50_encoders DATA --bundle BUNDLE --cache DIR``: ESC-50's test classes with encoders.
 
 Which encoders stand beside the network, and what decides, is chosen by cross-validation over the 40 training and
 validation classes: five parts of eight classes, of which the four others fit what has to be fitted. The test classes
@@ -28,25 +28,30 @@ Whole = NDArray[np.int64]
 WAY, QUERY, PARTS, TRIES = 5, 5, 5, 1000
 
 
-class Decision(NamedTuple):
-    """What becomes of blocks, and what decides.
+class Features(NamedTuple):
+    """What becomes of a block.
 
     Attributes:
         centered: whether the mean and deviation of the fitted classes are taken out of each number.
         whitening: share of the average variance that is added to the covariance within classes before numbers are
             freed of it; None leaves it.
-        ridge: of the regression that decides; None decides by the nearest mean.
     """
 
     centered: bool
     whitening: float | None = None
+
+
+class Decision(NamedTuple):
+    """What is compared, and by what: a regression of some ridge on the classes, or the nearest mean if it is None."""
+
+    features: Features
     ridge: float | None = None
 
 
-CONCATENATION = Decision(centered=False)
+CONCATENATION = Decision(Features(centered=False))
 DECISIONS = [
     CONCATENATION,
-    *(Decision(True, whitening, ridge) for whitening in (None, 0.1, 0.3, 1.0, 3.0) for ridge in (None, 1.0)),
+    *(Decision(Features(True, share), ridge) for share in (None, 0.1, 0.3, 1.0, 3.0) for ridge in (None, 1.0)),
 ]
 
 
@@ -67,23 +72,23 @@ def draw_tasks(clips: EmbeddedClips, classes: Sequence[str], shot: int, tasks: i
     return support, query
 
 
-def transform(rows: Floats, labels: NDArray[np.str_], fitted: Sequence[str], decision: Decision) -> Floats:
+def transform(rows: Floats, labels: NDArray[np.str_], fitted: Sequence[str], features: Features) -> Floats:
     """A block's rows as they are compared, of length 1; what has to be fitted is fitted to clips of some classes."""
-    if decision.centered:
+    if features.centered:
         rows_of = [rows[labels == name] for name in fitted]
         mean = np.concatenate(rows_of).mean(axis=0)
         deviation = np.concatenate(rows_of).std(axis=0)
         scale = 1 / np.maximum(deviation, 1e-6 * deviation.mean())
         rows = (rows - mean) * scale
-        if decision.whitening is not None:
+        if features.whitening is not None:
             within = np.concatenate([(own - own.mean(axis=0)) * scale for own in rows_of])
             covariance = within.T @ within / len(within)
-            covariance += decision.whitening * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+            covariance += features.whitening * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
             rows = np.linalg.solve(np.linalg.cholesky(covariance), rows.T).T
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
-def accuracies(blocks: Sequence[Floats], support: Whole, query: Whole, decision: Decision) -> Floats:
+def accuracies(blocks: Sequence[Floats], support: Whole, query: Whole, ridge: float | None) -> Floats:
     """Accuracy of each task, (tasks,)."""
     tasks, way, shot = support.shape
     rows = np.concatenate(blocks, axis=1) / np.sqrt(len(blocks))
@@ -91,12 +96,12 @@ def accuracies(blocks: Sequence[Floats], support: Whole, query: Whole, decision:
     truth = np.repeat(np.arange(way), query.shape[2])
     for task in range(tasks):
         given, asked = rows[support[task].ravel()], rows[query[task].ravel()]
-        if decision.ridge is None:
+        if ridge is None:
             means = given.reshape(way, shot, -1).mean(axis=1)
             scores = asked @ (means / np.linalg.norm(means, axis=1, keepdims=True)).T
         else:
             targets = np.repeat(np.eye(way), shot, axis=0)
-            kernel = given @ given.T + decision.ridge * np.eye(len(given))
+            kernel = given @ given.T + ridge * np.eye(len(given))
             scores = asked @ given.T @ np.linalg.solve(kernel, targets)
         right[task] = (scores.argmax(axis=1) == truth).mean()
     return right
@@ -117,15 +122,16 @@ def choose(clips: EmbeddedClips, classes: Sequence[str], tasks: int) -> tuple[tu
     scores: dict[tuple[tuple[str, ...], Decision], list[list[float]]] = {}
     for fold, (fitted, left_out) in enumerate(parts(classes)):
         drawn = [draw_tasks(clips, left_out, shot, tasks, 10 * fold + shot) for shot in (5, 1)]
-        for decision in DECISIONS:
+        for features in dict.fromkeys(decision.features for decision in DECISIONS):
             rows = {
-                name: transform(values.astype(np.float64), clips.labels, fitted, decision)
+                name: transform(values.astype(np.float64), clips.labels, fitted, features)
                 for name, values in clips.blocks.items()
             }
-            for chosen in sets:
-                blocks = [rows[name] for name in chosen]
-                both = [float(accuracies(blocks, *pair, decision).mean()) for pair in drawn]
-                scores.setdefault((chosen, decision), []).append(both)
+            for decision in (decision for decision in DECISIONS if decision.features == features):
+                for chosen in sets:
+                    blocks = [rows[name] for name in chosen]
+                    both = [float(accuracies(blocks, *pair, decision.ridge).mean()) for pair in drawn]
+                    scores.setdefault((chosen, decision), []).append(both)
     ranking = sorted(scores, key=lambda key: -float(np.mean(scores[key])))
     for chosen, decision in [*ranking[:10], *((names, CONCATENATION) for names in sets)]:
         five, one = 100 * np.mean(scores[chosen, decision], axis=0)
@@ -156,13 +162,13 @@ def main() -> None:
     chosen, decision = choose(clips, development, options.tasks)
     if not options.test:
         return
-    for blocks, way_to_decide in ((chosen, decision), (tuple(clips.blocks), CONCATENATION)):
+    for blocks, way_to_decide in ((chosen, decision), ((OWN, *options.encoders), CONCATENATION)):
         rows = [
-            transform(clips.blocks[name].astype(np.float64), clips.labels, development, way_to_decide)
+            transform(clips.blocks[name].astype(np.float64), clips.labels, development, way_to_decide.features)
             for name in blocks
         ]
         for shot in (5, 1):
-            values = 100 * accuracies(rows, *draw_tasks(clips, classes["test"], shot, 2000, shot), way_to_decide)
+            values = 100 * accuracies(rows, *draw_tasks(clips, classes["test"], shot, 2000, shot), way_to_decide.ridge)
             print(f"test, {shot}-shot: {values.mean():.2f} ± {ci95(values):.2f}  {' + '.join(blocks)}  {way_to_decide}")
 
 

@@ -1,4 +1,4 @@
-"""Encoders of packages compute what the packages' own functions compute; each is skipped where its package is absent."""
+"""Encoders of packages compute what the packages' functions compute; each is skipped where its package is absent."""
 
 import importlib.util
 import sys
@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fewshot_audio.audio.samples import Samples
 from fewshot_audio.models.frozen.check import check_encoder
 from fewshot_audio.models.frozen.encoder import FrozenEncoder
 from fewshot_audio.models.frozen.packages import PACKAGED, PackageFile, package_file, packaged_description

@@ -29,7 +29,7 @@ def with_output(content: bytes, output: str) -> bytes:
         counts = model.OperatorCodesLength(), graph.OperatorsLength(), graph.TensorsLength()
         if max(counts) > MAX_NODES:
             raise ConfigError(f"more than {MAX_NODES} operators or tensors")
-        foreign = {model.OperatorCodes(number).CustomCode() for number in range(counts[0])} - {None}
+        foreign = {model.OperatorCodes(number).CustomCode() for number in range(counts[0])} - {None, b""}
         names = [_text(graph.Tensors(number).Name()) for number in range(counts[2])]
         outputs = graph.OutputsAsNumpy()  # a view: what is written into it is written into the file
         before = [names[number] for number in outputs]
