@@ -53,7 +53,8 @@ def test_paths_are_relative_to_the_file_that_names_them(tmp_path: Path, monkeypa
         ("yamnett", "there is no encoder 'yamnett', did you mean 'yamnet'?"),
         (
             ["yamnet", "CNN"],
-            "'CNN' cannot stand in a list: expected 'yamnet', 'ge2e', 'birdnet', 'speech-embedding', 'onnx:<",
+            "'CNN' cannot stand in a list: expected 'yamnet', 'ge2e', 'birdnet', 'speech-embedding', 'livekit-speech', "
+            "'onnx:<file>', 'tflite:<file>' or 'run:<run folder>'",
         ),
         (["yamnet", "hf:folder"], "'hf:folder' cannot stand in a list"),
         (["yamnet", "yamnet"], "an encoder is named twice"),
