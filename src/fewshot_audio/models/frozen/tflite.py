@@ -95,7 +95,7 @@ class TfliteSession:
                 raise self._description.refusal(what) from error
         scale, zero_point = self._output["quantization"]
         if np.issubdtype(output.dtype, np.integer) and scale:
-            return (output.astype(np.float32) - zero_point) * np.float32(scale)
+            output = (output.astype(np.float32) - zero_point) * np.float32(scale)
         return output
 
 
