@@ -30,7 +30,7 @@ def test_the_names_are_those_that_packages_bring() -> None:
     assert set(PACKAGED_NAMES) == set(PACKAGED)
 
 
-@pytest.mark.parametrize("name", ["yamnet", ["yamnet"], ["ge2e", "onnx:/somewhere/own.onnx", "run:/runs/run-1"]])
+@pytest.mark.parametrize("name", ["yamnet", ["yamnet"], ["ge2e", "onnx:/some/own.onnx", "tflite:/x.tflite", "run:/a"]])
 def test_names_of_frozen_encoders_are_read(tmp_path: Path, name: Any) -> None:
     experiment, model = read_configs(*write(tmp_path, name))
     assert experiment.encoder_name == name
@@ -53,13 +53,15 @@ def test_paths_are_relative_to_the_file_that_names_them(tmp_path: Path, monkeypa
         ("yamnett", "there is no encoder 'yamnett', did you mean 'yamnet'?"),
         (
             ["yamnet", "CNN"],
-            "'CNN' cannot stand in a list: expected 'yamnet', 'ge2e', 'speech-embedding', 'onnx:<file>'",
+            "'CNN' cannot stand in a list: expected 'yamnet', 'ge2e', 'birdnet', 'speech-embedding', 'livekit-speech', "
+            "'onnx:<file>', 'tflite:<file>' or 'run:<run folder>'",
         ),
         (["yamnet", "hf:folder"], "'hf:folder' cannot stand in a list"),
         (["yamnet", "yamnet"], "an encoder is named twice"),
         ([], "expected 1 to 8 encoders"),
         ([f"onnx:{number}" for number in range(9)], "expected 1 to 8 encoders"),
         ("onnx:", "expected a path after 'onnx:'"),
+        ("tflite:", "expected a path after 'tflite:'"),
     ],
 )
 def test_what_cannot_be_an_encoder_is_refused(tmp_path: Path, name: Any, words: str) -> None:

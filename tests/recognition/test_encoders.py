@@ -13,7 +13,8 @@ from fewshot_audio import Recognizer
 from fewshot_audio.audio.timbre import TIMBRE_WIDTH
 from fewshot_audio.errors import ConfigError, DataError
 from fewshot_audio.experiments.run_folder import Run
-from fewshot_audio.models.frozen.installed import encoders_folder, installed_encoder
+from fewshot_audio.models.frozen.check import CheckedEncoder
+from fewshot_audio.models.frozen.installed import encoders_folder, install, installed_encoder
 from fewshot_audio.recognition.decision.encoder_choice import choose_encoders
 from fewshot_audio.recognition.decision.examples import Examples
 from fewshot_audio.recognition.enrolled import UNKNOWN
@@ -23,7 +24,7 @@ from tests.recognition import recognizers
 from tests.recognition.recognizers import CLASSES, PREPROCESSING, SAMPLES, Sound, sound
 from tests.shell import Shell, shell
 from tests.tiny import tiny_configs
-from tests.tiny_encoders import WIDTH, expected_steps, install_tiny, write_encoder
+from tests.tiny_encoders import WIDTH, describe, expected_steps, install_tiny, write_encoder
 
 __all__ = ["shell"]
 RATE = PREPROCESSING.sample_rate
@@ -411,3 +412,17 @@ def test_wrong_encoders_are_refused_before_any_work(
     assert outcome.code in (1, 2)
     assert message in outcome.err.replace("\n", " ")
     assert not (tmp_path / "bundle").exists()
+
+
+def test_no_bundle_holds_a_tflite_file(tmp_path: Path, shell: Shell) -> None:
+    install(CheckedEncoder(describe(name="lite", file="lite.tflite"), b"", "", 0.0))
+    with pytest.raises(ConfigError, match="'lite' is a TFLite file, which a bundle cannot hold"):
+        recognizer("lite", embed=True)
+    recognizer("tiny", embed=True).save(tmp_path / "bundle")
+    values = json.loads((tmp_path / "bundle" / "recognizer.json").read_text())
+    values["encoders"]["descriptions"][0]["file"] = "tiny.tflite"
+    (tmp_path / "bundle" / "recognizer.json").write_text(json.dumps(values))
+    digest = installed_encoder("tiny").digest
+    outcome = shell("encoders", "add", "tiny", "--from-bundle", tmp_path / "bundle", "--allow-encoder", digest)
+    assert outcome.code == 1
+    assert "expected no TFLite file, which a bundle cannot hold" in outcome.err

@@ -58,7 +58,8 @@ def add(
         str | None, typer.Option(metavar="PACKAGE", help="An installed package that brings it; it is not imported.")
     ] = None,
     from_file: Annotated[
-        Path | None, typer.Option(help="An ONNX file; its description is the file of the same name that ends in .json.")
+        Path | None,
+        typer.Option(help="An ONNX or TFLite file; its description is the file of the same name that ends in .json."),
     ] = None,
     from_run: Annotated[Path | None, typer.Option(help="A run folder, whose trained network it is.")] = None,
     from_bundle: Annotated[Path | None, typer.Option(help="A bundle that holds it; needs --allow-encoder.")] = None,

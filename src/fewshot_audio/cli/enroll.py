@@ -63,8 +63,8 @@ def enroll(
     encoder: Annotated[
         list[str] | None,
         typer.Option(
-            help="An encoder of yours (see `encoders`) that decides beside the network; or run:FOLDER, onnx:FILE, or a "
-            "shipped network such as any_sound. Repeatable. auto: those that the clips choose."
+            help="An encoder of yours (see `encoders`) that decides beside the network; or run:FOLDER, onnx:FILE, "
+            "tflite:FILE, or a shipped network such as any_sound. Repeatable. auto: those that the clips choose."
         ),
     ] = None,
     embed_encoder: Annotated[

@@ -39,9 +39,9 @@ class ExperimentConfig(Section):
 
     encoder_name: EncoderReference
     """The encoder: "CNN", "Hybrid" (a CRNN), "ResNet12", "ResNet8", or "hf:<folder or id>" (one of Hugging Face). Or a
-    frozen one, whose embeddings of the dataset are computed once: "yamnet", "ge2e" or "speech-embedding" (as `encoders
-    list` names them), "onnx:<file>", "run:<run folder>"; or a list of these, side by side. Paths in a file are relative
-    to it."""
+    frozen one, whose embeddings of the dataset are computed once: "yamnet", "ge2e", "birdnet", "speech-embedding" or
+    "livekit-speech" (as `encoders list` names them), "onnx:<file>", "tflite:<file>", "run:<run folder>"; or a list of
+    these, side by side. Paths in a file are relative to it."""
     dataset_name: Annotated[str, Field(min_length=1), FIXED_IN_STUDIES]
     """Dataset folder, in upper or lower case; "A+B" joins several."""
     use_attention: bool

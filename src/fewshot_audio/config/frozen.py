@@ -3,10 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-FILE, RUN = "onnx:", "run:"
-"""Prefixes of an ONNX file with its description beside it, and of the folder of a trained run."""
+ONNX_FILE, TFLITE_FILE, RUN = "onnx:", "tflite:", "run:"
+"""Prefixes of a file with its description beside it, and of the folder of a trained run."""
 
-PACKAGED_NAMES = ("yamnet", "ge2e", "speech-embedding")
+PREFIXES = (ONNX_FILE, TFLITE_FILE, RUN)
+"""What stands before the paths of frozen encoders."""
+
+PACKAGED_NAMES = ("yamnet", "ge2e", "birdnet", "speech-embedding", "livekit-speech")
 """Encoders that packages bring, by the names that `fewshot-audio encoders list` gives them."""
 
 MOST_ENCODERS = 8
@@ -14,7 +17,7 @@ MOST_ENCODERS = 8
 
 def is_frozen(name: str) -> bool:
     """Whether a name is that of a frozen encoder."""
-    return name.startswith((FILE, RUN)) or name in PACKAGED_NAMES
+    return name.startswith(PREFIXES) or name in PACKAGED_NAMES
 
 
 def frozen_references(encoder_name: Any) -> tuple[str, ...]:
@@ -32,15 +35,16 @@ def name_problem(encoder_name: list[str]) -> str | None:
     strange = [name for name in encoder_name if not is_frozen(name)]
     if strange:
         names = ", ".join(map(repr, PACKAGED_NAMES))
-        return f"{strange[0]!r} cannot stand in a list: expected {names}, '{FILE}<file>' or '{RUN}<run folder>'"
-    return next((f"expected a path after {name!r}" for name in encoder_name if name in (FILE, RUN)), None)
+        files = f"'{ONNX_FILE}<file>', '{TFLITE_FILE}<file>' or '{RUN}<run folder>'"
+        return f"{strange[0]!r} cannot stand in a list: expected {names}, {files}"
+    return next((f"expected a path after {name!r}" for name in encoder_name if name in PREFIXES), None)
 
 
 def located(encoder_name: Any, folder: Path) -> Any:
     """An ``encoder_name`` as it stands in a file in ``folder``, with the paths in it relative to that folder."""
     if isinstance(encoder_name, list):
         return [located(name, folder) for name in encoder_name]
-    for prefix in (FILE, RUN):
+    for prefix in PREFIXES:
         if isinstance(encoder_name, str) and encoder_name.startswith(prefix) and encoder_name != prefix:
             return f"{prefix}{(folder / encoder_name.removeprefix(prefix)).absolute()}"
     return encoder_name

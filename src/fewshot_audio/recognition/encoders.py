@@ -36,6 +36,9 @@ class ClipEncoders:
             blocks stand in decisions and bundles, whichever order they are named in.
         chosen_by_clips: whether they were chosen by the enrolled clips.
         embed: whether bundles hold their files.
+
+    Raises:
+        ConfigError: bundles are to hold a TFLite file.
     """
 
     descriptions: Mapping[str, EncoderDescription] = field(default_factory=dict)
@@ -44,6 +47,9 @@ class ClipEncoders:
 
     def __post_init__(self) -> None:
         self.descriptions = dict(sorted(self.descriptions.items()))
+        unfit = [name for name, value in self.descriptions.items() if value.is_tflite and self.embed]
+        if unfit:  # a bundle goes to others, whom a TFLite file could harm
+            raise ConfigError(f"the encoder {unfit[0]!r} is a TFLite file, which a bundle cannot hold: do not embed it")
         self.costs: dict[str, Cost] = {}
         self._open: dict[str, FrozenEncoder] = {}
         self._lock = threading.Lock()

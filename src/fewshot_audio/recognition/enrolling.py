@@ -151,13 +151,13 @@ class EnrollingRecognizer(AnsweringRecognizer):
         """Decide with frozen encoders of this user from now on; with ``embed`` bundles hold their files.
 
         Args:
-            names: of encoders that are installed, or "onnx:<file>", "run:<run folder>", or the name of a shipped
-                recognizer, whose network it is; those are added to this user's encoders. None keeps those of the
-                recognizer, which may be installed under other names.
+            names: of encoders that are installed, or "onnx:<file>", "tflite:<file>", "run:<run folder>", or the name of
+                a shipped recognizer, whose network it is; those are added to this user's encoders. None keeps those of
+                the recognizer, which may be installed under other names.
             embed: whether bundles hold their files.
 
         Raises:
-            ConfigError: one is not installed, or not usable.
+            ConfigError: one is not installed, or not usable, or is a TFLite file that bundles are to hold.
             DataError: clips are enrolled, or a background, that other encoders have embedded.
         """
         if names is None:

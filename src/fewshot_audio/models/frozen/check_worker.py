@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from fewshot_audio.errors import ConfigError
 from fewshot_audio.models.frozen.conversion import converted, sha256
 from fewshot_audio.models.frozen.description import EncoderDescription
 from fewshot_audio.models.frozen.encoder import FrozenEncoder
-from fewshot_audio.models.frozen.graph import import_extra
+from fewshot_audio.models.frozen.livekit import SPECTROGRAM_FILE
 from fewshot_audio.runtime.confinement import confine
 
 SECONDS = 5.0  # of silence and of noise
@@ -34,6 +35,8 @@ def main(address_space: int) -> None:
         content, reply = _try(request)
     except ConfigError as error:
         reply = {"error": str(error)}
+    except OSError as error:
+        reply = {"error": f"{error.filename} cannot be read ({error.strerror or error})"}
     except MemoryError:
         reply = {"error": f"it needs more than {address_space >> 20} MB of memory"}
     replies.write(json.dumps(reply).encode() + b"\n" + content)
@@ -41,12 +44,12 @@ def main(address_space: int) -> None:
 
 
 def _try(request: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
-    import_extra("onnx")
-    with open(os.fsdecode(bytes.fromhex(request["path"])), "rb") as stream:  # noqa: PTH123 - any bytes may be its name
-        content = stream.read()
+    path = Path(os.fsdecode(bytes.fromhex(request["path"])))
+    content = path.read_bytes()
+    beside = path.with_name(SPECTROGRAM_FILE).read_bytes() if request["kind"] == "livekit" else b""
     source = sha256(content)
     description = EncoderDescription.model_validate(request["description"])
-    content = converted(request["kind"], content, description.output)
+    content = converted(request["kind"], content, description.output, beside)
     description = description.model_copy(update={"sha256": sha256(content)})
     encoder = FrozenEncoder(description, content)
     samples = round(SECONDS * description.sample_rate)

@@ -1,4 +1,4 @@
-"""From the files that packages and people have to one ONNX file that holds all weights, with the output of interest."""
+"""From the files that packages and people have to one file that holds all weights, with the output of interest."""
 
 import hashlib
 import io
@@ -9,19 +9,31 @@ from typing import Any
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.models.frozen.ge2e import convert
 from fewshot_audio.models.frozen.graph import MAX_FILE, check_model, cut, inline_weights, parse
+from fewshot_audio.models.frozen.livekit import joined
 from fewshot_audio.models.frozen.packages import Kind
+from fewshot_audio.models.frozen.tflite import with_output
 
 MAX_MEMBERS = 100
 
 
-def converted(kind: Kind, content: bytes, output: str) -> bytes:
-    """The ONNX file of an encoder: what it was made of is checked, its only output is the named tensor.
+def converted(kind: Kind, content: bytes, output: str, beside: bytes = b"") -> bytes:
+    """The ONNX or TFLite file of an encoder: what it was made of is checked, its only output is the named tensor.
+
+    Args:
+        kind: what the content is.
+        content: of the file.
+        output: name of the tensor.
+        beside: content of the file that belongs to it, of the kind livekit.
 
     Raises:
         ConfigError: the content is not of that kind, or holds what no encoder needs.
     """
+    if kind == "tflite":
+        return with_output(content, output)
     if kind == "ge2e":
         model = convert(content)
+    elif kind == "livekit":
+        model = joined(beside, content)
     elif kind == "zipped":
         model = _unpacked(content)
     else:

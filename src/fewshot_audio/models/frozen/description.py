@@ -19,6 +19,8 @@ MAX_WIDTH = 1 << 16
 MAX_INPUT = 1 << 24  # numbers in one window
 
 UNKNOWN = "0" * 64
+TFLITE = ".tflite"
+"""How names of TFLite files end; all others are ONNX files."""
 
 Axis: TypeAlias = Literal["one", "samples", "frames", "mels"]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -86,6 +88,15 @@ class EncoderDescription(Section):
         if self.window * (self.front_end.n_mels if self.front_end else 1) > MAX_INPUT:
             raise ValueError(f"window: of more than {MAX_INPUT} numbers")
         return self
+
+    @property
+    def is_tflite(self) -> bool:
+        """Whether its file is a TFLite file."""
+        return self.file.endswith(TFLITE)
+
+    def refusal(self, what: str) -> ConfigError:
+        """The error of an encoder that is not usable."""
+        return ConfigError(f"encoder {self.name!r} ({self.file}): {what}")
 
     @property
     def digest(self) -> str:

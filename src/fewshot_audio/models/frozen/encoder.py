@@ -1,22 +1,32 @@
-"""A frozen encoder at work: from a waveform to steps, computed by onnxruntime."""
+"""A frozen encoder at work: from a waveform to steps."""
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fewshot_audio.audio.decode import resample_recording
 from fewshot_audio.audio.mel_front_end import MelFrontEnd
 from fewshot_audio.audio.samples import Samples
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.models.frozen.description import EncoderDescription
-from fewshot_audio.models.frozen.graph import MAX_FILE, import_extra
+from fewshot_audio.models.frozen.graph import MAX_FILE
+from fewshot_audio.models.frozen.onnx_session import OnnxSession
+from fewshot_audio.models.frozen.tflite import TfliteSession
 from fewshot_audio.runtime.cores import usable_cores
 
 LARGEST = 1e15
 """Steps with larger numbers are refused: squared distances between them would leave float32."""
+
+
+class Session(Protocol):
+    """A file's network, ready to compute."""
+
+    def run(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Compute the described output of an input. Raises ConfigError if the network does not take it."""
 
 
 class FrozenEncoder:
@@ -26,7 +36,7 @@ class FrozenEncoder:
 
     Args:
         description: says how a waveform becomes the input.
-        content: of the ONNX file.
+        content: of the file.
 
     Raises:
         ConfigError: the file is not usable, or not that of the description.
@@ -37,22 +47,7 @@ class FrozenEncoder:
         self._front_end = None
         if description.front_end:
             self._front_end = MelFrontEnd(description.front_end, description.sample_rate)
-        onnxruntime = import_extra("onnxruntime")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1  # windows run side by side instead
-        options.log_severity_level = 4  # fatal
-        try:
-            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises its own, by the kind of what is wrong
-            raise self._refusal(f"onnxruntime does not take it ({_first_line(error)})") from error
-        inputs = {value.name: value for value in self._session.get_inputs()}
-        if list(inputs) != [description.input]:
-            raise self._refusal(f"its inputs are {sorted(inputs)}, expected {description.input!r} alone")
-        rank, layout = len(inputs[description.input].shape), description.layout
-        if rank not in (0, len(layout)):
-            raise self._refusal(f"its input has {rank} axes, but layout is {layout}")
-        if description.output not in [value.name for value in self._session.get_outputs()]:
-            raise self._refusal(f"it has no output {description.output!r}")
+        self._session: Session = (TfliteSession if description.is_tflite else OnnxSession)(description, content)
 
     @classmethod
     def read(cls, description: EncoderDescription, path: Path) -> "FrozenEncoder":
@@ -107,19 +102,15 @@ class FrozenEncoder:
             kind = np.int8 if quantization.signed else np.uint8
             whole = np.rint(shaped / quantization.scale) + quantization.zero_point
             shaped = np.clip(whole, np.iinfo(kind).min, np.iinfo(kind).max).astype(kind)
-        try:
-            (output,) = self._session.run([description.output], {description.input: shaped})
-        except Exception as error:  # onnxruntime raises its own, by the kind of what is wrong
-            raise self._refusal(f"it does not take an input of shape {shaped.shape} ({_first_line(error)})") from error
+        output = self._session.run(shaped)
         steps = np.asarray(output, dtype=np.float32)
         if steps.size == 0 or steps.size % description.width:
-            raise self._refusal(f"its output has shape {steps.shape}, expected steps of width {description.width}")
+            raise description.refusal(
+                f"its output has shape {steps.shape}, expected steps of width {description.width}"
+            )
         if not (np.abs(steps) <= LARGEST).all():  # NaN is not either
-            raise self._refusal("its output is not finite or too large")
+            raise description.refusal("its output is not finite or too large")
         return steps.reshape(-1, description.width)
-
-    def _refusal(self, what: str) -> ConfigError:
-        return ConfigError(f"encoder {self.description.name!r} ({self.description.file}): {what}")
 
 
 def read_weights(description: EncoderDescription, path: Path) -> bytes:
@@ -134,7 +125,3 @@ def read_weights(description: EncoderDescription, path: Path) -> bytes:
     if digest != description.sha256:
         raise ConfigError(f"{path}: its SHA-256 is {digest}, but the description says {description.sha256}")
     return content
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:300]

@@ -14,13 +14,13 @@ DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 FLOAT, UINT8, INT8 = 1, 2, 3  # element types of ONNX
 
 
-def import_extra(module: str) -> Any:
-    """Import a module of the extra ``onnx``. Raises ConfigError saying how to install it."""
+def import_extra(module: str, extra: str = "onnx") -> Any:
+    """Import a module of an extra. Raises ConfigError saying how to install it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
         raise ConfigError(
-            f"encoders need {module.partition('.')[0]}: pip install 'fewshot-audio[onnx]' ({error})"
+            f"encoders need {module.partition('.')[0]}: pip install 'fewshot-audio[{extra}]' ({error})"
         ) from error
 
 

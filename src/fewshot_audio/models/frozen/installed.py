@@ -8,10 +8,10 @@ import platformdirs
 from fewshot_audio.errors import ConfigError, WriteError
 from fewshot_audio.files import write_bytes, write_json
 from fewshot_audio.models.frozen.check import CheckedEncoder
-from fewshot_audio.models.frozen.description import EncoderDescription, read_description
+from fewshot_audio.models.frozen.description import TFLITE, EncoderDescription, read_description
 from fewshot_audio.models.frozen.encoder import FrozenEncoder
 
-DESCRIPTION, WEIGHTS = "encoder.json", "model.onnx"
+DESCRIPTION, WEIGHTS = "encoder.json", "model"
 
 
 def encoders_folder() -> Path:
@@ -80,7 +80,8 @@ def install(encoder: CheckedEncoder, *, replace: bool = False) -> EncoderDescrip
         ConfigError: there is another one of that name.
         WriteError: it cannot be written.
     """
-    description = encoder.description.model_copy(update={"file": WEIGHTS})
+    file = WEIGHTS + (TFLITE if encoder.description.is_tflite else ".onnx")
+    description = encoder.description.model_copy(update={"file": file})
     former = installed_encoders().get(description.name)
     if former and former.digest != description.digest and not replace:
         raise ConfigError(
@@ -88,6 +89,6 @@ def install(encoder: CheckedEncoder, *, replace: bool = False) -> EncoderDescrip
             f"{description.digest}): --replace replaces it, and bundles that need it will no longer be read"
         )
     folder = encoders_folder() / description.name
-    write_bytes(folder / WEIGHTS, encoder.content)
+    write_bytes(folder / file, encoder.content)
     write_json(folder / DESCRIPTION, description.model_dump(exclude_none=True))
     return description

