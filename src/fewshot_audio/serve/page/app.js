@@ -8,6 +8,7 @@ import { makeBackground } from "./background.js";
 import { ClassMarks } from "./class-marks.js";
 import { makeClasses } from "./classes.js";
 import { clipInputElements, makeClipInput, preventStrayDrops } from "./clip-input.js";
+import { bundleAddress, makeKeptSound, unkeptRemark } from "./kept-sound.js";
 import { showMap } from "./map.js";
 import { makeRecording } from "./recording.js";
 import { makeReview } from "./review.js";
@@ -31,6 +32,7 @@ async function show(newState) {
   at("checkup").hidden = classes.length === 0; // the first thing to do is to teach, and nothing else
   at("class-names").replaceChildren(...classes.map(({ name }) => el("option", { value: name })));
   showClasses(state);
+  showKeptSound(state, newClips.length > 0);
   at("version").textContent = `Version ${state.version}`;
   at("teach-name").maxLength = state.limits.name_length;
   questionInput.disabled = classes.every(({ ignored }) => ignored);
@@ -143,6 +145,7 @@ function showNewClips() {
         el("button", { type: "button", class: "icon", "aria-label": `Leave out ${file.name}`, click: () => leaveOut(i) }, "✕")),
     ),
   );
+  showKeptSound(state, newClips.length > 0);
   at("teach-submit").textContent = newClips.length ? `Teach with ${plural(newClips.length, "clip")}` : "Teach";
 }
 
@@ -209,15 +212,16 @@ async function teachWith(name, files) {
   const unusable = new Set(reply.rejected.map(({ clip }) => clip));
   const clips = reply.state.classes.find((one) => one.name === reply.name)?.clip_names.slice(-reply.enrolled) ?? [];
   hold(reply.name, clips, files.filter((_, number) => !unusable.has(number)));
-  return reply;
+  return { ...reply, clips };
 }
 
-function remarksOn({ rejected, damaged, duplicates }, files) {
+function remarksOn({ name: taught, clips, state: after, rejected, damaged, duplicates }, files) {
   const problems = rejected.map(({ clip, detail }) => `“${files[clip].name}”: ${detail}`);
   return [
     ...(problems.length ? [`Not used: ${problems.join("; ")}.`] : []),
     ...damaged.map(({ clip, detail }) => `“${files[clip].name}” is ${detail}.`),
     ...duplicates.map(({ clip, name, enrolled_as: other }) => `“${files[clip].name}” is the same recording as “${other}” of “${name}”: it counts twice now.`),
+    ...unkeptRemark(after, taught, clips),
   ];
 }
 
@@ -251,8 +255,9 @@ async function working(hint, message, work) {
 }
 
 async function download() {
-  await working(at("teach-hint"), "", async () => {
-    const url = URL.createObjectURL(await (await request("/api/bundle")).blob());
+  const address = await bundleAddress(state);
+  if (address) await working(at("teach-hint"), "", async () => {
+    const url = URL.createObjectURL(await (await request(address)).blob());
     el("a", { href: url, download: "recognizer.zip" }).click();
     setTimeout(() => URL.revokeObjectURL(url), 60_000);
   });
@@ -264,6 +269,7 @@ const trainingInput = makeClipInput(clipInputElements("teach", "Record a clip"),
 const showBackground = makeBackground(() => state, show, working);
 const { ask: askAboutSeveral, hide: hideAnswers } = makeAnswersTable(marks, showOne);
 const { showClasses, hold } = makeClasses({ getState: () => state, show: showChanged, working, addTo, marks });
+const showKeptSound = makeKeptSound({ getState: () => state, show, working });
 preventStrayDrops();
 followAddress();
 at("teach").addEventListener("submit", teach);
