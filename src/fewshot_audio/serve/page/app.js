@@ -1,12 +1,13 @@
 // The page: the enrolled classes, asking about a clip, teaching a class.
 
-import { json, request } from "./api.js";
+import { classify, json, request } from "./api.js";
 import { hideAnswer, showAnswer } from "./answer.js";
 import { makeAnswersTable } from "./answers-table.js";
 import { at, el, hideNotice, notify, plural } from "./dom.js";
 import { makeBackground } from "./background.js";
 import { ClassMarks } from "./class-marks.js";
 import { makeClasses } from "./classes.js";
+import { makeFolderButton, sendable } from "./chosen-files.js";
 import { clipInputElements, makeClipInput, preventStrayDrops } from "./clip-input.js";
 import { bundleAddress, makeKeptSound, unkeptRemark } from "./kept-sound.js";
 import { showMap } from "./map.js";
@@ -35,7 +36,7 @@ async function show(newState) {
   showKeptSound(state, newClips.length > 0);
   at("version").textContent = `Version ${state.version}`;
   at("teach-name").maxLength = state.limits.name_length;
-  questionInput.disabled = classes.every(({ ignored }) => ignored);
+  questionInput.disabled = at("listen-folder").disabled = classes.every(({ ignored }) => ignored);
   showBackground(state);
   trainingInput.disabled = at("teach-submit").disabled = at("download").disabled = false;
   at("listen-hint").textContent = advice(classes);
@@ -53,9 +54,9 @@ async function showChanged(newState) {
 }
 
 function advice(classes) {
-  if (classes.length === 0) return "No sound is enrolled yet. Teach one first, then ask.";
+  if (classes.length === 0) return "No sound is taught yet. Teach one first, then ask.";
   if (classes.every(({ ignored }) => ignored)) return "Every sound is ignored. Let one be an answer, then ask.";
-  if (classes.length === 1 && !state.unknown) return "Only one sound is enrolled, so it is the answer for every clip. Teach another one.";
+  if (classes.length === 1 && !state.unknown) return "Only one sound is taught, so it is the answer for every clip. Teach another one.";
   return "";
 }
 
@@ -90,10 +91,14 @@ async function refreshFindings() {
 // --- ask -------------------------------------------------------------------------------------------------------------
 
 async function ask(files) {
-  const tooLong = files.find((file) => file.size > state.limits.upload_bytes);
-  if (tooLong) return openRecording(tooLong, tooLongNote(tooLong));
+  if (files.length === 1) {
+    const [file] = await sendable(files, state.limits.recording_bytes, notify);
+    if (!file) return;
+    if (file.size > state.limits.upload_bytes) return openRecording(file, tooLongNote(file));
+    hideAnswers();
+    return askAboutOne(file);
+  }
   hideAnswers();
-  if (files.length === 1) return askAboutOne(files[0]);
   hideAnswer();
   return working(at("listen-hint"), "", async () => {
     await askAboutSeveral(files, (message) => {
@@ -107,10 +112,8 @@ async function ask(files) {
 const tooLongNote = ({ name }) => `“${name}” is too long for a single answer: it is opened as a long recording instead.`;
 
 async function askAboutOne(file) {
-  await working(at("listen-hint"), "Classifying …", async () => {
-    const body = new FormData();
-    body.append("clip", file);
-    const answer = await json("/api/classify", { method: "POST", body }).catch(async (error) => {
+  await working(at("listen-hint"), "Listening …", async () => {
+    const answer = await classify(file).catch(async (error) => {
       hideAnswer(); // it is of another clip
       mapClip = null;
       await refreshMap().catch(() => {});
@@ -264,10 +267,16 @@ async function download() {
 }
 
 const limits = () => state.limits;
-const questionInput = makeClipInput(clipInputElements("listen", "Record"), ask, limits, "recording_bytes");
+const questionInput = makeClipInput(clipInputElements("listen", "Record"), ask, limits, true);
+makeFolderButton(at("listen-folder"), ask);
 const trainingInput = makeClipInput(clipInputElements("teach", "Record a clip"), addNewClips, limits);
 const showBackground = makeBackground(() => state, show, working);
-const { ask: askAboutSeveral, hide: hideAnswers } = makeAnswersTable(marks, showOne);
+const { ask: askAboutSeveral, hide: hideAnswers } = makeAnswersTable({
+  marks,
+  showOne: (file) => working(at("listen-hint"), "", async () => showOne(await classify(file), file)),
+  limits,
+  openLong: (file) => openRecording(file, ""),
+});
 const { showClasses, hold } = makeClasses({ getState: () => state, show: showChanged, working, addTo, marks });
 const showKeptSound = makeKeptSound({ getState: () => state, show, working });
 preventStrayDrops();

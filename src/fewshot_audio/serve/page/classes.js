@@ -63,7 +63,7 @@ export function makeClasses({ getState, show, working, addTo, marks }) {
   async function remove(name, clips) {
     const { revision } = getState();
     at("remove-title").textContent = `Remove “${name}”?`;
-    at("remove-text").textContent = `This removes the class and its ${plural(clips, "clip")}. The other classes do not change.`;
+    at("remove-text").textContent = `This removes the sound and its ${plural(clips, "clip")}. The other sounds do not change.`;
     if ((await dialogChoice(at("remove-dialog"))) !== "ok") return;
     await change(address(name, revision), { method: "DELETE" }, `Removed “${name}”.`, () => focusRow(null));
   }
