@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from fewshot_audio.cli import app
 from fewshot_audio.recognition.recognizer import Recognizer
 from tests.serve.chromium import Browser
-from tests.serve.conftest import LIMITS, Serve, SharedDecoder, tiny_recognizer
+from tests.serve.conftest import LIMITS, Serve, SharedDecoder
 from tests.serve.live import running
 from tests.serve.sounds import RATE, tone, tone_wav
 from tests.serve.test_page import expect, ready, teach
@@ -125,8 +125,9 @@ def test_the_page_asks_once_and_plays_after_a_restart(
 def test_the_page_says_if_sound_is_too_much(
     chromium: Browser, decoder: SharedDecoder, sounds: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recognizer = tiny_recognizer()
+    recognizer = Recognizer.load(bundle)
     recognizer.keep_audio()
+    recognizer.save(bundle)
     monkeypatch.setattr("fewshot_audio.recognition.audio_store.LARGEST_KEPT", 100)
     options = {"limits": LIMITS, "decoder": decoder, "folder": bundle}
     with running(recognizer, **options) as url, chromium.page(url) as page:
