@@ -24,7 +24,7 @@ def checkup(diagnosis: "Diagnosis") -> Findings:
 
 def _findings(diagnosis: "Diagnosis") -> Iterator[Finding]:
     answers = [(clip.class_name, clip.answer) for clip in diagnosis.clips if clip.answer is not None]
-    if answers:
+    if answers and len({clip.class_name for clip in diagnosis.clips}) > 1:  # one alone is always right
         correct = sum(answer == class_name for class_name, answer in answers)
         clips = f"{correct} of {plural(len(answers), 'clip')} {'is' if correct == 1 else 'are'}"
         message = f"Each compared with the others as if it were new: {clips} recognized."

@@ -47,7 +47,8 @@ export function makeKeptSound({ getState, show, working }) {
     const { keeps_sound: keeps, saves } = state;
     at("sound-question").hidden = !(saves && keeps === null && isTeaching);
     at("sound-setting").hidden = !saves || keeps === null;
-    text.textContent = keeps ? `The sound of the clips that you teach is kept (now ${size(state)}).` : "The sound of clips is not kept.";
+    const kept = state.sound_bytes ? ` (now ${size(state)})` : "";
+    text.textContent = keeps ? `The sound of the clips that you teach is kept${kept}.` : "The sound of clips is not kept.";
     change.textContent = keeps ? "Keep none" : "Keep that of new clips";
   };
 }
