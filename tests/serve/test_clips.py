@@ -181,7 +181,7 @@ def test_the_page_changes_clips_and_takes_it_back(chromium: Browser, decoder: Sh
         expect(not_kept).to_have_count(0)
         page.reload()
         page.get_by_role("button", name="Clips of low").click()
-        expect(not_kept).to_contain_text("a clip can be played only until")
+        expect(not_kept).to_contain_text("one can be played only until")
         expect(page.get_by_role("button", name="Play clip")).to_have_count(0)
 
 

@@ -8,6 +8,8 @@ const MOST_FILES = 10_000; // of a folder
 /** The name to show: of a file in a folder, its path from there. */
 export const nameOf = (file) => file.webkitRelativePath || file.pathInFolder || file.name;
 
+const byName = new Intl.Collator(undefined, { numeric: true }).compare;
+
 export const isSound = (file) => (file.type.startsWith("audio/") || SOUND.test(file.name)) && !file.name.startsWith(".");
 
 /** Connect a button that takes all recordings in a folder. */
@@ -16,7 +18,7 @@ export function makeFolderButton(button, onFiles) {
   button.after(input);
   button.addEventListener("click", () => input.click());
   input.addEventListener("change", () => {
-    const files = [...input.files].filter(isSound).slice(0, MOST_FILES);
+    const files = [...input.files].filter(isSound).sort((a, b) => byName(nameOf(a), nameOf(b))).slice(0, MOST_FILES);
     input.value = ""; // the same folder can be chosen again
     if (files.length) onFiles(files);
     else notify("There is no recording in this folder.");
@@ -44,7 +46,7 @@ async function collect(entry, isInFolder, recordings) {
   for (;;) {
     const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject)); // a hundred at a time
     if (!some.length) return;
-    for (const one of some.sort((a, b) => a.name.localeCompare(b.name))) await collect(one, true, recordings);
+    for (const one of some.sort((a, b) => byName(a.name, b.name))) await collect(one, true, recordings);
   }
 }
 
