@@ -72,6 +72,20 @@ def test_encoders_that_a_bundle_holds_go_along(
     assert file.is_file()  # fetched again: the cache was not whole
 
 
+def test_kept_sound_goes_along_only_if_asked(bundle: Path, hub: Hub) -> None:
+    recognizer = Recognizer.load(bundle)
+    recognizer.keep_audio()
+    recognizer.enroll("tone", [np.sin(np.arange(RATE) / 5.0)], rate=RATE)
+    fetched = hub_module.find_bundle(recognizer.push_to_hub(NAME))
+    assert list(fetched.glob("*.flac")) == []
+    assert Recognizer.load(fetched).keeps_audio is None
+    assert b"no sound." in hub.files[NAME]["README.md"]
+    fetched = hub_module.find_bundle(recognizer.push_to_hub(NAME, with_audio=True))
+    content = recognizer.clip_audio("tone", "clip 1")
+    assert content is not None
+    assert Recognizer.load(fetched).clip_audio("tone", "clip 1") == content
+
+
 def test_a_commit_that_was_fetched_needs_no_hub(bundle: Path, hub: Hub) -> None:
     name = Recognizer.load(bundle).push_to_hub(NAME, private=False)
     assert hub.private == {NAME: False}

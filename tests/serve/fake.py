@@ -1,8 +1,9 @@
 """A recognizer without a network: the nearest mean spectrum. Fast, deterministic, and right about plain tones."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.errors import DataError
 from fewshot_audio.files import write_json
+from fewshot_audio.recognition.audio_store import encode_clip
 from fewshot_audio.recognition.bundle import BundleChanged
 from fewshot_audio.recognition.clips import Clips, LoadedClip, load_clips
 from fewshot_audio.recognition.diagnosis import ClipDiagnosis, Diagnosis
@@ -26,6 +28,8 @@ class State(NamedTuple):
     background: Classes
     ignored: frozenset[str]
     names: dict[str, tuple[str, ...]]  # of the clips of each class
+    sounds: Mapping[tuple[str, str], bytes] = MappingProxyType({})  # that are kept, by class and clip
+    keeps_audio: bool | None = None
 
 
 Change = Callable[[State], State]
@@ -81,6 +85,23 @@ class FakeRecognizer:
     def clips(self, name: str) -> Sequence[object]:
         return [ClipSummary(clip, 1) for clip in self._state.names[name]]
 
+    @property
+    def keeps_audio(self) -> bool | None:
+        return self._state.keeps_audio
+
+    @property
+    def audio_bytes(self) -> int:
+        return sum(map(len, self._state.sounds.values()))
+
+    def keep_audio(self, keeps: bool) -> None:
+        self._change(lambda state: state._replace(keeps_audio=keeps, sounds=state.sounds if keeps else {}))
+
+    def clips_with_audio(self, name: str) -> list[str]:
+        return [clip for own, clip in self._state.sounds if own == name]
+
+    def clip_audio(self, name: str, clip: str) -> bytes | None:
+        return self._state.sounds.get((name, clip))
+
     def support_embeddings(self, name: str) -> np.ndarray:
         return self._classes[name]
 
@@ -99,7 +120,11 @@ class FakeRecognizer:
         def added(state: State) -> State:
             former = [state.classes[name]] if name in state.classes else []
             names = {**state.names, name: (*state.names.get(name, ()), *new)}
-            return state._replace(classes={**state.classes, name: np.concatenate([*former, rows])}, names=names)
+            kept = {(name, clip.name): encode_clip(clip, self.preprocessing) or b"" for clip in loaded}
+            sounds = {**state.sounds, **(kept if state.keeps_audio else {})}
+            return state._replace(
+                classes={**state.classes, name: np.concatenate([*former, rows])}, names=names, sounds=sounds
+            )
 
         self._change(added)
 
@@ -203,6 +228,11 @@ class FakeRecognizer:
         self.revision += 1
         self._saved[folder] = (folder / FILE).read_bytes()
         self._unsaved = []
+
+    def save_copy(self, folder: Path, *, with_audio: bool = False) -> None:
+        copy = FakeRecognizer()
+        copy._state = self._state
+        copy.save(folder)
 
     def is_current(self, folder: Path) -> bool:
         return self._matches(folder)

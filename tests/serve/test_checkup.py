@@ -45,6 +45,11 @@ def test_one_thing_is_to_be_done_next(clips: list[ClipDiagnosis], step: str) -> 
     assert checkup(diagnosis(*clips)).next == step
 
 
+def test_a_class_alone_is_not_praised() -> None:
+    assert [finding.kind for finding in checkup(diagnosis(*OWLS)).findings] == []
+    assert [finding.kind for finding in checkup(diagnosis(*OWLS, *WRENS)).findings] == ["good"]
+
+
 def test_silence_does_not_matter_if_the_clips_are_recognized() -> None:
     clips = [*OWLS, replace(WRENS[0], silence=0.9), *WRENS[1:]]
     assert str(checkup(diagnosis(*clips, accuracy=0.9)).next).startswith("Nothing: ")

@@ -13,7 +13,7 @@ from tests.serve.chromium import Browser
 from tests.serve.conftest import LIMITS, Serve, SharedDecoder, tiny_recognizer
 from tests.serve.fake import FakeRecognizer
 from tests.serve.live import running
-from tests.serve.sounds import tone, tone_wav
+from tests.serve.sounds import tone, tone_wav, wav
 from tests.serve.test_api import error
 from tests.serve.test_page import ask, expect, ready, teach, width
 
@@ -181,7 +181,7 @@ def test_the_page_changes_clips_and_takes_it_back(chromium: Browser, decoder: Sh
         expect(not_kept).to_have_count(0)
         page.reload()
         page.get_by_role("button", name="Clips of low").click()
-        expect(not_kept).to_contain_text("a clip can be played only until")
+        expect(not_kept).to_contain_text("one can be played only until")
         expect(page.get_by_role("button", name="Play clip")).to_have_count(0)
 
 
@@ -218,6 +218,52 @@ def test_several_files_are_answered_as_a_table(
         ask(page, sounds / "low-3.wav")
         expect(page.locator("#answers")).to_be_hidden()
         page.watch.console.clear()  # the browser's own report of the answer 422
+
+
+def test_files_that_cannot_be_asked_about_are_named_in_the_table(
+    chromium: Browser, decoder: SharedDecoder, sounds: Path, tmp_path: Path
+) -> None:
+    """Too large, empty, no sound, too long: the others are answered. A folder is asked about as its recordings."""
+    folder = tmp_path / "field"
+    (folder / "day 2").mkdir(parents=True)
+    (folder / "notes.txt").write_text("no recording")
+    for number in range(12):
+        (folder / "day 2" / f"{number:02d}.wav").write_bytes(tone_wav(LOW, number))
+    bad = {
+        "huge.wav": bytes(LIMITS.recording_bytes + 1),
+        "large.wav": bytes(LIMITS.upload_bytes + 1),
+        "empty.wav": b"",
+        "notes.wav": b"no sound at all",
+        "letter.txt": b"no recording",
+        "long.wav": wav(tone(LOW, LIMITS.clip_seconds + 1), 16_000),
+    }
+    for name, content in bad.items():
+        (tmp_path / name).write_bytes(content)
+    with running(FakeRecognizer(), limits=LIMITS, decoder=decoder) as url, chromium.page(url) as page:
+        teach(page, "low", sounds / "low-0.wav")
+        page.set_input_files("#listen-files", [sounds / "low-1.wav", *(tmp_path / name for name in bad)])
+        expect(page.locator("#answers-count")).to_have_text("7 files: 1 “low”, 6 not used.")
+        answers = page.locator("#answer-rows .answer-name")
+        remarks = ("", "larger than 1 MB", "larger than 1 MB", "empty", "unreadable", "not audio", "too long")
+        for number, remark in enumerate(remarks):
+            expect(answers.nth(number)).to_contain_text(remark)
+        page.watch.console.clear()  # the browser's own reports of answers 422
+        opens = page.get_by_role("button", name="Open it as a long recording")
+        expect(opens).to_have_count(2)  # of the large one and the long one; more than 4 MB are no recording either
+        opens.last.click()
+        expect(page.locator("#recording-name")).to_have_text("long.wav")
+
+        page.get_by_role("link", name="Single sounds").click()
+        page.set_input_files("#listen-folder-files", folder)
+        expect(page.locator("#answers-count")).to_have_text("12 files: 12 “low”.")
+        page.get_by_role("button", name="field/day 2/07.wav").click()
+        expect(page.locator("#verdict-name")).to_have_text("low")
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download the answers").click()
+        assert Path(download.value.path()).read_text().splitlines()[1].startswith("field/day 2/00.wav,low,")
+        page.set_input_files("#teach-files", [tmp_path / "large.wav", sounds / "low-2.wav"])
+        expect(page.get_by_role("alert").first).to_contain_text("“large.wav” is larger than 1 MB")
+        expect(page.locator("#new-clips li")).to_have_count(1)
 
 
 def test_long_names_of_files_fit_on_a_phone(

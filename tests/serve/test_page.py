@@ -95,7 +95,7 @@ def test_a_persons_way_through_the_page(
         expect(page.locator("#map .new-ring")).to_have_count(1)
         assert painted(page, "waveform")
         assert painted(page, "spectrogram")
-        expect(page.locator("#picture-caption")).to_contain_text("0.6 s of sound in 2 segments of 0.5 s")
+        expect(page.locator("#picture-caption")).to_contain_text("0.6 s of sound in 2 pieces of 0.5 s")
 
         record(page, "#listen-record")  # the microphone plays the high tone
         expect(page.locator("#bars li").first.locator(".name")).to_have_text("high")

@@ -101,7 +101,7 @@ def test_from_a_recording_to_a_table(
         open_events = [(start, end) for start, end, name in rows(page) if name == "open"]
         assert len(open_events) == len(calls) - 4
         assert all(is_call(start, end, calls[4:]) for start, end in open_events)
-        expect(page.locator("#review-count")).to_contain_text(f"{len(open_events)} not looked at")
+        expect(page.locator("#review-count")).to_contain_text(f"{len(open_events)} of them not looked at yet")
 
         # The first is selected; each decision leads to the next one. Space plays exactly the event.
         with page.expect_response(re.compile("/sound")) as played:
@@ -124,9 +124,9 @@ def test_from_a_recording_to_a_table(
         expect(page.get_by_label("Look for")).to_have_value("chirp")
         assert [name for *_, name in rows(page)][:6] == ["mark"] * 4 + ["no", "yes"]
 
-        page.get_by_label("Least score").fill("1")
+        page.get_by_label("Hide what is less sure than").fill("1")
         expect(page.locator("#event-rows li")).to_have_count(6)
-        lower = re.compile("; 0 not looked at. [1-9][0-9]* more with a lower score.$")
+        lower = re.compile("shown, 0 of them not looked at yet. [1-9][0-9]* more, less sure, (is|are) hidden.$")
         expect(page.locator("#review-count")).to_have_text(lower)
         page.get_by_label("Table for").select_option("raven")
         with page.expect_download() as download:

@@ -38,7 +38,7 @@ def test_a_second_search_learns_from_the_decisions(tmp_path: Path) -> None:
         page.get_by_role("button", name="Find again").click()
         expect(page.locator("#recording-progress")).to_be_visible()
         expect(page.locator("#recording-progress")).to_be_hidden(timeout=SEARCH_TIMEOUT)
-        page.get_by_label("Least score").fill("0.5")
+        page.get_by_label("Hide what is less sure than").fill("0.5")
         again = rows(page)
         assert [(start, name) for start, _, name in again if name in ("no", "yes")] == decided
         times = [start for start, *_ in again]

@@ -70,6 +70,14 @@ def enroll(
     embed_encoder: Annotated[
         bool, typer.Option("--embed-encoder", help="Put the encoders' files into the bundle, whose license you mind.")
     ] = False,
+    keep_audio: Annotated[
+        bool | None,
+        typer.Option(
+            "--keep-audio/--no-keep-audio",
+            help="Keep the sound of the clips that are enrolled now and later, in the bundle; or none, and remove what "
+            "is kept. Default: as it was decided before, at first none.",
+        ),
+    ] = None,
     strict: Strict = False,
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace the recognizer that -o names, if there is one already.")
@@ -121,6 +129,8 @@ def enroll(
             recognizer = load_quickly(bundle or shipped_folder(str(model) if is_shipped else None), device)
         if encoders is not None or embed_encoder:
             use_encoders(recognizer, encoders, embed=embed_encoder)
+        if keep_audio is not None:
+            recognizer.keep_audio(keep_audio)
         for name in remove or ():
             recognizer.remove(name)
         if rename:

@@ -48,6 +48,14 @@ def serve(
             help="Save every change to the bundle; with --no-save changes are lost when the server stops.",
         ),
     ] = True,
+    keep_audio: Annotated[
+        bool | None,
+        typer.Option(
+            "--keep-audio/--no-keep-audio",
+            help="Keep the sound of clips in the bundle, to listen to them later; or none, and remove what is kept. "
+            "Default: as it was decided before, and the page asks once.",
+        ),
+    ] = None,
     index: Annotated[
         Path | None, typer.Option(help="An index to review: people say what is in its windows, and the bundle learns.")
     ] = None,
@@ -92,8 +100,11 @@ def serve(
     source_folder = shipped_folder() if new else folder
     recognizer = load_quickly(source_folder, device)
     prepare_quick_start(source_folder, recognizer)
-    if new and is_saved:
-        recognizer.save(folder, is_new=True)
+    decides_audio = keep_audio is not None and keep_audio is not recognizer.keeps_audio
+    if decides_audio:
+        recognizer.keep_audio(bool(keep_audio))
+    if is_saved and (new or decides_audio):
+        recognizer.save(folder, is_new=new)
     review = _review(index, recognizer, folder if is_saved else None, archive or Path()) if index else None
     unsaved = run_server(
         recognizer,

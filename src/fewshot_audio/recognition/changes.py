@@ -3,14 +3,11 @@
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from fewshot_audio.errors import DataError
-from fewshot_audio.recognition.bundle.folder import BundleState, current_digest
 from fewshot_audio.recognition.enrolled import EnrolledClass, EnrolledClip, EnrolledSounds, add_clips, checked_name
 
-MAX_UNSAVED = 10_000  # changes
 MOST_UNDONE = 100
 """Changes that can be taken back."""
 NO_BACKGROUND = "no background is enrolled"
@@ -114,6 +111,17 @@ class Ignore:
 
 
 @dataclass(frozen=True)
+class KeepAudio:
+    """Let the sound of clips be kept from now on; or no longer, and what is kept goes."""
+
+    keeps: bool
+
+    def apply(self, sounds: EnrolledSounds) -> EnrolledSounds:
+        """The sounds with this change."""
+        return replace(sounds if self.keeps else sounds.without_audio(), keeps_audio=self.keeps)
+
+
+@dataclass(frozen=True)
 class MoveClip:
     """Give a clip of a class another name, or put it into another class, new or not."""
 
@@ -166,6 +174,7 @@ class Restore:
             classes={name: classes[name] for name in order},
             background=sounds.background if former.background is latter.background else former.background,
             ignored=frozenset(name for name in ignored if name in classes),
+            keeps_audio=sounds.keeps_audio if former.keeps_audio is latter.keeps_audio else former.keeps_audio,
         )
 
 
@@ -208,7 +217,9 @@ class Learn:
         return former if len(kept) == len(former) and not new else kept + new
 
 
-Change: TypeAlias = AddClips | Remove | Rename | AddBackground | RemoveBackground | Ignore | MoveClip | Learn | Restore
+Change: TypeAlias = (
+    AddClips | Remove | Rename | AddBackground | RemoveBackground | Ignore | KeepAudio | MoveClip | Learn | Restore
+)
 
 
 def no_clip(name: str, clips: Iterable[EnrolledClip], clip: str) -> str:
@@ -227,70 +238,3 @@ def enrolled_name(classes: Collection[str], name: str) -> str:
         if own in classes:
             return own
     raise DataError(f"class {name!r} is not enrolled (enrolled: {', '.join(map(repr, classes)) or 'none'})")
-
-
-class _Saved(NamedTuple):
-    state: BundleState
-    changes: int  # how many of the log's changes the folder holds
-
-
-class ChangeLog:
-    """The bundle folders that a recognizer was read from or written to, and the changes that each of them lacks."""
-
-    def __init__(self) -> None:
-        self._changes: list[Change] = []
-        self._saved: dict[Path, _Saved] = {}
-
-    def add(self, change: Change) -> None:
-        """Record a change, if there is a folder that lacks it now."""
-        if self._saved:
-            self._changes.append(change)
-        if len(self._changes) > MAX_UNSAVED:  # nobody saves: forget the folders, whose next states could not be joined
-            self._changes, self._saved = [], {}
-
-    @property
-    def revision(self) -> int:
-        """Of the folder that was read or written last; 0 if there is none."""
-        return next(reversed(self._saved.values())).state.revision if self._saved else 0
-
-    def state(self, folder: Path) -> BundleState | None:
-        """The state in which a folder was read or written last; None if it was not."""
-        saved = self._saved.get(folder.resolve())
-        return saved.state if saved else None
-
-    def saved(self, folder: Path, state: BundleState) -> None:
-        """A folder holds all changes, in that state."""
-        self._saved.pop(folder.resolve(), None)  # the latest one comes last
-        self._saved = {path: saved for path, saved in self._saved.items() if path.exists()}  # others lack nothing
-        self._saved[folder.resolve()] = _Saved(state, len(self._changes))
-        needed = min(saved.changes for saved in self._saved.values())
-        self._changes = self._changes[needed:]
-        self._saved = {path: _Saved(saved.state, saved.changes - needed) for path, saved in self._saved.items()}
-
-    def is_current(self, folder: Path) -> bool:
-        """Whether a folder holds the state in which it was read or written last; True if it holds no bundle."""
-        state, digest = self.state(folder), current_digest(folder)
-        return digest is None or (state is not None and digest == state.digest)
-
-    def on_another_state(
-        self, folder: Path, state: BundleState, sounds: EnrolledSounds, undo: int, *, same_encoders: bool = True
-    ) -> EnrolledSounds:
-        """Make the unsaved changes, but for the last ``undo``, on what a folder holds now.
-
-        Raises:
-            DataError: the network or the frozen encoders are other ones, or a change cannot be made; nothing has
-                changed.
-        """
-        saved = self._saved.get(folder.resolve())
-        unsaved = self._changes[saved.changes :] if saved else []
-        kept = unsaved[: len(unsaved) - undo]
-        if any(isinstance(change, AddClips | AddBackground | Learn | Restore) for change in kept):
-            if saved and saved.state.model != state.model:
-                raise DataError(f"{folder}: holds another network now: clips have to be enrolled again for it")
-            if not same_encoders:
-                raise DataError(f"{folder}: has other encoders now: clips have to be enrolled again for them")
-        for change in kept:
-            sounds = change.apply(sounds)
-        self._changes = kept
-        self._saved = {folder.resolve(): _Saved(state, 0)}
-        return sounds

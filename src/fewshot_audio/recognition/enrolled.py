@@ -12,6 +12,7 @@ from fewshot_audio.errors import DataError
 from fewshot_audio.recognition.decision.decision import Decision
 from fewshot_audio.recognition.decision.examples import Features
 from fewshot_audio.recognition.encoder_blocks import encoder_block, encoder_names
+from fewshot_audio.recognition.kept_audio import KeptAudio
 from fewshot_audio.recognition.scoring import Floats, Rows, clip_means, expected_distances
 
 UNKNOWN = "unknown"
@@ -81,6 +82,7 @@ class EnrolledClip:
         timbre: of its segments, (segments, timbre width), float32; None if the version that enrolled it had none.
         group: the recording that it was cut out of, as others may be; "" if it is a recording itself.
         encoded: rows of its segments by each frozen encoder of the recognizer, (segments, width), float32.
+        audio: its sound, if that is kept.
     """
 
     name: str
@@ -90,6 +92,7 @@ class EnrolledClip:
     timbre: NDArray[np.float32] | None = None
     group: str = ""
     encoded: Mapping[str, Rows] = field(default_factory=dict)
+    audio: KeptAudio | None = None
 
 
 @dataclass(frozen=True)
@@ -115,11 +118,26 @@ class EnrolledSounds:
         classes: the classes by name, in the order of their enrollment.
         background: recordings of no class.
         ignored: names of classes that are never an answer.
+        keeps_audio: whether the sound of clips is to be kept; None if nobody has decided.
     """
 
     classes: Mapping[str, EnrolledClass] = field(default_factory=dict)
     background: tuple[EnrolledClip, ...] = ()
     ignored: frozenset[str] = frozenset()
+    keeps_audio: bool | None = None
+
+    @property
+    def kept_audio(self) -> list[KeptAudio]:
+        """The sound that is kept of clips."""
+        return [clip.audio for own in self.classes.values() for clip in own.clips if clip.audio]
+
+    def without_audio(self) -> "EnrolledSounds":
+        """The same, without the sound of clips; nobody has decided whether it is to be kept."""
+        classes = self.classes
+        if self.kept_audio:
+            clips = {name: tuple(replace(clip, audio=None) for clip in own.clips) for name, own in classes.items()}
+            classes = {name: replace(own, clips=clips[name]) for name, own in classes.items()}
+        return replace(self, classes=classes, keeps_audio=None)
 
     @property
     def clips(self) -> list[EnrolledClip]:

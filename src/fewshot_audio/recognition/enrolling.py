@@ -1,6 +1,7 @@
 """Changing what a recognizer knows: its classes, its background, what tells them apart, and its encoders."""
 
 from collections.abc import Sequence
+from dataclasses import replace as replaced
 
 from fewshot_audio.errors import DataError
 from fewshot_audio.recognition.answering import AnsweringRecognizer
@@ -10,6 +11,7 @@ from fewshot_audio.recognition.changes import (
     AddClips,
     Change,
     Ignore,
+    KeepAudio,
     Learn,
     MoveClip,
     Remove,
@@ -25,6 +27,7 @@ from fewshot_audio.recognition.encoder_blocks import encoder_names
 from fewshot_audio.recognition.encoder_choosing import chosen_encoders
 from fewshot_audio.recognition.encoders import ClipEncoders
 from fewshot_audio.recognition.enrolled import EnrolledClip, Enrollment, checked_clip_name, checked_name
+from fewshot_audio.recognition.kept_audio import MOST_KEPT
 from fewshot_audio.recognition.scoring import Rows
 
 
@@ -44,7 +47,12 @@ class EnrollingRecognizer(AnsweringRecognizer):
             DataError: the name cannot be one of a class, there is no clip, or a clip cannot be used.
         """
         name = checked_name(name)
-        new = [self._enrolled(clip, rows) for clip, rows in self.embedder.embed_clips(clips, rate)]
+        new: list[EnrolledClip] = []
+        room = MOST_KEPT - self.audio_bytes
+        for clip, rows in self.embedder.embed_clips(clips, rate):
+            audio = self._audio.keep(clip, self.preprocessing, room) if self._sounds.keeps_audio else None
+            room -= audio.size if audio else 0
+            new.append(replaced(self._enrolled(clip, rows), audio=audio))
         if not new:
             raise DataError(f"class {name!r}: no clips to enroll")
         self._change(AddClips(name, tuple(new), replace))
@@ -128,6 +136,15 @@ class EnrollingRecognizer(AnsweringRecognizer):
         """
         self._change(Ignore(name, ignored))
 
+    def keep_audio(self, keeps: bool = True) -> None:
+        """Keep the sound of clips that are enrolled from now on, as FLAC in bundles; or keep none: what is kept goes.
+
+        It is what the network hears: at ``sample_rate``, its loudest moment at 0.9 of full scale; at most 16 MB of a
+        clip, and 256 MB of all. Without this no sound is kept, and that of the background never is.
+        """
+        if keeps is not self._sounds.keeps_audio:
+            self._change(KeepAudio(keeps))
+
     def learn(self, lesson: Learn) -> bool:
         """Learn from clips that are embedded already, as an index holds them. Returns whether anything has changed."""
         if lesson.apply(self._sounds) is self._sounds:
@@ -197,3 +214,4 @@ class EnrollingRecognizer(AnsweringRecognizer):
         self._held = self._held._replace(sounds=change.apply(former))
         self._log.add(change)
         self._history.append(former)
+        self._audio.trim(self._sounds.kept_audio)

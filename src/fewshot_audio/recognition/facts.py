@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.errors import plural
 from fewshot_audio.recognition.answer import unknown_threshold
+from fewshot_audio.recognition.audio_store import AudioStore
 from fewshot_audio.recognition.calibration import Calibration
-from fewshot_audio.recognition.changes import ChangeLog, enrolled_class
+from fewshot_audio.recognition.change_log import ChangeLog
+from fewshot_audio.recognition.changes import enrolled_class
 from fewshot_audio.recognition.current_decision import CurrentDecision
 from fewshot_audio.recognition.decision.choose import Head
 from fewshot_audio.recognition.decision.maker import DecisionState
@@ -40,6 +42,7 @@ class RecognizerFacts:
     _held: Holding  # replaced, never changed: for other threads
     _log: ChangeLog
     _history: deque[EnrolledSounds]  # former states, the latest one last
+    _audio: AudioStore
 
     def __repr__(self) -> str:
         clips = sum(len(enrolled_class.clips) for enrolled_class in self._sounds.classes.values())
@@ -143,6 +146,28 @@ class RecognizerFacts:
     def clips(self, name: str) -> list[ClipSummary]:
         """The enrolled clips of a class, each with its number of segments."""
         return [ClipSummary(clip.name, clip.segments) for clip in enrolled_class(self._sounds.classes, name).clips]
+
+    @property
+    def keeps_audio(self) -> bool | None:
+        """Whether the sound of clips is to be kept; None if nobody has decided: then it is not."""
+        return self._sounds.keeps_audio
+
+    @property
+    def audio_bytes(self) -> int:
+        """Size of the sound that is kept of clips."""
+        return sum(audio.size for audio in self._sounds.kept_audio)
+
+    def clips_with_audio(self, name: str) -> list[str]:
+        """Names of a class's clips whose sound is kept."""
+        clips = enrolled_class(self._sounds.classes, name).clips
+        return [clip.name for clip in clips if clip.audio and self._audio.has(clip.audio)]
+
+    def clip_audio(self, name: str, clip: str) -> bytes | None:
+        """The sound of a clip as a FLAC file; None if it is not kept, or its file is gone or was changed."""
+        for own in enrolled_class(self._sounds.classes, name).clips:
+            if own.name == clip and own.audio:
+                return self._audio.read(own.audio)
+        return None
 
     def support_embeddings(self, name: str) -> NDArray[np.float32]:
         """Embeddings of a class's enrolled clips, (clips, width); the prototype is their mean."""

@@ -45,8 +45,8 @@ of {seconds:g} s.
     recognizer = Recognizer.from_pretrained("hf:{name}@main")
     recognizer.predict("recording.wav")
 
-The files hold a network, the names of the classes and of the enrolled clips, and numbers computed from these clips; no
-sound.
+The files hold a network, the names of the classes and of the enrolled clips, and numbers computed from these clips;
+{sound}.
 """
 
 
@@ -108,6 +108,9 @@ def download_bundle(name: str) -> Path:
             fetch(description.tensor_file(role)[0], LARGEST_TENSORS)
         for file in description.encoder_files:
             fetch(file, MAX_FILE)
+        for file, size in description.audio_files.items():
+            if file in sizes:
+                fetch(file, size)
     return folder
 
 
@@ -124,6 +127,7 @@ def push_bundle(parts: RecognizerParts, name: str, *, private: bool, revision: s
         if not api.file_exists(name, CARD_FILE, revision=revision):  # one that a person wrote stays
             write_text(folder / CARD_FILE, _card(parts, name))
         patterns = [BUNDLE_FILE, CARD_FILE, *(f"{role}-*.safetensors" for role in ROLES), "encoder-*.onnx"]
+        patterns.append("clip-*.flac")
         commit = api.upload_folder(
             repo_id=name,
             folder_path=folder,
@@ -169,4 +173,5 @@ def _card(parts: RecognizerParts, name: str) -> str:
         version=__version__,
         rate=preprocessing.recording_rate,
         seconds=preprocessing.recording_seconds,
+        sound="and the sound of clips" if parts.sounds.kept_audio else "no sound",
     )

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from fewshot_audio.config import ExperimentConfig, ModelConfig
+from fewshot_audio.recognition.audio_store import AudioStore
 from fewshot_audio.recognition.calibration import Calibration
 from fewshot_audio.recognition.decision.maker import DecisionState
 from fewshot_audio.recognition.embedder import Embedder
@@ -21,6 +22,7 @@ class RecognizerParts(NamedTuple):
         sounds: what is enrolled.
         decision: how clips are told apart, None if that is not decided yet.
         encoders: the frozen encoders beside the network.
+        audio: the files of the sound that is kept of clips; None if there are none.
     """
 
     embedder: Embedder
@@ -30,3 +32,4 @@ class RecognizerParts(NamedTuple):
     sounds: EnrolledSounds
     decision: DecisionState | None
     encoders: ClipEncoders
+    audio: AudioStore | None = None

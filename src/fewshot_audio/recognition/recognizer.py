@@ -7,8 +7,10 @@ from typing import Self
 from fewshot_audio.config import ExperimentConfig, ModelConfig
 from fewshot_audio.errors import DataError
 from fewshot_audio.progress import Progress, silent
+from fewshot_audio.recognition.audio_store import AudioStore
 from fewshot_audio.recognition.calibration import Calibration
-from fewshot_audio.recognition.changes import MOST_UNDONE, ChangeLog
+from fewshot_audio.recognition.change_log import ChangeLog
+from fewshot_audio.recognition.changes import MOST_UNDONE
 from fewshot_audio.recognition.current_decision import CurrentDecision
 from fewshot_audio.recognition.decision.maker import DecisionState
 from fewshot_audio.recognition.embedder import Embedder
@@ -39,6 +41,7 @@ class Recognizer(EnrollingRecognizer):
         sounds: what is enrolled; nothing if left out.
         decision: how clips are told apart; if left out, it is chosen from the enrolled clips when first needed.
         encoders: frozen encoders that decide beside the network; none if left out.
+        audio: the files of the sound that is kept of clips; none if left out.
 
     Example:
         >>> recognizer = Recognizer.shipped()  # doctest: +SKIP
@@ -56,6 +59,7 @@ class Recognizer(EnrollingRecognizer):
         sounds: EnrolledSounds | None = None,
         decision: DecisionState | None = None,
         encoders: ClipEncoders | None = None,
+        audio: AudioStore | None = None,
     ) -> None:
         self.embedder = embedder
         self.experiment = experiment
@@ -64,6 +68,7 @@ class Recognizer(EnrollingRecognizer):
         sounds = sounds or EnrolledSounds()
         self._held = Holding(sounds, CurrentDecision(embedder, calibration, sounds.classes, decision))
         self.encoders = encoders or ClipEncoders()
+        self._audio = audio or AudioStore()
         self._log = ChangeLog()
         self._history = deque(maxlen=MOST_UNDONE)
 
@@ -134,16 +139,19 @@ class Recognizer(EnrollingRecognizer):
 
         return cls.load(find_bundle(name), device)
 
-    def push_to_hub(self, name: str, *, private: bool = True, revision: str | None = None) -> str:
+    def push_to_hub(
+        self, name: str, *, private: bool = True, revision: str | None = None, with_audio: bool = False
+    ) -> str:
         """Publish the recognizer as a bundle in a model repository of the Hugging Face hub, which is made if missing.
 
         What goes there: the network, the names of classes and clips, and the numbers that were computed of the clips;
-        and the files of encoders that bundles are to hold. No sound does.
+        and the files of encoders that bundles are to hold. The sound that is kept of clips does only if asked for.
 
         Args:
             name: "OWNER/NAME".
             private: whether a repository that is made here is.
             revision: branch that is written to; default: main.
+            with_audio: whether the kept sound of clips goes there, too.
 
         Returns:
             The name that ``from_pretrained`` takes, with the commit.
@@ -154,7 +162,7 @@ class Recognizer(EnrollingRecognizer):
         """
         from fewshot_audio.recognition.hub import push_bundle
 
-        return push_bundle(self.parts(), name, private=private, revision=revision)
+        return push_bundle(self.parts(with_audio=with_audio), name, private=private, revision=revision)
 
     @classmethod
     def pretrained(cls, name: str | None = None, device: str = "cpu") -> Self:
@@ -174,13 +182,27 @@ class Recognizer(EnrollingRecognizer):
 
         folder = Path(folder)
         self._log.saved(folder, save_bundle(folder, self.parts(), self._log.state(folder), is_new=is_new))
+        self._audio.lies_in(folder)
+        self._audio.trim(self._sounds.kept_audio)
 
-    def parts(self) -> RecognizerParts:
-        """What the recognizer consists of now."""
+    def save_copy(self, folder: str | Path, *, with_audio: bool = False) -> None:
+        """Write a bundle to give away, into a new folder; the kept sound of clips is in it only if asked for.
+
+        Raises:
+            DataError: ``folder`` exists and is not empty.
+            WriteError: a file cannot be written.
+        """
+        from fewshot_audio.recognition.bundle.write import save_bundle
+
+        save_bundle(Path(folder), self.parts(with_audio=with_audio), is_new=True)
+
+    def parts(self, *, with_audio: bool = True) -> RecognizerParts:
+        """What the recognizer consists of now; or without the kept sound of clips."""
         sounds, decision = self._held
         state = decision.of(sounds.classes)
+        sounds, audio = (sounds, self._audio) if with_audio else (sounds.without_audio(), None)
         return RecognizerParts(
-            self.embedder, self.experiment, self.model, self.calibration, sounds, state, self.encoders
+            self.embedder, self.experiment, self.model, self.calibration, sounds, state, self.encoders, audio
         )
 
     @property
@@ -209,7 +231,7 @@ class Recognizer(EnrollingRecognizer):
         encoders = loaded.parts.encoders
         same = encoders.digests == self.encoders.digests
         sounds = self._log.on_another_state(folder, loaded.state, loaded.parts.sounds, undo, same_encoders=same)
-        self.embedder, self.experiment, self.model, self.calibration, _, decision, _ = loaded.parts
+        self.embedder, self.experiment, self.model, self.calibration, _, decision, *_ = loaded.parts
         self.encoders = self.encoders if same else encoders
         current = CurrentDecision(self.embedder, self.calibration, loaded.parts.sounds.classes, decision)
         self._history.clear()

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fewshot_audio import __version__
 from fewshot_audio.archive.review.review import Review
 from fewshot_audio.serve.api_errors import add_error_handlers, error_responses
+from fewshot_audio.serve.audio_routes import audio_routes
 from fewshot_audio.serve.backend import Backend
 from fewshot_audio.serve.context import ServerContext
 from fewshot_audio.serve.decoder import Decoder
@@ -84,7 +85,7 @@ def create_app(
     app.state.context = context
     app.add_middleware(RequestGuard, hosts=hosts, token=token, limits=limits, metrics=context.metrics)
     add_error_handlers(app)
-    for router in (page_routes(), server_routes, recognizer_routes, recording_routes, review_routes):
+    for router in (page_routes(), server_routes, recognizer_routes, audio_routes, recording_routes, review_routes):
         app.include_router(router)
     app.openapi()  # made once, and not by a request that others would wait for
     return app

@@ -73,6 +73,23 @@ class Backend(Protocol):
     def remove_background(self, clip: str) -> None:
         """Remove a recording from the background."""
 
+    @property
+    def keeps_audio(self) -> bool | None:
+        """Whether the sound of clips is to be kept; None if nobody has decided."""
+
+    @property
+    def audio_bytes(self) -> int:
+        """Size of the sound that is kept."""
+
+    def keep_audio(self, keeps: bool) -> None:
+        """Keep the sound of clips that are enrolled from now on; or none, and remove what is kept."""
+
+    def clips_with_audio(self, name: str) -> Sequence[str]:
+        """Names of a class's clips whose sound is kept."""
+
+    def clip_audio(self, name: str, clip: str) -> bytes | None:
+        """The sound of a clip as FLAC; None if it is not kept."""
+
     def classify_with_embeddings(self, clips: Sequence[LoadedClip]) -> Sequence[tuple["Classification", Embedding]]:
         """Answer for each clip, and its embedding (width,)."""
 
@@ -89,6 +106,9 @@ class Backend(Protocol):
         Raises:
             BundleChanged: another program has written it since this recognizer was loaded from it or saved to it.
         """
+
+    def save_copy(self, folder: Path, *, with_audio: bool = False) -> None:
+        """Write a bundle to give away, with the kept sound of clips only if asked for."""
 
     def is_current(self, folder: Path) -> bool:
         """Whether a bundle still holds the state that this recognizer was loaded from or saved as last; quick."""

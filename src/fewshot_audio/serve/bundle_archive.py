@@ -12,8 +12,8 @@ from fewshot_audio.serve.backend import Backend
 BUNDLE_NAME = "recognizer"
 
 
-def pack_bundle(backend: Backend) -> tuple[IO[bytes], int]:
-    """Pack a bundle into a temporary file.
+def pack_bundle(backend: Backend, *, with_audio: bool = False) -> tuple[IO[bytes], int]:
+    """Pack a bundle into a temporary file, with the kept sound of clips only if asked for.
 
     Returns:
         The file, positioned at its start, that the caller closes; and its size.
@@ -26,7 +26,7 @@ def pack_bundle(backend: Backend) -> tuple[IO[bytes], int]:
         try:
             with tempfile.TemporaryDirectory(prefix="fewshot-audio-bundle-") as parent:
                 folder = Path(parent) / BUNDLE_NAME
-                backend.save(folder)
+                backend.save_copy(folder, with_audio=with_audio)
                 with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:  # weights do not compress
                     for path in sorted(folder.glob("[!.]*")):  # not the lock of its writers
                         file.write(path, path.relative_to(parent))

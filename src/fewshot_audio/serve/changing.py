@@ -230,6 +230,11 @@ class ChangingService:
 
     def _check_clip(self, name: str, clip: str, revision: int | None) -> None:
         self._check_class(name, revision)
+        self._check_clip_is_there(name, clip)
+
+    def _check_clip_is_there(self, name: str, clip: str) -> None:
+        if name not in self.backend.classes:
+            raise ApiError(404, f"There is no class “{name}”.")
         if clip not in self._clip_names(name):
             raise ApiError(404, f"“{name}” has no clip “{clip}”.")
 

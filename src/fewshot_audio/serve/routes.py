@@ -218,9 +218,12 @@ async def diagnosis(context: Context) -> Response:
     response_class=StreamingResponse,
     responses=error_responses(507) | {200: {"content": {"application/zip": {}}}},
 )
-async def bundle(context: Context) -> StreamingResponse:
-    """The recognizer with all its classes, as a zip archive of its folder."""
-    archive, size = await context.on_model(context.service.bundle)
+async def bundle(
+    context: Context,
+    with_audio: Annotated[bool, Query(description="Whether the kept sound of clips is in it, too.")] = False,
+) -> StreamingResponse:
+    """The recognizer with all its classes, as a zip archive of its folder; without the kept sound of clips."""
+    archive, size = await context.on_model(context.service.bundle, with_audio)
     # With its length, a client notices if the connection breaks.
     headers = {"Content-Disposition": f'attachment; filename="{BUNDLE_NAME}.zip"', "Content-Length": str(size)}
     return StreamingResponse(_blocks(archive), media_type="application/zip", headers=headers)

@@ -26,11 +26,15 @@ class Health(BaseModel):
 
 
 class ClassInfo(BaseModel):
-    """An enrolled class, its clips, and whether it is ignored: it is never an answer then."""
+    """An enrolled class, its clips, and whether it is ignored: it is never an answer then.
+
+    ``with_sound`` names those of the clips whose sound is kept.
+    """
 
     name: str
     clips: int
     clip_names: list[str]
+    with_sound: list[str]
     ignored: bool
 
 
@@ -57,7 +61,8 @@ class State(BaseModel):
     ``revision`` grows with every change; it starts anew, at a random number, with the server. ``saves`` tells whether
     changes are written to the bundle's folder, ``unsaved`` counts those that are not, and ``save_error`` says why.
     ``undoable`` is the last change in words, if it can be taken back. ``unknown`` tells whether an answer can be "none
-    of the enrolled classes".
+    of the enrolled classes". ``keeps_sound`` tells whether the sound of clips is kept, null that nobody has decided;
+    ``sound_bytes`` is its size.
     """
 
     version: str
@@ -71,6 +76,8 @@ class State(BaseModel):
     unknown: bool
     save_error: str | None
     undoable: str | None
+    keeps_sound: bool | None
+    sound_bytes: int
     limits: ClientLimits
 
 

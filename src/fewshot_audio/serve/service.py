@@ -5,8 +5,9 @@ from typing import IO
 from fewshot_audio.functional.pca import PrincipalComponents
 from fewshot_audio.recognition.clips import LoadedClip
 from fewshot_audio.serve import schemas
+from fewshot_audio.serve.api_errors import ApiError
 from fewshot_audio.serve.bundle_archive import pack_bundle
-from fewshot_audio.serve.changing import ChangingService
+from fewshot_audio.serve.changing import LOOK_AGAIN, ChangingService
 from fewshot_audio.serve.checkup import checkup
 from fewshot_audio.serve.clip_picture import clip_picture
 from fewshot_audio.serve.state import clip_map
@@ -68,14 +69,37 @@ class RecognizerService(ChangingService):
             self._findings = checkup(self.backend.diagnose()) if self._has_answers() else none
         return self._findings
 
-    def bundle(self) -> tuple[IO[bytes], int]:
+    def keep_audio(self, keep: bool, revision: int | None = None) -> schemas.State:
+        """Keep the sound of clips that are enrolled from now on; or none, and remove what is kept.
+
+        Raises:
+            Conflict: something has changed since that revision, or another program has changed the bundle.
+        """
+        self._refuse_if_taken_over()
+        if revision is not None and revision != self._revisions.latest:
+            raise self._conflict(f"Something has changed since you saw it, {LOOK_AGAIN}")
+        if keep is self.backend.keeps_audio:
+            return self._state()
+        self.backend.keep_audio(keep)
+        return self._on_change("the sound of clips kept from then on" if keep else "the sound of clips no longer kept")
+
+    def clip_audio(self, name: str, clip: str) -> bytes:
+        """The sound of a clip as FLAC. Raises ApiError if there is no such clip, or its sound is not kept."""
+        self._take_over()
+        self._check_clip_is_there(name, clip)
+        content = self.backend.clip_audio(name, clip)
+        if content is None:
+            raise ApiError(404, f"The sound of “{clip}” is not kept, or its file is gone.")
+        return content
+
+    def bundle(self, with_audio: bool = False) -> tuple[IO[bytes], int]:
         """The bundle as a zip archive, and its size; see ``pack_bundle``.
 
         Raises:
             HTTPException: the folder for temporary files has no space for it.
         """
         self._take_over()
-        return pack_bundle(self.backend)
+        return pack_bundle(self.backend, with_audio=with_audio)
 
     def close(self) -> None:
         """Try once more to save what could not be saved."""

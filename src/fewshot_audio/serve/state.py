@@ -27,6 +27,8 @@ def recognizer_state(
         saves=folder.path is not None,
         save_error=folder.error,
         undoable=undoable,
+        keeps_sound=backend.keeps_audio,
+        sound_bytes=backend.audio_bytes,
         limits=schemas.ClientLimits(
             upload_bytes=limits.upload_bytes,
             recording_bytes=limits.recording_bytes,
@@ -39,7 +41,13 @@ def recognizer_state(
 
 def _class_info(backend: Backend, name: str) -> schemas.ClassInfo:
     names = [clip.name for clip in backend.clips(name)]
-    return schemas.ClassInfo(name=name, clips=len(names), clip_names=names, ignored=name in backend.ignored)
+    return schemas.ClassInfo(
+        name=name,
+        clips=len(names),
+        clip_names=names,
+        with_sound=list(backend.clips_with_audio(name)),
+        ignored=name in backend.ignored,
+    )
 
 
 def clip_map(backend: Backend, revision: int) -> tuple[PrincipalComponents, schemas.EmbeddingMap]:

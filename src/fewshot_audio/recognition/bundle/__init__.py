@@ -1,4 +1,4 @@
-"""Bundles: the folder that a recognizer is saved in, one file of JSON and two of tensors.
+"""Bundles: the folder that a recognizer is saved in, one file of JSON, two of tensors, and what else is kept.
 
 ``recognizer.json`` is replaced last and atomically: it is the commit point. Files of tensors are named by their
 content, so that a new state never overwrites a file that the former one needs.
@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Literal
 
 from fewshot_audio.errors import DataError
+from fewshot_audio.recognition.kept_audio import AUDIO_FILE
 
 BUNDLE_FILE, LOCK_FILE = "recognizer.json", ".recognizer.lock"
 Role = Literal["model", "support"]
 ROLES: tuple[Role, ...] = ("model", "support")
-OWN_FILE = re.compile(rf"({'|'.join(ROLES)})-[0-9a-f]{{16}}\.safetensors|encoder-[0-9a-f]{{16}}\.onnx")
+OWN_FILE = re.compile(
+    rf"({'|'.join(ROLES)})-[0-9a-f]{{16}}\.safetensors|encoder-[0-9a-f]{{16}}\.onnx|{AUDIO_FILE.pattern}"
+)
 
 
 class BundleChanged(DataError):

@@ -11,6 +11,7 @@ import safetensors.numpy
 
 from fewshot_audio.audio.timbre import TIMBRE_WIDTH
 from fewshot_audio.errors import DataError
+from fewshot_audio.recognition.audio_store import AudioStore
 from fewshot_audio.recognition.bundle import BUNDLE_FILE
 from fewshot_audio.recognition.bundle.decision_tensors import block_widths, decision_shapes, unpack_decision
 from fewshot_audio.recognition.bundle.description import explained, in_words, read_description, read_tensor_file
@@ -37,6 +38,7 @@ from fewshot_audio.recognition.enrolled import (
     is_text,
 )
 from fewshot_audio.recognition.features import decision_examples
+from fewshot_audio.recognition.kept_audio import KeptAudio
 from fewshot_audio.recognition.options import Backend
 from fewshot_audio.recognition.parts import RecognizerParts
 from fewshot_audio.recognition.scoring import Rows
@@ -85,7 +87,9 @@ def _load(folder: Path, device: str, backend: Backend) -> LoadedBundle:
     sounds, decision = _read_support(folder, description)
     experiment, model = description.experiment, description.model
     encoders = open_encoders(folder, description.encoders)
-    parts = RecognizerParts(embedder, experiment, model, description.calibration, sounds, decision, encoders)
+    audio = AudioStore()
+    audio.lies_in(folder)
+    parts = RecognizerParts(embedder, experiment, model, description.calibration, sounds, decision, encoders, audio)
     return LoadedBundle(parts, BundleState(digest, description.revision, description.tensor_file("model")[1]))
 
 
@@ -148,7 +152,8 @@ def _read_support(folder: Path, description: BundleDescription) -> tuple[Enrolle
         if name not in classes:
             raise DataError(f"{folder / BUNDLE_FILE}: background.ignored: {name!r} is no enrolled class")
     recordings = clips_of(BACKGROUND, "the background") if background.clips else ()
-    sounds = EnrolledSounds(classes, recordings, frozenset(background.ignored))
+    keeps_audio = description.clips_audio.keep if description.clips_audio else None
+    sounds = EnrolledSounds(classes, recordings, frozenset(background.ignored), keeps_audio)
     if description.decision is None:
         return sounds, None
     saved = description.decision
@@ -190,6 +195,7 @@ def _read_clips(
             None if (sound := timbre[number]) is None else sound.copy(),
             clip.group,
             {name: values[number].copy() for name, values in encoded.items()},
+            KeptAudio(clip.audio.sha256, clip.audio.size) if clip.audio else None,
         )
         for number, clip in enumerate(sections)
     )

@@ -15,6 +15,7 @@ from fewshot_audio.experiments.versions import versions
 from fewshot_audio.files import write_bytes, write_json
 from fewshot_audio.models.frozen.encoder import read_weights
 from fewshot_audio.models.frozen.installed import weights_file
+from fewshot_audio.recognition.audio_store import AudioStore
 from fewshot_audio.recognition.bundle import BUNDLE_FILE, Role, encoder_file, tensor_file
 from fewshot_audio.recognition.bundle.decision_sections import FeaturesSection
 from fewshot_audio.recognition.bundle.decision_tensors import pack_decision
@@ -25,9 +26,11 @@ from fewshot_audio.recognition.bundle.schema import (
     FORMAT,
     KIND,
     TIMBRE,
+    AudioSection,
     BackgroundSection,
     BundleDescription,
     ClassSection,
+    ClipsAudioSection,
     ClipSection,
     ViewsSection,
     config_hash,
@@ -36,6 +39,7 @@ from fewshot_audio.recognition.bundle.schema import (
 from fewshot_audio.recognition.encoder_blocks import encoder_block
 from fewshot_audio.recognition.encoders import ClipEncoders
 from fewshot_audio.recognition.enrolled import EnrolledClass, EnrolledClip, EnrolledSounds
+from fewshot_audio.recognition.kept_audio import AUDIO_FILE
 from fewshot_audio.recognition.parts import RecognizerParts
 
 
@@ -87,9 +91,11 @@ def save_bundle(
                 decision=decision,
                 encoders=encoders_section(parts.encoders),
                 background=_background_section(sounds) if sounds.has_negatives else None,
+                clips_audio=None if sounds.keeps_audio is None else ClipsAudioSection(keep=sounds.keeps_audio),
             )
             current = {tensor_file(role, digest) for role, digest in digests.items()}
             current |= _write_encoders(folder, parts.encoders, new_files)
+            current |= _write_audio(folder, sounds, parts.audio, new_files)
             superseded = superseded_files(folder, current)
             write_json(folder / BUNDLE_FILE, _without_empty(description), sync=True)
         except BaseException:
@@ -97,6 +103,8 @@ def save_bundle(
                 path.unlink(missing_ok=True)
             raise
         for path in superseded:
+            if parts.audio and AUDIO_FILE.fullmatch(path.name):
+                parts.audio.hold(path)
             with suppress(OSError):  # the new state is complete; the next save tries again
                 path.unlink(missing_ok=True)
         digest = current_digest(folder)
@@ -114,17 +122,20 @@ def _background_section(sounds: EnrolledSounds) -> BackgroundSection:
 
 
 def _clip_section(clip: EnrolledClip) -> ClipSection:
-    return ClipSection(name=clip.name, segments=clip.segments, silence=clip.silence, group=clip.group)
+    audio = AudioSection(sha256=clip.audio.sha256, size=clip.audio.size) if clip.audio else None
+    return ClipSection(name=clip.name, segments=clip.segments, silence=clip.silence, group=clip.group, audio=audio)
 
 
 def _without_empty(description: BundleDescription) -> dict[str, Any]:
     """What a description says; empty optional parts are left out, since versions that know none of them refuse them."""
-    names = ("features", "decision", "encoders", "background")
+    names = ("features", "decision", "encoders", "background", "clips_audio")
     optional = {name for name in names if getattr(description, name) is None}
     content = description.model_dump(exclude=optional)
     sections = [*content["classes"], *filter(None, [content.get("background")])]
-    for clip in (clip for section in sections for clip in section["clips"] if not clip["group"]):
-        del clip["group"]
+    for clip in (clip for section in sections for clip in section["clips"]):
+        for key in ("group", "audio"):
+            if not clip[key]:
+                del clip[key]
     return content
 
 
@@ -164,6 +175,20 @@ def _write_encoders(folder: Path, encoders: ClipEncoders, new_files: list[Path])
         read = partial(read_weights, description, weights_file(description))
         _write_content(folder / name, description.sha256, read, new_files)
         names.add(name)
+    return names
+
+
+def _write_audio(folder: Path, sounds: EnrolledSounds, store: AudioStore | None, new_files: list[Path]) -> set[str]:
+    """Write the files of kept sound that are missing, unless they are gone everywhere; returns the names of all."""
+    names = set()
+    for audio in set(sounds.kept_audio):
+        path = folder / audio.file
+        names.add(path.name)
+        if path.is_file() and path.stat().st_size == audio.size:
+            continue
+        content = store.read(audio) if store else None
+        if content is not None:
+            _write_content(path, audio.sha256, lambda own=content: own, new_files)  # type: ignore[misc]
     return names
 
 

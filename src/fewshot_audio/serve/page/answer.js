@@ -56,7 +56,7 @@ function showBars(probabilities, isKnown, marks) {
 function showDistance({ unknown_score: score, unknown_threshold: threshold, label, background }) {
   const box = at("distance");
   if (threshold === null) {
-    const note = "This bundle has no calibration: the answer is always one of your sounds, never “none”.";
+    const note = "This recognizer cannot say “none of your sounds”: the answer is always one of them.";
     box.replaceChildren(el("p", { class: "hint" }, note));
     return;
   }
@@ -67,7 +67,7 @@ function showDistance({ unknown_score: score, unknown_threshold: threshold, labe
   limit.style.left = `${(100 * threshold) / end}%`;
   const isKnown = label !== null;
   const [name, verdict] = background === null
-    ? ["Distance to the nearest of your sounds", isKnown ? "near enough" : "too far to be one of them"]
+    ? ["How far from the nearest of your sounds", isKnown ? "near enough" : "too far to be one of them"]
     : ["How far from your sounds, or like the background", isKnown ? "near enough" : "too much to be one of them"];
   box.replaceChildren(
     el("p", {}, `${name}: `, el("strong", {}, `${score.toFixed(2)}`), ` (${verdict}; the limit is ${threshold.toFixed(2)})`),
@@ -83,7 +83,7 @@ function showPicture({ picture, seconds: length, segments }, state) {
   at("axis-time").textContent = seconds(picture.seconds);
   const filling = picture.seconds - length > 0.05 ? "; the last one is filled up" : "";
   at("picture-caption").textContent =
-    `What the network hears: ${seconds(length)} of sound in ${segments} segment${segments === 1 ? "" : "s"} of ${state.segment_seconds} s${filling}.`;
+    `What the recognizer hears: ${seconds(length)} of sound in ${segments} piece${segments === 1 ? "" : "s"} of ${state.segment_seconds} s${filling}.`;
 }
 
 function redrawWaveform() {

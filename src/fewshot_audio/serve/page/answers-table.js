@@ -1,16 +1,19 @@
 // The answers for several files: a row for each, and a table of them to download.
 
-import { json } from "./api.js";
+import { classify } from "./api.js";
+import { nameOf, problemOf } from "./chosen-files.js";
 import { at, el, percent, plural } from "./dom.js";
 import { markOf } from "./class-marks.js";
 
+const ABOUT_THE_FILE = [408, 413, 422]; // statuses of errors that other files do not have
 const COLUMNS = ["file", "label", "score", "unknown_score", "best", "status", "remark"];
 
 /**
- * Connect the table; `marks` gives each class its color and shape, and `showOne(answer, file)` shows an answer in full.
+ * Connect the table; `marks` gives each class its color and shape, `showOne(file)` shows the answer for a file in full, `limits()`
+ * returns the server's limits, and `openLong(file)` opens a long recording.
  * Returns `ask(files, report)`, which asks about one file after the other, and `hide()`.
  */
-export function makeAnswersTable(marks, showOne) {
+export function makeAnswersTable({ marks, showOne, limits, openLong }) {
   let records = [];
   let round = 0; // a new question ends the former one
 
@@ -20,56 +23,69 @@ export function makeAnswersTable(marks, showOne) {
     at("answers").hidden = false;
     at("answer-rows").replaceChildren();
     for (const [number, file] of files.entries()) {
-      report(`Classifying ${number + 1} of ${files.length}: ${file.name}`);
-      const body = new FormData();
-      body.append("clip", file);
-      let record;
-      try {
-        const answer = await json("/api/classify", { method: "POST", body });
-        record = recordOf(file.name, answer);
-        if (own === round) at("answer-rows").append(row(record, (current) => open(current, answer, file)));
-      } catch (error) {
-        if (error.status !== 422) throw error; // it is not about this file
-        record = { file: file.name, status: "error", remark: error.message };
-        if (own === round) at("answer-rows").append(row(record));
-      }
+      report(`Listening to ${number + 1} of ${files.length}: ${nameOf(file)}`);
+      const record = await recordFor(file);
       if (own !== round) return;
       records.push(record);
-      at("answers-count").textContent = summary();
+      at("answer-rows").append(row(record, file));
+      at("answers-count").textContent = summary(files.length);
     }
+  }
+
+  async function recordFor(file) {
+    const problem = await problemOf(file, limits().upload_bytes);
+    if (problem) return unused(file, problem);
+    try {
+      return recordOf(file, await classify(file));
+    } catch (error) {
+      if (!ABOUT_THE_FILE.includes(error.status)) throw error;
+      return unused(file, error.message);
+    }
+  }
+
+  /** A file without an answer; a long recording may have its events found all the same. */
+  function unused(file, remark) {
+    const isLong = file.size <= limits().recording_bytes && (file.size > limits().upload_bytes || remark.includes("too long"));
+    return { file: nameOf(file), status: "error", remark, isLong };
   }
 
   function recordOf(file, { label, best, probabilities, unknown_score: unknownScore, damage }) {
     const { probability } = probabilities.find(({ name }) => name === (label ?? best));
-    return { file, label: label ?? "unknown", score: probability, unknown_score: unknownScore, best, status: label === null ? "unknown" : "ok", remark: damage };
+    return { file: nameOf(file), label: label ?? "unknown", score: probability, unknown_score: unknownScore, best, status: label === null ? "unknown" : "ok", remark: damage };
   }
 
   /** Show a row's answer in full, below the table. */
-  async function open(current, answer, file) {
-    await showOne(answer, file);
+  async function open(current, file) {
+    await showOne(file);
     for (const one of at("answer-rows").children) one.ariaCurrent = one === current ? "true" : null;
     at("answer").scrollIntoView({ block: "nearest" });
   }
 
-  function row({ file, label, score, status, best, remark }, onOpen) {
+  function row({ file: name, label, score, status, best, remark, isLong }, file) {
+    const link = (text, click) => el("button", { type: "button", class: "link", click }, text);
     const isKnown = status === "ok";
-    const answer = status === "error" ? "not used" : isKnown ? label : `none (closest: ${best})`;
+    const isUnused = status === "error";
+    const answer = isUnused ? "not used" : isKnown ? label : `none (closest: ${best})`;
     return el(
       "tr",
       {},
-      el("th", { scope: "row" }, onOpen ? el("button", { type: "button", class: "link", click: ({ target }) => onOpen(target.closest("tr")) }, file) : file),
-      el("td", { class: "answer-name" }, ...(isKnown ? [markOf(marks.of(label))] : []), answer, ...(remark ? [el("p", { class: "hint" }, remark)] : [])),
+      el("th", { scope: "row" }, isUnused ? name : link(name, ({ target }) => open(target.closest("tr"), file))),
+      el("td", { class: "answer-name" },
+        ...(isKnown ? [markOf(marks.of(label))] : []), answer,
+        ...(remark ? [el("p", { class: "hint" }, remark)] : []),
+        ...(isLong ? [el("p", { class: "hint" }, link("Open it as a long recording", () => openLong(file)))] : [])),
       el("td", { class: "value" }, isKnown ? percent(score) : ""),
     );
   }
 
-  function summary() {
+  function summary(total) {
     const counts = new Map();
     for (const { status, label } of records) {
       const name = status === "ok" ? `“${label}”` : status === "error" ? "not used" : "none of the sounds";
       counts.set(name, (counts.get(name) ?? 0) + 1);
     }
-    return `${plural(records.length, "file")}: ${[...counts].map(([name, count]) => `${count} ${name}`).join(", ")}.`;
+    const all = records.length < total ? `${records.length} of ${total} files` : plural(total, "file");
+    return `${all}: ${[...counts].map(([name, count]) => `${count} ${name}`).join(", ")}.`;
   }
 
   function download() {

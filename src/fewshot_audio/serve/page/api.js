@@ -53,6 +53,13 @@ export async function json(path, options) {
   return (await request(path, options)).json();
 }
 
+/** Ask which sound a file is. */
+export function classify(file) {
+  const body = new FormData();
+  body.append("clip", file);
+  return json("/api/classify", { method: "POST", body });
+}
+
 async function apiError(response) {
   try {
     const { error, state } = await response.json();

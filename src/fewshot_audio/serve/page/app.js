@@ -1,13 +1,15 @@
 // The page: the enrolled classes, asking about a clip, teaching a class.
 
-import { json, request } from "./api.js";
+import { classify, json, request } from "./api.js";
 import { hideAnswer, showAnswer } from "./answer.js";
 import { makeAnswersTable } from "./answers-table.js";
 import { at, el, hideNotice, notify, plural } from "./dom.js";
 import { makeBackground } from "./background.js";
 import { ClassMarks } from "./class-marks.js";
 import { makeClasses } from "./classes.js";
+import { makeFolderButton, sendable } from "./chosen-files.js";
 import { clipInputElements, makeClipInput, preventStrayDrops } from "./clip-input.js";
+import { bundleAddress, makeKeptSound, unkeptRemark } from "./kept-sound.js";
 import { showMap } from "./map.js";
 import { makeRecording } from "./recording.js";
 import { makeReview } from "./review.js";
@@ -31,9 +33,10 @@ async function show(newState) {
   at("checkup").hidden = classes.length === 0; // the first thing to do is to teach, and nothing else
   at("class-names").replaceChildren(...classes.map(({ name }) => el("option", { value: name })));
   showClasses(state);
+  showKeptSound(state, newClips.length > 0);
   at("version").textContent = `Version ${state.version}`;
   at("teach-name").maxLength = state.limits.name_length;
-  questionInput.disabled = classes.every(({ ignored }) => ignored);
+  questionInput.disabled = at("listen-folder").disabled = classes.every(({ ignored }) => ignored);
   showBackground(state);
   trainingInput.disabled = at("teach-submit").disabled = at("download").disabled = false;
   at("listen-hint").textContent = advice(classes);
@@ -51,9 +54,9 @@ async function showChanged(newState) {
 }
 
 function advice(classes) {
-  if (classes.length === 0) return "No sound is enrolled yet. Teach one first, then ask.";
+  if (classes.length === 0) return "No sound is taught yet. Teach one first, then ask.";
   if (classes.every(({ ignored }) => ignored)) return "Every sound is ignored. Let one be an answer, then ask.";
-  if (classes.length === 1 && !state.unknown) return "Only one sound is enrolled, so it is the answer for every clip. Teach another one.";
+  if (classes.length === 1 && !state.unknown) return "Only one sound is taught, so it is the answer for every clip. Teach another one.";
   return "";
 }
 
@@ -88,10 +91,14 @@ async function refreshFindings() {
 // --- ask -------------------------------------------------------------------------------------------------------------
 
 async function ask(files) {
-  const tooLong = files.find((file) => file.size > state.limits.upload_bytes);
-  if (tooLong) return openRecording(tooLong, tooLongNote(tooLong));
+  if (files.length === 1) {
+    const [file] = await sendable(files, state.limits.recording_bytes, notify);
+    if (!file) return;
+    if (file.size > state.limits.upload_bytes) return openRecording(file, tooLongNote(file));
+    hideAnswers();
+    return askAboutOne(file);
+  }
   hideAnswers();
-  if (files.length === 1) return askAboutOne(files[0]);
   hideAnswer();
   return working(at("listen-hint"), "", async () => {
     await askAboutSeveral(files, (message) => {
@@ -105,10 +112,8 @@ async function ask(files) {
 const tooLongNote = ({ name }) => `“${name}” is too long for a single answer: it is opened as a long recording instead.`;
 
 async function askAboutOne(file) {
-  await working(at("listen-hint"), "Classifying …", async () => {
-    const body = new FormData();
-    body.append("clip", file);
-    const answer = await json("/api/classify", { method: "POST", body }).catch(async (error) => {
+  await working(at("listen-hint"), "Listening …", async () => {
+    const answer = await classify(file).catch(async (error) => {
       hideAnswer(); // it is of another clip
       mapClip = null;
       await refreshMap().catch(() => {});
@@ -143,6 +148,7 @@ function showNewClips() {
         el("button", { type: "button", class: "icon", "aria-label": `Leave out ${file.name}`, click: () => leaveOut(i) }, "✕")),
     ),
   );
+  showKeptSound(state, newClips.length > 0);
   at("teach-submit").textContent = newClips.length ? `Teach with ${plural(newClips.length, "clip")}` : "Teach";
 }
 
@@ -209,15 +215,16 @@ async function teachWith(name, files) {
   const unusable = new Set(reply.rejected.map(({ clip }) => clip));
   const clips = reply.state.classes.find((one) => one.name === reply.name)?.clip_names.slice(-reply.enrolled) ?? [];
   hold(reply.name, clips, files.filter((_, number) => !unusable.has(number)));
-  return reply;
+  return { ...reply, clips };
 }
 
-function remarksOn({ rejected, damaged, duplicates }, files) {
+function remarksOn({ name: taught, clips, state: after, rejected, damaged, duplicates }, files) {
   const problems = rejected.map(({ clip, detail }) => `“${files[clip].name}”: ${detail}`);
   return [
     ...(problems.length ? [`Not used: ${problems.join("; ")}.`] : []),
     ...damaged.map(({ clip, detail }) => `“${files[clip].name}” is ${detail}.`),
     ...duplicates.map(({ clip, name, enrolled_as: other }) => `“${files[clip].name}” is the same recording as “${other}” of “${name}”: it counts twice now.`),
+    ...unkeptRemark(after, taught, clips),
   ];
 }
 
@@ -251,19 +258,27 @@ async function working(hint, message, work) {
 }
 
 async function download() {
-  await working(at("teach-hint"), "", async () => {
-    const url = URL.createObjectURL(await (await request("/api/bundle")).blob());
+  const address = await bundleAddress(state);
+  if (address) await working(at("teach-hint"), "", async () => {
+    const url = URL.createObjectURL(await (await request(address)).blob());
     el("a", { href: url, download: "recognizer.zip" }).click();
     setTimeout(() => URL.revokeObjectURL(url), 60_000);
   });
 }
 
 const limits = () => state.limits;
-const questionInput = makeClipInput(clipInputElements("listen", "Record"), ask, limits, "recording_bytes");
+const questionInput = makeClipInput(clipInputElements("listen", "Record"), ask, limits, true);
+makeFolderButton(at("listen-folder"), ask);
 const trainingInput = makeClipInput(clipInputElements("teach", "Record a clip"), addNewClips, limits);
 const showBackground = makeBackground(() => state, show, working);
-const { ask: askAboutSeveral, hide: hideAnswers } = makeAnswersTable(marks, showOne);
+const { ask: askAboutSeveral, hide: hideAnswers } = makeAnswersTable({
+  marks,
+  showOne: (file) => working(at("listen-hint"), "", async () => showOne(await classify(file), file)),
+  limits,
+  openLong: (file) => openRecording(file, ""),
+});
 const { showClasses, hold } = makeClasses({ getState: () => state, show: showChanged, working, addTo, marks });
+const showKeptSound = makeKeptSound({ getState: () => state, show, working });
 preventStrayDrops();
 followAddress();
 at("teach").addEventListener("submit", teach);

@@ -41,7 +41,7 @@ export function makeBackground(getState, show, working) {
       ...background.map(({ name, segments }) =>
         el("li", {},
           el("span", { class: "name", title: name }, name),
-          el("span", { class: "clips" }, plural(segments, "segment")),
+          el("span", { class: "clips" }, plural(segments, "piece")),
           el("span", { class: "row-actions" },
             el("button", { type: "button", class: "button small", "aria-label": `Remove ${name} from the background`, click: () => remove(name) }, "Remove"))),
       ),

@@ -7,7 +7,8 @@ import { askName, dialogChoice } from "./dialogs.js";
 import { ExcerptPlayer } from "./excerpt-player.js";
 
 const JSON_HEADERS = { "Content-Type": "application/json" };
-const NOT_KEPT = "Recordings are not kept: a clip can be played only until the page is closed or loaded again.";
+const NOT_KEPT = "The sound of clips is not kept: one can be played only until the page is closed or loaded again.";
+const NO_SOUND = "Clips without ▶ have no sound here: it was not kept when they were taught.";
 
 /**
  * Connect the list. `getState()` returns the state, `show(state)` shows a new one, `working(hint, message, work)` does work
@@ -62,7 +63,7 @@ export function makeClasses({ getState, show, working, addTo, marks }) {
   async function remove(name, clips) {
     const { revision } = getState();
     at("remove-title").textContent = `Remove “${name}”?`;
-    at("remove-text").textContent = `This removes the class and its ${plural(clips, "clip")}. The other classes do not change.`;
+    at("remove-text").textContent = `This removes the sound and its ${plural(clips, "clip")}. The other sounds do not change.`;
     if ((await dialogChoice(at("remove-dialog"))) !== "ok") return;
     await change(address(name, revision), { method: "DELETE" }, `Removed “${name}”.`, () => focusRow(null));
   }
@@ -102,7 +103,8 @@ export function makeClasses({ getState, show, working, addTo, marks }) {
   const button = (text, label, click, attributes = {}) =>
     el("button", { type: "button", class: "button small", "aria-label": label, click, ...attributes }, text);
 
-  function row({ name, clips, clip_names: clipNames, ignored }) {
+  function row({ name, clips, clip_names: clipNames, with_sound: withSound, ignored }) {
+    const isHeard = (clip) => files.has(key(name, clip)) || withSound.includes(clip);
     const isUnfolded = unfolded.has(name);
     const unfold = () => {
       if (!unfolded.delete(name)) unfolded.add(name);
@@ -121,19 +123,25 @@ export function makeClasses({ getState, show, working, addTo, marks }) {
         button(ignored ? "Ignored" : "Ignore", `Ignore ${name}`, () => ignore(name, !ignored), { "aria-pressed": String(ignored), title: "An ignored sound is known, and never an answer" }),
         button("Remove", `Remove ${name}`, () => remove(name, clips)),
       ),
-      ...(isUnfolded ? [el("ul", { class: "clip-list", "aria-label": `Clips of ${name}` }, ...clipNames.map((clip) => clipRow(name, clip, clips)))] : []),
-      ...(isUnfolded && clipNames.some((clip) => !files.has(key(name, clip))) ? [el("p", { class: "hint" }, NOT_KEPT)] : []),
+      ...(isUnfolded ? [el("ul", { class: "clip-list", "aria-label": `Clips of ${name}` }, ...clipNames.map((clip) => clipRow(name, clip, clips, isHeard(clip))))] : []),
+      ...(isUnfolded && !clipNames.every(isHeard) ? [el("p", { class: "hint" }, getState().keeps_sound ? NO_SOUND : NOT_KEPT)] : []),
     );
   }
 
-  function clipRow(name, clip, clips) {
+  async function play(name, clip) {
     const file = files.get(key(name, clip));
+    if (file) return player.playFile(file);
+    const path = `/api/classes/clips/sound?name=${encodeURIComponent(name)}&clip=${encodeURIComponent(clip)}`;
+    return working(at("teach-hint"), "", () => player.playAddress(path, `${path} ${getState().revision}`));
+  }
+
+  function clipRow(name, clip, clips, isHeard) {
     return el(
       "li",
       {},
       el("span", { class: "clip-name", title: clip }, clip),
       el("span", { class: "row-actions" },
-        ...(file ? [button("▶", `Play clip ${clip}`, () => player.playFile(file))] : []),
+        ...(isHeard ? [button("▶", `Play clip ${clip}`, () => play(name, clip))] : []),
         button("Rename", `Rename clip ${clip}`, () => renameClip(name, clip)),
         button("Move", `Move clip ${clip}`, () => moveClip(name, clip)),
         button("Remove", `Remove clip ${clip}`, () => (clips > 1 ? removeClip(name, clip) : remove(name, 1))),

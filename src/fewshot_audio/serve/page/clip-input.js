@@ -2,15 +2,16 @@
 
 import { at, hideNotice, notify, seconds } from "./dom.js";
 import { makeMeter } from "./canvas.js";
+import { droppedFiles, sendable } from "./chosen-files.js";
 import { Recorder } from "./recorder.js";
 
 let stopRecording = null; // there is one microphone: recording with one input ends the other's recording
 
 /**
- * Connect an input's elements; `onFiles(files)` receives the user's files, `limits()` returns the server's limits, and
- * `most` is the name of the one on a file's size.
+ * Connect an input's elements; `onFiles(files)` receives the user's files, and `limits()` returns the server's limits. Files
+ * that are too large or cannot be read are told of and left out; with `takesAll` whoever receives them does that.
  */
-export function makeClipInput({ area, button, choose, input, meter, hint, buttonText }, onFiles, limits, most = "upload_bytes") {
+export function makeClipInput({ area, button, choose, input, meter, hint, buttonText }, onFiles, limits, takesAll = false) {
   const recorder = new Recorder();
   let running = false;
   let busy = false;
@@ -59,8 +60,8 @@ export function makeClipInput({ area, button, choose, input, meter, hint, button
     }
   }
 
-  function submit(files) {
-    const accepted = smallEnough(files, limits()[most]);
+  async function submit(files) {
+    const accepted = takesAll ? files : await sendable(files, limits().upload_bytes, notify);
     if (accepted.length) onFiles(accepted);
   }
 
@@ -71,13 +72,6 @@ export function makeClipInput({ area, button, choose, input, meter, hint, button
       button.disabled = files.disabled = value;
     },
   };
-}
-
-/** The files that are not too large; the others are told of. */
-export function smallEnough(files, maxBytes) {
-  const tooLarge = files.filter((file) => file.size > maxBytes);
-  if (tooLarge.length) notify(`“${tooLarge[0].name}” is larger than ${maxBytes >> 20} MB, the maximum.`);
-  return files.filter((file) => file.size <= maxBytes);
 }
 
 /** Connect a button that opens the file chooser, and an area for dropped files. */
@@ -94,9 +88,12 @@ export function makeFileInput({ area, choose, input }, onFiles) {
     });
   }
   for (const type of ["dragleave", "drop"]) area.addEventListener(type, () => area.classList.remove("dropping"));
-  area.addEventListener("drop", (event) => {
+  area.addEventListener("drop", async (event) => {
     event.preventDefault();
-    if (!input.disabled) onFiles([...event.dataTransfer.files]);
+    if (input.disabled) return;
+    const files = await droppedFiles(event.dataTransfer);
+    if (files.length) onFiles(files);
+    else notify("There is no recording in what was dropped.");
   });
 
   return {

@@ -10,10 +10,14 @@ export class ExcerptPlayer {
 
   /** Play a part of a recording; what plays already is stopped. */
   async play(id, { start, end }) {
+    await this.playAddress(`/api/recordings/${id}/sound?start=${start}&end=${end}`);
+  }
+
+  /** Play what the server has at an address; `key` tells when that is another sound than before. */
+  async playAddress(path, key = path) {
     this.#audio.pause();
-    const path = `/api/recordings/${id}/sound?start=${start}&end=${end}`;
-    if (!this.#held.has(path)) this.#hold(path, URL.createObjectURL(await (await request(path)).blob()));
-    this.#audio.src = this.#held.get(path);
+    if (!this.#held.has(key)) this.#hold(key, URL.createObjectURL(await (await request(path)).blob()));
+    this.#audio.src = this.#held.get(key);
     await this.#audio.play().catch((error) => {
       if (error.name !== "AbortError") throw error; // another excerpt was asked for meanwhile
     });
@@ -32,8 +36,8 @@ export class ExcerptPlayer {
     this.#held.clear();
   }
 
-  #hold(path, url) {
-    this.#held.set(path, url);
+  #hold(key, url) {
+    this.#held.set(key, url);
     if (this.#held.size <= MOST_HELD) return;
     const [oldest] = this.#held.keys();
     URL.revokeObjectURL(this.#held.get(oldest));

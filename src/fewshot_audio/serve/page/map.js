@@ -37,8 +37,8 @@ export function showMap(map, clip, marks) {
   at("map").append(drawing);
   const explained = map.explained[0] + map.explained[1];
   at("map-caption").textContent = explained
-    ? `Every clip is a point; clips that the network finds alike lie close together. The picture shows ${percent(explained)} of the differences between them.`
-    : "There is only one enrolled clip, or all enrolled clips are the same.";
+    ? `Every clip is a point; clips that sound alike to the recognizer lie close together. The picture shows ${percent(explained)} of the differences between them.`
+    : "There is only one clip yet, or all clips are the same.";
 }
 
 /** One scale for both axes, so that distances can be compared. */

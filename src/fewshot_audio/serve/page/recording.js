@@ -2,7 +2,8 @@
 
 import { at, clock, el, hideNotice, notify, percent, plural } from "./dom.js";
 import { bright } from "./class-marks.js";
-import { makeFileInput, smallEnough } from "./clip-input.js";
+import { sendable } from "./chosen-files.js";
+import { makeFileInput } from "./clip-input.js";
 import { EventList } from "./event-list.js";
 import { showRows } from "./event-rows.js";
 import { ExcerptPlayer } from "./excerpt-player.js";
@@ -62,7 +63,7 @@ export function makeRecording(limits) {
     const lower = list.all.length - events.length;
     at("threshold-value").textContent = threshold().toFixed(2);
     at("review-count").textContent = recording?.state.searches
-      ? `${plural(detections.length, "event")} found with this score or a higher one, or decided; ${open} not looked at.${lower ? ` ${lower} more with a lower score.` : ""}`
+      ? `${plural(detections.length, "event")} shown, ${open} of them not looked at yet.${lower ? ` ${lower} more, less sure, ${lower === 1 ? "is" : "are"} hidden.` : ""}`
       : "";
     at("review").hidden = !recording?.state.searches;
     at("complete-label").hidden = at("review").hidden === false; // later searches learn from decisions
@@ -72,7 +73,7 @@ export function makeRecording(limits) {
     at("find").disabled = working || !canSearch();
     at("find").textContent = recording?.state.searches ? "Find again" : "Find the rest";
     at("table-download").disabled = list.result(threshold()).length === 0;
-    at("table-count").textContent = `${plural(list.result(threshold()).length, "event")}: ${recording?.state.searches ? "what you marked or kept, and what is not rejected at this score" : "what you marked"}.`;
+    at("table-count").textContent = `${plural(list.result(threshold()).length, "event")}: ${recording?.state.searches ? "what you marked or kept, and what is shown and not rejected" : "what you marked"}.`;
     if (!working) at("step").textContent = step();
     if (recording) sessionStorage.setItem(STORE_KEY, JSON.stringify({ id: recording.id, events: list.saved, threshold: threshold() }));
   }
@@ -96,7 +97,7 @@ export function makeRecording(limits) {
 
   async function open(file, note = "") {
     hideNotice();
-    if (!smallEnough([file], limits().recording_bytes).length) return;
+    if (!(await sendable([file], limits().recording_bytes, notify)).length) return;
     showPart("recording");
     await close();
     await attempt(async () => {
@@ -152,7 +153,7 @@ export function makeRecording(limits) {
       if (!reply) return; // closed meanwhile
       list.setDetections(reply.events);
       const shown = plural(reply.events.length, "surest event");
-      if (reply.left_out) notify(`The ${shown} are shown; ${reply.left_out} more had lower scores.`, "warn");
+      if (reply.left_out) notify(`Only the ${shown} are here; ${reply.left_out} more were less sure.`, "warn");
     });
     if (recording !== searched) return;
     showWork(null);
@@ -281,7 +282,7 @@ export function makeRecording(limits) {
     }
   }
 
-  const files = makeFileInput({ area: at("recording-input"), choose: at("recording-choose"), input: at("recording-file") }, ([file]) => open(file));
+  makeFileInput({ area: at("recording-input"), choose: at("recording-choose"), input: at("recording-file") }, ([file]) => open(file)).disabled = false;
   at("recording-close").addEventListener("click", close);
   at("find").addEventListener("click", find);
   at("undo").addEventListener("click", focused(undo));
@@ -293,7 +294,6 @@ export function makeRecording(limits) {
     timeline.reveal(selectedEvent());
   });
   setInterval(() => recording && !working && attempt(() => recording.refresh()), KEEP_ALIVE);
-  files.disabled = false;
   resume();
   return open;
 }

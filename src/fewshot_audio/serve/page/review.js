@@ -124,7 +124,7 @@ export async function makeReview({ onTaught, working }) {
     at("archive-undo").disabled = undoable === null;
   }
 
-  at("archive-start").addEventListener("click", () => working(hint, "Drawing windows …", draw));
+  at("archive-start").addEventListener("click", () => working(hint, "Choosing windows …", draw));
   at("archive-learn").addEventListener("click", learn);
   at("archive-undo").addEventListener("click", undo);
   at("archive-reviewer").addEventListener("change", () => {
