@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 HOME = Path(__file__).parent / "shipped"
 NETWORK_FILE, CARD_FILE = "event_network.safetensors", "MODEL_CARD.md"
 LARGEST_FILE = 2 << 20  # bytes; the weights and their names take 1.2 million
+LARGEST_NUMBER = 1e6  # of an embedding or of log-odds; those of a trained network are below 100
 DIGEST = "data_sha256"
 """Of the file's metadata: SHA-256 of what is behind its header. Files of version 0.1 have none."""
 
@@ -91,9 +92,9 @@ def load_network(path: Path, content: bytes) -> "EventNetwork":
     network = EventNetwork()
     expected = network.state_dict()
     for name in sorted(expected.keys() | tensors.keys()):
-        found, own = (in_words(state.get(name)) for state in (tensors, expected))
-        if found != own:
-            raise DataError(f"{path}: no event network: {name[:80]!r} is {found}, expected {own}")
+        actual, own = (in_words(state.get(name)) for state in (tensors, expected))
+        if actual != own:
+            raise DataError(f"{path}: no event network: {name[:80]!r} is {actual}, expected {own}")
         if not tensors[name].isfinite().all():
             raise DataError(f"{path}: {name} holds values that are not finite")
     network.load_state_dict(tensors)
@@ -121,10 +122,24 @@ def _hearing(path: Path, content: bytes, backend: str | None) -> Hearing:
         graph = read_graph(network_key(content))
         if graph is not None and graph != NO_GRAPH:
             try:
-                return hear_by_graph(graph)
+                return _checked(hear_by_graph(graph), path)
             except Exception:
                 log.info("the graph of %s cannot be used", path, exc_info=True)
-    return hear_by_torch(load_network(path, content))
+    return _checked(hear_by_torch(load_network(path, content)), path)
+
+
+def _checked(hearing: Hearing, path: Path) -> Hearing:
+    """The same, whose numbers can be computed with; weights of anybody may give others."""
+
+    def hear(levels: Frames) -> tuple[Frames, Frames]:
+        heard = hearing(levels)
+        if not all((np.abs(values) <= LARGEST_NUMBER).all() for values in heard):  # NaN is not either
+            raise DataError(
+                f"{path}: what it makes of a recording is not finite or too large: its weights are unusable"
+            )
+        return heard
+
+    return hear
 
 
 def hear_by_graph(graph: bytes) -> Hearing:
