@@ -87,6 +87,10 @@ def detect(
             "--rescore/--no-rescore", help="Judge candidates once more by timbre and the shipped network's embedding."
         ),
     ] = True,
+    network: Annotated[
+        Path | None,
+        typer.Option(help="Folder of an event network of your own, by which recordings are heard; default: ours."),
+    ] = None,
     table_format: TableFormatOption = None,
     label_column: LabelColumn = None,
     strict: Strict = False,
@@ -98,6 +102,7 @@ def detect(
     """
     from fewshot_audio.audio.recordings import list_recordings
     from fewshot_audio.events.detection.detector import Detector
+    from fewshot_audio.events.detection.network_graph import build_graphs_in_background
     from fewshot_audio.events.detection.scan import (
         DetectionJournal,
         bundle_fingerprint,
@@ -114,12 +119,13 @@ def detect(
         "--background": bool(background),
         "--complete-between, --random-examples": complete_between is not None,
         "--no-rescore": not rescore,
+        "--network": network is not None,
         "--table-format": table_format is not None,
         "--label-column": label_column is not None,
     }
     _check_usage(examples, bundle, [name for name, is_given in of_examples.items() if is_given])
     with usage_errors():
-        options = DetectionOptions(threshold, min_duration, merge_gap, overlaps, complete_between, rescore)
+        options = DetectionOptions(threshold, min_duration, merge_gap, overlaps, complete_between, rescore, network)
     form = DETECTION_FORMATS[output_format]()
     in_folder = bool(form.extension) and output is not None and (output.is_dir() or output.suffix != ".txt")
     if output:
@@ -166,6 +172,8 @@ def detect(
         journal.remove()
     if bundle and recognizer:
         prepare_quick_start(bundle, recognizer)
+    else:
+        build_graphs_in_background(network)
     report_results(results, n_others)
     if problems:
         raise typer.Exit(1)

@@ -10,7 +10,7 @@ from fewshot_audio.data.sources.base import Source
 from fewshot_audio.data.sources.esc50 import TABLE, Esc50
 from fewshot_audio.data.sources.folder import ClassFolders
 from fewshot_audio.errors import FewShotError
-from fewshot_audio.events.detection.hearing import HOME, NETWORK_FILE
+from fewshot_audio.events.detection.network import HOME, NETWORK_FILE
 from fewshot_audio.files import check_writable
 from fewshot_audio.studies.event_network.build import build_event_network
 from fewshot_audio.studies.event_network.training import EventNetworkSettings

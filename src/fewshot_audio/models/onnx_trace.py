@@ -23,7 +23,7 @@ def trace(module: nn.Module, example: Tensor, input_name: str, output_names: Seq
         example: an input.
         input_name: of the graph.
         output_names: of the graph.
-        any_batch: whether the graph takes batches of any size; if not, of the example's.
+        any_batch: whether the graph takes any length of the first axis; if not, the example's.
 
     Raises:
         ConfigError: the module has operators that ONNX lacks, or a package for that is not installed.

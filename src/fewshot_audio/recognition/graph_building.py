@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from fewshot_audio.errors import FewShotError
 from fewshot_audio.recognition.bundle.description import read_description
-from fewshot_audio.recognition.bundle.graph import name_network
+from fewshot_audio.recognition.bundle.graph import VARIABLE, name_network
 from fewshot_audio.recognition.graphs import NO_GRAPH, can_write_graphs, read_graph, write_graph
 
 log = logging.getLogger(__name__)
@@ -25,22 +26,34 @@ def build_in_background(folder: Path) -> "subprocess.Popen[bytes] | None":
 
     The process goes on when this one ends. It takes some seconds, at low priority.
     """
-    if any(importlib.util.find_spec(name) is None for name in PACKAGES) or not can_write_graphs():
+    if not can_build():
         return None
     with suppress(FewShotError):
         network = name_network(folder, read_description(folder)[0])
         if network and read_graph(network.key) is None:
-            process = subprocess.Popen(
-                (sys.executable, "-P", "-m", "fewshot_audio.recognition.graph_building", str(folder.resolve())),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-                start_new_session=True,  # Ctrl-C is for the command that began it
-            )
-            threading.Thread(target=process.wait, daemon=True).start()  # a server would keep a zombie
-            return process
+            return start_process("fewshot_audio.recognition.graph_building", folder)
     return None
+
+
+def can_build() -> bool:
+    """Whether the packages for graphs are installed, and graphs are wanted and can be kept."""
+    if os.environ.get(VARIABLE) == "torch" or any(importlib.util.find_spec(name) is None for name in PACKAGES):
+        return False
+    return can_write_graphs()
+
+
+def start_process(module: str, folder: Path) -> "subprocess.Popen[bytes]":
+    """Begin to run a module for a folder, in a process that goes on when this one ends."""
+    process = subprocess.Popen(
+        (sys.executable, "-P", "-m", module, str(folder.resolve())),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        start_new_session=True,  # Ctrl-C is for the command that began it
+    )
+    threading.Thread(target=process.wait, daemon=True).start()  # a server would keep a zombie
+    return process
 
 
 def build(folder: Path) -> bool:
@@ -54,20 +67,33 @@ def build(folder: Path) -> bool:
     network = name_network(folder, description)
     if network is None:
         return False
-    if (graph := read_graph(network.key)) is not None:
+    content = network.content
+
+    def graph() -> bytes:
+        import torch  # now, because it takes seconds, in which others would begin too
+
+        from fewshot_audio.recognition.bundle.network import torch_embedder
+        from fewshot_audio.recognition.embedding_graph import embedding_graph
+
+        return embedding_graph(torch_embedder(folder, description, content, torch.device("cpu")))
+
+    return build_once(network.key, graph)
+
+
+def build_once(key: str, make: Callable[[], bytes]) -> bool:
+    """Keep the graph of that name, made by ``make`` unless there is one or that has failed; whether there is one now.
+
+    Raises:
+        WriteError: the cache cannot be written.
+    """
+    if (graph := read_graph(key)) is not None:
         return graph != NO_GRAPH
-    write_graph(network.key, NO_GRAPH)  # for other processes, and if this one is killed
-    import torch  # now, because it takes seconds, in which others would begin too
-
-    from fewshot_audio.recognition.bundle.network import torch_embedder
-    from fewshot_audio.recognition.embedding_graph import embedding_graph
-
-    embedder = torch_embedder(folder, description, network.content, torch.device("cpu"))
-    write_graph(network.key, embedding_graph(embedder))
+    write_graph(key, NO_GRAPH)  # for other processes, and if this one is killed
+    write_graph(key, make())
     return True
 
 
-def _limit() -> None:
+def limit() -> None:
     """Give way to other processes, and end in time, whatever network anybody has made."""
     if sys.platform != "win32":
         import resource
@@ -78,7 +104,7 @@ def _limit() -> None:
 
 
 if __name__ == "__main__":
-    _limit()
+    limit()
     try:
         build(Path(sys.argv[1]))
     except FewShotError as error:

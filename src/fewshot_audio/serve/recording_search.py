@@ -14,8 +14,10 @@ BLOCK_SECONDS = 60.0  # after which a search reports
 def warm_up() -> None:
     """Load what a search needs, while the recording is read and looked at."""
     from fewshot_audio.events.detection import detector  # noqa: F401
+    from fewshot_audio.events.detection.network import open_hearing
     from fewshot_audio.events.detection.rescore import shipped_embedder
 
+    open_hearing()
     shipped_embedder()
 
 
@@ -27,6 +29,7 @@ def search(recording: LongRecording, marks: Sequence[Annotation], *, complete_be
         Removed: the recording was removed meanwhile.
     """
     from fewshot_audio.events.detection.detector import Detector
+    from fewshot_audio.events.detection.network_graph import build_graphs_in_background
     from fewshot_audio.events.detection.options import DetectionOptions
 
     options = DetectionOptions(threshold=LOWEST_SCORE, complete_between=complete_between)
@@ -48,6 +51,7 @@ def search(recording: LongRecording, marks: Sequence[Annotation], *, complete_be
     recording.searches += 1
     recording.searched = 1.0
     recording.progress = "ready"
+    build_graphs_in_background()  # for the next start of the server
 
 
 def without_rejected(events: Sequence[Detection], marks: Sequence[Annotation]) -> list[Detection]:

@@ -135,7 +135,7 @@ def test_a_silent_recording_is_refused_and_one_of_noise_has_no_events(
 
 def test_options_about_examples_and_recognizers_without_classes_are_refused(recognizer: Recognizer) -> None:
     for options in (DetectionOptions(complete_between=True), DetectionOptions(rescore=False)):
-        with pytest.raises(ConfigError, match="complete_between and rescore concern marked examples"):
+        with pytest.raises(ConfigError, match="complete_between, rescore and network concern marked examples"):
             Detector.from_recognizer(recognizer, options)
     with pytest.raises(DataError, match="no class is enrolled"):
         Detector.from_recognizer(Recognizer.shipped())

@@ -14,7 +14,7 @@ from fewshot_audio.cli import event_network as command
 from fewshot_audio.data.sources.folder import ClassFolders
 from fewshot_audio.errors import DataError
 from fewshot_audio.events.detection.frames import N_MELS, RATE
-from fewshot_audio.events.detection.hearing import CARD_FILE, NETWORK_FILE
+from fewshot_audio.events.detection.network import CARD_FILE, NETWORK_FILE
 from fewshot_audio.models.event_network import EventNetwork
 from fewshot_audio.studies.event_network import soundscapes, training
 from fewshot_audio.studies.event_network.sounds import MARGIN, SoundPool, cut_events, read_sounds

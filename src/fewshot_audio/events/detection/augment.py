@@ -4,7 +4,7 @@ import numpy as np
 
 from fewshot_audio.events.detection.frame_model import FrameModel
 from fewshot_audio.events.detection.frames import Excerpt, Frames, Integers
-from fewshot_audio.events.detection.hearing import CONTEXT, NETWORK_STEP, HeardFrames
+from fewshot_audio.events.detection.hearing import CONTEXT, NETWORK_STEP
 from fewshot_audio.events.detection.windows import WindowFeatures
 
 COPIES = 12
@@ -47,7 +47,7 @@ def augmented(
         mixed = Excerpt(0, (0, last - first), power, excerpt.floor[span], excerpt.step)
         onset = start - first + round(random.uniform(-MOST_SHIFT, MOST_SHIFT) * length)
         stretched = max(3, round(length * random.uniform(1 - MOST_STRETCH, 1 + MOST_STRETCH)))
-        windows = WindowFeatures(HeardFrames.of(mixed, model.faintest), model)
+        windows = WindowFeatures(model.heard(mixed), model)
         rows.append(windows.rows(np.array([onset]), np.array([stretched])))
     return np.concatenate(rows)
 

@@ -42,8 +42,10 @@ class ClassDetector(Searcher):
 
     def __init__(self, recognizer: Recognizer, options: DetectionOptions | None = None) -> None:
         self._recognizer, self._options = recognizer, options or DetectionOptions()
-        if self._options.complete_between is not None or not self._options.rescore:
-            raise ConfigError("complete_between and rescore concern marked examples, of which a recognizer has none")
+        if self._options.complete_between is not None or not self._options.rescore or self._options.network is not None:
+            raise ConfigError(
+                "complete_between, rescore and network concern marked examples, of which a recognizer has none"
+            )
         recognizer.snapshot()
 
     def search(self, path: Path, report: Callable[[str], None] = lambda _: None) -> FileDetections:

@@ -16,6 +16,7 @@ from fewshot_audio.events.detection.class_detector import ClassDetector
 from fewshot_audio.events.detection.frames import FRAMES_PER_SECOND, RATE, Block, cut_blocks, mel_frames
 from fewshot_audio.events.detection.label_model import Candidates, LabelModel, frame_step
 from fewshot_audio.events.detection.lessons import are_first, context_units, make_lesson, read_blocks
+from fewshot_audio.events.detection.network import Hearing, open_hearing
 from fewshot_audio.events.detection.options import THRESHOLD, DetectionOptions
 from fewshot_audio.events.detection.rescore import Rescorer
 from fewshot_audio.events.detection.rescore_fit import fit_rescorer, rescored
@@ -119,7 +120,10 @@ class Detector(Searcher):
             quiet = [block for path in background for block in read_blocks(path, (), longest, background=True)]
         except Rejected as error:
             raise DataError(f"a recording to learn from cannot be used: {error}") from error
-        detectors = {label: _fit_label(label, annotations, blocks, quiet, options) for label in dict.fromkeys(labels)}
+        hearing = open_hearing(options.network)
+        detectors = {
+            label: _fit_label(label, annotations, blocks, quiet, options, hearing) for label in dict.fromkeys(labels)
+        }
         return cls(detectors, longest, examples, options)
 
     @staticmethod
@@ -186,6 +190,7 @@ def _fit_label(
     blocks: dict[Path, list[Block]],
     quiet: Sequence[Block],
     options: DetectionOptions,
+    hearing: Hearing,
 ) -> LabelDetector:
     examples = [mark for mark in annotations if mark.label == label and mark.quality == "POS"]
     counterexamples = [
@@ -210,7 +215,7 @@ def _fit_label(
             lessons.append(make_lesson(block, step, known_end, here, against, unsure))
             sources.append(path)
     model = LabelModel.fit(
-        [*lessons, *(make_lesson(block, step, float("inf")) for block in quiet)], step, complete=complete
+        [*lessons, *(make_lesson(block, step, float("inf")) for block in quiet)], step, hearing, complete=complete
     )
     rescorer = None
     if options.rescore:

@@ -1,20 +1,12 @@
 """Frames as they are heard: levels above the noise floor, and what the event network makes of them."""
 
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 
 from fewshot_audio.events.detection.frames import Excerpt, Frames
-from fewshot_audio.files import write_bytes
-
-if TYPE_CHECKING:
-    from fewshot_audio.models.event_network import EventNetwork
-
-HOME = Path(__file__).parent / "shipped"
-NETWORK_FILE, CARD_FILE = "event_network.safetensors", "MODEL_CARD.md"
+from fewshot_audio.events.detection.network import Hearing
 
 LOUDEST, FAINTEST = 35.0, -5.0
 """dB above the noise floor that count, at most and at least."""
@@ -42,10 +34,10 @@ class HeardFrames:
     presence: Frames
 
     @classmethod
-    def of(cls, excerpt: Excerpt, faintest: float) -> Self:
-        """Hear an excerpt; power below ``faintest`` counts as nothing."""
+    def of(cls, excerpt: Excerpt, faintest: float, hearing: Hearing) -> Self:
+        """Hear an excerpt by a network; power below ``faintest`` counts as nothing."""
         levels = frame_levels(excerpt, faintest)
-        return cls(levels, *hear(levels, excerpt.step))
+        return cls(levels, *hear(levels, excerpt.step, hearing))
 
 
 def frame_levels(excerpt: Excerpt, faintest: float) -> Frames:
@@ -59,48 +51,27 @@ def levels_above(power: Frames, floor: Frames) -> Frames:
     return levels
 
 
-def hear(levels: Frames, step: int) -> tuple[Frames, Frames]:
-    """What the network makes of frames, each in a context of ``CONTEXT`` of its own frames.
+def hear(levels: Frames, step: int, hearing: Hearing) -> tuple[Frames, Frames]:
+    """What a network makes of frames, each in a context of ``CONTEXT`` of its own frames.
 
     Args:
         levels: above the noise floor (frames, bands).
         step: frames of 5 ms that count as one.
+        hearing: the network.
 
     Shape:
         -> embeddings (frames, WIDTH), and log-odds that an event sounds (frames,).
     """
-    import torch
-
     repeats = NETWORK_STEP // step
     missing = -len(levels) % (2 * repeats)
     padded = np.concatenate([levels, np.repeat(levels[-1:], missing, axis=0)])
     own = padded.reshape(len(padded) // repeats, repeats, -1).mean(axis=1)
-    embeddings, presence = [], []
+    embeddings: list[Frames] = []
+    presence: list[Frames] = []
     for start in range(0, len(own), _CHUNK):
         first, end = max(0, start - CONTEXT), min(start + _CHUNK, len(own))
-        with torch.inference_mode():
-            heard = shipped_network()(torch.from_numpy(own[first : end + CONTEXT]).unsqueeze(0))
-        embeddings.append(heard[0][0, start - first : end - first].numpy())
-        presence.append(heard[1][0, start - first : end - first].numpy())
+        for parts, values in zip((embeddings, presence), hearing(own[first : end + CONTEXT]), strict=True):
+            parts.append(values[start - first : end - first])
     log_odds = np.clip(np.concatenate(presence), -MOST_LOG_ODDS, MOST_LOG_ODDS)
     count = len(levels)
     return np.concatenate(embeddings).repeat(repeats, axis=0)[:count], log_odds.repeat(repeats)[:count]
-
-
-@lru_cache(maxsize=1)
-def shipped_network() -> "EventNetwork":
-    """The network that comes with the package, for inference, loaded once."""
-    from safetensors.torch import load_file
-
-    from fewshot_audio.models.event_network import EventNetwork
-
-    network = EventNetwork()
-    network.load_state_dict(load_file(HOME / NETWORK_FILE))
-    return network.folded()
-
-
-def save_network(path: Path, network: "EventNetwork") -> None:
-    """Write a network's weights. Raises WriteError."""
-    from safetensors.torch import save
-
-    write_bytes(path, save({name: tensor.contiguous() for name, tensor in network.state_dict().items()}))

@@ -13,6 +13,7 @@ from fewshot_audio.events.detection.frame_model import FrameModel
 from fewshot_audio.events.detection.frames import FRAMES_PER_SECOND, Excerpt, Frames, Integers, Numbers
 from fewshot_audio.events.detection.hearing import HeardFrames
 from fewshot_audio.events.detection.judge import Judge
+from fewshot_audio.events.detection.network import Hearing
 from fewshot_audio.events.detection.windows import LEVEL_WIDTH, SHORTEST, WindowFeatures
 
 NOTHING_ELSE = "there is nothing beside the examples to compare them with: add recordings without them (background)"
@@ -105,12 +106,13 @@ class LabelModel:
     judge: Judge
 
     @classmethod
-    def fit(cls, lessons: Sequence[Lesson], step: int, *, complete: bool) -> "LabelModel":
+    def fit(cls, lessons: Sequence[Lesson], step: int, hearing: Hearing, *, complete: bool) -> "LabelModel":
         """Learn from excerpts; at least one has an example.
 
         Args:
             lessons: the excerpts.
             step: of their frames.
+            hearing: the network by which they are heard.
             complete: whether all examples in the known parts are given; otherwise windows that are taken for examples
                 by a judge who has not seen their surroundings are left out.
         """
@@ -121,8 +123,8 @@ class LabelModel:
             for start, length in zip(lesson.starts, lesson.lengths, strict=True)
         )
         faintest = max(FAINTEST * loudest, 1e-30)
-        heard = [HeardFrames.of(lesson.excerpt, faintest) for lesson in lessons]
-        frames = _fit_frames(lessons, heard, faintest)
+        heard = [HeardFrames.of(lesson.excerpt, faintest, hearing) for lesson in lessons]
+        frames = _fit_frames(lessons, heard, faintest, hearing)
         windows = [WindowFeatures(own, frames) for own in heard]
         proposer = Proposer.fit(lengths, [own.curves for own in windows])
         random = np.random.default_rng(0)
@@ -164,7 +166,7 @@ class LabelModel:
 
     def candidates(self, excerpt: Excerpt) -> Candidates:
         """The windows whose middle lies in the core of an excerpt and that may be events; times in the recording."""
-        windows = WindowFeatures(HeardFrames.of(excerpt, self.frames.faintest), self.frames)
+        windows = WindowFeatures(self.frames.heard(excerpt), self.frames)
         starts, lengths = self.proposer.propose(windows.curves)
         middle = excerpt.first + starts + lengths // 2
         inside = (middle >= excerpt.core[0]) & (middle < excerpt.core[1])
@@ -176,7 +178,9 @@ class LabelModel:
         return Candidates(first / rate, (first + lengths[likely]) / rate, log_odds[likely])
 
 
-def _fit_frames(lessons: Sequence[Lesson], heard: Sequence[HeardFrames], faintest: float) -> FrameModel:
+def _fit_frames(
+    lessons: Sequence[Lesson], heard: Sequence[HeardFrames], faintest: float, hearing: Hearing
+) -> FrameModel:
     """A model that tells frames of examples from all others of the known parts."""
     labels, learned = [], []
     for lesson, own in zip(lessons, heard, strict=True):
@@ -190,7 +194,7 @@ def _fit_frames(lessons: Sequence[Lesson], heard: Sequence[HeardFrames], faintes
         labels.append(is_event)
     if all(is_event[used].all() for is_event, used in zip(labels, learned, strict=True)):
         raise DataError(NOTHING_ELSE)
-    return FrameModel.fit(heard, labels, learned, faintest)
+    return FrameModel.fit(heard, labels, learned, faintest, hearing)
 
 
 def _between(lesson: Lesson, windows: WindowFeatures) -> Frames:

@@ -1,6 +1,7 @@
 """What a detection does otherwise than by itself."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from fewshot_audio.errors import ConfigError
 
@@ -27,6 +28,7 @@ class DetectionOptions:
         complete_between: whether every event before the last example is marked, so that the gaps hold none; None: if
             the examples are the first of their recording, which is what tables of the first events are.
         rescore: whether candidates are judged once more by their timbre and the shipped network's embedding.
+        network: folder of an event network of your own, by which recordings are heard; None takes the shipped one.
 
     Raises:
         ConfigError: a number is out of its range.
@@ -42,6 +44,7 @@ class DetectionOptions:
     overlaps: bool = False
     complete_between: bool | None = None
     rescore: bool = True
+    network: str | Path | None = None
 
     def __post_init__(self) -> None:
         if self.threshold is not None and not 0.0 <= self.threshold <= 1.0:

@@ -31,7 +31,7 @@ _REGULARIZATION = 3.0
 @lru_cache(maxsize=1)
 def shipped_embedder() -> Embedder:
     """The embedder of the shipped recognizer, loaded once."""
-    return Recognizer.load(shipped_folder()).embedder
+    return Recognizer.load(shipped_folder(), backend="auto").embedder
 
 
 def describe(snippets: Iterator[tuple[int, Samples]], count: int) -> Numbers:

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from fewshot_audio.errors import DataError
 from fewshot_audio.events.annotation import Annotation, Detection
 from fewshot_audio.events.detection.detector import Detector
+from fewshot_audio.events.detection.network import network_path, open_hearing, read_network_file
 from fewshot_audio.events.detection.options import DetectionOptions
 from fewshot_audio.events.write import FileDetections
 from fewshot_audio.progress import Progress, silent
@@ -78,8 +79,9 @@ def search_by_examples(
         background: recordings that hold none of the events.
 
     Raises:
-        DataError: with ``shared``, the examples cannot be used.
+        DataError: the event network that the options name, or with ``shared`` the examples, cannot be used.
     """
+    open_hearing(options.network)
     if shared:
         return Detector.fit(annotations, background, options).search
     return partial(_search_by_own_examples, annotations, options, background)
@@ -88,12 +90,17 @@ def search_by_examples(
 def detection_fingerprint(
     annotations: Sequence[Annotation], background: Sequence[Path], options: DetectionOptions, *switches: bool
 ) -> str:
-    """A digest of all that decides the detections: examples, the recordings that they are in, and options."""
+    """A digest of all that decides the detections: examples, the recordings that they are in, options, event network.
+
+    Raises:
+        DataError: there is no such event network.
+    """
     recordings = dict.fromkeys([*(mark.file for mark in annotations), *background])
     parts = [
         [[as_text(mark.file), *list(asdict(replace(mark, file=Path())).values())[1:]] for mark in annotations],
         [recording_key(path) for path in recordings],
-        asdict(options),
+        asdict(replace(options, network=None)),
+        hashlib.sha256(read_network_file(network_path(options.network))).hexdigest(),
         switches,
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import fewshot_audio
 from fewshot_audio.data.sources.base import Source
-from fewshot_audio.events.detection.hearing import CARD_FILE, NETWORK_FILE, save_network
+from fewshot_audio.events.detection.network import CARD_FILE, NETWORK_FILE, save_network
 from fewshot_audio.files import write_text
 from fewshot_audio.models.event_network import WIDTH, EventNetwork
 from fewshot_audio.progress import Progress, silent
