@@ -208,7 +208,7 @@ def test_files_that_are_no_event_network_are_refused_by_name(tmp_path: Path, own
         assert str(path) in str(raised.value)
     path.write_bytes(save(state | {first: torch.full_like(state[first], 1e30)}))
     with pytest.raises(DataError, match="its weights are unusable"):
-        open_hearing(tmp_path)(np.ones((4, N_MELS), np.float32))
+        open_hearing(tmp_path)(np.full((4, N_MELS), 3.0, np.float32))
     save_file(state, path)  # as version 0.1 wrote it, without a digest
     assert callable(open_hearing(tmp_path))
 
