@@ -84,8 +84,9 @@ def transform(rows: Floats, labels: NDArray[np.str_], fitted: Sequence[str], fea
             within = np.concatenate([(own - own.mean(axis=0)) * scale for own in rows_of])
             covariance = within.T @ within / len(within)
             covariance += features.whitening * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
-            rows = np.linalg.solve(np.linalg.cholesky(covariance), rows.T).T
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+            rows = np.asarray(np.linalg.solve(np.linalg.cholesky(covariance), rows.T).T, dtype=np.float64)
+    lengths: Floats = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.maximum(lengths, 1e-12), dtype=np.float64)
 
 
 def accuracies(blocks: Sequence[Floats], support: Whole, query: Whole, ridge: float | None) -> Floats:
