@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,18 @@ OTHER, LONG = tone(900.0, 0.7, seed=1), tone(500.0, 1.2, seed=2)
 
 @pytest.fixture
 def recognizer() -> Recognizer:
+    return recognizer_with_sound()
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its bundle, to be copied."""
+    folder = tmp_path_factory.mktemp("kept") / "bundle"
+    recognizer_with_sound().save(folder)
+    return folder
+
+
+def recognizer_with_sound() -> Recognizer:
     """A class of three clips: the first without sound, since nobody had decided."""
     made = tiny_recognizer()
     made.enroll("a", [tone(300.0)], rate=RATE)
@@ -181,9 +194,9 @@ def clip_of(description: dict[str, Any], number: int = 1) -> dict[str, Any]:
     ],
 )
 def test_what_no_bundle_has_is_refused(
-    recognizer: Recognizer, tmp_path: Path, change: Callable[[dict[str, Any]], object], message: str
+    saved: Path, tmp_path: Path, change: Callable[[dict[str, Any]], object], message: str
 ) -> None:
-    recognizer.save(tmp_path / "bundle")
+    shutil.copytree(saved, tmp_path / "bundle")
     with pytest.raises(DataError, match=message):
         Recognizer.load(edited(tmp_path / "bundle", change))
 

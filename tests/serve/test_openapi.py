@@ -43,6 +43,8 @@ OPERATIONS = [
     ("GET", "/api/map"),
     ("GET", "/api/diagnosis"),
     ("GET", "/api/bundle"),
+    ("PUT", "/api/sound"),
+    ("GET", "/api/classes/clips/sound"),
     ("POST", "/api/recordings"),
     ("GET", "/api/recordings/{recording}"),
     ("DELETE", "/api/recordings/{recording}"),

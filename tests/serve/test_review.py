@@ -203,6 +203,9 @@ def test_reviewing_by_keyboard(
         expect(page.locator("#archive-gain")).to_contain_text("1 of 1")
         page.set_viewport_size({"width": 360, "height": 740})
         assert page.evaluate("document.documentElement.scrollWidth") == 360
+        cards.nth(3).get_by_role("button", name="Other class in").click()
+        expect(page.locator("#archive-other")).to_be_focused()
+        expect(page.locator("#archive-other")).to_be_in_viewport()
         page.locator("#sounds-tab").click()
         expect(page.locator("#classes .clips").first).to_have_text("3 clips")
     lines = journal_beside(bundle).read_text().splitlines()

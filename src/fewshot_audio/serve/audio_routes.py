@@ -27,7 +27,7 @@ async def keep_sound(
 @audio_routes.get(
     "/classes/clips/sound",
     response_class=Response,
-    responses=error_responses(404) | {200: {"content": {"audio/flac": {}}}},
+    responses=error_responses(404, 422) | {200: {"content": {"audio/flac": {}}}},
 )
 async def clip_sound(context: Context, name: ClassName, clip: ClipName) -> Response:
     """The sound of a clip, if it is kept: FLAC, what the network hears."""

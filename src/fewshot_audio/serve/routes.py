@@ -216,7 +216,7 @@ async def diagnosis(context: Context) -> Response:
 @recognizer_routes.get(
     "/bundle",
     response_class=StreamingResponse,
-    responses=error_responses(507) | {200: {"content": {"application/zip": {}}}},
+    responses=error_responses(422, 507) | {200: {"content": {"application/zip": {}}}},
 )
 async def bundle(
     context: Context,

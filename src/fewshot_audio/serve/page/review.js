@@ -50,7 +50,11 @@ export async function makeReview({ onTaught, working }) {
   }
 
   async function answer(card, given, other = "") {
-    if (given === "other" && !other) return at("archive-other").focus();
+    if (given === "other" && !other) {
+      current = cards.indexOf(card);
+      at("archive-other").placeholder = `what is in ${card.file}? Then Enter`;
+      return at("archive-other").focus();
+    }
     await working(hint, "", async () => {
       showProgress(await client.choose({ window: card.window, name: asked(), answer: given, other, reviewer: reviewer() }));
       card.answer = given;
@@ -88,7 +92,7 @@ export async function makeReview({ onTaught, working }) {
 
   async function draw() {
     const { windows: drawn } = await client.nextRound(asked(), at("archive-order").value, COUNT, reviewer());
-    cards = drawn.map((own) => ({ window: own.window, item: makeCard(own), answer: null }));
+    cards = drawn.map((own) => ({ window: own.window, file: own.file, item: makeCard(own), answer: null }));
     at("archive-grid").replaceChildren(...cards.map(({ item }) => item));
     at("archive-empty").hidden = cards.length > 0;
     showProgress(await client.progressOf(asked(), reviewer()));
@@ -106,6 +110,7 @@ export async function makeReview({ onTaught, working }) {
         el("button", { type: "button", class: "button small", click: () => play(card()), "aria-label": `Play ${file} from ${clock(start)}` }, "Play"),
         el("button", { type: "button", class: "button small", click: () => answer(card(), "yes") }, "Yes"),
         el("button", { type: "button", class: "button small", click: () => answer(card(), "no") }, "No"),
+        el("button", { type: "button", class: "button small", click: () => answer(card(), "other"), "aria-label": `Other class in ${file} at ${clock(start)}` }, "Other"),
         el("button", { type: "button", class: "button small", click: () => answer(card(), "unsure") }, "Unsure"),
         el("span", { class: "said", role: "status" })));
     client.windowPicture(window).then((view) => {
