@@ -61,7 +61,7 @@ class _Database(Protocol):
 class _Exact:
     """An index and ``Neighbors``, with which ``serve`` searches; its timbre is left out of its size."""
 
-    efforts = (0,)
+    efforts: tuple[int, ...] = (0,)
 
     def __init__(self, folder: Path, index: Path) -> None:
         self._folder, self._source, self._description = folder, index, read_index_description(index)
@@ -107,7 +107,7 @@ class _Exact:
 class _Lance:
     """A table of LanceDB with an inverted file of product codes, whose candidates are compared exactly."""
 
-    efforts = (20, 50, 100, 200, 400)  # partitions that are searched
+    efforts: tuple[int, ...] = (20, 50, 100, 200, 400)  # partitions that are searched
 
     def __init__(self, folder: Path, index: Path) -> None:
         self._folder = folder
@@ -155,7 +155,7 @@ class _Lance:
 class _Usearch:
     """A graph of usearch (HNSW) with its own settings; every change writes the whole file."""
 
-    efforts = (64, 128, 256, 512, 1024)  # candidates that are followed
+    efforts: tuple[int, ...] = (64, 128, 256, 512, 1024)  # candidates that are followed
 
     def __init__(self, folder: Path, index: Path) -> None:
         self._file = folder / "windows.usearch"
@@ -267,7 +267,7 @@ def read_until(database: _Database, queries: Singles, effort: int, stop: Path) -
     """Search until a file is there."""
     database.open()
     print("ready", flush=True)
-    seconds = []
+    seconds: list[float] = []
     while not stop.exists():
         start = time.perf_counter()
         found = database.search(queries[len(seconds) % len(queries)], effort)
