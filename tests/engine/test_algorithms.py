@@ -92,10 +92,29 @@ def test_training_moves_every_weight_of_the_algorithm(name: str, runs: dict[str,
     same = [
         key for (key, before), after in zip(start.named_parameters(), end.parameters(), strict=True)
         if torch.equal(before, after) and "conv/bias" not in key.replace(".", "/")  # which batch norm takes out again
+        and key != "learned_scale"  # the best epoch may be that of the first stage
     ]  # fmt: skip
     assert same == []
     assert (name == "meta-baseline") == (end.learned_scale is not None)
     assert (name == "fo-meta-curvature") == any("curvature" in key for key in end.state_dict())
+
+
+def test_the_second_stage_of_meta_baseline_trains_its_scale(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fewshot_audio.engine.module import EpisodicTraining
+
+    original, scales = EpisodicTraining.validation_step, {}
+
+    def step(module: EpisodicTraining, number: int) -> None:
+        assert module.network.learned_scale is not None
+        scales[module.epoch] = module.network.learned_scale.item()
+        original(module, number)
+
+    monkeypatch.setattr(EpisodicTraining, "validation_step", step)
+    run_experiment(*tiny_configs(CHANGES["meta-baseline"] | {"num_epochs": 2}), root, tmp_path)
+    assert scales[0] == 10.0
+    assert scales[1] not in (10.0, 0.0)
 
 
 @pytest.mark.parametrize("whole_clips", [False, True])

@@ -328,7 +328,7 @@ def test_a_phone_needs_no_sideways_scrolling(dark: bool, url: str, chromium: Bro
         ask(page, sounds / "low-3.wav")
         assert width(page) == 360
         page.goto(f"{url}/docs")
-        expect(page.locator(".operation")).to_have_count(33)
+        expect(page.locator(".operation")).to_have_count(35)
         assert width(page) == 360
 
 

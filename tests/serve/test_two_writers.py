@@ -195,7 +195,7 @@ def test_the_check_up_is_made_once_for_a_state(serve: Serve) -> None:
     for count in (1, 2):
         teach(client, low=LOW, high=HIGH)
         client.get("/api/diagnosis")
-        assert client.get("/api/diagnosis").json()["findings"][0]["message"].startswith("Left out")
+        assert client.get("/api/diagnosis").json()["findings"][0]["message"].startswith("Each compared")
         assert backend.diagnoses == count
 
 
