@@ -10,8 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from fewshot_audio.errors import DataError, WriteError
-from fewshot_audio.files import check_writable, locked, remove_temporary_files, write_atomic, write_json, write_text
+from fewshot_audio.errors import ConfigError, DataError, WriteError
+from fewshot_audio.files import (
+    check_writable,
+    locked,
+    read_bounded,
+    remove_temporary_files,
+    write_atomic,
+    write_json,
+    write_text,
+)
 from tests.disks import file_size_limit
 
 
@@ -171,3 +179,31 @@ def test_a_lock_is_waited_for_or_refused(tmp_path: Path) -> None:
         order.append("second")
     thread.join()
     assert order == ["first", "second"]
+
+
+def test_no_more_is_read_of_a_file_than_it_may_have(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(10))
+    assert read_bounded(path, 10) == bytes(10)
+    with pytest.raises(DataError) as refused:
+        read_bounded(path, 9)
+    assert str(refused.value) == f"{path}: more than 9 bytes"
+    with pytest.raises(ConfigError, match="more than 9 bytes, expected the weights"):
+        read_bounded(path, 9, ConfigError, "the weights")
+    with path.open("wb") as stream:
+        stream.truncate(1 << 40)  # a file with a hole, which memory would not hold
+    with pytest.raises(DataError, match="more than 9 bytes"):
+        read_bounded(path, 9)
+    with pytest.raises(DataError, match="absent: cannot be read"):
+        read_bounded(tmp_path / "absent", 9)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_whose_size_nobody_knows_is_read_no_further(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_bytes, args=(bytes(10),))
+    writer.start()
+    with pytest.raises(DataError, match="more than 9 bytes"):
+        read_bounded(path, 9)
+    writer.join()

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
-from fewshot_audio.errors import WriteError
+from fewshot_audio.errors import DataError, FewShotError, WriteError
 
 TEMPORARY = re.compile(r"\.fewshot-audio-[a-z0-9_]{8}\.tmp")  # what unfinished writes are called; nobody else's files
 
@@ -109,6 +109,29 @@ def nearest_folder(path: Path) -> Path:
     """The nearest folder above a path that exists, as far as this user may look."""
     # Path.exists raises PermissionError for what is in somebody's private folder.
     return next((folder for folder in path.parents if os.path.exists(folder)), path.parent)  # noqa: PTH110
+
+
+def read_bounded(path: Path, largest: int, error: type[FewShotError] = DataError, expected: str = "") -> bytes:
+    """Read a file that anybody may have written; one that is too large is refused unread.
+
+    Args:
+        path: the file.
+        largest: bytes that it may have.
+        error: what is raised.
+        expected: what the file should be, for the message about its size.
+
+    Raises:
+        FewShotError: of type ``error``: it cannot be read, or has more bytes; names the file.
+    """
+    try:
+        with path.open("rb") as stream:
+            is_larger = os.fstat(stream.fileno()).st_size > largest  # of a pipe the size is not known before
+            content = b"" if is_larger else stream.read(largest + 1)
+    except OSError as problem:
+        raise error(f"{path}: cannot be read ({problem.strerror or problem})") from problem
+    if is_larger or len(content) > largest:
+        raise error(f"{path}: more than {largest} bytes" + (f", expected {expected}" if expected else ""))
+    return content
 
 
 @contextmanager

@@ -84,6 +84,7 @@ def test_the_folder_names_the_dataset_and_splits_may_be_given(recordings: Path, 
         (["folder", "--source", "x", "--max-seconds", "-1"], "clips of at most -1 s: expected a length above 0"),
         (["folder", "--source", "x", "--name", "../x"], "--name '../x': expected the name of a folder in --data-root"),
         (["folder", "--source", "data/x"], "data/x is in the folder of the recordings: choose another --data-root"),
+        (["synthetic", "--workers", "2", "--cluster", "tcp://127.0.0.1:1"], "--workers concerns this machine"),
         (["folder", "--source", "."], "is in the folder of the recordings: choose another --data-root"),
     ],
 )

@@ -99,6 +99,8 @@ def test_the_command_shares_the_files(bundle: Path, files: list[Path], shell: Sh
     assert (outcome.code, "no sound" not in outcome.err) == (1, True)
     assert (tmp_path / "two.csv").read_text() == (tmp_path / "one.csv").read_text()
     assert not (tmp_path / "two.csv.journal").exists()
+    refused = shell(*line, tmp_path / "three.csv", "--workers", 2, "--cluster", "tcp://127.0.0.1:1")
+    assert (refused.code, "--workers concerns this machine" in " ".join(refused.err.split())) == (2, True)
     refused = shell("classify", bundle, "--index", tmp_path, "--workers", 2)
     assert (refused.code, "concern sound files" in " ".join(refused.err.split())) == (2, True)
 

@@ -9,7 +9,7 @@ import typer
 from fewshot_audio.cli.answers import journal_path, list_path, report_results, write_answers, write_labels
 from fewshot_audio.cli.app import EXIT_INTERRUPTED, app
 from fewshot_audio.cli.console import print_line, progress_bar, stderr
-from fewshot_audio.cli.options import Bundle, Device, Strict, usage_errors
+from fewshot_audio.cli.options import Bundle, Cluster, Device, Strict, check_workers, usage_errors
 from fewshot_audio.cli.quick_start import load_quickly, prepare_quick_start
 from fewshot_audio.errors import ConfigError, plural
 from fewshot_audio.files import check_writable
@@ -59,9 +59,7 @@ def classify(
             min=1, help="Processes that share the files; default: one, whose threads share each long recording."
         ),
     ] = None,
-    cluster: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Dask scheduler whose workers do the work instead.")
-    ] = None,
+    cluster: Cluster = None,
     device: Device = "cpu",
     index: Annotated[
         Path | None,
@@ -84,6 +82,7 @@ def classify(
         raise typer.BadParameter("give sound files or folders, or --index INDEX")
     if index and hop is not None:
         raise typer.BadParameter("--hop concerns sound files: the windows of an index are as `index --hop` cut them")
+    check_workers(workers, cluster)
     if index and (workers or cluster):
         raise typer.BadParameter("--workers and --cluster concern sound files: an index is answered by one process")
     if index and device != "cpu":

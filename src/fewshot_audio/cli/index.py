@@ -7,7 +7,7 @@ import typer
 
 from fewshot_audio.cli.app import EXIT_INTERRUPTED, app
 from fewshot_audio.cli.console import print_line, progress_bar, stderr
-from fewshot_audio.cli.options import Device
+from fewshot_audio.cli.options import Cluster, Device, Workers, check_workers
 from fewshot_audio.errors import on_one_line, plural
 
 MOST_LINES = 20
@@ -43,10 +43,8 @@ def index(
     compact: Annotated[
         bool, typer.Option("--compact", help="Then give back the space of recordings that were changed or removed.")
     ] = False,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")] = None,
-    cluster: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Dask scheduler whose workers do the work instead.")
-    ] = None,
+    workers: Workers = None,
+    cluster: Cluster = None,
     device: Device = "cpu",
 ) -> None:
     """Embed every window of every recording once. The same command again does what is new, has changed or is gone.
@@ -63,8 +61,7 @@ def index(
 
     if hop is not None and not 0 < hop < float("inf"):
         raise typer.BadParameter(f"--hop {hop:g}: expected a number of seconds above 0")
-    if workers and cluster:
-        raise typer.BadParameter("--workers concerns this machine: --cluster takes all workers of the scheduler")
+    check_workers(workers, cluster)
     folder, encoders = bundle or shipped_folder(), tuple(encoder or ())
     if hop is None:
         hop = open_recognizer(folder.absolute(), encoders, device).segment_seconds

@@ -70,6 +70,10 @@ LabelColumn = Annotated[
     str | None,
     typer.Option(help="Column of the labels; default: a usual one, such as Annotation, Species, label or class."),
 ]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")]
+Cluster = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Dask scheduler whose workers do the work instead.")
+]
 Device = Annotated[
     Literal["cpu", "cuda", "auto"], typer.Option(help="Where to compute; auto: on a GPU if there is one.")
 ]
@@ -78,3 +82,9 @@ Device = Annotated[
 def find_data_root(option: Path | None, config: str | None, default: str | Path = DATA_ROOT) -> Path:
     """The folder of the dataset folders: the option, else the config's ``data_root``, else the default."""
     return option or Path(config or default)
+
+
+def check_workers(workers: int | None, cluster: str | None) -> None:
+    """Refuse a number of processes for a cluster, which would have no effect. Raises a usage error."""
+    if workers and cluster:
+        raise typer.BadParameter("--workers concerns this machine: --cluster takes all workers of the scheduler")

@@ -10,7 +10,7 @@ import typer
 
 from fewshot_audio.cli.app import app
 from fewshot_audio.cli.console import print_line, print_table, progress_bar
-from fewshot_audio.cli.options import DATA_ROOT, Strict, usage_errors
+from fewshot_audio.cli.options import DATA_ROOT, Cluster, Strict, Workers, check_workers, usage_errors
 from fewshot_audio.errors import DataError, plural
 from fewshot_audio.files import check_writable
 
@@ -89,8 +89,8 @@ def prepare(
         Compat | None,
         typer.Option(help="Fill up segments as that program does, to compare with it; metaaudio: metaaudio-training."),
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")] = None,
-    cluster: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, whose workers do the work.")] = None,
+    workers: Workers = None,
+    cluster: Cluster = None,
 ) -> None:
     """Prepare recordings: write log-mel features, splits and normalization numbers to a dataset folder.
 
@@ -99,6 +99,7 @@ def prepare(
     from fewshot_audio.data.layout import DatasetFolder
     from fewshot_audio.data.prepare import prepare as prepare_dataset
 
+    check_workers(workers, cluster)
     if cluster:  # its workers have other current folders
         source_dir, data_root = source_dir and source_dir.absolute(), data_root.absolute()
     reader = open_source(source, source_dir, seed, [path.absolute() for path in tables or ()])

@@ -34,7 +34,7 @@ def run_chunks(
         work: what is done with a chunk of items; it can be pickled.
         items: all items.
         largest: items in a chunk, at most.
-        workers: number of processes; by default one per core.
+        workers: number of processes on this machine; by default one per core.
         cluster: address of a Dask scheduler whose workers do the work instead; they must see the same folders.
 
     Yields:
@@ -42,7 +42,7 @@ def run_chunks(
     """
     if cluster:
         with dask_workers(cluster) as count:
-            yield from _run(work, items, largest, workers or count, owner=None)
+            yield from _run(work, items, largest, count, owner=None)
     else:
         count = workers or joblib.cpu_count()
         with joblib.parallel_config("loky", n_jobs=count, inner_max_num_threads=1):

@@ -10,7 +10,7 @@ from typing import Self
 
 from fewshot_audio.archive.review.choices import Choice, choice_of
 from fewshot_audio.errors import DataError
-from fewshot_audio.files import explained_writes, locked, write_bytes
+from fewshot_audio.files import explained_writes, locked, read_bounded, write_bytes
 
 LARGEST = 256 << 20  # bytes
 MOST = 500_000  # choices
@@ -60,15 +60,9 @@ class ChoiceJournal:
             raise
 
     def _read(self, path: Path) -> None:
-        try:
-            with path.open("rb") as stream:
-                content = stream.read(LARGEST + 1)
-        except FileNotFoundError:
+        if not path.exists():
             return
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-        if len(content) > LARGEST:
-            raise DataError(f"{path}: more than {LARGEST} bytes")
+        content = read_bounded(path, LARGEST)
         whole, newline, rest = content.rpartition(b"\n")
         for number, line in enumerate(whole.split(b"\n") if newline else (), start=1):
             if number > MOST:

@@ -14,7 +14,7 @@ import numpy as np
 
 from fewshot_audio.errors import DataError, on_one_line
 from fewshot_audio.events.detection.frames import N_MELS, Frames
-from fewshot_audio.files import write_bytes
+from fewshot_audio.files import read_bounded, write_bytes
 from fewshot_audio.recognition.bundle.description import in_words
 from fewshot_audio.recognition.bundle.graph import VARIABLE
 from fewshot_audio.recognition.graphs import NO_GRAPH, graph_key, read_graph
@@ -47,13 +47,7 @@ def read_network_file(path: Path) -> bytes:
     Raises:
         DataError: it is missing, too large or damaged.
     """
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(LARGEST_FILE + 1)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
-    if len(content) > LARGEST_FILE:
-        raise DataError(f"{path}: more than {LARGEST_FILE} bytes, expected the weights of an event network")
+    content = read_bounded(path, LARGEST_FILE, expected="the weights of an event network")
     length = int.from_bytes(content[:8], "little")
     try:
         digest = json.loads(content[8 : 8 + length])["__metadata__"][DIGEST]

@@ -12,6 +12,7 @@ from fewshot_audio.config import parse_json
 from fewshot_audio.config.base import Positive, Section
 from fewshot_audio.config.validation import validate
 from fewshot_audio.errors import ConfigError
+from fewshot_audio.files import read_bounded
 
 LARGEST_JSON = 1 << 16  # bytes
 MAX_RATE = 384_000
@@ -107,11 +108,5 @@ class EncoderDescription(Section):
 
 def read_description(path: Path) -> EncoderDescription:
     """Read a description. Raises ConfigError naming the file, and what is wrong in it."""
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(LARGEST_JSON + 1)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
-    if len(content) > LARGEST_JSON:
-        raise ConfigError(f"{path}: more than {LARGEST_JSON} bytes, which no description of an encoder has")
+    content = read_bounded(path, LARGEST_JSON, ConfigError, "the description of an encoder")
     return validate(EncoderDescription, parse_json(content, str(path)), str(path))

@@ -12,6 +12,7 @@ from fewshot_audio.audio.decode import resample_recording
 from fewshot_audio.audio.mel_front_end import MelFrontEnd
 from fewshot_audio.audio.samples import Samples
 from fewshot_audio.errors import ConfigError
+from fewshot_audio.files import read_bounded
 from fewshot_audio.models.frozen.description import EncoderDescription
 from fewshot_audio.models.frozen.graph import MAX_FILE
 from fewshot_audio.models.frozen.onnx_session import OnnxSession
@@ -115,12 +116,7 @@ class FrozenEncoder:
 
 def read_weights(description: EncoderDescription, path: Path) -> bytes:
     """The content of an encoder's file. Raises ConfigError if it is missing, too large or another one."""
-    try:
-        if path.stat().st_size > MAX_FILE:
-            raise ConfigError(f"{path}: {path.stat().st_size} bytes, expected at most {MAX_FILE}")
-        content = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
+    content = read_bounded(path, MAX_FILE, ConfigError)
     digest = hashlib.sha256(content).hexdigest()
     if digest != description.sha256:
         raise ConfigError(f"{path}: its SHA-256 is {digest}, but the description says {description.sha256}")

@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from fewshot_audio.errors import ConfigError
+from fewshot_audio.errors import ConfigError, on_one_line
 
 MAX_FILE = 600 << 20  # bytes
 MAX_INITIALIZERS = 512 << 20  # bytes
@@ -12,6 +12,11 @@ MAX_NODES = 100_000
 MAX_NESTING = 10  # of graphs in nodes, as loops and branches have them
 DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 FLOAT, UINT8, INT8 = 1, 2, 3  # element types of ONNX
+
+
+def first_line(error: Exception) -> str:
+    """What a library says of a file that anybody may have written, in a line."""
+    return on_one_line((str(error).splitlines() or [type(error).__name__])[0][:300])
 
 
 def import_extra(module: str, extra: str = "onnx") -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fewshot_audio.models.frozen.description import EncoderDescription
-from fewshot_audio.models.frozen.graph import import_extra
+from fewshot_audio.models.frozen.graph import first_line, import_extra
 
 
 class OnnxSession:
@@ -28,7 +28,7 @@ class OnnxSession:
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises its own, by the kind of what is wrong
-            raise description.refusal(f"onnxruntime does not take it ({_first_line(error)})") from error
+            raise description.refusal(f"onnxruntime does not take it ({first_line(error)})") from error
         inputs = {value.name: value for value in self._session.get_inputs()}
         if list(inputs) != [description.input]:
             raise description.refusal(f"its inputs are {sorted(inputs)}, expected {description.input!r} alone")
@@ -44,10 +44,6 @@ class OnnxSession:
         try:
             (output,) = self._session.run([description.output], {description.input: values})
         except Exception as error:  # onnxruntime raises its own, by the kind of what is wrong
-            what = f"it does not take an input of shape {values.shape} ({_first_line(error)})"
+            what = f"it does not take an input of shape {values.shape} ({first_line(error)})"
             raise description.refusal(what) from error
         return output  # type: ignore[no-any-return]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:300]

@@ -8,6 +8,7 @@ from typing import Any
 from fewshot_audio.config.frozen import ONNX_FILE, TFLITE_FILE
 from fewshot_audio.config.validation import validate
 from fewshot_audio.errors import ConfigError
+from fewshot_audio.files import read_bounded
 from fewshot_audio.models.frozen.check import CheckedEncoder, check_encoder
 from fewshot_audio.models.frozen.conversion import converted, sha256
 from fewshot_audio.models.frozen.description import TFLITE, UNKNOWN, EncoderDescription, read_description
@@ -61,11 +62,7 @@ def find_encoder(reference: str, *, named_by_user: bool = False) -> EncoderDescr
 def _added_tflite(path: Path) -> EncoderDescription:
     """This user's encoder that was made of a TFLite file. Raises ConfigError if none was."""
     _, description = _described(path)
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(MAX_FILE)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
+    content = read_bounded(path, MAX_FILE, ConfigError, "a TFLite file")
     try:
         content = converted("tflite", content, description.output)
     except ConfigError as error:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fewshot_audio.errors import ConfigError, on_one_line
 from fewshot_audio.models.frozen.description import EncoderDescription
-from fewshot_audio.models.frozen.graph import MAX_NODES, import_extra
+from fewshot_audio.models.frozen.graph import MAX_NODES, first_line, import_extra
 
 IDENTIFIER = b"TFL3"  # at byte 4 of a file
 
@@ -64,7 +64,7 @@ class TfliteSession:
         try:
             self._interpreter = interpreter(model_content=content, num_threads=1)
         except (ValueError, RuntimeError) as error:
-            raise description.refusal(f"LiteRT does not take it ({_first_line(error)})") from error
+            raise description.refusal(f"LiteRT does not take it ({first_line(error)})") from error
         inputs = {value["name"]: value for value in self._interpreter.get_input_details()}
         if list(inputs) != [description.input]:
             raise description.refusal(f"its inputs are {sorted(inputs)}, expected {description.input!r} alone")
@@ -91,7 +91,7 @@ class TfliteSession:
                 self._interpreter.invoke()
                 output: NDArray[Any] = self._interpreter.get_tensor(self._output["index"])  # a copy
             except (ValueError, RuntimeError) as error:
-                what = f"it does not take an input of shape {values.shape} ({_first_line(error)})"
+                what = f"it does not take an input of shape {values.shape} ({first_line(error)})"
                 raise self._description.refusal(what) from error
         scale, zero_point = self._output["quantization"]
         if np.issubdtype(output.dtype, np.integer) and scale:
@@ -101,7 +101,3 @@ class TfliteSession:
 
 def _text(name: bytes | None) -> str:
     return (name or b"").decode(errors="replace")
-
-
-def _first_line(error: Exception) -> str:
-    return on_one_line((str(error).splitlines() or [type(error).__name__])[0][:300])

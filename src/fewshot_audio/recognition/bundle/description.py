@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from fewshot_audio.config import parse_json
 from fewshot_audio.config.validation import retirement, unloaded
 from fewshot_audio.errors import ConfigError, DataError
+from fewshot_audio.files import read_bounded
 from fewshot_audio.recognition.bundle import BUNDLE_FILE, ROLES, Role, former_file, is_bundle
 from fewshot_audio.recognition.bundle.schema import FORMAT, KIND, BundleDescription
 
@@ -28,13 +29,7 @@ def read_description(folder: Path) -> tuple[BundleDescription, str]:
     path = folder / BUNDLE_FILE
     if not is_bundle(folder):
         raise DataError(f"{folder}: not a recognizer's folder (it has no {BUNDLE_FILE})")
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(LARGEST_JSON + 1)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
-    if len(content) > LARGEST_JSON:
-        raise DataError(f"{path}: more than {LARGEST_JSON} bytes")
+    content = read_bounded(path, LARGEST_JSON)
     values = explained(path, lambda: parse_json(content, str(path)))
     if values.get("kind") != KIND:
         raise DataError(f"{path}: not a recognizer (it should say kind {KIND!r})")
