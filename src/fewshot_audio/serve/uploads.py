@@ -67,7 +67,7 @@ class UploadReader:
             budget.spend(len(samples) / self._preprocessing.recording_rate)
             return replace(LoadedClip.of(samples, self._preprocessing), damage=damage)
         except Rejected as rejected:
-            return rejected
+            return rejected.with_traceback(None)  # which would hold the samples until the collector of cycles runs
         except OSError as error:
             raise no_space("The recordings cannot be decoded", error) from error
 
