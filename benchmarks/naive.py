@@ -6,8 +6,6 @@ order in fp32 NCHW, augmentation takes one example at a time, and CPL and the an
 
 import torch
 import torch.nn.functional as F
-from pytorch_metric_learning.losses import AngularLoss
-from pytorch_metric_learning.miners import AngularMiner
 from torch import Tensor
 
 from fewshot_audio.audio.augment.spectrogram import SpecAugmentDraw, specaugment_views
@@ -143,6 +141,9 @@ class PublishedPairsNetwork(NaiveNetwork):
     def _angular(
         experiment: ExperimentConfig, anchors: Tensor, rows: Tensor, labels: Tensor, _: torch.Generator
     ) -> Tensor:
+        from pytorch_metric_learning.losses import AngularLoss  # here, since `gpu.sh` runs where it is missing
+        from pytorch_metric_learning.miners import AngularMiner
+
         angular = experiment.loss.angular
         miner, cost = AngularMiner(angle=angular.angle), AngularLoss(alpha=angular.alpha)
         classes = torch.arange(len(anchors))
