@@ -23,7 +23,7 @@ from fewshot_audio.engine.episode_loss import EpisodeResult, episode_loss
 from fewshot_audio.engine.evaluate import TaskScores, evaluate_network
 from fewshot_audio.engine.fit import train_run
 from fewshot_audio.engine.module import EpisodicTraining
-from fewshot_audio.engine.system import NetworkSystem
+from fewshot_audio.engine.system import NetworkSystem, fit_transform
 from fewshot_audio.engine.tasks import TaskProtocol
 from fewshot_audio.experiments.dataset import Dataset, open_dataset
 from fewshot_audio.experiments.results import ExperimentResults
@@ -183,6 +183,7 @@ class Bench:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(fewshot_audio.engine.evaluate, "vote", spy)
             data = self.open(experiment).data
+            fit_transform(NetworkSystem.validation(network, experiment, data, 0))
             protocol = replace(TaskProtocol.test(experiment), seed=0)
             scores = evaluate_network(NetworkSystem.test(network, experiment, data), protocol)
         ((rows, valid, decisions),) = votes

@@ -79,9 +79,9 @@ OPTION_ROWS = [
         given={"dataset_name": "Tiny+Other", "n_training_tasks": 12, "num_epochs": 1}),
     Row("score_scale", (1.0, 4.0), scores, so_that(
         lambda one, four: one.any() and torch.allclose(four, 4 * one))),
-    Row("embedding_transform", ("none", "center_l2", "power"), lambda *args: Bench.judge(*args).scores),
-    Row("embedding_transform", ("none", "center_l2", "power"), losses, so_that(  # in testing alone
-        lambda none, centered, power: none.loss == centered.loss == power.loss)),
+    Row("embedding_transform", ("none", "center_l2", "power", "wccn"), lambda *args: Bench.judge(*args).scores),
+    Row("embedding_transform", ("none", "center_l2", "power", "wccn"), losses, so_that(  # in testing alone
+        lambda none, *others: all(other.loss == none.loss for other in others))),
     Row("loss.classification_weight", (0.0, 1.0, 3.0), losses, so_that(
         lambda off, one, three: 0 < (one.loss - off.loss).item()
         == pytest.approx((three.loss - off.loss).item() / 3, rel=1e-5))),

@@ -14,7 +14,7 @@ from fewshot_audio.data.episodes import Episodes
 from fewshot_audio.engine import checkpoint
 from fewshot_audio.engine.auxiliary_classifier import AuxiliaryClassification, build_head
 from fewshot_audio.engine.evaluate import TaskScores, evaluate_network
-from fewshot_audio.engine.system import NetworkSystem, center_embeddings
+from fewshot_audio.engine.system import NetworkSystem, fit_transform
 from fewshot_audio.errors import ConfigError, Interrupted
 from fewshot_audio.experiments.dataset import open_dataset
 from fewshot_audio.experiments.evaluate_run import evaluate_run
@@ -211,7 +211,32 @@ def test_the_center_is_the_mean_of_the_training_classes_and_is_saved(undisturbed
     torch.testing.assert_close(network.center, torch.stack(means).mean(0), atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("transform", ["center_l2", "power"])
+def test_the_whitening_is_that_of_the_training_classes(tiny_dataset: Path) -> None:
+    experiment, model = tiny_configs({"embedding_transform": "wccn"})
+    network = build_network(experiment, model, MELS, FRAMES)
+    network.set_normalization(MEAN, STD)
+    data = open_dataset(tiny_dataset, experiment).data
+    fit_transform(NetworkSystem.validation(network, experiment, data, 0))
+    covariances, means = [], []
+    for name in data.splits.train:
+        segments = np.array([data.store.index.segments(clip)[0] for clip in data.store.index.by_class[name]])
+        with torch.no_grad():
+            rows = (
+                network.eval().encode(network.normalize(torch.from_numpy(data.store.read(segments)))).double().numpy()
+            )
+        means.append(rows.mean(0))
+        centered = rows - rows.mean(0)
+        covariances.append(sum(np.outer(row, row) for row in centered) / len(rows))
+    assert network.whitening is not None
+    assert network.center is not None
+    torch.testing.assert_close(network.center, torch.from_numpy(np.mean(means, 0)).float(), atol=1e-5, rtol=1e-4)
+    mean = np.mean(covariances, 0)
+    shrunk = mean + 0.1 * np.trace(mean) / len(mean) * np.eye(len(mean))
+    whitening = network.whitening.double().numpy()
+    np.testing.assert_allclose(whitening @ shrunk @ whitening, np.eye(len(mean)), atol=2e-3)
+
+
+@pytest.mark.parametrize("transform", ["center_l2", "power", "wccn"])
 def test_tasks_are_scored_on_transformed_embeddings(
     transform: str, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,7 +246,7 @@ def test_tasks_are_scored_on_transformed_embeddings(
         network = build_network(experiment, model, MELS, FRAMES)
     network.set_normalization(MEAN, STD)
     data = open_dataset(tiny_dataset, experiment).data
-    center_embeddings(NetworkSystem.validation(network, experiment, data, 0))
+    fit_transform(NetworkSystem.validation(network, experiment, data, 0))
     tasks = evaluate_phase(network, experiment, data, "validation", seed=0, tasks=4)
     sampler = Episodes(data.store.index, data.splits.validation, 3, 2, 2, seed=0, phase="validation")
     for task in range(4):
@@ -236,6 +261,8 @@ def test_tasks_are_scored_on_transformed_embeddings(
             else:
                 assert network.center is not None
                 made = made - network.center
+            if network.whitening is not None:
+                made = made @ network.whitening.double()
             return (made / made.square().sum(-1, keepdim=True).sqrt()).view(*segments.shape, -1)
 
         prototypes = rows(episode.support).mean(1)

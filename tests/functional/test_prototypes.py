@@ -8,7 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fewshot_audio.functional.prototypes import prototypes, prototypical_scores, transform_embeddings
+from fewshot_audio.functional.prototypes import (
+    prototypes,
+    prototypical_scores,
+    transform_embeddings,
+    within_class_whitening,
+)
 from tests.numerics import gradients, normal
 from tests.oracles import prototypes as oracle
 
@@ -64,6 +69,28 @@ def test_transforms_by_hand() -> None:
         torch.testing.assert_close(transform_embeddings(rows, name, center), value)  # type: ignore[arg-type]
     zero = torch.zeros(2, 3)
     assert torch.equal(transform_embeddings(zero, "power"), zero)
+
+
+def test_whitening_by_hand() -> None:
+    rows, center = torch.tensor([[5.0, -9.0], [1.0, 5.0]]), torch.tensor([1.0, 1.0])
+    whitening = within_class_whitening(torch.tensor([[4.0, 0.0], [0.0, 25.0]]), shrinkage=0.0)
+    torch.testing.assert_close(whitening, torch.tensor([[0.5, 0.0], [0.0, 0.2]]).double())
+    expected = torch.tensor([[2.0, -2.0], [0.0, 0.8]]) / torch.tensor([[math.sqrt(8)], [0.8]])
+    torch.testing.assert_close(transform_embeddings(rows, "wccn", center, whitening.float()), expected)
+
+
+@settings(deadline=None, max_examples=15)
+@given(width=dims, rows=st.integers(2, 9), shrinkage=st.floats(0.01, 3), seed=seeds)
+def test_whitening_undoes_the_shrunk_covariance(width: int, rows: int, shrinkage: float, seed: int) -> None:
+    covariance = normal(rows, width, seed=seed).T.cov(correction=0).reshape(width, width)
+    whitening = within_class_whitening(covariance, shrinkage)
+    shrunk = covariance + shrinkage * covariance.trace() / width * torch.eye(width, dtype=torch.float64)
+    torch.testing.assert_close(whitening, whitening.T)
+    torch.testing.assert_close(whitening @ shrunk @ whitening, torch.eye(width, dtype=torch.float64))
+
+
+def test_nothing_is_whitened_if_classes_do_not_vary() -> None:
+    assert torch.equal(within_class_whitening(torch.zeros(3, 3)), torch.eye(3, dtype=torch.float64))
 
 
 def test_cosine_by_hand() -> None:
@@ -137,5 +164,5 @@ def test_unknown_distances_and_transforms_are_refused() -> None:
     x = torch.ones(2, 3)
     with pytest.raises(ValueError, match="distance is 'manhattan', expected 'euclidean', 'squared' or 'cosine'"):
         prototypical_scores(x, x, "manhattan")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="embeddings is 'centre_l2', expected 'none', 'center_l2' or 'power'"):
+    with pytest.raises(ValueError, match="embeddings is 'centre_l2', expected 'none', 'center_l2', 'power' or 'wccn'"):
         transform_embeddings(x, "centre_l2")  # type: ignore[arg-type]

@@ -83,6 +83,7 @@ MODELS: dict[str, tuple[int, dict[str, Any]]] = {
     "plain": (1, {}),
     "squared": (1, {"distance": "squared"}),
     "centered": (1, {"embedding_transform": "center_l2"}),
+    "whitened": (1, {"embedding_transform": "wccn"}),
     "views": (1, {"specaug_params.use": True, "test_query_augmentations": True}),
     "attention": (3, {}),
     "contrastive": (5, {}),

@@ -14,7 +14,7 @@ from fewshot_audio.config.values import EncoderReference, Milestones, RelativeFo
 
 Phase = Literal["train", "validation", "test"]
 Distance = Literal["euclidean", "squared", "cosine"]
-EmbeddingTransform = Literal["none", "center_l2", "power"]
+EmbeddingTransform = Literal["none", "center_l2", "power", "wccn"]
 JointSampling = Literal["within", "free"]
 TieStrategy = Literal["", "min_label", "max_posterior"]
 Way = Annotated[int, Field(ge=2)]
@@ -134,8 +134,8 @@ class ExperimentConfig(Section):
     score_scale: Positive = 1.0
     """Factor from distances or similarities to scores; about 10 suits cosine."""
     embedding_transform: Annotated[EmbeddingTransform, BeforeValidator(_american)] = "none"
-    """In validation and testing, "center_l2" subtracts the mean of the training classes and L2-normalizes; "power"
-    takes square roots and L2-normalizes."""
+    """In validation and testing, "center_l2" subtracts the mean of the training classes and L2-normalizes; "wccn" also
+    whitens within these classes; "power" takes square roots and L2-normalizes."""
     algorithm: Algorithm = Algorithm()
     input_augmentation: InputAugmentation = InputAugmentation()
     optimization: Optimization = Optimization()

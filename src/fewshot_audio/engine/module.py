@@ -23,7 +23,7 @@ from fewshot_audio.engine.evaluate import evaluate_network
 from fewshot_audio.engine.history import Row, is_finished
 from fewshot_audio.engine.loader import EpisodeLoader, TrainingData
 from fewshot_audio.engine.optimizer import WeightAverage, build_optimizer, frozen_names, learning_rate
-from fewshot_audio.engine.system import NetworkSystem, center_embeddings
+from fewshot_audio.engine.system import NetworkSystem, fit_transform
 from fewshot_audio.engine.tasks import TaskProtocol
 from fewshot_audio.errors import Diverged
 from fewshot_audio.functional.seeding import Purpose, fork_rng, torch_generator, torch_seed
@@ -206,7 +206,7 @@ class EpisodicTraining(pl.LightningModule):
         """Evaluate with the epoch's weights, which are the averaged ones if weights are averaged, and store them."""
         with self.average.applied() if self.average else nullcontext():
             system = NetworkSystem.validation(self.network, self.experiment, self.data, self.seed)
-            center_embeddings(system)
+            fit_transform(system)
             self.epoch_weights = {name: value.clone() for name, value in self.network.state_dict().items()}
             if not self.data.splits.validation:
                 return {}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from fewshot_audio.config import ExperimentConfig, Phase
 from fewshot_audio.data.clip_index import Indices
 from fewshot_audio.engine.loader import TrainingData
-from fewshot_audio.functional.prototypes import prototypes
+from fewshot_audio.functional.prototypes import prototypes, within_class_whitening
 from fewshot_audio.functional.seeding import Purpose, torch_generator
 from fewshot_audio.models.network import FewShotNetwork
 from fewshot_audio.progress import Progress, silent
@@ -182,11 +182,11 @@ class CachedSystem:
         return self._system.scores(support, queries)
 
 
-def center_embeddings(system: NetworkSystem) -> None:
-    """Set the center of a network that centers its embeddings: the mean over the training classes, in eval mode.
+def fit_transform(system: NetworkSystem) -> None:
+    """Set what a network's transform of embeddings needs: their center, and their whitening within classes.
 
-    Every class has the same weight: at most CENTER_CLIPS clips of it, evenly spaced, with one segment each, are
-    embedded. Views are those of the system's phase.
+    Both are of the training classes in eval mode. Every class has the same weight: at most CENTER_CLIPS clips of it,
+    evenly spaced, with one segment each, are embedded. Views are those of the system's phase.
     """
     network, index = system.network, system.data.store.index
     if network.center is None:
@@ -196,5 +196,8 @@ def center_embeddings(system: NetworkSystem) -> None:
     with evaluating(network):
         embeddings = system.embed_untransformed(np.unique(np.concatenate(segments)))
         first = np.zeros((), np.int64)
-        means = [embeddings.take(of_class, first).flatten(0, -2).mean(0) for of_class in segments]
-        network.center.copy_(torch.stack(means).mean(0))
+        rows = [embeddings.take(of_class, first).flatten(0, -2) for of_class in segments]
+        network.center.copy_(torch.stack([of_class.mean(0) for of_class in rows]).mean(0))
+        if network.whitening is not None:
+            covariances = [of_class.double().T.cov(correction=0) for of_class in rows]
+            network.whitening.copy_(within_class_whitening(torch.stack(covariances).mean(0)))

@@ -12,7 +12,7 @@ from fewshot_audio.config import ExperimentConfig
 from fewshot_audio.engine.baselines import BASELINES
 from fewshot_audio.engine.evaluate import TaskScores, evaluate_network, evaluate_system
 from fewshot_audio.engine.loader import TrainingData
-from fewshot_audio.engine.system import NetworkSystem, center_embeddings
+from fewshot_audio.engine.system import NetworkSystem, fit_transform
 from fewshot_audio.engine.tasks import TaskProtocol, plan_tasks
 from fewshot_audio.errors import ConfigError, DataError
 from fewshot_audio.experiments.dataset import Dataset, open_dataset
@@ -138,7 +138,7 @@ def open_test(
     network.to(torch.device(runtime.device)).set_precision("fp32")
     if untrained:
         set_scales(network, dataset)
-        center_embeddings(NetworkSystem.validation(network, experiment, dataset.data, run.seed))
+        fit_transform(NetworkSystem.validation(network, experiment, dataset.data, run.seed))
     system = NetworkSystem.test(network.eval(), experiment, dataset.data)
     return PreparedTest(dataset, system, TaskProtocol.test(experiment))
 

@@ -36,7 +36,7 @@ class FewShotNetwork(nn.Module):
         score_scale: factor of distances or similarities in the scores.
         learn_scale: train that factor, from ``score_scale`` on.
         adaptation: of the encoder to each task; its outputs are then the scores of the task's classes.
-        embedding_transform: what ``transform`` does; "center_l2" needs the buffer ``center``.
+        embedding_transform: what ``transform`` does; "center_l2" needs the buffer ``center``, "wccn" ``whitening`` too.
 
     Raises:
         ValueError: the width does not follow from the encoder.
@@ -59,6 +59,7 @@ class FewShotNetwork(nn.Module):
     norm_mean: Tensor
     norm_std: Tensor
     center: Tensor | None
+    whitening: Tensor | None
 
     def __init__(
         self,
@@ -88,7 +89,9 @@ class FewShotNetwork(nn.Module):
         self.register_buffer("norm_mean", torch.zeros(()))
         self.register_buffer("norm_std", torch.ones(()))
         self.embedding_transform = embedding_transform
-        self.register_buffer("center", torch.zeros(width) if embedding_transform == "center_l2" else None)
+        is_centered, is_whitened = embedding_transform in ("center_l2", "wccn"), embedding_transform == "wccn"
+        self.register_buffer("center", torch.zeros(width) if is_centered else None)
+        self.register_buffer("whitening", torch.eye(width) if is_whitened else None)
         self.encoder = encoder
         self.attention = attention
         self.projection = projection
@@ -148,7 +151,7 @@ class FewShotNetwork(nn.Module):
 
     def transform(self, rows: Tensor) -> Tensor:
         """Apply ``embedding_transform`` to fused rows, before prototypes. Shape: (..., width) -> (..., width)."""
-        return transform_embeddings(rows, self.embedding_transform, self.center)
+        return transform_embeddings(rows, self.embedding_transform, self.center, self.whitening)
 
     def embed(self, views: Tensor) -> Tensor:
         """Encode, fuse and transform views: the rows that testing and recognition compare.
