@@ -82,6 +82,56 @@ def test_joins_are_joined(runs: list[Path], tiny_dataset: Path, tmp_path: Path) 
     torch.testing.assert_close(embed(network), parts / 2)
 
 
+def of_encoders(root: Path, output: Path, changes: dict[str, Any]) -> list[Path]:
+    """A run of each of three encoders, with embeddings of other widths."""
+    parts = {
+        "Hybrid": {},
+        "CNN": {"encoder_name": "CNN", "CNN.hidden_channels": 3, "CNN.out_dim": 5, "CNN.pool_dim": 2, "lr": 0.002},
+        "ResNet12": {"encoder_name": "ResNet12", "ResNet12.widths": [2, 3, 4, 5], "ResNet12.stem_stride": 1,
+                     "ResNet12.pool_last": False, "ResNet12.out_dim": 6},
+    }  # fmt: skip
+    once = {"num_runs": 1} | changes
+    return [train(root, output / name, once | part)[0] for name, part in parts.items()]
+
+
+@pytest.mark.parametrize("transform", ["none", "center_l2", "wccn"])
+def test_networks_of_different_encoders_are_joined(tiny_dataset: Path, tmp_path: Path, transform: str) -> None:
+    runs = of_encoders(tiny_dataset, tmp_path, {"embedding_transform": transform})
+    more = train(tiny_dataset, tmp_path / "more", {"embedding_transform": transform, "num_runs": 2})
+    pair = join_runs([runs[1], runs[2]], tmp_path / "pair").folder  # a join of a join has the members in this order
+    joined = join_runs([pair, *more], tmp_path / "joined")
+    assert joined.model.members == ["CNN", "ResNet12", "Hybrid", "Hybrid"]
+    parts = []
+    for run in (runs[1], runs[2], *more):
+        network = Run.read(run).trained_network()
+        network.embedding_transform = "none"
+        rows = embed(network) - (0 if network.center is None else network.center)
+        parts.append((rows if network.whitening is None else rows @ network.whitening) / 2)
+    expected = torch.cat(parts, dim=1)
+    expected = torch.nn.functional.normalize(expected, dim=-1) if transform != "none" else expected
+    network = Run.read(joined.folder).trained_network()
+    torch.testing.assert_close(embed(network), expected)
+    assert network.width == expected.shape[1] == joined.model.out_dim("CNN") == 5 + 6 + 8 + 8
+    assert evaluate_run(joined, tiny_dataset, joined.experiment).tasks == 10
+
+
+def test_what_differs_between_encoders_is_refused(tiny_dataset: Path, tmp_path: Path) -> None:
+    (run,) = train(tiny_dataset, tmp_path / "a", {"num_runs": 1})
+    cnn = {"encoder_name": "CNN", "CNN.pool_dim": 2, "num_runs": 1}
+    (other,) = train(tiny_dataset, tmp_path / "b", cnn | {"distance": "cosine"})
+    with pytest.raises(ConfigError, match=r"b.*: distance is 'cosine', but 'euclidean' in .*a"):
+        join_runs([run, other], tmp_path / "joined")
+    (first,) = train(tiny_dataset, tmp_path / "c", cnn)
+    (wide,) = train(tiny_dataset, tmp_path / "d", cnn | {"CNN.out_dim": 9, "seed": 5})
+    with pytest.raises(ConfigError, match="of another experiment"):
+        join_runs([run, first, wide], tmp_path / "joined")
+    pair = join_runs([run, wide], tmp_path / "pair").folder
+    with pytest.raises(ConfigError, match="its section CNN is another one"):
+        join_runs([pair, first], tmp_path / "joined")
+    with pytest.raises(ConfigError, match=r"are the same run \(seed 0\)"):
+        join_runs([run, first, first], tmp_path / "joined")
+
+
 def test_a_contrastive_branch_is_left_behind(tiny_dataset: Path, tmp_path: Path) -> None:
     changes = {"use_attention": False, "num_runs": 2}
     joined = join_runs(train(tiny_dataset, tmp_path, changes, scenario=4), tmp_path / "joined")
@@ -130,5 +180,13 @@ def test_members_are_trained_together_too(tiny_dataset: Path, tmp_path: Path) ->
         check_configs(*tiny_configs({"members": 2, "Attention.embed_dim": 8}, scenario=3))
     with pytest.raises(ConfigError, match=r"expected 64 \(Hybrid.out_dim 8 x 2 members x 4 views\)"):
         check_configs(*tiny_configs({"members": 2, "Projection.input_dim": 32}, scenario=5))
+    with pytest.raises(
+        ConfigError, match=r"Projection.input_dim is 32, expected 16 \(Hybrid.out_dim 8 \+ CNN.out_dim 8\)"
+    ):
+        check_configs(*tiny_configs({"members": ["Hybrid", "CNN"], "Projection.input_dim": 32}, scenario=4))
+    with pytest.raises(ConfigError, match="without encoder_name 'Hybrid'"):
+        check_configs(*tiny_configs({"members": ["CNN", "CNN"]}))
+    with pytest.raises(ValueError, match="expected a number from 1 on, or a list of 2 to 64 names"):
+        tiny_configs({"members": ["Hybrid", "Nothing"]})
     (run,) = train(tiny_dataset, tmp_path, {"members": 2, "num_runs": 1})
     assert embed(Run.read(run).trained_network()).shape == (6, 16)

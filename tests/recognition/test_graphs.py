@@ -38,6 +38,9 @@ CASES: dict[str, Callable[[], Recognizer]] = {
         {"Hybrid.seq_type": "LSTM", "Hybrid.bidirectional": True}, scenario=5
     ),
     "committee": lambda: recognizer({"members": 2}, calibration=None),
+    "committee of different encoders, whitened": lambda: recognizer(
+        {"members": ["Hybrid", "CNN"], "CNN.pool_dim": 2, "embedding_transform": "wccn", "score_scale": 10.0}
+    ),
     "ResNet-12, transformed, cosine, scaled": lambda: recognizer(
         {
             "encoder_name": "ResNet12",

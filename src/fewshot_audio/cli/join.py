@@ -17,7 +17,8 @@ def join(
 ) -> None:
     """Join the networks of runs into one that is more accurate and costs as much as all of them.
 
-    The result is a run folder: `evaluate` and `enroll` accept it.
+    They are of one experiment, or of several with different encoders on one dataset. The result is a run folder:
+    `evaluate` and `enroll` accept it.
     """
     from fewshot_audio.experiments.ensemble import join_runs
     from fewshot_audio.experiments.run_folder import RUN_FILE
@@ -25,4 +26,5 @@ def join(
     check_writable(output / RUN_FILE)
     joined = join_runs(runs, output)
     parameters = sum(weights.numel() for weights in joined.trained_network().parameters())
-    print_line(f"{output}: {joined.model.members} encoders side by side, {parameters:,} parameters")
+    members = len(joined.model.member_names(joined.experiment.encoder_name))
+    print_line(f"{output}: {members} encoders side by side, {parameters:,} parameters")

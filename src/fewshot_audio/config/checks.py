@@ -8,7 +8,14 @@ from fewshot_audio.config.algorithm_checks import algorithm_errors
 from fewshot_audio.config.augmentation import SpecAugParams
 from fewshot_audio.config.experiment import PHASES, ExperimentConfig, Phase
 from fewshot_audio.config.frozen import frozen_references, in_words
-from fewshot_audio.config.model import CNNConfig, FrozenConfig, ModelConfig, PretrainedConfig, ResNet12Config
+from fewshot_audio.config.model import (
+    CNNConfig,
+    EncoderConfig,
+    FrozenConfig,
+    ModelConfig,
+    PretrainedConfig,
+    ResNet12Config,
+)
 from fewshot_audio.config.widths import derived_widths
 from fewshot_audio.errors import ConfigError, format_names, plural
 
@@ -105,7 +112,11 @@ def warp_errors(params: SpecAugParams, frames: int) -> list[str]:
 
 
 def _size_errors(experiment: ExperimentConfig, model: ModelConfig, mels: int, frames: int) -> list[str]:
-    encoder = model.encoder(experiment.encoder_name)
+    members = {in_words(name): model.encoder(name) for name in model.member_kinds(experiment.encoder_name)}
+    return [error for name, encoder in members.items() for error in _encoder_size_errors(name, encoder, mels, frames)]
+
+
+def _encoder_size_errors(name: str, encoder: EncoderConfig, mels: int, frames: int) -> list[str]:
     if isinstance(encoder, ResNet12Config):
         cause = f"stem_stride: {encoder.stem_stride}, then {_counted(encoder.poolings)} by 2"
         needs = [(cause, encoder.stem_stride * (2**encoder.poolings - 1) + 1)] * 2
@@ -118,7 +129,7 @@ def _size_errors(experiment: ExperimentConfig, model: ModelConfig, mels: int, fr
         return []
     sizes = zip(needs, ("mel bins", "frames"), (mels, frames), advice, strict=True)
     return [
-        f"{experiment.encoder_name}.{cause} need {needed} {axis}, but a segment has {size}{expected}"
+        f"{name}.{cause} need {needed} {axis}, but a segment has {size}{expected}"
         for (cause, needed), axis, size, expected in sizes
         if needed > size
     ]
@@ -138,9 +149,9 @@ def _pretrained_errors(experiment: ExperimentConfig, model: ModelConfig) -> Iter
     if not isinstance(section, PretrainedConfig | FrozenConfig):
         return
     reads = f"encoder_name {experiment.encoder_name!r} reads waveforms, but"
-    if model.members > 1:
+    if model.members != 1:
         kind = "frozen" if isinstance(section, FrozenConfig) else "pretrained"
-        yield f"members is {model.members}, but a {kind} encoder cannot be joined with others: set members=1"
+        yield f"members is {model.members!r}, but a {kind} encoder cannot be joined with others: set members=1"
     if experiment.input_type == "spec":
         yield f'{reads} input_type is "spec": set input_type=wav (the dataset must have been prepared with --waveforms)'
     if experiment.input_augmentation.active:
@@ -164,14 +175,27 @@ def _attention_errors(experiment: ExperimentConfig, model: ModelConfig) -> Itera
         return
     expected, given = derived_widths(experiment, model)["Attention"]["embed_dim"], model.Attention.embed_dim
     if given not in (None, expected):
-        origin = f"{in_words(experiment.encoder_name)}.out_dim{_times_members(model)}"
+        origin = _origin_of_out_dim(experiment, model)
         yield f"Attention.embed_dim is {given}, expected {origin} = {expected}, or leave it out"
     elif expected % model.Attention.num_heads:
         yield f"Attention.num_heads ({model.Attention.num_heads}) does not divide embed_dim ({expected})"
 
 
-def _times_members(model: ModelConfig) -> str:
-    return f" x {model.members} members" if model.members > 1 else ""
+def _member_errors(experiment: ExperimentConfig, model: ModelConfig) -> Iterator[str]:
+    if isinstance(model.members, list) and experiment.encoder_name not in model.members:
+        yield f"members is {model.members}, without encoder_name {experiment.encoder_name!r}"
+
+
+def _origin_of_out_dim(experiment: ExperimentConfig, model: ModelConfig, *, numbers: bool = False) -> str:
+    """Of which keys the width of a view's embedding is the product or the sum; with their values if asked for."""
+
+    def key(name: str | list[str]) -> str:
+        value = f" {model.encoder(name).out_dim}" if numbers else ""
+        return f"{in_words(name)}.out_dim{value}"
+
+    if isinstance(model.members, list):
+        return " + ".join(key(name) for name in model.members)
+    return key(experiment.encoder_name) + (f" x {model.members} members" if model.members > 1 else "")
 
 
 def _projection_errors(experiment: ExperimentConfig, model: ModelConfig) -> Iterator[str]:
@@ -201,9 +225,10 @@ def _relation_errors(experiment: ExperimentConfig, model: ModelConfig) -> Iterat
 
 def _origin_of_width(experiment: ExperimentConfig, model: ModelConfig) -> str:
     """Of which factors the width of an embedding is the product."""
-    views = f" x {experiment.views_when_on} views" if experiment.use_attention else ""
-    out_dim = model.encoder(experiment.encoder_name).out_dim
-    return f"{in_words(experiment.encoder_name)}.out_dim {out_dim}{_times_members(model)}{views}"
+    origin = _origin_of_out_dim(experiment, model, numbers=True)
+    if not experiment.use_attention:
+        return origin
+    return f"{f'({origin})' if ' + ' in origin else origin} x {experiment.views_when_on} views"
 
 
 def _cpl_errors(experiment: ExperimentConfig, _: ModelConfig) -> Iterator[str]:
@@ -245,6 +270,7 @@ def _frozen_errors(experiment: ExperimentConfig, model: ModelConfig) -> Iterator
 CONTRADICTIONS: tuple[Callable[[ExperimentConfig, ModelConfig], Iterator[str]], ...] = (
     _pretrained_errors,
     _frozen_errors,
+    _member_errors,
     _views_errors,
     _attention_errors,
     _projection_errors,

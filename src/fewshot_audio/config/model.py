@@ -1,7 +1,7 @@
 """The model file: sizes and options of each part of the network."""
 
 from contextlib import suppress
-from typing import Annotated, Any, ClassVar, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal, cast, get_args
 
 from pydantic import Field, ValidationError, field_validator
 
@@ -12,6 +12,8 @@ from fewshot_audio.config.registry import Part, Registry
 from fewshot_audio.errors import ConfigError
 
 EncoderName = Literal["CNN", "Hybrid", "ResNet12"]
+MemberName = Literal["CNN", "Hybrid", "ResNet8", "ResNet12"]
+MOST_MEMBERS = 64
 PRETRAINED = "hf:"  # prefix of the folder or id of a Hugging Face audio encoder
 
 
@@ -191,8 +193,27 @@ class ModelConfig(OpenSection):
     ResNet8: ResNet8Config = ResNet8Config()
     Pretrained: PretrainedConfig = PretrainedConfig()
     Frozen: FrozenConfig = FrozenConfig()
-    members: Count = 1
-    """Encoders whose outputs are concatenated; `fewshot-audio join` joins those of runs."""
+    members: Count | list[MemberName] = 1
+    """Encoders whose outputs are concatenated: how many of encoder_name's, or the name of each, that one among them.
+    `fewshot-audio join` joins those of runs."""
+
+    @field_validator("members", mode="before")
+    @classmethod
+    def _number_or_names(cls, value: Any) -> Any:
+        known = get_args(MemberName)
+        if isinstance(value, list) and 2 <= len(value) <= MOST_MEMBERS and all(name in known for name in value):
+            return value
+        if isinstance(value, int | float) and not isinstance(value, bool) and value >= 1:
+            return value  # if it is no whole number, its type says so
+        raise ValueError(f"expected a number from 1 on, or a list of 2 to {MOST_MEMBERS} names of {', '.join(known)}")
+
+    def member_names(self, name: str | list[str]) -> list[str | list[str]]:
+        """The encoder of each member of a network whose ``encoder_name`` is ``name``."""
+        return [*self.members] if isinstance(self.members, list) else [name] * self.members
+
+    def member_kinds(self, name: str | list[str]) -> list[str | list[str]]:
+        """The different encoders among the members of a network whose ``encoder_name`` is ``name``."""
+        return [*dict.fromkeys(self.members)] if isinstance(self.members, list) else [name]
 
     def encoder(self, name: str | list[str]) -> EncoderConfig:
         """Return the section of an encoder: ``Frozen`` of frozen ones, ``Pretrained`` if its name begins with "hf:".
@@ -222,4 +243,6 @@ class ModelConfig(OpenSection):
 
     def out_dim(self, name: str | list[str]) -> int:
         """Width of a view's embedding by an encoder, with all members."""
+        if isinstance(self.members, list):
+            return sum(self.encoder(member).out_dim for member in self.members)
         return self.encoder(name).out_dim * self.members

@@ -57,7 +57,8 @@ def build_network(experiment: ExperimentConfig, model: ModelConfig, mels: int, f
     model = with_widths(experiment, model)
     algorithm = experiment.algorithm
     # The modules draw their weights in this order, on which the bits of every seeded run depend.
-    encoder = build_encoder(name, model.encoder(name), mels, frames, model.members)
+    members = [build_encoder(member, model.encoder(member), mels, frames) for member in model.member_names(name)]
+    encoder = members[0] if len(members) == 1 else EncoderEnsemble(members)
     curvature = MetaCurvature(encoder) if algorithm.name == "fo-meta-curvature" else None
     return FewShotNetwork(
         encoder=encoder,
@@ -73,9 +74,7 @@ def build_network(experiment: ExperimentConfig, model: ModelConfig, mels: int, f
     )
 
 
-def build_encoder(
-    name: str | list[str], section: EncoderConfig, n_mels: int, n_frames: int, members: int = 1
-) -> nn.Module:
+def build_encoder(name: str | list[str], section: EncoderConfig, n_mels: int, n_frames: int) -> nn.Module:
     """Build an encoder, without the weights of a pretrained one; one from outside is called as the built-in ones are.
 
     Args:
@@ -83,14 +82,11 @@ def build_encoder(
         section: its options.
         n_mels: mel bins of a segment.
         n_frames: frames of a segment.
-        members: how many make an ``EncoderEnsemble``, if there are more than one.
 
     Raises:
         ConfigError: as ``build_network``; segments are too small for the encoder; or one from outside is no module or
             does not map segments to embeddings of its ``out_dim``.
     """
-    if members > 1:
-        return EncoderEnsemble([build_encoder(name, section, n_mels, n_frames) for _ in range(members)])
     if isinstance(section, FrozenConfig):
         return FrozenLayers(section)
     assert isinstance(name, str)

@@ -13,7 +13,7 @@ import pytest
 from fewshot_audio.config import check_configs
 from fewshot_audio.config.algorithm_presets import PRESET_NAMES, algorithm_configs
 from fewshot_audio.config.presets import scenario_configs
-from fewshot_audio.config.recipes import RECIPES, recipe_configs
+from fewshot_audio.config.recipes import RUNS, recipe_configs
 from fewshot_audio.errors import ConfigError, Diverged
 from fewshot_audio.experiments.evaluate_run import evaluate_run
 from fewshot_audio.experiments.run_folder import Run
@@ -148,7 +148,7 @@ def test_the_published_budget_changes_nothing() -> None:
         algorithm = next((name for name in PRESET_NAMES if name == cell.system), None)
         if algorithm:
             expected = algorithm_configs(cell.dataset, algorithm, cell.encoder)
-        elif cell.system in RECIPES:
+        elif cell.system in RUNS:
             expected = recipe_configs(cell.dataset, "best" if cell.system == "best" else "fast", cell.encoder)
         else:
             chosen: Literal["cpl", "angular"] = "angular" if loss == "angular" else "cpl"

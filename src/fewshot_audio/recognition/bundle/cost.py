@@ -9,14 +9,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fewshot_audio.audio.preprocessing import Preprocessing
 from fewshot_audio.config import ExperimentConfig, ModelConfig, with_widths
-from fewshot_audio.config.model import CNNConfig, ResNet8Config, ResNet12Config
+from fewshot_audio.config.model import MOST_MEMBERS, CNNConfig, ResNet8Config, ResNet12Config
 from fewshot_audio.errors import DataError, FewShotError
 from fewshot_audio.models.build import build_network
 from fewshot_audio.models.huggingface import PretrainedEncoder
 from fewshot_audio.models.network import FewShotNetwork
 
 LARGEST_COUNT = 2**20  # of channels, units, views ...
-MAX_MEMBERS, MAX_LAYERS = 64, 64
+MAX_LAYERS = 64
 MAX_SAMPLES = 1 << 25  # of a segment: 10 minutes at 48 kHz
 MAX_FEATURES = 1 << 24  # numbers in the spectrogram of a segment
 MAX_SPECTRUM = 1 << 26  # numbers in its short-time Fourier transform
@@ -39,13 +39,13 @@ def check_network_cost(experiment: ExperimentConfig, model: ModelConfig, preproc
     Raises:
         DataError: names what is too large.
     """
-    _bound("model.members", model.members, MAX_MEMBERS)
+    _bound("model.members", model.members if isinstance(model.members, int) else len(model.members), MOST_MEMBERS)
     views = experiment.query_views("test")
     _bound("views of a segment", views, LARGEST_COUNT)
     name = experiment.encoder_name
     model = with_widths(experiment, model)
-    encoder = model.encoder(name)
-    sections = [encoder, model.Attention, model.Projection, model.Relation]
+    encoders = [model.encoder(member) for member in model.member_kinds(name)]
+    sections = [*encoders, model.Attention, model.Projection, model.Relation]
     for section in sections:
         for key, value in section.model_dump(exclude={"definition"}).items():
             for number in value if isinstance(value, list) else [value]:
@@ -53,10 +53,11 @@ def check_network_cost(experiment: ExperimentConfig, model: ModelConfig, preproc
                     limit = MAX_LAYERS if "layers" in key else LARGEST_COUNT
                     _bound(f"model.{type(section).__name__.removesuffix('Config')}.{key}", number, limit)
     points = preprocessing.n_mels * preprocessing.frames
-    if isinstance(encoder, CNNConfig):
-        _bound("activations of a segment", views * encoder.hidden_channels * points, MAX_ACTIVATIONS)
-    elif isinstance(encoder, ResNet8Config | ResNet12Config):
-        _bound("activations of a segment", views * max(encoder.widths) * points, MAX_ACTIVATIONS)
+    for encoder in encoders:
+        if isinstance(encoder, CNNConfig):
+            _bound("activations of a segment", views * encoder.hidden_channels * points, MAX_ACTIVATIONS)
+        elif isinstance(encoder, ResNet8Config | ResNet12Config):
+            _bound("activations of a segment", views * max(encoder.widths) * points, MAX_ACTIVATIONS)
 
 
 def build_bounded(experiment: ExperimentConfig, model: ModelConfig, preprocessing: Preprocessing) -> FewShotNetwork:

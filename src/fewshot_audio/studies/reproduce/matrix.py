@@ -9,10 +9,10 @@ from fewshot_audio.config import ExperimentConfig, ModelConfig, change_configs, 
 from fewshot_audio.config.algorithm_presets import PRESET_NAMES, algorithm_configs
 from fewshot_audio.config.model import EncoderName
 from fewshot_audio.config.presets import scenario_configs
-from fewshot_audio.config.recipes import RECIPES, Recipe, recipe_configs
+from fewshot_audio.config.recipes import RUNS, Recipe, recipe_configs
 
 DATASETS = ("ESC-50-master", "nsynth", "FSD2018", "BirdClef", "VoxCeleb")
-SYSTEMS = ("1", "2", "3", "4-cpl", "4-angular", "5-cpl", "5-angular", *RECIPES, *PRESET_NAMES)
+SYSTEMS = ("1", "2", "3", "4-cpl", "4-angular", "5-cpl", "5-angular", *RUNS, *PRESET_NAMES)
 SYSTEM_NAMES = {
     "1": "1 plain",
     "2": "2 enrichment",
@@ -59,14 +59,14 @@ class Cell:
         """The pair of configs; ``overrides`` (``key.sub=value``) replace values of the budget."""
         changes = BUDGETS[budget]
         algorithm = next((name for name in PRESET_NAMES if name == self.system), None)
-        if self.system in RECIPES or algorithm:
+        if self.system in RUNS or algorithm:
             changes = {key: value for key, value in changes.items() if key == "num_runs"}
         own = dict(map(parse_override, overrides))
         if algorithm:
             epochs = own.get("num_epochs")
             epochs = epochs if isinstance(epochs, int) and epochs > 0 else None  # else an error says what is wrong
             experiment, model = algorithm_configs(self.dataset, algorithm, self.encoder, epochs)
-        elif self.system in RECIPES:
+        elif self.system in RUNS:
             recipe: Recipe = "fast" if self.system == "fast" else "best"
             experiment, model = recipe_configs(self.dataset, recipe, self.encoder)
         else:
