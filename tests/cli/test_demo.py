@@ -29,8 +29,8 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, shell: Shell) 
 def test_the_demo_compares_trained_with_untrained_and_says_where_all_lies(
     tmp_path: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write(source: Any, *, data_root: Path) -> None:
-        assert source == "synthetic"
+    def write(source: Any, *, data_root: Path, n_mels: int, hop: int) -> None:
+        assert (source, n_mels, hop) == ("synthetic", 81, 600)
         if not data_root.exists():
             write_tiny_dataset(data_root, source)
 

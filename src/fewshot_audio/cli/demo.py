@@ -16,8 +16,10 @@ from fewshot_audio.cli.train import train
 from fewshot_audio.errors import DataError, format_names
 from fewshot_audio.files import check_writable
 
-# Chosen on the validation classes of the synthetic sounds, to take a minute or two on two cores.
+# Chosen on the validation classes of the synthetic sounds, to take a minute on two cores. Spectrograms are the smallest
+# that four poolings by 3 allow, 81 x 81: half of the work of the usual ones, with the same accuracy.
 EXPERIMENT = "synthetic"
+MELS, HOP = 81, 600
 SETTINGS = (
     "num_runs=1",
     "num_epochs=8",
@@ -39,7 +41,7 @@ def demo(output: Annotated[Path, typer.Option(help="Folder for everything the de
 
     data, files, experiments = output / "data", output / "config", output / "experiments"
     _check_output(output)
-    prepare("synthetic", data_root=data)
+    prepare("synthetic", data_root=data, n_mels=MELS, hop=HOP)
     configs("synthetic", files, scenario=1)
     train(
         files / EXPERIMENT_FILE,
