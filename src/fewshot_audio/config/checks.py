@@ -16,7 +16,7 @@ from fewshot_audio.config.model import (
     PretrainedConfig,
     ResNet12Config,
 )
-from fewshot_audio.config.widths import derived_widths
+from fewshot_audio.config.widths import derived_widths, origin_of_out_dim, origin_of_width
 from fewshot_audio.errors import ConfigError, format_names, plural
 
 
@@ -175,7 +175,7 @@ def _attention_errors(experiment: ExperimentConfig, model: ModelConfig) -> Itera
         return
     expected, given = derived_widths(experiment, model)["Attention"]["embed_dim"], model.Attention.embed_dim
     if given not in (None, expected):
-        origin = _origin_of_out_dim(experiment, model)
+        origin = origin_of_out_dim(experiment, model)
         yield f"Attention.embed_dim is {given}, expected {origin} = {expected}, or leave it out"
     elif expected % model.Attention.num_heads:
         yield f"Attention.num_heads ({model.Attention.num_heads}) does not divide embed_dim ({expected})"
@@ -186,23 +186,11 @@ def _member_errors(experiment: ExperimentConfig, model: ModelConfig) -> Iterator
         yield f"members is {model.members}, without encoder_name {experiment.encoder_name!r}"
 
 
-def _origin_of_out_dim(experiment: ExperimentConfig, model: ModelConfig, *, numbers: bool = False) -> str:
-    """Of which keys the width of a view's embedding is the product or the sum; with their values if asked for."""
-
-    def key(name: str | list[str]) -> str:
-        value = f" {model.encoder(name).out_dim}" if numbers else ""
-        return f"{in_words(name)}.out_dim{value}"
-
-    if isinstance(model.members, list):
-        return " + ".join(key(name) for name in model.members)
-    return key(experiment.encoder_name) + (f" x {model.members} members" if model.members > 1 else "")
-
-
 def _projection_errors(experiment: ExperimentConfig, model: ModelConfig) -> Iterator[str]:
     if not experiment.contrastive:
         return
     width, given = derived_widths(experiment, model)["Projection"]["input_dim"], model.Projection.input_dim
-    origin = _origin_of_width(experiment, model)
+    origin = origin_of_width(experiment, model)
     if given not in (None, width):
         yield f"Projection.input_dim is {given}, expected {width} ({origin}), or leave it out"
     if not experiment.project_prototypes and model.Projection.output_dim != width:
@@ -217,18 +205,10 @@ def _relation_errors(experiment: ExperimentConfig, model: ModelConfig) -> Iterat
         return
     expected, given = derived_widths(experiment, model)["Relation"]["input_dim"], model.Relation.input_dim
     if given not in (None, expected):
-        origin = _origin_of_width(experiment, model)
+        origin = origin_of_width(experiment, model)
         yield f"Relation.input_dim is {given}, expected {expected} (2 x {expected // 2}; {origin}), or leave it out"
     if experiment.embedding_transform != "none":
         yield "embedding_transform needs distances: set embedding_transform=none, or relation_head=false"
-
-
-def _origin_of_width(experiment: ExperimentConfig, model: ModelConfig) -> str:
-    """Of which factors the width of an embedding is the product."""
-    origin = _origin_of_out_dim(experiment, model, numbers=True)
-    if not experiment.use_attention:
-        return origin
-    return f"{f'({origin})' if ' + ' in origin else origin} x {experiment.views_when_on} views"
 
 
 def _cpl_errors(experiment: ExperimentConfig, _: ModelConfig) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The widths of the model file that follow from other keys, which a file may leave out."""
 
 from fewshot_audio.config.experiment import ExperimentConfig
+from fewshot_audio.config.frozen import in_words
 from fewshot_audio.config.model import ModelConfig
 
 
@@ -23,3 +24,23 @@ def with_widths(experiment: ExperimentConfig, model: ModelConfig) -> ModelConfig
         left_out = {key: width for key, width in widths.items() if getattr(section, key) is None}
         sections[name] = section.model_copy(update=left_out)
     return model.model_copy(update=sections)
+
+
+def origin_of_out_dim(experiment: ExperimentConfig, model: ModelConfig, *, numbers: bool = False) -> str:
+    """Of which keys the width of a view's embedding is the product or the sum; with their values if asked for."""
+
+    def key(name: str | list[str]) -> str:
+        value = f" {model.encoder(name).out_dim}" if numbers else ""
+        return f"{in_words(name)}.out_dim{value}"
+
+    if isinstance(model.members, list):
+        return " + ".join(key(name) for name in model.members)
+    return key(experiment.encoder_name) + (f" x {model.members} members" if model.members > 1 else "")
+
+
+def origin_of_width(experiment: ExperimentConfig, model: ModelConfig) -> str:
+    """Of which factors the width of an embedding is the product."""
+    origin = origin_of_out_dim(experiment, model, numbers=True)
+    if not experiment.use_attention:
+        return origin
+    return f"{f'({origin})' if ' + ' in origin else origin} x {experiment.views_when_on} views"

@@ -274,7 +274,7 @@ def test_a_workers_error_is_the_users_and_a_killed_worker_is_noticed(tmp_path: P
 def test_a_study_of_version_0_1_keeps_its_fingerprints() -> None:
     """Finished trainings are found by their keys; the literals are what version 0.1 computed."""
     experiment, model = recipe_configs("ESC-50-master", "best", "Hybrid")
-    assert experiment.embedding_transform == "center_l2"
+    experiment = experiment.model_copy(update={"num_runs": 8})  # as that version's recipe had it
     keys = []
     for transform in ("center_l2", "none"):
         base = Candidate("base", {}, experiment.model_copy(update={"embedding_transform": transform}), model)
