@@ -29,7 +29,7 @@ from fewshot_audio.engine.tasks import PlannedTasks, plan_tasks
 from fewshot_audio.experiments.evaluate_run import PreparedTest
 from fewshot_audio.experiments.run_folder import Run
 from fewshot_audio.experiments.stress import StressPlan, stress_run
-from fewshot_audio.experiments.stress_conditions import BACKGROUND_TESTS, open_waveform_test
+from fewshot_audio.experiments.stress_conditions import BACKGROUND_TESTS, background_classes, open_waveform_test
 from fewshot_audio.functional.statistics import ci95
 from fewshot_audio.models.frozen.installed import installed_encoder, open_encoder
 from fewshot_audio.runtime.figures import new_figure, plot_label, write_figure
@@ -122,7 +122,7 @@ class PlainSystem:
         planned = plan_tasks(index, classes.test, protocol)
         conditions: dict[str, Condition] = {"": clean} | {name: degraded(name, rate) for name in DEGRADATIONS}
         own = task_backgrounds(*planned.classes.shape)
-        names = [classes.train[number * len(classes.train) // own.shape[1]] for number in range(own.shape[1])]
+        names = background_classes(classes.train, own.shape[1])
         for ratio in SNR:
             for number, name in enumerate(names):
                 conditions[f"{ratio} {number}"] = over_background(self.test.system, name, ratio)

@@ -186,7 +186,8 @@ def test_members_are_trained_together_too(tiny_dataset: Path, tmp_path: Path) ->
         check_configs(*tiny_configs({"members": ["Hybrid", "CNN"], "Projection.input_dim": 32}, scenario=4))
     with pytest.raises(ConfigError, match="without encoder_name 'Hybrid'"):
         check_configs(*tiny_configs({"members": ["CNN", "CNN"]}))
-    with pytest.raises(ValueError, match="expected a number from 1 on, or a list of 2 to 64 names"):
-        tiny_configs({"members": ["Hybrid", "Nothing"]})
+    for wrong in (["Hybrid", "Nothing"], ["Hybrid"], 0, 2.5, True):
+        with pytest.raises(ValueError, match="expected a whole number from 1 on, or a list of 2 to 64 names"):
+            tiny_configs({"members": wrong})
     (run,) = train(tiny_dataset, tmp_path, {"members": 2, "num_runs": 1})
     assert embed(Run.read(run).trained_network()).shape == (6, 16)

@@ -203,9 +203,11 @@ class ModelConfig(OpenSection):
         known = get_args(MemberName)
         if isinstance(value, list) and 2 <= len(value) <= MOST_MEMBERS and all(name in known for name in value):
             return value
-        if isinstance(value, int | float) and not isinstance(value, bool) and value >= 1:
-            return value  # if it is no whole number, its type says so
-        raise ValueError(f"expected a number from 1 on, or a list of 2 to {MOST_MEMBERS} names of {', '.join(known)}")
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+            return value
+        raise ValueError(
+            f"expected a whole number from 1 on, or a list of 2 to {MOST_MEMBERS} names of {', '.join(known)}"
+        )
 
     def member_names(self, name: str | list[str]) -> list[str | list[str]]:
         """The encoder of each member of a network whose ``encoder_name`` is ``name``."""

@@ -69,6 +69,11 @@ def degradations(
         yield ConditionResult("degrade", name, accuracy)
 
 
+def background_classes(names: Sequence[str], way: int) -> list[str]:
+    """As many of the training classes as a task has classes, evenly spaced: the backgrounds of a test."""
+    return [names[number * len(names) // way] for number in range(way)]
+
+
 def backgrounds(
     test: PreparedTest, tests: Sequence[BackgroundTest], snr: Sequence[float], progress: Progress = silent
 ) -> Iterator[ConditionResult]:
@@ -86,7 +91,7 @@ def backgrounds(
             f"--background: {test.dataset.folders} has {plural(len(names), 'training class')} as backgrounds, "
             f"expected {way}, one for each class of a task"
         )
-    chosen = [names[number * len(names) // way] for number in range(way)]
+    chosen = background_classes(names, way)
     planned = plan_tasks(test.dataset.data.store.index, test.dataset.data.splits.test, test.protocol)
     conditions: list[Condition] = [clean]
     conditions += [over_background(test.system, name, ratio) for ratio in snr for name in chosen]
