@@ -35,6 +35,8 @@ def expect(locator: Any) -> Any:
 
 
 def ready(page: Any) -> None:
+    """Wait until nothing is on its way: a request still to come might take over what another program saves."""
+    expect(page.locator("body")).not_to_have_class("working")
     expect(page.locator("#status")).not_to_have_text("Connecting …")
 
 
@@ -44,6 +46,7 @@ def teach(page: Any, name: str, *files: Path) -> None:
     page.set_input_files("#teach-files", list(files))
     page.get_by_role("button", name=re.compile("^Teach with [0-9]+ clips?$")).click()
     expect(page.get_by_role("alert").first).to_contain_text(f"to “{name}”")
+    ready(page)
 
 
 def teach_both(page: Any, sounds: Path) -> None:
@@ -142,6 +145,39 @@ def record(page: Any, button: str, seconds: float = 0.8) -> None:
     assert painted(page, button.strip("#").replace("record", "meter"))
     page.locator(button).click()
     expect(page.locator(button)).to_contain_text("Record")
+
+
+def test_what_is_typed_and_added_while_clips_are_sent_is_the_next_sound(
+    url: str, chromium: Browser, sounds: Path
+) -> None:
+    with chromium.page(url) as page:
+        ready(page)
+        held: list[Any] = []
+
+        def hold(request: Any) -> None:
+            held.append(request)
+
+        page.route("**/api/classes", hold)
+        page.get_by_label("Name", exact=True).fill("low")
+        page.set_input_files("#teach-files", sounds / "low-0.wav")
+        with page.expect_request("**/api/classes"):
+            page.get_by_role("button", name="Teach with 1 clip").click()
+        expect(page.get_by_role("button", name="Teach with 1 clip")).to_be_disabled()
+        page.locator("#teach").evaluate("form => form.requestSubmit()")  # as the key Enter does
+        page.get_by_label("Name", exact=True).fill("high")
+        page.set_input_files("#teach-files", sounds / "high-0.wav")
+        expect(page.locator("#new-clips li")).to_have_count(2)
+        (request,) = held
+        request.continue_()
+        page.unroute("**/api/classes")
+        expect(page.locator("#classes .name")).to_have_text(["low"])
+        expect(page.locator("#new-clips li")).to_have_text(re.compile("high-0.wav"))
+        expect(page.get_by_label("Name", exact=True)).to_have_value("high")
+        ready(page)
+        page.get_by_role("button", name="Teach with 1 clip").click()
+        expect(page.locator("#classes .name")).to_have_text(["low", "high"])
+        expect(page.locator("#classes .clips")).to_have_text(["1 clip", "1 clip"])
+        expect(page.get_by_label("Name", exact=True)).to_have_value("")
 
 
 def test_teaching_with_the_microphone(url: str, chromium: Browser, sounds: Path) -> None:

@@ -1,4 +1,4 @@
-// The page: the enrolled classes, asking about a clip, teaching a class.
+// The page: the enrolled classes, asking about a clip; teaching, the timeline and the review have modules of their own.
 
 import { classify, json, request } from "./api.js";
 import { hideAnswer, showAnswer } from "./answer.js";
@@ -9,17 +9,18 @@ import { ClassMarks } from "./class-marks.js";
 import { makeClasses } from "./classes.js";
 import { makeFolderButton, sendable } from "./chosen-files.js";
 import { clipInputElements, makeClipInput, preventStrayDrops } from "./clip-input.js";
-import { bundleAddress, makeKeptSound, unkeptRemark } from "./kept-sound.js";
+import { bundleAddress, makeKeptSound } from "./kept-sound.js";
 import { showMap } from "./map.js";
 import { makeRecording } from "./recording.js";
 import { makeReview } from "./review.js";
 import { followAddress } from "./tabs.js";
+import { makeTeaching } from "./teach.js";
 
 let state = null;
-let newClips = []; // files to teach with
 let lastFile = null; // the file that was asked about last
 let mapClip = null; // its point on the map
 let openRecording = null; // opens a file on the timeline
+let jobs = 0; // that run
 let review = null; // of an index, if the server has one
 const marks = new ClassMarks();
 
@@ -33,12 +34,12 @@ async function show(newState) {
   at("checkup").hidden = classes.length === 0; // the first thing to do is to teach, and nothing else
   at("class-names").replaceChildren(...classes.map(({ name }) => el("option", { value: name })));
   showClasses(state);
-  showKeptSound(state, newClips.length > 0);
+  showKeptSound(state, teaching.waiting().length > 0);
   at("version").textContent = `Version ${state.version}`;
-  at("teach-name").maxLength = state.limits.name_length;
+  teaching.enable();
   questionInput.disabled = at("listen-folder").disabled = classes.every(({ ignored }) => ignored);
   showBackground(state);
-  trainingInput.disabled = at("teach-submit").disabled = at("download").disabled = false;
+  at("download").disabled = false;
   at("listen-hint").textContent = advice(classes);
   showSaving();
   review?.show(state);
@@ -51,6 +52,13 @@ async function showChanged(newState) {
   hideAnswer();
   hideAnswers();
   await show(newState);
+}
+
+/** Show what was taught: an answer from before does not know of it, a table of answers is kept. */
+function showMore(newState) {
+  mapClip = null;
+  hideAnswer();
+  return show(newState);
 }
 
 function advice(classes) {
@@ -133,126 +141,37 @@ async function showOne(answer, file) {
   else await show(await json("/api/state")); // somebody else changed the classes meanwhile
 }
 
-// --- teach -----------------------------------------------------------------------------------------------------------
-
-function addNewClips(files) {
-  newClips.push(...files);
-  showNewClips();
-  if (!at("teach-name").value) at("teach-name").focus();
-}
-
-function showNewClips() {
-  at("new-clips").replaceChildren(
-    ...newClips.map((file, i) =>
-      el("li", {}, el("span", { class: "name", title: file.name }, file.name),
-        el("button", { type: "button", class: "icon", "aria-label": `Leave out ${file.name}`, click: () => leaveOut(i) }, "✕")),
-    ),
-  );
-  showKeptSound(state, newClips.length > 0);
-  at("teach-submit").textContent = newClips.length ? `Teach with ${plural(newClips.length, "clip")}` : "Teach";
-}
-
-function leaveOut(index) {
-  newClips.splice(index, 1);
-  showNewClips();
-  (at("new-clips").querySelectorAll("button")[Math.min(index, newClips.length - 1)] ?? at("teach-record")).focus();
-}
-
-async function teach(event) {
-  event.preventDefault();
-  hideNotice();
-  const name = at("teach-name").value.trim();
-  if (!name) {
-    notify("Give the sound a name first.");
-    return at("teach-name").focus();
-  }
-  if (!newClips.length) {
-    notify("Add at least one clip of the sound: record it, or choose files.");
-    return at("teach-record").focus();
-  }
-  const all = newClips.length;
-  let added = 0;
-  const remarks = [];
-  await working(at("teach-hint"), `Adding clips to “${name}” …`, async () => {
-    try {
-      while (newClips.length) {
-        const files = nextBatch();
-        if (files.length < all) at("teach-hint").textContent = `Adding clips to “${name}”: ${added} of ${all} so far …`;
-        const reply = await teachWith(name, files);
-        newClips = newClips.slice(files.length);
-        showNewClips();
-        mapClip = null;
-        hideAnswer();
-        added += reply.enrolled;
-        remarks.push(...remarksOn(reply, files));
-        await show(reply.state);
-      }
-    } catch (error) {
-      if (added) error.message = `Added ${plural(added, "clip")} to “${name}”, then: ${error.message}`;
-      throw error;
-    } finally {
-      at("teach-hint").textContent = "";
-    }
-    at("teach-name").value = "";
-    notify([`Added ${plural(added, "clip")} to “${name}”.`, ...remarks].join(" "), remarks.length ? "warn" : "good");
-    at("teach-name").focus();
-  });
-}
-
-/** As many of the clips as one request takes; the others wait. */
-function nextBatch() {
-  const { clips, upload_bytes: most } = state.limits;
-  let size = 0;
-  const count = newClips.slice(0, clips).findIndex((file) => (size += file.size + 1024) > most - 4096);
-  return newClips.slice(0, count < 0 ? clips : Math.max(1, count));
-}
-
-async function teachWith(name, files) {
-  const body = new FormData();
-  body.append("name", name);
-  for (const file of files) body.append("clips", file);
-  const reply = await json("/api/classes", { method: "POST", body });
-  const unusable = new Set(reply.rejected.map(({ clip }) => clip));
-  const clips = reply.state.classes.find((one) => one.name === reply.name)?.clip_names.slice(-reply.enrolled) ?? [];
-  hold(reply.name, clips, files.filter((_, number) => !unusable.has(number)));
-  return { ...reply, clips };
-}
-
-function remarksOn({ name: taught, clips, state: after, rejected, damaged, duplicates }, files) {
-  const problems = rejected.map(({ clip, detail }) => `“${files[clip].name}”: ${detail}`);
-  return [
-    ...(problems.length ? [`Not used: ${problems.join("; ")}.`] : []),
-    ...damaged.map(({ clip, detail }) => `“${files[clip].name}” is ${detail}.`),
-    ...duplicates.map(({ clip, name, enrolled_as: other }) => `“${files[clip].name}” is the same recording as “${other}” of “${name}”: it counts twice now.`),
-    ...unkeptRemark(after, taught, clips),
-  ];
-}
-
-function addTo(name) {
-  at("teach-name").value = name;
-  at("teach-record").focus();
-}
+// --- the rest --------------------------------------------------------------------------------------------------------
 
 function teachWithLastFile() {
-  if (!lastFile || newClips.includes(lastFile)) return at("teach-name").focus();
-  addNewClips([lastFile]);
+  if (lastFile && !teaching.waiting().includes(lastFile)) teaching.add([lastFile]);
   at("teach-name").focus();
 }
 
-// --- the rest --------------------------------------------------------------------------------------------------------
+/** Say in the page that something is on its way, until the last of it is done. */
+async function busy(work) {
+  jobs += 1;
+  document.body.classList.add("working");
+  try {
+    return await work();
+  } finally {
+    jobs -= 1;
+    document.body.classList.toggle("working", jobs > 0);
+  }
+}
 
 /** Do work that takes a moment: show `message` meanwhile, and the error if it fails. */
-async function working(hint, message, work) {
+const working = (hint, message, work) => busy(() => report(hint, message, work));
+
+async function report(hint, message, work) {
   hideNotice();
   hint.textContent = message;
-  document.body.classList.add("working");
   try {
     await work();
   } catch (error) {
     if (error.state) await show(error.state).catch(() => {}); // the error itself is what to tell
     notify(error.message);
   } finally {
-    document.body.classList.remove("working");
     if (hint.textContent === message) hint.textContent = hint === at("listen-hint") ? advice(state.classes) : "";
   }
 }
@@ -269,7 +188,6 @@ async function download() {
 const limits = () => state.limits;
 const questionInput = makeClipInput(clipInputElements("listen", "Record"), ask, limits, true);
 makeFolderButton(at("listen-folder"), ask);
-const trainingInput = makeClipInput(clipInputElements("teach", "Record a clip"), addNewClips, limits);
 const showBackground = makeBackground(() => state, show, working);
 const { ask: askAboutSeveral, hide: hideAnswers } = makeAnswersTable({
   marks,
@@ -277,22 +195,26 @@ const { ask: askAboutSeveral, hide: hideAnswers } = makeAnswersTable({
   limits,
   openLong: (file) => openRecording(file, ""),
 });
-const { showClasses, hold } = makeClasses({ getState: () => state, show: showChanged, working, addTo, marks });
+const { showClasses, hold } = makeClasses({ getState: () => state, show: showChanged, working, addTo: (name) => teaching.addTo(name), marks });
+const teaching = makeTeaching({
+  getState: () => state,
+  showTaught: showMore,
+  onClips: () => showKeptSound(state, teaching.waiting().length > 0),
+  working,
+  hold,
+});
 const showKeptSound = makeKeptSound({ getState: () => state, show, working });
 preventStrayDrops();
 followAddress();
-at("teach").addEventListener("submit", teach);
 at("teach-this").addEventListener("click", teachWithLastFile);
 at("download").addEventListener("click", download);
 at("notice-close").addEventListener("click", hideNotice);
 for (const button of document.querySelectorAll("[data-close]")) {
   button.addEventListener("click", () => button.closest("dialog").close("cancel"));
 }
-try {
+await busy(async () => {
   await show(await json("/api/state"));
   openRecording = makeRecording(limits);
   review = await makeReview({ onTaught: showChanged, working });
   review.show(state);
-} catch (error) {
-  notify(error.message);
-}
+}).catch((error) => notify(error.message));
