@@ -132,7 +132,8 @@ def test_little_is_received_at_once(monkeypatch: pytest.MonkeyPatch, address: tu
     monkeypatch.setattr(H11Protocol, "data_received", recording)
     head = f"POST /api/classify HTTP/1.1\r\nHost: {address[0]}:{address[1]}\r\nConnection: close\r\n"
     head += "Content-Type: multipart/form-data; boundary=x\r\nTransfer-Encoding: chunked\r\n\r\n"
-    answer = talk(address, head.encode(), b"1\r\na\r\n" * 30_000, b"0\r\n\r\n")
+    body = part('name="clip"; filename="a.wav"', b"a" * 30_000) + b"--x--\r\n"  # no sound, which only its end tells
+    answer = talk(address, head.encode(), b"".join(b"1\r\n%c\r\n" % byte for byte in body), b"0\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 4")
     assert sum(sizes) > 5 * RECEIVE_BYTES
     assert max(sizes) <= RECEIVE_BYTES
