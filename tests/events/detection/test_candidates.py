@@ -2,7 +2,7 @@ import numpy as np
 
 from fewshot_audio.events.annotation import Detection
 from fewshot_audio.events.detection.candidates import agreement, best_apart, overlap
-from fewshot_audio.events.detection.select import best_scored, merged, without_overlaps
+from fewshot_audio.events.detection.select import merged, plausibly_many, without_overlaps
 
 
 def test_overlap_is_intersection_over_union() -> None:
@@ -23,10 +23,19 @@ def test_events_with_a_short_pause_are_joined_on_request() -> None:
     assert len(merged(events, None)) == 3
 
 
-def test_the_events_of_the_highest_scores_are_kept_in_their_order() -> None:
-    events = [Detection(float(n), n + 0.5, "a", score) for n, score in enumerate((0.8, 0.9, 0.7, 0.95))]
-    assert best_scored(events, 2) == [events[1], events[3]]
-    assert best_scored(events, 9) == events
+def test_the_more_events_than_expected_the_surer_they_must_be() -> None:
+    scores = np.random.default_rng(0).permutation(np.linspace(0.7, 0.99, 100))
+    events = [Detection(float(n), n + 0.5, "a", float(score)) for n, score in enumerate(scores)]
+    for expected, usual, most in ((0.0, 10, 20), (4.0, 10, 20), (20.0, 30, 60)):
+        kept = plausibly_many(events, expected)
+        sure = sorted((event for event in events if event.score >= 0.95), key=lambda event: -event.score)
+        best = sorted(events, key=lambda event: -event.score)[:usual]
+        expected_events = {*best, *sure[:most]}
+        assert kept == [event for event in events if event in expected_events]
+        assert usual <= len(kept) <= most
+    assert plausibly_many(events, 70.0) == events
+    unsure = [Detection(0.0, 1.0, "a", 0.9)] * 30
+    assert len(plausibly_many(unsure, 8.0)) == 12
 
 
 def test_of_overlapping_labels_the_higher_score_wins() -> None:

@@ -8,8 +8,7 @@ from typer.testing import CliRunner
 from fewshot_audio.cli import app
 from fewshot_audio.errors import ConfigError, DataError
 from fewshot_audio.events.annotation import Annotation
-from fewshot_audio.events.detection import detector as module
-from fewshot_audio.events.detection import frames
+from fewshot_audio.events.detection import frames, select
 from fewshot_audio.events.detection.detector import Detector
 from fewshot_audio.events.detection.options import THRESHOLD, DetectionOptions
 from tests.events.detection.recordings import write_recording
@@ -49,9 +48,9 @@ def test_very_many_more_events_than_among_the_examples_are_not_reported_unless_a
     recording: Path, calls: list[Annotation], detector: Detector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     every = detector.detect(recording)
-    monkeypatch.setattr(module, "LEAST_MOST", 3)
-    monkeypatch.setattr(module, "MOST_RATE", 0.25)
-    most = round(0.25 * 60.0 * 5 / calls[4].end)
+    monkeypatch.setattr(select, "MOST", (0.25, 3))
+    monkeypatch.setattr(select, "USUAL", (0.25, 3))
+    most = round(0.25 * (60.0 - calls[4].end) * 5 / calls[4].end)
     assert 3 < most < len(every)
     kept = detector.detect(recording)
     assert len(kept) == most

@@ -21,7 +21,7 @@ from fewshot_audio.events.detection.options import THRESHOLD, DetectionOptions
 from fewshot_audio.events.detection.rescore import Rescorer
 from fewshot_audio.events.detection.rescore_fit import fit_rescorer, rescored
 from fewshot_audio.events.detection.searcher import Searcher
-from fewshot_audio.events.detection.select import best_scored, merged, without_overlaps
+from fewshot_audio.events.detection.select import merged, plausibly_many, without_overlaps
 from fewshot_audio.events.write import FileDetections
 from fewshot_audio.recognition.clips import as_text
 from fewshot_audio.recognition.recognizer import Recognizer
@@ -29,9 +29,6 @@ from fewshot_audio.recognition.recognizer import Recognizer
 LONGEST_EXAMPLE = 60.0
 """Seconds; a longer example is no event."""
 LEAST_EXAMPLES = 2
-MOST_RATE, LEAST_MOST = 3.0, 20
-"""Of a recording whose first events are the examples, so many times as many events a second are reported as among them
-at most, those of the highest scores, but never fewer than ``LEAST_MOST``; unless a threshold is asked for."""
 SHORTEST_PART = 0.4
 """Minimum duration of an event, as a part of the shortest example, unless another is asked for."""
 
@@ -180,7 +177,8 @@ class Detector(Searcher):
         ]
         events = [event for event in merged(events, options.merge_gap) if event.end - event.start >= shortest]
         if options.threshold is None and own.rate is not None and marks:
-            events = best_scored(events, max(LEAST_MOST, round(MOST_RATE * own.rate * seconds)))
+            rest = seconds - max(mark.end for mark in marks)
+            events = plausibly_many(events, own.rate * max(0.0, rest))
         return events
 
 

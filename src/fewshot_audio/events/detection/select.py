@@ -1,9 +1,14 @@
-"""From candidates to events: threshold, minimum duration, merging, and which label wins."""
+"""From candidates to events: merging, how many there may be, and which label wins."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 from fewshot_audio.events.annotation import Detection
+
+USUAL, MOST = (1.5, 10), (3.0, 20)
+"""How many times as many events as expected are usual, and may be there at most; and numbers that always may."""
+ALL_BUT_SURE = 0.95
+"""Score of an event beyond the usual number, at least."""
 
 
 def merged(events: Sequence[Detection], gap: float | None) -> list[Detection]:
@@ -18,9 +23,19 @@ def merged(events: Sequence[Detection], gap: float | None) -> list[Detection]:
     return joined
 
 
-def best_scored(events: Sequence[Detection], most: int) -> list[Detection]:
-    """At most so many events, those of the highest scores; in the order that they had."""
-    chosen = sorted(range(len(events)), key=lambda number: -events[number].score)[:most]
+def plausibly_many(events: Sequence[Detection], expected: float) -> list[Detection]:
+    """Not many more events than expected: as many as are usual, and up to a limit those that are all but sure.
+
+    Args:
+        events: of one label.
+        expected: how many there would be if they were as frequent as among the examples.
+
+    Returns:
+        Those of the highest scores, in the order that they had.
+    """
+    usual, most = (max(least, round(factor * expected)) for factor, least in (USUAL, MOST))
+    by_score = sorted(range(len(events)), key=lambda number: -events[number].score)
+    chosen = [n for rank, n in enumerate(by_score[:most]) if rank < usual or events[n].score >= ALL_BUT_SURE]
     return [events[number] for number in sorted(chosen)]
 
 
