@@ -19,8 +19,8 @@ def test_tables(tiny_dataset: Path, shell: Shell, tmp_path: Path) -> None:
     (row,) = csv.DictReader((tmp_path / "r.csv").read_text().splitlines())
     assert float(row["accuracy"]) == result.accuracy
     latex = (tmp_path / "r.tex").read_text()
-    assert r"mine\_50\% & Tiny & prototypes & 3-way 2-shot & 1 & " + shown.replace("±", r"$\pm$") in latex
-    assert latex.startswith(r"\begin{tabular}{lrrrrr}")
+    assert r"mine\_50\% & Tiny & prototypes & Hybrid & 3-way 2-shot & 1 & " + shown.replace("±", r"$\pm$") in latex
+    assert latex.startswith(r"\begin{tabular}{lrrrrrr}")
 
 
 def test_what_is_no_experiment_is_named(shell: Shell, tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ def results(
 
     The LaTeX table needs the package booktabs.
     """
+    from fewshot_audio.config.frozen import in_words
     from fewshot_audio.experiments.results import read_experiment_results
     from fewshot_audio.experiments.results_table import result_rows, results_csv
     from fewshot_audio.files import write_text
@@ -60,19 +61,23 @@ def results(
         if file:
             check_writable(file)
     read = [(on_one_line(folder.absolute().name), read_experiment_results(folder)) for folder in experiments]
-    columns = ("experiment", "dataset", "algorithm", "task", "runs", "accuracy %")
+    columns = ("experiment", "dataset", "algorithm", "encoder", "task", "runs", "accuracy %")
     cells = [
         (
             name,
             one.dataset,
             one.experiment.algorithm.name,
+            in_words(one.experiment.encoder_name),
             f"{one.runs[0].test.n_way}-way {one.runs[0].test.n_shot}-shot",
             str(len(one.runs)),
             f"{100 * one.accuracy:.2f} ± {100 * one.ci95:.2f}",
         )
         for name, one in read
     ]
-    print_table("Mean over runs, with its 95 % interval over their pooled tasks", columns, cells)
+    # Without the encoder, so that a table of usual names fits a terminal; the files have it.
+    shown = [number for number, column in enumerate(columns) if column != "encoder"]
+    rows = [tuple(row[number] for number in shown) for row in (columns, *cells)]
+    print_table("Mean over runs, with its 95 % interval over their pooled tasks", rows[0], rows[1:])
     if csv_file:
         write_text(csv_file, results_csv([row for name, one in read for row in result_rows(name, one)]))
         print_line(f"Wrote {csv_file}")
