@@ -4,7 +4,7 @@ import base64
 import io
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from starlette.testclient import TestClient
 
 from fewshot_audio.events.annotation import Annotation, Detection
 from fewshot_audio.events.read import read_annotations
-from fewshot_audio.serve import recording_store
+from fewshot_audio.serve import recording_search, recording_store
 from fewshot_audio.serve.app import create_app
+from fewshot_audio.serve.long_recording import LongRecording
 from fewshot_audio.serve.recording_search import without_rejected
 from fewshot_audio.serve.spectrogram_file import HOP, LOWEST_DB, ROWS, STEP_DB, SpectrogramWriter, levels, read_columns
 from tests.events.detection.recordings import RATE, write_recording
@@ -340,3 +341,28 @@ def test_what_a_full_disk_stops_is_told(serve: Serve, monkeypatch: pytest.Monkey
     assert state["progress"] == "failed"
     assert "No space left on device" in state["error"]
     assert "secret" not in json.dumps(state)
+
+
+def test_the_first_minutes_of_a_long_recording_are_told_before_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are those that a search of these minutes alone finds, and those of all of it take their place."""
+    calls = write_recording(tmp_path / "long.wav", seconds=200.0)
+    monkeypatch.setattr(recording_search, "FIRST_MINUTES", 1)
+    recording = LongRecording("key", "long.wav", tmp_path)
+    recording.sound, recording.seconds = tmp_path / "long.wav", 200.0
+    told: list[tuple[float, list[Detection]]] = []
+    found = recording_search.without_rejected
+
+    def telling(events: Sequence[Detection], marks: Sequence[Annotation]) -> list[Detection]:
+        told.append((recording.found_until, found(events, marks)))
+        return told[-1][1]
+
+    monkeypatch.setattr(recording_search, "without_rejected", telling)
+    recording_search.search(recording, calls[:5], complete_between=True)
+    (before, first), (until, every) = told
+    assert (before, until, recording.found_until) == (0.0, 60.0, 200.0)
+    assert recording.events == every
+    sure = [event.start for event in first if event.score >= 0.85]
+    assert sure == [event.start for event in every if event.score >= 0.85 and event.start < 60.0]
+    np.testing.assert_allclose(sure, [call.start for call in calls[5:] if call.start < 60.0], atol=0.15)

@@ -2,6 +2,8 @@
 
 import os
 import re
+import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,11 @@ import pytest
 
 from fewshot_audio import serve
 from fewshot_audio.events.annotation import Annotation
+from fewshot_audio.events.detection.detector import Detector
 from fewshot_audio.events.detection.options import THRESHOLD
 from fewshot_audio.events.read import read_annotations
+from fewshot_audio.events.write import FileDetections
+from fewshot_audio.serve import recording_search
 from fewshot_audio.serve.recording_search import LOWEST_SCORE
 from tests.events.detection.recordings import write_recording
 from tests.serve.chromium import Browser
@@ -70,6 +75,46 @@ def rows(page: Any) -> list[tuple[float, float, str]]:
 
 def is_call(start: float, end: float, calls: list[Annotation]) -> bool:
     return any(abs(call.start - start) < 0.2 and abs(call.end - end) < 0.2 for call in calls)
+
+
+def test_the_first_minutes_of_a_long_recording_are_looked_at_while_the_rest_is_searched(
+    chromium: Browser, decoder: SharedDecoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "long.wav"
+    calls = write_recording(path, seconds=150.0)
+    monkeypatch.setattr(recording_search, "FIRST_MINUTES", 1)
+    may_go_on, whole = threading.Event(), Detector.search
+
+    def search(self: Detector, path: Path, report: Any, *, minutes: int | None = None) -> FileDetections:
+        assert minutes is not None or may_go_on.wait(SEARCH_TIMEOUT / 1000)
+        return whole(self, path, report, minutes=minutes)
+
+    monkeypatch.setattr(Detector, "search", search)
+    limits = replace(LIMITS, recording_bytes=64 << 20, recording_seconds=600.0)
+    with running(FakeRecognizer(), limits=limits, decoder=decoder) as url, chromium.page(url) as page:
+        open_recording(page, path)
+        page.get_by_label("Look for").fill("chirp")
+        page.get_by_text("Mark an event by its times").click()
+        for call in calls[:4]:
+            page.locator("#mark-start").fill(f"{call.start:.2f}")
+            page.locator("#mark-end").fill(f"{call.end:.2f}")
+            page.locator("#mark-by-numbers").evaluate("form => form.requestSubmit()")
+        page.get_by_role("button", name="Find the rest").click()
+        expect(page.locator("#review")).to_be_visible(timeout=SEARCH_TIMEOUT)
+        expect(page.locator("#step")).to_contain_text("What was found in the first 1 minute is here already.")
+        first = rows(page)
+        assert [name for *_, name in first[:5]] == ["mark"] * 4 + ["open"]
+        assert first[-1][1] < 61.0
+        page.locator("#timeline").focus()
+        page.keyboard.press("y")
+        expect(page.locator("#event-rows .yes")).to_have_count(1)
+
+        may_go_on.set()
+        expect(page.get_by_role("button", name="Find again")).to_be_enabled(timeout=SEARCH_TIMEOUT)
+        found = rows(page)
+        assert [name for *_, name in found] == ["mark"] * 4 + ["yes"] + ["open"] * (len(calls) - 5)
+        assert all(is_call(start, end, calls) for start, end, _ in found)
+        expect(page.locator("#event-rows [aria-current]")).to_have_attribute("data-start", str(found[5][0]))
 
 
 def test_from_a_recording_to_a_table(

@@ -68,7 +68,7 @@ class LongRecording:
         self.progress: Progress = "waiting"
         self.touched = time.monotonic()
         self.is_removed = False
-        self.seconds = self.searched = 0.0
+        self.seconds = self.searched = self.found_until = 0.0
         self.searches = 0
         self.error: str | None = None
         self.damage = ""
@@ -90,6 +90,7 @@ class LongRecording:
             progress=self.progress,
             seconds=self.seconds,
             searched=self.searched,
+            found_until=self.found_until,
             searches=self.searches,
             high_hz=RATE / 2,
             error=self.error,
@@ -189,7 +190,7 @@ class LongRecording:
         ]
 
     def detections(self, limits: ServerLimits) -> Detections:
-        """What the last search has found."""
+        """What the last search has found, or so far."""
         events = sorted(self.events, key=lambda event: -event.score)[: limits.detections]
         found = [
             ScoredEvent(start=event.start, end=event.end, label=event.label, score=event.score)

@@ -96,7 +96,9 @@ async def search(context: Context, key: Key, request: schemas.Search) -> Respons
 
 @recording_routes.get("/{recording}/events", response_model=schemas.Detections, responses=RECORDING_ERRORS)
 async def detections(context: Context, key: Key) -> Response:
-    """What the last search has found: events with a score of 0.2 or more; those that were marked are left out."""
+    """What the last search has found, or so far: events with a score of 0.2 or more; those that were marked are left
+    out. The recording's ``found_until`` says up to where they are there already.
+    """
     recording = context.recordings.get_ready(key)
     return await _reply(recording.detections, context.service.limits)
 

@@ -13,9 +13,10 @@ class RecordingState(BaseModel):
     """A long recording that the server holds for a while.
 
     ``progress`` is ``waiting`` (for its turn), ``reading``, ``ready``, ``learning`` (from the marks), ``searching``, or
-    ``failed``: it cannot be used. ``seconds`` grows while it is read; ``searched`` tells how much a search has done.
-    ``searches`` counts those that have ended. ``error`` says why it cannot be used, or why the last search has failed;
-    ``damage`` what is wrong with a file of which the rest is used.
+    ``failed``: it cannot be used. ``seconds`` grows while it is read; ``searched`` tells how much a search has done,
+    and ``found_until`` up to which second its events are there already. ``searches`` counts those that have ended.
+    ``error`` says why it cannot be used, or why the last search has failed; ``damage`` what is wrong with a file of
+    which the rest is used.
     """
 
     id: str
@@ -23,6 +24,7 @@ class RecordingState(BaseModel):
     progress: Progress
     seconds: float
     searched: float
+    found_until: float
     searches: int
     high_hz: float
     error: str | None

@@ -9,6 +9,8 @@ from fewshot_audio.serve.long_recording import LongRecording
 LOWEST_SCORE = 0.2  # of an answer; the page has a threshold of its own above it
 SAME_EVENT = 0.3  # intersection over union
 BLOCK_SECONDS = 60.0  # after which a search reports
+FIRST_MINUTES = 3
+"""Of a recording more than twice as long, what these hold is told while the rest is searched."""
 
 
 def warm_up() -> None:
@@ -24,6 +26,8 @@ def warm_up() -> None:
 def search(recording: LongRecording, marks: Sequence[Annotation], *, complete_between: bool | None) -> None:
     """Learn from marks and find the rest; what was marked, as an event or as none, is not found again.
 
+    Of a long recording, the events of its first minutes are there before those of all of it take their place.
+
     Raises:
         DataError: there are too few examples, or the recording is silent.
         Removed: the recording was removed meanwhile.
@@ -35,6 +39,11 @@ def search(recording: LongRecording, marks: Sequence[Annotation], *, complete_be
     options = DetectionOptions(threshold=LOWEST_SCORE, complete_between=complete_between)
     detector = Detector.fit(marks, options=options)
     recording.progress = "searching"
+    if recording.seconds > 2 * 60.0 * FIRST_MINUTES:
+        first = detector.search(recording.sound, lambda _: recording.check_running(), minutes=FIRST_MINUTES)
+        recording.check_running()
+        recording.events = without_rejected(first.events, marks)
+        recording.found_until = 60.0 * FIRST_MINUTES
     blocks = 0
 
     def report(_: str) -> None:
@@ -49,7 +58,7 @@ def search(recording: LongRecording, marks: Sequence[Annotation], *, complete_be
         raise DataError(result.error)
     recording.events = without_rejected(result.events, marks)
     recording.searches += 1
-    recording.searched = 1.0
+    recording.searched, recording.found_until = 1.0, recording.seconds
     recording.progress = "ready"
     build_graphs_in_background()  # for the next start of the server
 

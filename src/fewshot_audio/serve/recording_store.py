@@ -120,7 +120,7 @@ class RecordingStore:
             if recording.is_at_work:
                 raise ApiError(503, "The recording is being searched. Try again in a moment.")
             recording.progress = "learning"
-        recording.searched, recording.error = 0.0, None
+        recording.searched, recording.found_until, recording.error = 0.0, 0.0, None
         self._start(
             self._searching,
             recording,

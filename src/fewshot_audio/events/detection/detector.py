@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Self
 
@@ -137,19 +138,22 @@ class Detector(Searcher):
         """
         return ClassDetector(recognizer, options)
 
-    def search(self, path: Path, report: Callable[[str], None] = lambda _: None) -> FileDetections:
-        """The events in a recording, as ``Searcher.search`` has it, without the examples."""
+    def search(
+        self, path: Path, report: Callable[[str], None] = lambda _: None, *, minutes: int | None = None
+    ) -> FileDetections:
+        """The events in a recording, or in its first minutes, as ``Searcher.search`` has it, without the examples."""
         decoding = Decoding(path, RATE)
         seconds = 0.0
         parts: dict[str, list[Candidates]] = {label: [] for label in self._labels}
         try:
-            for block in cut_blocks(mel_frames(decoding), context_units(self._longest)):
+            for block in islice(cut_blocks(mel_frames(decoding), context_units(self._longest)), minutes):
                 seconds = block.core[1] / FRAMES_PER_SECOND
                 report(f"{path.name}: {seconds / 60:.0f} min")
                 excerpts = {own.model.step: block.excerpt(own.model.step) for own in self._labels.values()}
                 for label, own in self._labels.items():
                     parts[label].append(own.model.candidates(excerpts[own.model.step]))
-            decoding.level.check(RATE)
+            if minutes is None:  # what begins with silence may be loud later
+                decoding.level.check(RATE)
             events = [event for label in self._labels for event in self._events(path, label, parts[label], seconds)]
         except Rejected as error:
             return FileDetections(as_text(path), error=str(error))

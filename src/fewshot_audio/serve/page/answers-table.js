@@ -2,7 +2,7 @@
 
 import { classify } from "./api.js";
 import { nameOf, problemOf } from "./chosen-files.js";
-import { at, el, percent, plural } from "./dom.js";
+import { at, el, percent, plural, save } from "./dom.js";
 import { markOf } from "./class-marks.js";
 
 const ABOUT_THE_FILE = [408, 413, 422]; // statuses of errors that other files do not have
@@ -92,9 +92,7 @@ export function makeAnswersTable({ marks, showOne, limits, openLong }) {
     const quoted = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
     const lines = [COLUMNS, ...records.map((record) => COLUMNS.map((name) => record[name] ?? ""))];
     const text = lines.map((values) => values.map((value) => quoted(typeof value === "number" ? value.toFixed(4) : value)).join(",")).join("\n");
-    const url = URL.createObjectURL(new Blob([`${text}\n`], { type: "text/csv" }));
-    el("a", { href: url, download: "answers.csv" }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 60_000);
+    save(new Blob([`${text}\n`], { type: "text/csv" }), "answers.csv");
   }
 
   at("answers-download").addEventListener("click", download);

@@ -3,7 +3,7 @@
 import { classify, json, request } from "./api.js";
 import { hideAnswer, showAnswer } from "./answer.js";
 import { makeAnswersTable } from "./answers-table.js";
-import { at, el, hideNotice, notify, plural } from "./dom.js";
+import { at, el, hideNotice, notify, plural, save } from "./dom.js";
 import { makeBackground } from "./background.js";
 import { ClassMarks } from "./class-marks.js";
 import { makeClasses } from "./classes.js";
@@ -178,11 +178,7 @@ async function report(hint, message, work) {
 
 async function download() {
   const address = await bundleAddress(state);
-  if (address) await working(at("teach-hint"), "", async () => {
-    const url = URL.createObjectURL(await (await request(address)).blob());
-    el("a", { href: url, download: "recognizer.zip" }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 60_000);
-  });
+  if (address) await working(at("teach-hint"), "", async () => save(await (await request(address)).blob(), "recognizer.zip"));
 }
 
 const limits = () => state.limits;

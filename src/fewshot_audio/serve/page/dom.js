@@ -42,6 +42,13 @@ export function clock(time, step = 1) {
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
 }
 
+/** Have the browser save a blob as a file. */
+export function save(blob, name) {
+  const url = URL.createObjectURL(blob);
+  el("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}
+
 export function notify(message, kind = "error") {
   at("notice").dataset.kind = kind;
   at("notice-text").textContent = message;

@@ -1,6 +1,12 @@
 // The events of a recording: marks that a person made, detections, what was decided about them, and undo. No drawing.
 
 const MAX_UNDO = 200;
+const SAME_EVENT = 0.3; // intersection over union
+
+function share(one, other) {
+  const common = Math.min(one.end, other.end) - Math.max(one.start, other.start);
+  return common / (Math.max(one.end, other.end) - Math.min(one.start, other.start));
+}
 
 /** An event is {key, start, end, label, score, isMark, decision}: score is null for a mark, decision "yes", "no" or null. */
 export class EventList {
@@ -61,10 +67,11 @@ export class EventList {
     this.#change(this.#events.filter((event) => event.key !== key));
   }
 
-  /** Detections take the place of those that nobody has decided about. */
+  /** Detections take the place of those that nobody has decided about; what was decided on or marked is not there twice. */
   setDetections(detections) {
     const kept = this.#events.filter(({ isMark, decision }) => isMark || decision);
-    this.#change([...kept, ...detections.map((event) => ({ ...event, key: this.#nextKey++, isMark: false, decision: null }))]);
+    const fresh = detections.filter((event) => !kept.some((own) => own.label === event.label && share(own, event) > SAME_EVENT));
+    this.#change([...kept, ...fresh.map((event) => ({ ...event, key: this.#nextKey++, isMark: false, decision: null }))]);
   }
 
   /** Take the last change back; returns the key of an event that is as it was, or null. */

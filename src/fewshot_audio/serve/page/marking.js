@@ -1,14 +1,20 @@
 // Marking the first events of a recording: what to do next, and a form for whom dragging is not possible.
 
-import { at, hideNotice, notify } from "./dom.js";
+import { at, hideNotice, notify, plural } from "./dom.js";
 
-/** What to do next, by the number of examples of each label, and of the searches so far. */
-export function nextStep(counts, searches) {
+/** What to do next, by the number of examples of each label, and whether there was a search. */
+export function nextStep(counts, isSearched) {
   if (!counts.size) return "Say what you look for, and drag over the first one in the picture.";
   const [lonely] = [...counts].find(([, count]) => count < 2) ?? [];
   if (lonely) return `Mark one more “${lonely}”: two are needed, five are better.`;
-  if (!searches) return "Mark more of them, or press “Find the rest”.";
+  if (!isSearched) return "Mark more of them, or press “Find the rest”.";
   return "Look through what was found: keep or reject each. “Find again” learns from that.";
+}
+
+/** What happens while a recording is searched, by its state. */
+export function workStep({ progress, found_until: until, seconds }) {
+  if (progress !== "searching") return "Learning from the marks …";
+  return until && until < seconds ? `Searching … What was found in the first ${plural(Math.round(until / 60), "minute")} is here already.` : "Searching …";
 }
 
 /** Connect the form; `seconds()` returns the length of the recording, and `onMark(start, end)` takes a mark. */

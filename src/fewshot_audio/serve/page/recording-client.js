@@ -36,19 +36,29 @@ export class RecordingClient {
     this.state = await json(`${BASE}/${this.id}`);
   }
 
-  /** Ask for the state until the server has done its work; `report(state)` is told how far it is. */
+  /** Ask for the state until the server has done its work; `report(state)`, which is waited for, is told how far it is. */
   async finish(report = () => {}) {
     for (let wait = 150; !this.isClosed && !IS_DONE.includes(this.state.progress); wait = Math.min(1000, wait * 1.3)) {
-      report(this.state);
+      await report(this.state);
       await pause(wait);
       if (!this.isClosed) await this.refresh();
     }
   }
 
-  /** Search for events like the marks; returns what is found. Throws an Error with the server's words. */
-  async search(marks, complete, report) {
+  /**
+   * Search for events like the marks; returns what is found. `showFirst(events)` is told what the first minutes of a long
+   * recording hold while the rest is searched. Throws an Error with the server's words.
+   */
+  async search(marks, complete, report, showFirst) {
     this.state = await (await post(`${BASE}/${this.id}/search`, { marks, complete_between: complete })).json();
-    await this.finish(report);
+    let isTold = false;
+    await this.finish(async (state) => {
+      report(state);
+      if (isTold || !state.found_until) return;
+      isTold = true;
+      const { events } = await json(`${BASE}/${this.id}/events`);
+      if (!this.isClosed) showFirst(events);
+    });
     if (this.isClosed) return null;
     if (this.state.error) throw new Error(`The search failed: ${this.state.error}.`);
     return json(`${BASE}/${this.id}/events`);

@@ -1,13 +1,13 @@
 // A long recording: sent to the server, marked, searched, reviewed, and downloaded as a table.
 
-import { at, clock, el, hideNotice, notify, percent, plural } from "./dom.js";
+import { at, clock, el, hideNotice, notify, percent, plural, save } from "./dom.js";
 import { bright } from "./class-marks.js";
 import { sendable } from "./chosen-files.js";
 import { makeFileInput } from "./clip-input.js";
 import { EventList } from "./event-list.js";
 import { showRows } from "./event-rows.js";
 import { ExcerptPlayer } from "./excerpt-player.js";
-import { makeMarkForm, nextStep } from "./marking.js";
+import { makeMarkForm, nextStep, workStep } from "./marking.js";
 import { RecordingClient } from "./recording-client.js";
 import { makeTimeline } from "./timeline.js";
 import { onReviewKey } from "./review-keys.js";
@@ -27,6 +27,7 @@ export function makeRecording(limits) {
   let working = false;
 
   const threshold = () => Number(at("threshold").value);
+  const isSearched = () => recording?.state.searches > 0 || recording?.state.found_until > 0;
   const shown = () => list.shown(threshold());
   const selectedEvent = () => shown().find(({ key }) => key === selected);
   const colorOf = (label) => {
@@ -40,10 +41,7 @@ export function makeRecording(limits) {
       selected = key;
       show();
     },
-    onResize: (key, start, end) => {
-      list.change(key, { start, end });
-      show();
-    },
+    onResize: (key, start, end) => show(list.change(key, { start, end })),
   });
 
   function mark(start, end) {
@@ -62,20 +60,25 @@ export function makeRecording(limits) {
     const open = detections.filter(({ decision }) => !decision).length;
     const lower = list.all.length - events.length;
     at("threshold-value").textContent = threshold().toFixed(2);
-    at("review-count").textContent = recording?.state.searches
+    at("review-count").textContent = isSearched()
       ? `${plural(detections.length, "event")} shown, ${open} of them not looked at yet.${lower ? ` ${lower} more, less sure, ${lower === 1 ? "is" : "are"} hidden.` : ""}`
       : "";
-    at("review").hidden = !recording?.state.searches;
+    at("review").hidden = !isSearched();
     at("complete-label").hidden = at("review").hidden === false; // later searches learn from decisions
     at("events-part").hidden = events.length === 0;
     at("undo").disabled = !list.canUndo;
     at("mark-labels").replaceChildren(...list.labels.map((label) => el("option", { value: label })));
     at("find").disabled = working || !canSearch();
-    at("find").textContent = recording?.state.searches ? "Find again" : "Find the rest";
+    at("find").textContent = isSearched() ? "Find again" : "Find the rest";
     at("table-download").disabled = list.result(threshold()).length === 0;
-    at("table-count").textContent = `${plural(list.result(threshold()).length, "event")}: ${recording?.state.searches ? "what you marked or kept, and what is shown and not rejected" : "what you marked"}.`;
+    at("table-count").textContent = `${plural(list.result(threshold()).length, "event")}: ${isSearched() ? "what you marked or kept, and what is shown and not rejected" : "what you marked"}.`;
     if (!working) at("step").textContent = step();
     if (recording) sessionStorage.setItem(STORE_KEY, JSON.stringify({ id: recording.id, events: list.saved, threshold: threshold() }));
+  }
+
+  function showSelected() {
+    show();
+    if (selectedEvent()) timeline.reveal(selectedEvent());
   }
 
   const canSearch = () => {
@@ -83,7 +86,7 @@ export function makeRecording(limits) {
     return counts.size > 0 && [...counts.values()].every((count) => count >= 2);
   };
 
-  const step = () => nextStep(list.exampleCounts(), recording.state.searches);
+  const step = () => nextStep(list.exampleCounts(), isSearched());
   function showWork(message, share) {
     working = message !== null;
     at("step").textContent = message ?? step();
@@ -144,22 +147,28 @@ export function makeRecording(limits) {
   async function find() {
     if (working || !canSearch()) return;
     const searched = recording;
-    const complete = at("complete").checked && !searched.state.searches; // later ones have decisions to go by
+    const complete = at("complete").checked && !isSearched(); // later searches have decisions to go by
     showWork("Learning from the marks …");
     show();
     await attempt(async () => {
-      const reply = await searched.search(list.lessons(threshold()), complete, ({ progress, searched: share }) =>
-        progress === "searching" ? showWork("Searching …", share) : showWork("Learning from the marks …"));
+      const reply = await searched.search(list.lessons(threshold()), complete, (state) => showWork(workStep(state), state.searched || undefined), showFound);
       if (!reply) return; // closed meanwhile
-      list.setDetections(reply.events);
-      const shown = plural(reply.events.length, "surest event");
-      if (reply.left_out) notify(`Only the ${shown} are here; ${reply.left_out} more were less sure.`, "warn");
+      showFound(reply.events);
+      if (reply.left_out) notify(`Only the ${plural(reply.events.length, "surest event")} are here; ${reply.left_out} more were less sure.`, "warn");
     });
     if (recording !== searched) return;
     showWork(null);
-    selected = shown().find(({ isMark, decision }) => !isMark && !decision)?.key ?? selected;
     show();
-    if (selectedEvent()) timeline.reveal(selectedEvent());
+  }
+
+  /** Show detections; where somebody looks at one of them already, they go on from there. */
+  function showFound(events) {
+    const former = selectedEvent();
+    const since = former && !former.isMark ? former.start : 0;
+    list.setDetections(events);
+    const open = shown().filter(({ isMark, decision }) => !isMark && !decision);
+    selected = (open.find(({ start }) => start >= since) ?? open[0])?.key ?? former?.key ?? null;
+    showSelected();
   }
 
   async function attempt(work) {
@@ -184,8 +193,7 @@ export function makeRecording(limits) {
     const after = events.findIndex((event) => event.start >= start);
     const next = here >= 0 ? here + by : by > 0 ? Math.max(0, after) : after - 1;
     selected = events[Math.min(events.length - 1, Math.max(0, next))].key;
-    show();
-    timeline.reveal(selectedEvent());
+    showSelected();
   }
 
   function decide(key, decision) {
@@ -201,16 +209,14 @@ export function makeRecording(limits) {
     const open = shown().filter((event) => !event.isMark && !event.decision);
     const next = open.find((event) => event.start >= start && event.key !== key) ?? open[0];
     if (next) selected = next.key;
-    show();
-    if (selectedEvent()) timeline.reveal(selectedEvent());
+    showSelected();
   }
 
   const remove = (key) => show(list.remove(key));
 
   function undo() {
     selected = list.undo() ?? selected;
-    show();
-    if (selectedEvent()) timeline.reveal(selectedEvent());
+    showSelected();
   }
 
   const play = (part) => part && attempt(() => player.play(recording.id, part));
@@ -221,8 +227,7 @@ export function makeRecording(limits) {
   const actions = {
     select: focused((key) => {
       selected = key;
-      show();
-      timeline.reveal(selectedEvent());
+      showSelected();
     }),
     play: focused(play),
     decide: focused(decide),
@@ -257,14 +262,10 @@ export function makeRecording(limits) {
     right: () => timeline.scroll(0.25),
   });
 
-  async function downloadTable() {
-    await attempt(async () => {
-      const format = at("table-format").value;
-      const url = URL.createObjectURL(await recording.table(list.result(threshold()), format));
-      el("a", { href: url, download: recording.state.name.replace(/\.[^.]*$/, "") + EXTENSIONS[format] }).click();
-      setTimeout(() => URL.revokeObjectURL(url), 60_000);
-    });
-  }
+  const downloadTable = () => attempt(async () => {
+    const format = at("table-format").value;
+    save(await recording.table(list.result(threshold()), format), recording.state.name.replace(/\.[^.]*$/, "") + EXTENSIONS[format]);
+  });
 
   async function resume() {
     const saved = JSON.parse(sessionStorage.getItem(STORE_KEY) ?? "null");

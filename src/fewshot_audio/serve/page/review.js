@@ -1,7 +1,7 @@
 // Reviewing an index: windows in rounds, a key for each answer, and the recognizer learns after each round.
 
 import { spectrogramImage } from "./canvas.js";
-import { at, clock, el, percent, plural } from "./dom.js";
+import { at, clock, el, percent, plural, save } from "./dom.js";
 import { makeGainCurve } from "./gain-curve.js";
 import * as client from "./review-client.js";
 
@@ -145,11 +145,7 @@ export async function makeReview({ onTaught, working }) {
     event.preventDefault();
     answer(cards[current], "other", other);
   });
-  at("archive-export").addEventListener("click", () => working(hint, "", async () => {
-    const link = el("a", { href: URL.createObjectURL(await client.choicesTable()), download: "choices.csv" });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-  }));
+  at("archive-export").addEventListener("click", () => working(hint, "", async () => save(await client.choicesTable(), "choices.csv")));
   at("archive-import").addEventListener("change", () => working(hint, "Reading the table …", async () => {
     const [file] = at("archive-import").files;
     if (!file) return;
