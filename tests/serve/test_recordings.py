@@ -366,3 +366,6 @@ def test_the_first_minutes_of_a_long_recording_are_told_before_the_rest(
     sure = [event.start for event in first if event.score >= 0.85]
     assert sure == [event.start for event in every if event.score >= 0.85 and event.start < 60.0]
     np.testing.assert_allclose(sure, [call.start for call in calls[5:] if call.start < 60.0], atol=0.15)
+
+    recording_search.search(recording, calls[:5], complete_between=True)  # in place of what is there, all at once
+    assert [events for _, events in told[2:]] == [every]

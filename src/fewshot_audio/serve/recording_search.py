@@ -26,7 +26,7 @@ def warm_up() -> None:
 def search(recording: LongRecording, marks: Sequence[Annotation], *, complete_between: bool | None) -> None:
     """Learn from marks and find the rest; what was marked, as an event or as none, is not found again.
 
-    Of a long recording, the events of its first minutes are there before those of all of it take their place.
+    Of a long recording, the first search has the events of its first minutes before those of all of it.
 
     Raises:
         DataError: there are too few examples, or the recording is silent.
@@ -39,7 +39,7 @@ def search(recording: LongRecording, marks: Sequence[Annotation], *, complete_be
     options = DetectionOptions(threshold=LOWEST_SCORE, complete_between=complete_between)
     detector = Detector.fit(marks, options=options)
     recording.progress = "searching"
-    if recording.seconds > 2 * 60.0 * FIRST_MINUTES:
+    if not recording.searches and recording.seconds > 2 * 60.0 * FIRST_MINUTES:
         first = detector.search(recording.sound, lambda _: recording.check_running(), minutes=FIRST_MINUTES)
         recording.check_running()
         recording.events = without_rejected(first.events, marks)
