@@ -23,6 +23,7 @@ from fewshot_audio.events.detection.rescore import Rescorer
 from fewshot_audio.events.detection.rescore_fit import fit_rescorer, rescored
 from fewshot_audio.events.detection.searcher import Searcher
 from fewshot_audio.events.detection.select import merged, plausibly_many, without_overlaps
+from fewshot_audio.events.detection.study import without_unmarked
 from fewshot_audio.events.write import FileDetections
 from fewshot_audio.recognition.clips import as_text
 from fewshot_audio.recognition.recognizer import Recognizer
@@ -216,9 +217,10 @@ def _fit_label(
             known_end = last_ends[path] if complete else float("inf")
             lessons.append(make_lesson(block, step, known_end, here, against, unsure))
             sources.append(path)
-    model = LabelModel.fit(
-        [*lessons, *(make_lesson(block, step, float("inf")) for block in quiet)], step, hearing, complete=complete
-    )
+    silent = [make_lesson(block, step, float("inf")) for block in quiet]
+    if not complete:
+        lessons = without_unmarked(lessons, hearing)
+    model = LabelModel.fit([*lessons, *silent], step, hearing)
     rescorer = None
     if options.rescore:
         rescorer = fit_rescorer(model, lessons, sources, examples, complete=complete)

@@ -1,0 +1,222 @@
+"""What lessons tell: features of examples and of other windows, and which of the others may be unmarked events."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewshot_audio.errors import DataError
+from fewshot_audio.events.detection.augment import COPIES, augmented
+from fewshot_audio.events.detection.candidates import Proposer, overlap
+from fewshot_audio.events.detection.frame_model import FrameModel
+from fewshot_audio.events.detection.frames import Excerpt, Frames, Integers, Numbers
+from fewshot_audio.events.detection.hearing import HeardFrames
+from fewshot_audio.events.detection.judge import Judge
+from fewshot_audio.events.detection.network import Hearing
+from fewshot_audio.events.detection.windows import LEVEL_WIDTH, SHORTEST, WindowFeatures
+
+NOTHING_ELSE = "there is nothing beside the examples to compare them with: add recordings without them (background)"
+FAINTEST = 1e-6
+"""Power that counts as nothing, as a part of the loudest example's: -60 dB."""
+SPY_QUANTILE = 0.2
+"""Of the scores of examples that a judge has not learned from: what scores higher may be one that nobody marked."""
+ROUNDS = 2
+"""The second time, what the first has found no longer teaches the judge that such a sound is none."""
+
+_EVENT_OVERLAP, _OTHER_OVERLAP = 0.6, 0.3
+_EXAMPLE_WEIGHT, _COPY_WEIGHT, _PROPOSAL_WEIGHTS = 3.0, 0.5, 15.0
+_STRETCH = 5
+"""Longest examples in a stretch of time that is left out as a whole while unmarked events are looked for."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """An excerpt that a label learns from, with what is known of it.
+
+    Args:
+        excerpt: frames and noise floor.
+        starts: first frames, in the excerpt, of the examples in it.
+        lengths: their frames.
+        span: frames, in the excerpt, between which all that is no example may be taken for none.
+        counterexamples: starts and lengths of windows that are certainly none.
+        unsure: starts and lengths of windows that may be events; nothing is learned from what meets them.
+    """
+
+    excerpt: Excerpt
+    starts: Integers
+    lengths: Integers
+    span: tuple[int, int]
+    counterexamples: tuple[Integers, Integers]
+    unsure: tuple[Integers, Integers]
+
+    def is_unsure(self, starts: Integers, ends: Integers) -> NDArray[np.bool_]:
+        """Which windows, in frames of the excerpt, meet one that may be an event. Shape: (n,), (n,) -> (n,)."""
+        first, length = self.unsure
+        meets: NDArray[np.bool_] = np.any((starts[:, None] < first + length) & (ends[:, None] > first), axis=1)
+        return meets
+
+
+@dataclass(frozen=True)
+class Study:
+    """Features of windows of lessons.
+
+    Args:
+        frames: the model of frames.
+        proposer: of windows.
+        events: of the examples, of their copies and of what is proposed around them (n, width).
+        weights: of these (n,).
+        examples: the number of the example of each (n,).
+        is_original: which are the examples themselves (n,).
+        others: of windows that are no examples (m, width).
+        places: of these, the number of the lesson, first frame and length (m, 3); -1, 0, 0 of counterexamples.
+        stretches: the stretch of time of each, -1 of counterexamples (m,).
+    """
+
+    frames: FrameModel
+    proposer: Proposer
+    events: Frames
+    weights: Numbers
+    examples: Integers
+    is_original: NDArray[np.bool_]
+    others: Frames
+    places: Integers
+    stretches: Integers
+
+    @classmethod
+    def of(cls, lessons: Sequence[Lesson], hearing: Hearing) -> Self:
+        """Learn what a frame of an example is, and describe the windows.
+
+        Args:
+            lessons: at least one has an example.
+            hearing: the network by which they are heard.
+
+        Raises:
+            DataError: there is nothing but examples.
+        """
+        faintest = max(FAINTEST * _loudest(lessons), 1e-30)
+        heard = [HeardFrames.of(lesson.excerpt, faintest, hearing) for lesson in lessons]
+        frames = _fit_frames(lessons, heard, faintest, hearing)
+        windows = [WindowFeatures(own, frames) for own in heard]
+        lengths = np.concatenate([lesson.lengths for lesson in lessons])
+        proposer = Proposer.fit(lengths, [own.curves for own in windows])
+        random = np.random.default_rng(0)
+        events: list[tuple[Frames, float, Integers, bool]] = []
+        near_rows: list[tuple[Frames, Integers]] = []
+        others: list[tuple[Frames, Integers, Integers]] = []
+        count = 0
+        for number, (lesson, own) in enumerate(zip(lessons, windows, strict=True)):
+            starts, window_lengths = proposer.propose(own.curves)
+            inside = (starts >= lesson.span[0]) & (starts + window_lengths <= lesson.span[1])
+            starts, window_lengths = starts[inside], window_lengths[inside]
+            share = np.zeros(len(starts))
+            if len(lesson.starts):
+                shares = overlap(starts, starts + window_lengths, lesson.starts, lesson.starts + lesson.lengths)
+                share, nearest = shares.max(axis=1, initial=0.0), shares.argmax(axis=1)
+                copies = augmented(lesson.excerpt, lesson.starts, lesson.lengths, frames, random)
+                here = count + np.arange(len(lesson.starts))
+                events.append((own.rows(lesson.starts, lesson.lengths), _EXAMPLE_WEIGHT, here, True))
+                events.append((copies, _COPY_WEIGHT, np.tile(here, COPIES), False))
+                near = share > _EVENT_OVERLAP
+                near_rows.append((own.rows(starts[near], window_lengths[near]), count + nearest[near]))
+                count += len(here)
+            far = (share < _OTHER_OVERLAP) & ~lesson.is_unsure(starts, starts + window_lengths)
+            places = np.stack([np.full(len(starts), number), starts, window_lengths], axis=1)[far]
+            stretch = starts[far] // (_STRETCH * int(lengths.max())) + 2 * number
+            against = own.rows(*lesson.counterexamples)
+            none = np.full((len(against), 3), (-1, 0, 0))
+            others += [(own.rows(starts[far], window_lengths[far]), places, stretch), (against, none, none[:, 0])]
+        proposed = sum(len(rows) for rows, _ in near_rows)
+        events += [(rows, min(1.0, _PROPOSAL_WEIGHTS / max(1, proposed)), own, False) for rows, own in near_rows]
+        if not any(len(rows) for rows, *_ in others):  # silence between the examples, where nothing is proposed
+            between = [_between(lesson, own) for lesson, own in zip(lessons, windows, strict=True)]
+            others = [(rows, np.full((len(rows), 3), (-1, 0, 0)), np.full(len(rows), -1)) for rows in between]
+        if not any(len(rows) for rows, *_ in others):
+            raise DataError(NOTHING_ELSE)
+        return cls(
+            frames,
+            proposer,
+            np.concatenate([rows for rows, *_ in events]),
+            np.concatenate([np.full(len(rows), weight) for rows, weight, *_ in events]),
+            np.concatenate([own for _, _, own, _ in events]),
+            np.concatenate([np.full(len(rows), original) for rows, *_, original in events]),
+            *(np.concatenate(parts) for parts in zip(*others, strict=True)),
+        )
+
+    def judge(self) -> Judge:
+        """What tells events from others."""
+        return Judge.fit(self.events, self.others, self.weights, LEVEL_WIDTH)
+
+    def unmarked(self) -> Integers:
+        """Which of the others may be events that nobody marked.
+
+        Examples are the spies among them (Liu et al. 2002, "Partially supervised classification of text documents"):
+        each half of the examples and of the stretches of time is judged by what the other half has taught. What scores
+        as high as most examples do may be an event, however many such there are.
+
+        Returns:
+            Their numbers.
+        """
+        spies, scores = np.full(len(self.events), np.nan), np.full(len(self.others), -np.inf)
+        for half in (0, 1):
+            own, asked = self.examples % 2 == half, (self.stretches >= 0) & (self.stretches % 2 == half)
+            if own.all() or not own.any() or not asked.any() or asked.all():
+                continue
+            judge = Judge.fit(self.events[~own], self.others[~asked], self.weights[~own], LEVEL_WIDTH)
+            chosen = own & self.is_original
+            spies[chosen], scores[asked] = judge.log_odds(self.events[chosen]), judge.log_odds(self.others[asked])
+        known = spies[np.isfinite(spies)]
+        if not len(known):
+            return np.empty(0, np.int64)
+        return np.flatnonzero(scores > min(0.0, float(np.quantile(known, SPY_QUANTILE))))
+
+
+def without_unmarked(lessons: Sequence[Lesson], hearing: Hearing) -> list[Lesson]:
+    """Lessons that leave out what may be events that nobody marked."""
+    changed = list(lessons)
+    for _ in range(ROUNDS):
+        study = Study.of(changed, hearing)
+        places = study.places[study.unmarked()]
+        for number, lesson in enumerate(changed):
+            _, starts, lengths = places[places[:, 0] == number].T
+            unsure = (np.concatenate([lesson.unsure[0], starts]), np.concatenate([lesson.unsure[1], lengths]))
+            changed[number] = replace(lesson, unsure=unsure)
+    return changed
+
+
+def _loudest(lessons: Sequence[Lesson]) -> float:
+    return max(
+        float(lesson.excerpt.power[start : start + length].mean(axis=0).max(initial=0.0))
+        for lesson in lessons
+        for start, length in zip(lesson.starts, lesson.lengths, strict=True)
+    )
+
+
+def _fit_frames(
+    lessons: Sequence[Lesson], heard: Sequence[HeardFrames], faintest: float, hearing: Hearing
+) -> FrameModel:
+    """A model that tells frames of examples from all others of the known parts."""
+    labels, learned = [], []
+    for lesson, own in zip(lessons, heard, strict=True):
+        is_event = np.zeros(len(own.levels), bool)
+        for start, length in zip(lesson.starts, lesson.lengths, strict=True):
+            is_event[start : start + length] = True
+        used = is_event.copy()
+        used[slice(*lesson.span)] = True
+        places = np.arange(len(is_event))
+        learned.append(used & (is_event | ~lesson.is_unsure(places, places + 1)))
+        labels.append(is_event)
+    if all(is_event[used].all() for is_event, used in zip(labels, learned, strict=True)):
+        raise DataError(NOTHING_ELSE)
+    return FrameModel.fit(heard, labels, learned, faintest, hearing)
+
+
+def _between(lesson: Lesson, windows: WindowFeatures) -> Frames:
+    """Windows as long as the examples on average, at even distances, that meet no event."""
+    length = int(lesson.lengths.mean()) if len(lesson.lengths) else SHORTEST
+    starts = np.arange(lesson.span[0], lesson.span[1] - length + 1, max(1, length // 2))
+    ends = starts + length
+    meets = ((starts[:, None] < lesson.starts + lesson.lengths) & (ends[:, None] > lesson.starts)).any(axis=1)
+    free = starts[~meets & ~lesson.is_unsure(starts, ends)]
+    return windows.rows(free, np.full(len(free), length))
