@@ -53,7 +53,7 @@ def test_the_model_of_frames_is_two_logistic_regressions(network: Hearing) -> No
     floor = np.ones_like(power[0])
     heard = [HeardFrames.of(Excerpt(0, (0, 300), own, floor, 2), 1e-6, network) for own in power]
     used = [np.arange(300) < 200, np.arange(300) >= 50]
-    model = FrameModel.fit(heard, is_event, used, 1e-6, network)
+    model = FrameModel.fit(heard, is_event, used)
     labels = np.concatenate([own[chosen] for own, chosen in zip(is_event, used, strict=True)])
     embeddings = np.concatenate([own.embeddings[chosen] for own, chosen in zip(heard, used, strict=True)])
     oracle = make_pipeline(StandardScaler(), LogisticRegression(C=1e-2, class_weight="balanced"))

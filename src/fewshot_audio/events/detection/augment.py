@@ -1,10 +1,13 @@
 """More examples of an event: its power added to that of other places of the recording, fainter, louder or shifted."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from fewshot_audio.events.detection.frame_model import FrameModel
 from fewshot_audio.events.detection.frames import Excerpt, Frames, Integers
-from fewshot_audio.events.detection.hearing import CONTEXT, NETWORK_STEP
+from fewshot_audio.events.detection.hearing import CONTEXT, NETWORK_STEP, Ear, HeardFrames
 from fewshot_audio.events.detection.windows import WindowFeatures
 
 COPIES = 12
@@ -16,10 +19,27 @@ MOST_STRETCH = 0.1
 ATTEMPTS = 20
 
 
-def augmented(
-    excerpt: Excerpt, starts: Integers, lengths: Integers, model: FrameModel, random: np.random.Generator
-) -> Frames:
-    """Features of ``COPIES`` copies of each example of an excerpt, over places of it without example.
+@dataclass(frozen=True)
+class Copy:
+    """An example over another place.
+
+    Args:
+        example: its number among those of the excerpt.
+        frames: the place, with what is around it.
+        start: first frame of the copy in it.
+        length: frames.
+    """
+
+    example: int
+    frames: HeardFrames
+    start: int
+    length: int
+
+
+def mixed_copies(
+    excerpt: Excerpt, starts: Integers, lengths: Integers, ear: Ear, random: np.random.Generator
+) -> list[Copy]:
+    """``COPIES`` of each example of an excerpt, over places of it without example.
 
     What an example adds to the noise floor is added, in power, to the frames of the other place.
 
@@ -27,14 +47,11 @@ def augmented(
         excerpt: where the examples are.
         starts: their first frames in the excerpt.
         lengths: their frames.
-        model: of frames.
+        ear: hears the copies.
         random: the generator.
-
-    Shape:
-        -> (copies, width).
     """
-    total, rows = len(excerpt.power), []
-    for start, length in np.tile(np.stack([starts, lengths], axis=1), (COPIES, 1)):
+    total, copies = len(excerpt.power), []
+    for number, (start, length) in enumerate(np.tile(np.stack([starts, lengths], axis=1), (COPIES, 1))):
         margin = max(int(length) // 2 + SHORTEST_MARGIN, CONTEXT * NETWORK_STEP // excerpt.step)
         first, last = max(0, start - margin), min(total, start + length + margin)
         added = np.maximum(excerpt.power[first:last] - excerpt.floor[first:last], 0.0)
@@ -47,8 +64,13 @@ def augmented(
         mixed = Excerpt(0, (0, last - first), power, excerpt.floor[span], excerpt.step)
         onset = start - first + round(random.uniform(-MOST_SHIFT, MOST_SHIFT) * length)
         stretched = max(3, round(length * random.uniform(1 - MOST_STRETCH, 1 + MOST_STRETCH)))
-        windows = WindowFeatures(model.heard(mixed), model)
-        rows.append(windows.rows(np.array([onset]), np.array([stretched])))
+        copies.append(Copy(number % len(starts), ear.hear(mixed), onset, stretched))
+    return copies
+
+
+def copy_rows(copies: Sequence[Copy], model: FrameModel) -> Frames:
+    """Features of copies, at least one. Shape: -> (copies, width)."""
+    rows = [WindowFeatures(own.frames, model).rows(np.array([own.start]), np.array([own.length])) for own in copies]
     return np.concatenate(rows)
 
 

@@ -16,7 +16,8 @@ from fewshot_audio.events.detection.candidates import best_apart, overlap
 from fewshot_audio.events.detection.class_detector import ClassDetector
 from fewshot_audio.events.detection.frames import FRAMES_PER_SECOND, RATE, Block, cut_blocks, mel_frames
 from fewshot_audio.events.detection.label_model import Candidates, LabelModel, frame_step
-from fewshot_audio.events.detection.lessons import are_first, context_units, make_lesson, read_blocks
+from fewshot_audio.events.detection.lesson import hear_lessons, open_ear
+from fewshot_audio.events.detection.lesson_reading import are_first, context_units, make_lesson, read_blocks
 from fewshot_audio.events.detection.network import Hearing, open_hearing
 from fewshot_audio.events.detection.options import THRESHOLD, DetectionOptions
 from fewshot_audio.events.detection.rescore import Rescorer
@@ -218,12 +219,14 @@ def _fit_label(
             lessons.append(make_lesson(block, step, known_end, here, against, unsure))
             sources.append(path)
     silent = [make_lesson(block, step, float("inf")) for block in quiet]
+    ear = open_ear(lessons, hearing)
+    heard, heard_silent = hear_lessons(lessons, ear), hear_lessons(silent, ear)
     if not complete:
-        lessons = without_unmarked(lessons, hearing)
-    model = LabelModel.fit([*lessons, *silent], step, hearing)
+        heard = without_unmarked(heard)
+    model = LabelModel.fit([*heard, *heard_silent], step, ear)
     rescorer = None
     if options.rescore:
-        rescorer = fit_rescorer(model, lessons, sources, examples, complete=complete)
+        rescorer = fit_rescorer(model, [own.lesson for own in heard], sources, examples, complete=complete)
     lows, highs = [mark.low_hz for mark in examples], [mark.high_hz for mark in examples]
     rate = len(examples) / sum(last_ends.values()) if complete else None
     return LabelDetector(model, rescorer, SHORTEST_PART * min(durations), (_median(lows), _median(highs)), rate)

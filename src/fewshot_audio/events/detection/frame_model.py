@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
-from fewshot_audio.events.detection.frames import Excerpt, Frames, Numbers
+from fewshot_audio.events.detection.frames import Frames, Numbers
 from fewshot_audio.events.detection.hearing import HeardFrames
-from fewshot_audio.events.detection.network import Hearing
 
 NEIGHBORS = 5
 """Frames over which a frame is averaged beside itself."""
@@ -26,16 +25,12 @@ class FrameModel:
         level_offset: added to their sum.
         embedding_weights: of a frame's embedding (width,).
         embedding_offset: added to their sum.
-        faintest: power that counts as nothing, so that digital silence has finite levels.
-        hearing: the network by which frames are heard.
     """
 
     level_weights: Numbers
     level_offset: float
     embedding_weights: Numbers
     embedding_offset: float
-    faintest: float
-    hearing: Hearing
 
     @classmethod
     def fit(
@@ -43,8 +38,6 @@ class FrameModel:
         excerpts: Sequence[HeardFrames],
         is_event: Sequence[NDArray[np.bool_]],
         used: Sequence[NDArray[np.bool_]],
-        faintest: float,
-        hearing: Hearing,
     ) -> Self:
         """Fit frames of events against others.
 
@@ -52,8 +45,6 @@ class FrameModel:
             excerpts: the frames.
             is_event: of each excerpt's frames, those of events.
             used: those that are learned from; of either kind there is one.
-            faintest: power that counts as nothing.
-            hearing: the network by which they were heard.
         """
         labels = np.concatenate([own[chosen] for own, chosen in zip(is_event, used, strict=True)])
         levels = np.concatenate([_level_inputs(own.levels)[chosen] for own, chosen in zip(excerpts, used, strict=True)])
@@ -62,11 +53,7 @@ class FrameModel:
         by_levels, by_embeddings = _fit(levels, labels), _fit((embeddings - mean) / deviation, labels)
         weights = by_embeddings.coef_[0] / deviation
         offset = float(by_embeddings.intercept_[0] - mean @ weights)
-        return cls(by_levels.coef_[0], float(by_levels.intercept_[0]), weights, offset, faintest, hearing)
-
-    def heard(self, excerpt: Excerpt) -> HeardFrames:
-        """The frames of an excerpt, as those were heard that it was fitted to."""
-        return HeardFrames.of(excerpt, self.faintest, self.hearing)
+        return cls(by_levels.coef_[0], float(by_levels.intercept_[0]), weights, offset)
 
     def likeness(self, frames: HeardFrames) -> tuple[Numbers, Numbers]:
         """Log-odds by levels, and by embeddings, (frames,) each."""

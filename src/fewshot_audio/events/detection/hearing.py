@@ -40,6 +40,23 @@ class HeardFrames:
         return cls(levels, *hear(levels, excerpt.step, hearing))
 
 
+@dataclass(frozen=True)
+class Ear:
+    """How the frames of one label are heard.
+
+    Args:
+        faintest: power that counts as nothing, so that digital silence has finite levels.
+        hearing: the network.
+    """
+
+    faintest: float
+    hearing: Hearing
+
+    def hear(self, excerpt: Excerpt) -> HeardFrames:
+        """The frames of an excerpt."""
+        return HeardFrames.of(excerpt, self.faintest, self.hearing)
+
+
 def frame_levels(excerpt: Excerpt, faintest: float) -> Frames:
     """Levels of an excerpt, where power below ``faintest`` counts as nothing. Shape: -> (frames, bands)."""
     return levels_above(np.maximum(excerpt.power, faintest), np.maximum(excerpt.floor, faintest))

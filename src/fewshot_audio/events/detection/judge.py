@@ -36,7 +36,7 @@ class Judge:
     tree_shares: tuple[Callable[[Frames], Numbers], ...]
 
     @classmethod
-    def fit(cls, events: Frames, others: Frames, event_weights: Numbers, levels: int) -> "Judge":
+    def fit(cls, events: Frames, others: Frames, event_weights: Numbers, levels: int, trees: int = TREES) -> "Judge":
         """Fit features of events (n, width), of these weights, against those of other windows (m, width).
 
         Args:
@@ -44,6 +44,7 @@ class Judge:
             others: features.
             event_weights: (n,).
             levels: features at the beginning that some trees do not know.
+            trees: how many, of each kind.
         """
         from sklearn.linear_model import LogisticRegression
 
@@ -54,8 +55,8 @@ class Judge:
         mean, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64) + 1e-3
         linear: Any = LogisticRegression(C=REGULARIZATION, max_iter=200)
         linear.fit((features - mean) / deviation, is_event, sample_weight=weights)
-        trees = tuple(_fit_trees(features[:, first:], is_event, weights, first) for first in (0, levels))
-        return cls(mean, deviation, linear.coef_[0], float(linear.intercept_[0]), trees)
+        shares = tuple(_fit_trees(features[:, first:], is_event, weights, first, trees) for first in (0, levels))
+        return cls(mean, deviation, linear.coef_[0], float(linear.intercept_[0]), shares)
 
     def log_odds(self, rows: Frames) -> Numbers:
         """Shape: (n, width) -> (n,)."""
@@ -70,12 +71,12 @@ class Judge:
 
 
 def _fit_trees(
-    features: Frames, is_event: NDArray[np.bool_], weights: Numbers, first: int
+    features: Frames, is_event: NDArray[np.bool_], weights: Numbers, first: int, count: int
 ) -> Callable[[Frames], Numbers]:
     """Trees of the features from ``first`` on."""
     from sklearn.ensemble import ExtraTreesClassifier
 
-    trees: Any = ExtraTreesClassifier(TREES, min_samples_leaf=LEAST_LEAF, max_features="sqrt", random_state=0)
+    trees: Any = ExtraTreesClassifier(count, min_samples_leaf=LEAST_LEAF, max_features="sqrt", random_state=0)
     trees.fit(features, is_event, sample_weight=weights)
 
     def tree_shares(rows: Frames) -> Numbers:

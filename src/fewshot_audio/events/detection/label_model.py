@@ -8,9 +8,10 @@ import numpy as np
 from fewshot_audio.events.detection.candidates import Proposer, agreement
 from fewshot_audio.events.detection.frame_model import FrameModel
 from fewshot_audio.events.detection.frames import FRAMES_PER_SECOND, Excerpt, Integers, Numbers
+from fewshot_audio.events.detection.hearing import Ear
 from fewshot_audio.events.detection.judge import Judge
-from fewshot_audio.events.detection.network import Hearing
-from fewshot_audio.events.detection.study import Lesson, Study
+from fewshot_audio.events.detection.lesson import HeardLesson
+from fewshot_audio.events.detection.study import Study
 from fewshot_audio.events.detection.windows import WindowFeatures
 
 SHORT_EVENTS = 0.25
@@ -57,34 +58,36 @@ class LabelModel:
 
     Args:
         step: frames of 5 ms that count as one.
+        ear: by which they are heard.
         frames: the model of frames.
         proposer: of windows.
         judge: of windows.
     """
 
     step: int
+    ear: Ear
     frames: FrameModel
     proposer: Proposer
     judge: Judge
 
     @classmethod
-    def fit(cls, lessons: Sequence[Lesson], step: int, hearing: Hearing) -> "LabelModel":
+    def fit(cls, lessons: Sequence[HeardLesson], step: int, ear: Ear) -> "LabelModel":
         """Learn from excerpts; at least one has an example.
 
         Args:
             lessons: the excerpts.
             step: of their frames.
-            hearing: the network by which they are heard.
+            ear: by which they were heard.
 
         Raises:
             DataError: there is nothing but examples.
         """
-        study = Study.of(lessons, hearing)
-        return cls(step, study.frames, study.proposer, study.judge())
+        study = Study.of(lessons)
+        return cls(step, ear, study.frames, study.proposer, study.judge())
 
     def candidates(self, excerpt: Excerpt) -> Candidates:
         """The windows whose middle lies in the core of an excerpt and that may be events; times in the recording."""
-        windows = WindowFeatures(self.frames.heard(excerpt), self.frames)
+        windows = WindowFeatures(self.ear.hear(excerpt), self.frames)
         starts, lengths = self.proposer.propose(windows.curves)
         middle = excerpt.first + starts + lengths // 2
         inside = (middle >= excerpt.core[0]) & (middle < excerpt.core[1])

@@ -9,6 +9,7 @@ from fewshot_audio.events.annotation import Annotation
 from fewshot_audio.events.detection.candidates import best_apart, overlap
 from fewshot_audio.events.detection.frames import FRAMES_PER_SECOND, Numbers
 from fewshot_audio.events.detection.label_model import Candidates, LabelModel
+from fewshot_audio.events.detection.lesson import Lesson
 from fewshot_audio.events.detection.rescore import (
     Rescorer,
     describe,
@@ -16,7 +17,6 @@ from fewshot_audio.events.detection.rescore import (
     mixed_copies,
     read_snippets,
 )
-from fewshot_audio.events.detection.study import Lesson
 
 MOST_OTHERS = 60
 """Candidates of one recording that are learned from, those that the first judgement takes most for events."""

@@ -8,20 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_audio.errors import DataError
-from fewshot_audio.events.detection.augment import COPIES, augmented
-from fewshot_audio.events.detection.candidates import Proposer, overlap
+from fewshot_audio.events.detection.augment import copy_rows
+from fewshot_audio.events.detection.candidates import Proposer, best_apart, overlap
 from fewshot_audio.events.detection.frame_model import FrameModel
-from fewshot_audio.events.detection.frames import Excerpt, Frames, Integers, Numbers
-from fewshot_audio.events.detection.hearing import HeardFrames
+from fewshot_audio.events.detection.frames import Frames, Integers, Numbers
 from fewshot_audio.events.detection.judge import Judge
-from fewshot_audio.events.detection.network import Hearing
+from fewshot_audio.events.detection.lesson import HeardLesson, Lesson
 from fewshot_audio.events.detection.windows import LEVEL_WIDTH, SHORTEST, WindowFeatures
 
 NOTHING_ELSE = "there is nothing beside the examples to compare them with: add recordings without them (background)"
-FAINTEST = 1e-6
-"""Power that counts as nothing, as a part of the loudest example's: -60 dB."""
 SPY_QUANTILE = 0.2
 """Of the scores of examples that a judge has not learned from: what scores higher may be one that nobody marked."""
+SPY_TREES = 50
+"""Of a judge that only finds these: a third of the usual ones."""
+WIDE_GAP, REACH = 1.0, 2.5
+"""Log-odds between the scores of sounds that show where events end, and how far below the spies that is looked for."""
 ROUNDS = 2
 """The second time, what the first has found no longer teaches the judge that such a sound is none."""
 
@@ -29,33 +30,6 @@ _EVENT_OVERLAP, _OTHER_OVERLAP = 0.6, 0.3
 _EXAMPLE_WEIGHT, _COPY_WEIGHT, _PROPOSAL_WEIGHTS = 3.0, 0.5, 15.0
 _STRETCH = 5
 """Longest examples in a stretch of time that is left out as a whole while unmarked events are looked for."""
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """An excerpt that a label learns from, with what is known of it.
-
-    Args:
-        excerpt: frames and noise floor.
-        starts: first frames, in the excerpt, of the examples in it.
-        lengths: their frames.
-        span: frames, in the excerpt, between which all that is no example may be taken for none.
-        counterexamples: starts and lengths of windows that are certainly none.
-        unsure: starts and lengths of windows that may be events; nothing is learned from what meets them.
-    """
-
-    excerpt: Excerpt
-    starts: Integers
-    lengths: Integers
-    span: tuple[int, int]
-    counterexamples: tuple[Integers, Integers]
-    unsure: tuple[Integers, Integers]
-
-    def is_unsure(self, starts: Integers, ends: Integers) -> NDArray[np.bool_]:
-        """Which windows, in frames of the excerpt, meet one that may be an event. Shape: (n,), (n,) -> (n,)."""
-        first, length = self.unsure
-        meets: NDArray[np.bool_] = np.any((starts[:, None] < first + length) & (ends[:, None] > first), axis=1)
-        return meets
 
 
 @dataclass(frozen=True)
@@ -68,7 +42,7 @@ class Study:
         events: of the examples, of their copies and of what is proposed around them (n, width).
         weights: of these (n,).
         examples: the number of the example of each (n,).
-        is_original: which are the examples themselves (n,).
+        is_copy: which are copies (n,).
         others: of windows that are no examples (m, width).
         places: of these, the number of the lesson, first frame and length (m, 3); -1, 0, 0 of counterexamples.
         stretches: the stretch of time of each, -1 of counterexamples (m,).
@@ -79,29 +53,23 @@ class Study:
     events: Frames
     weights: Numbers
     examples: Integers
-    is_original: NDArray[np.bool_]
+    is_copy: NDArray[np.bool_]
     others: Frames
     places: Integers
     stretches: Integers
 
     @classmethod
-    def of(cls, lessons: Sequence[Lesson], hearing: Hearing) -> Self:
-        """Learn what a frame of an example is, and describe the windows.
-
-        Args:
-            lessons: at least one has an example.
-            hearing: the network by which they are heard.
+    def of(cls, heard: Sequence[HeardLesson]) -> Self:
+        """Learn what a frame of an example is, and describe the windows; at least one lesson has an example.
 
         Raises:
             DataError: there is nothing but examples.
         """
-        faintest = max(FAINTEST * _loudest(lessons), 1e-30)
-        heard = [HeardFrames.of(lesson.excerpt, faintest, hearing) for lesson in lessons]
-        frames = _fit_frames(lessons, heard, faintest, hearing)
-        windows = [WindowFeatures(own, frames) for own in heard]
+        frames = _fit_frames(heard)
+        windows = [WindowFeatures(own.frames, frames) for own in heard]
+        lessons = [own.lesson for own in heard]
         lengths = np.concatenate([lesson.lengths for lesson in lessons])
         proposer = Proposer.fit(lengths, [own.curves for own in windows])
-        random = np.random.default_rng(0)
         events: list[tuple[Frames, float, Integers, bool]] = []
         near_rows: list[tuple[Frames, Integers]] = []
         others: list[tuple[Frames, Integers, Integers]] = []
@@ -114,10 +82,11 @@ class Study:
             if len(lesson.starts):
                 shares = overlap(starts, starts + window_lengths, lesson.starts, lesson.starts + lesson.lengths)
                 share, nearest = shares.max(axis=1, initial=0.0), shares.argmax(axis=1)
-                copies = augmented(lesson.excerpt, lesson.starts, lesson.lengths, frames, random)
+                copies = heard[number].copies
                 here = count + np.arange(len(lesson.starts))
-                events.append((own.rows(lesson.starts, lesson.lengths), _EXAMPLE_WEIGHT, here, True))
-                events.append((copies, _COPY_WEIGHT, np.tile(here, COPIES), False))
+                events.append((own.rows(lesson.starts, lesson.lengths), _EXAMPLE_WEIGHT, here, False))
+                originals = count + np.array([copy.example for copy in copies])
+                events.append((copy_rows(copies, frames), _COPY_WEIGHT, originals, True))
                 near = share > _EVENT_OVERLAP
                 near_rows.append((own.rows(starts[near], window_lengths[near]), count + nearest[near]))
                 count += len(here)
@@ -140,7 +109,7 @@ class Study:
             np.concatenate([rows for rows, *_ in events]),
             np.concatenate([np.full(len(rows), weight) for rows, weight, *_ in events]),
             np.concatenate([own for _, _, own, _ in events]),
-            np.concatenate([np.full(len(rows), original) for rows, *_, original in events]),
+            np.concatenate([np.full(len(rows), is_copy) for rows, *_, is_copy in events]),
             *(np.concatenate(parts) for parts in zip(*others, strict=True)),
         )
 
@@ -153,7 +122,7 @@ class Study:
 
         Examples are the spies among them (Liu et al. 2002, "Partially supervised classification of text documents"):
         each half of the examples and of the stretches of time is judged by what the other half has taught. What scores
-        as high as most examples do may be an event, however many such there are.
+        as high as most examples do, each by the best window around it, may be an event, however many such there are.
 
         Returns:
             Their numbers.
@@ -163,43 +132,51 @@ class Study:
             own, asked = self.examples % 2 == half, (self.stretches >= 0) & (self.stretches % 2 == half)
             if own.all() or not own.any() or not asked.any() or asked.all():
                 continue
-            judge = Judge.fit(self.events[~own], self.others[~asked], self.weights[~own], LEVEL_WIDTH)
-            chosen = own & self.is_original
+            weights = self.weights[~own]
+            judge = Judge.fit(self.events[~own], self.others[~asked], weights, LEVEL_WIDTH, SPY_TREES)
+            chosen = own & ~self.is_copy
             spies[chosen], scores[asked] = judge.log_odds(self.events[chosen]), judge.log_odds(self.others[asked])
-        known = spies[np.isfinite(spies)]
-        if not len(known):
+        is_spy = np.isfinite(spies)
+        if not is_spy.any():
             return np.empty(0, np.int64)
-        return np.flatnonzero(scores > min(0.0, float(np.quantile(known, SPY_QUANTILE))))
+        known = [spies[is_spy & (self.examples == number)].max() for number in np.unique(self.examples[is_spy])]
+        limit = min(0.0, float(np.quantile(known, SPY_QUANTILE)))
+        return np.flatnonzero(scores > self._lowered(limit, scores))
+
+    def _lowered(self, limit: float, scores: Numbers) -> float:
+        """The limit, or the middle of the first wide gap below it: few spies may all score higher than most events."""
+        floor = limit - REACH - WIDE_GAP
+        chosen = np.flatnonzero(scores > floor)
+        if not len(chosen):
+            return limit
+        numbers, starts, lengths = self.places[chosen].T
+        begin = starts + numbers * int((starts + lengths).max())  # windows of two lessons do not meet
+        peaks = scores[chosen][best_apart(begin, begin + lengths, scores[chosen])]
+        peaks = np.concatenate([[limit], peaks[peaks < limit], [floor]])
+        wide = np.flatnonzero((peaks[:-1] - peaks[1:] >= WIDE_GAP) & (peaks[:-1] >= limit - REACH))
+        return float(peaks[wide[0] : wide[0] + 2].mean()) if len(wide) else limit
 
 
-def without_unmarked(lessons: Sequence[Lesson], hearing: Hearing) -> list[Lesson]:
+def without_unmarked(heard: Sequence[HeardLesson]) -> list[HeardLesson]:
     """Lessons that leave out what may be events that nobody marked."""
-    changed = list(lessons)
+    changed = list(heard)
     for _ in range(ROUNDS):
-        study = Study.of(changed, hearing)
+        study = Study.of(changed)
         places = study.places[study.unmarked()]
-        for number, lesson in enumerate(changed):
+        for number, own in enumerate(changed):
             _, starts, lengths = places[places[:, 0] == number].T
-            unsure = (np.concatenate([lesson.unsure[0], starts]), np.concatenate([lesson.unsure[1], lengths]))
-            changed[number] = replace(lesson, unsure=unsure)
+            former_starts, former_lengths = own.lesson.unsure
+            unsure = np.concatenate([former_starts, starts]), np.concatenate([former_lengths, lengths])
+            changed[number] = replace(own, lesson=replace(own.lesson, unsure=unsure))
     return changed
 
 
-def _loudest(lessons: Sequence[Lesson]) -> float:
-    return max(
-        float(lesson.excerpt.power[start : start + length].mean(axis=0).max(initial=0.0))
-        for lesson in lessons
-        for start, length in zip(lesson.starts, lesson.lengths, strict=True)
-    )
-
-
-def _fit_frames(
-    lessons: Sequence[Lesson], heard: Sequence[HeardFrames], faintest: float, hearing: Hearing
-) -> FrameModel:
+def _fit_frames(heard: Sequence[HeardLesson]) -> FrameModel:
     """A model that tells frames of examples from all others of the known parts."""
     labels, learned = [], []
-    for lesson, own in zip(lessons, heard, strict=True):
-        is_event = np.zeros(len(own.levels), bool)
+    for own in heard:
+        lesson = own.lesson
+        is_event = np.zeros(len(own.frames.levels), bool)
         for start, length in zip(lesson.starts, lesson.lengths, strict=True):
             is_event[start : start + length] = True
         used = is_event.copy()
@@ -209,7 +186,7 @@ def _fit_frames(
         labels.append(is_event)
     if all(is_event[used].all() for is_event, used in zip(labels, learned, strict=True)):
         raise DataError(NOTHING_ELSE)
-    return FrameModel.fit(heard, labels, learned, faintest, hearing)
+    return FrameModel.fit([own.frames for own in heard], labels, learned)
 
 
 def _between(lesson: Lesson, windows: WindowFeatures) -> Frames:

@@ -18,7 +18,7 @@ from fewshot_audio.events.detection.frames import (
     cut_blocks,
     mel_frames,
 )
-from fewshot_audio.events.detection.study import Lesson
+from fewshot_audio.events.detection.lesson import Lesson
 from fewshot_audio.events.detection.windows import SHORTEST
 
 MOST_BLOCKS = 8

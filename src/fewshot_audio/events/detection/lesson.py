@@ -1,0 +1,77 @@
+"""What a label learns from: an excerpt, what is known of it, and how it is heard."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewshot_audio.events.detection.augment import Copy, mixed_copies
+from fewshot_audio.events.detection.frames import Excerpt, Integers
+from fewshot_audio.events.detection.hearing import Ear, HeardFrames
+from fewshot_audio.events.detection.network import Hearing
+
+FAINTEST = 1e-6
+"""Power that counts as nothing, as a part of the loudest example's: -60 dB."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """An excerpt that a label learns from, with what is known of it.
+
+    Args:
+        excerpt: frames and noise floor.
+        starts: first frames, in the excerpt, of the examples in it.
+        lengths: their frames.
+        span: frames, in the excerpt, between which all that is no example may be taken for none.
+        counterexamples: starts and lengths of windows that are certainly none.
+        unsure: starts and lengths of windows that may be events; nothing is learned from what meets them.
+    """
+
+    excerpt: Excerpt
+    starts: Integers
+    lengths: Integers
+    span: tuple[int, int]
+    counterexamples: tuple[Integers, Integers]
+    unsure: tuple[Integers, Integers]
+
+    def is_unsure(self, starts: Integers, ends: Integers) -> NDArray[np.bool_]:
+        """Which windows, in frames of the excerpt, meet one that may be an event. Shape: (n,), (n,) -> (n,)."""
+        first, length = self.unsure
+        meets: NDArray[np.bool_] = np.any((starts[:, None] < first + length) & (ends[:, None] > first), axis=1)
+        return meets
+
+
+def open_ear(lessons: Sequence[Lesson], hearing: Hearing) -> Ear:
+    """How lessons, and later recordings, are heard by a network."""
+    loudest = max(
+        float(lesson.excerpt.power[start : start + length].mean(axis=0).max(initial=0.0))
+        for lesson in lessons
+        for start, length in zip(lesson.starts, lesson.lengths, strict=True)
+    )
+    return Ear(max(FAINTEST * loudest, 1e-30), hearing)
+
+
+@dataclass(frozen=True)
+class HeardLesson:
+    """A lesson as it is heard, once, however often it is learned from.
+
+    Args:
+        lesson: the excerpt, and what is known of it.
+        frames: the excerpt.
+        copies: of its examples, over other places of it.
+    """
+
+    lesson: Lesson
+    frames: HeardFrames
+    copies: tuple[Copy, ...]
+
+
+def hear_lessons(lessons: Iterable[Lesson], ear: Ear) -> list[HeardLesson]:
+    """Hear lessons, and copies of their examples."""
+    random = np.random.default_rng(0)
+    heard = []
+    for lesson in lessons:
+        copies = mixed_copies(lesson.excerpt, lesson.starts, lesson.lengths, ear, random)
+        heard.append(HeardLesson(lesson, ear.hear(lesson.excerpt), tuple(copies)))
+    return heard
