@@ -8,6 +8,8 @@ import soundfile
 
 from fewshot_audio.events.annotation import Annotation
 from fewshot_audio.events.detection.detector import Detector
+from fewshot_audio.events.detection.frames import Frames
+from fewshot_audio.events.detection.judge import Judge
 from fewshot_audio.events.detection.label_model import frame_step
 from fewshot_audio.events.detection.lesson import hear_lessons, open_ear
 from fewshot_audio.events.detection.lesson_reading import make_lesson, read_blocks
@@ -36,6 +38,26 @@ def test_unmarked_calls_are_left_out_and_other_sounds_are_learned_from(tmp_path:
     before, after = (Study.of([own]) for own in (heard, changed))
     assert np.unique(before.examples).tolist() == np.unique(after.examples).tolist() == list(range(len(MARKED)))
     assert 0 < len(after.others) < len(before.others)
+
+
+def test_of_very_many_proposals_some_are_learned_from_and_every_counterexample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "dawn.wav"
+    calls = write_recording(path)
+    step, against = frame_step([DURATION]), calls[5:7]
+    lesson = make_lesson(read_blocks(path, calls[:5], DURATION)[0], step, float("inf"), calls[:5], against)
+    (heard,) = hear_lessons([lesson], open_ear([lesson], open_hearing()))
+    study = Study.of([heard])
+    taught: list[Frames] = []
+    monkeypatch.setattr(Judge, "fit", lambda _events, others, *_rest: taught.append(others))
+    monkeypatch.setattr("fewshot_audio.events.detection.study.MOST_PROPOSED", 40)
+    study.judge()
+    (others,) = taught
+    assert len(study.others) > 200
+    assert len(others) == 40 + len(against)
+    assert np.array_equal(others[40:], study.others[study.stretches < 0])
+    assert all((study.others == row).all(axis=1).any() for row in others)
 
 
 def test_the_calls_are_found_wherever_those_that_are_marked_lie(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ SPY_TREES = 50
 """Of a judge that only finds these: a third of the usual ones."""
 WIDE_GAP, REACH = 1.0, 2.5
 """Log-odds between the scores of sounds that show where events end, and how far below the spies that is looked for."""
+MOST_PROPOSED = 5000
+"""Windows beside examples and counterexamples that a judge learns from; eight minutes may have six times as many."""
 ROUNDS = 2
 """The second time, what the first has found no longer teaches the judge that such a sound is none."""
 
@@ -115,7 +117,16 @@ class Study:
 
     def judge(self) -> Judge:
         """What tells events from others."""
-        return Judge.fit(self.events, self.others, self.weights, LEVEL_WIDTH)
+        return Judge.fit(self.events, self._thinned(np.ones(len(self.others), bool)), self.weights, LEVEL_WIDTH)
+
+    def _thinned(self, chosen: NDArray[np.bool_]) -> Frames:
+        """These of the others; of what is only proposed, at most ``MOST_PROPOSED``, evenly over time."""
+        numbers, is_proposed = np.flatnonzero(chosen), self.stretches[chosen] >= 0
+        proposed = numbers[is_proposed]
+        if len(proposed) > MOST_PROPOSED:
+            proposed = proposed[np.linspace(0, len(proposed) - 1, MOST_PROPOSED).astype(np.int64)]
+        rows: Frames = self.others[np.concatenate([proposed, numbers[~is_proposed]])]
+        return rows
 
     def unmarked(self) -> Integers:
         """Which of the others may be events that nobody marked.
@@ -133,7 +144,7 @@ class Study:
             if own.all() or not own.any() or not asked.any() or asked.all():
                 continue
             weights = self.weights[~own]
-            judge = Judge.fit(self.events[~own], self.others[~asked], weights, LEVEL_WIDTH, SPY_TREES)
+            judge = Judge.fit(self.events[~own], self._thinned(~asked), weights, LEVEL_WIDTH, SPY_TREES)
             chosen = own & ~self.is_copy
             spies[chosen], scores[asked] = judge.log_odds(self.events[chosen]), judge.log_odds(self.others[asked])
         is_spy = np.isfinite(spies)
