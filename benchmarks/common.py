@@ -3,12 +3,14 @@
 import json
 import os
 import platform
+import re
 import resource
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -79,6 +81,20 @@ def in_child(module: str, arguments: Sequence[str], *, system_allocator: bool = 
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{process.stderr}")
     return json.loads(process.stdout.strip().splitlines()[-1])
+
+
+@contextmanager
+def serving(arguments: Sequence[str], **environment: str) -> Iterator[tuple[str, int]]:
+    """A server with these arguments, at a free port: its address and its process."""
+    words = [sys.executable, "-c", "from fewshot_audio.cli import main; main()", "serve", *arguments, "--port", "0"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=os.environ | environment) as server:
+        try:
+            assert server.stdout
+            match = re.match(r"Open (\S+) ", server.stdout.readline())
+            assert match
+            yield match[1], server.pid
+        finally:
+            server.terminate()
 
 
 def machine() -> dict[str, Any]:

@@ -5,11 +5,8 @@ python -m benchmarks.serve_load BUNDLE --minutes 30 --clients 8 --json FILE
 
 import argparse
 import io
-import os
 import random
-import re
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
@@ -24,7 +21,7 @@ import numpy as np
 import psutil
 import soundfile
 
-from benchmarks.common import report
+from benchmarks.common import report, serving
 
 RATE = 16_000
 CLIP_SECONDS = 5.0
@@ -122,36 +119,29 @@ def watch(process: psutil.Process, until: float, start: float, samples: list[tup
 
 def measure(bundle: Path, minutes: float, clients: int) -> dict[str, Any]:
     """Run a server and its clients; returns the numbers of ``summary``."""
-    words = [sys.executable, "-c", "from fewshot_audio.cli import main; main()", "serve", str(bundle), "--port", "0"]
     with (
         tempfile.TemporaryDirectory() as temporary,
-        subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": temporary}) as server,
+        serving([str(bundle)], TMPDIR=temporary) as (url, process),
     ):
-        try:
-            assert server.stdout
-            match = re.match(r"Open (\S+) ", server.stdout.readline())
-            assert match
-            url, tally, memory = match[1], Tally(), list[tuple[float, float, int]]()
-            for seed in range(5):
-                response = httpx.post(
-                    f"{url}/api/classes",
-                    data={"name": f"tone {seed}"},
-                    files={"clips": ("a.wav", clip(seed))},
-                    timeout=60,
-                )
-                response.raise_for_status()
-            start = time.monotonic()
-            until = start + 60 * minutes
-            hostile = hostile_uploads()
-            jobs = [threading.Thread(target=client, args=(url, n, until, hostile, tally)) for n in range(clients)]
-            jobs.append(threading.Thread(target=watch, args=(psutil.Process(server.pid), until, start, memory)))
-            for job in jobs:
-                job.start()
-            for job in jobs:
-                job.join()
-            leftovers = len(list(Path(temporary).iterdir()))
-        finally:
-            server.terminate()
+        tally, memory = Tally(), list[tuple[float, float, int]]()
+        for seed in range(5):
+            response = httpx.post(
+                f"{url}/api/classes",
+                data={"name": f"tone {seed}"},
+                files={"clips": ("a.wav", clip(seed))},
+                timeout=60,
+            )
+            response.raise_for_status()
+        start = time.monotonic()
+        until = start + 60 * minutes
+        hostile = hostile_uploads()
+        jobs = [threading.Thread(target=client, args=(url, n, until, hostile, tally)) for n in range(clients)]
+        jobs.append(threading.Thread(target=watch, args=(psutil.Process(process), until, start, memory)))
+        for job in jobs:
+            job.start()
+        for job in jobs:
+            job.join()
+        leftovers = len(list(Path(temporary).iterdir()))
     return summary(tally, memory, minutes, leftovers)
 
 
