@@ -42,7 +42,7 @@ class LabelDetector:
 
     Args:
         model: proposes and judges candidates.
-        rescorer: judges them once more; None if nothing but the examples sounds there.
+        rescorer: judges them once more; None if it has nothing to learn from.
         min_duration: seconds.
         band: lowest and highest frequency, the medians of the examples'; None where they are unknown.
         rate: examples per second of what they are all the events of; None if they are not.
@@ -225,8 +225,8 @@ def _fit_label(
         heard = without_unmarked(heard)
     model = LabelModel.fit([*heard, *heard_silent], step, ear)
     rescorer = None
-    if options.rescore:
-        rescorer = fit_rescorer(model, [own.lesson for own in heard], sources, examples, complete=complete)
+    if options.rescore and complete:  # among what may be unmarked events, it has nothing certain to learn from
+        rescorer = fit_rescorer(model, lessons, sources, examples)
     lows, highs = [mark.low_hz for mark in examples], [mark.high_hz for mark in examples]
     rate = len(examples) / sum(last_ends.values()) if complete else None
     return LabelDetector(model, rescorer, SHORTEST_PART * min(durations), (_median(lows), _median(highs)), rate)

@@ -27,7 +27,8 @@ class DetectionOptions:
         overlaps: whether events of different labels may overlap; otherwise the one with the higher score wins.
         complete_between: whether every event before the last example is marked, so that the gaps hold none; None: if
             the examples are the first of their recording, which is what tables of the first events are.
-        rescore: whether candidates are judged once more by their timbre and the shipped network's embedding.
+        rescore: whether candidates are judged once more by their timbre and the shipped network's embedding, where all
+            events between the examples are known.
         network: folder of an event network of your own, by which recordings are heard; None takes the shipped one.
 
     Raises:

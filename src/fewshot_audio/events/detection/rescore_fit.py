@@ -31,8 +31,6 @@ def fit_rescorer(
     lessons: Sequence[Lesson],
     sources: Sequence[Path],
     examples: Sequence[Annotation],
-    *,
-    complete: bool,
 ) -> Rescorer | None:
     """Fit the second judgement; None if fewer than ``LEAST_OTHERS`` other sounds are known.
 
@@ -40,9 +38,7 @@ def fit_rescorer(
         model: the first judgement.
         lessons: what it learned from.
         sources: the recording of each lesson.
-        examples: of the label, in these recordings.
-        complete: whether all events in the known parts are examples; otherwise what the first judgement takes for an
-            event is not learned from.
+        examples: of the label, in these recordings: all events in what is known of these.
     """
     rows: list[Numbers] = []
     copies: list[Numbers] = []
@@ -51,7 +47,7 @@ def fit_rescorer(
         here = [mark for mark in examples if mark.file == path]
         marks = np.array([(mark.start, mark.end) for mark in here]).reshape(-1, 2)
         own = [lesson for lesson, source in zip(lessons, sources, strict=True) if source == path]
-        rest = _others(model, own, marks, complete=complete)
+        rest = _others(model, own, marks)
         places = _places(own, model.step, marks)
         starts = np.concatenate([marks[:, 0], places[:, 0]])
         ends = np.concatenate([marks[:, 1], places[:, 1]])
@@ -77,7 +73,7 @@ def rescored(rescorer: Rescorer, path: Path, candidates: Candidates) -> Candidat
     return Candidates(candidates.starts, candidates.ends, candidates.log_odds + rescorer.log_odds(descriptions))
 
 
-def _others(model: LabelModel, lessons: Sequence[Lesson], marks: Numbers, *, complete: bool) -> Candidates:
+def _others(model: LabelModel, lessons: Sequence[Lesson], marks: Numbers) -> Candidates:
     """What is proposed in the known parts of a recording and is no example."""
     rate = FRAMES_PER_SECOND / model.step
     parts = []
@@ -97,8 +93,6 @@ def _others(model: LabelModel, lessons: Sequence[Lesson], marks: Numbers, *, com
     # Of windows that meet an example, the best stand for it, and hide its own parts.
     apart = best_apart(candidates.starts, candidates.ends, candidates.agreement() + 1e6 * (share > 0.5))
     candidates = candidates.take(apart[share[apart] < _OTHER_OVERLAP])
-    if not complete:
-        candidates = candidates.take(np.flatnonzero(candidates.log_odds < 0.0))
     return candidates.take(np.argsort(-candidates.log_odds, kind="stable")[:MOST_OTHERS])
 
 
