@@ -75,11 +75,14 @@ def test_joins_are_joined(runs: list[Path], tiny_dataset: Path, tmp_path: Path) 
     halves = [join_runs(part, tmp_path / name).folder for part, name in ((runs, "a"), (more, "b"))]
     with pytest.raises(ConfigError, match="seed"):
         join_runs(halves, tmp_path / "c")  # of different experiments
-    first = [join_runs(pair, tmp_path / name).folder for pair, name in ((runs[:2], "d"), (runs[1:], "e"))]
-    network = join_runs(first, tmp_path / "f").trained_network()
-    order = [runs[0], runs[1], runs[1], runs[2]]
-    parts = torch.cat([embed(Run.read(run).trained_network()) for run in order], dim=1)
+    four = train(tiny_dataset, tmp_path / "four", {"num_runs": 4})
+    first, last, middle = (join_runs(four[n : n + 2], tmp_path / f"pair-{n}").folder for n in (0, 2, 1))
+    network = join_runs([first, last], tmp_path / "f").trained_network()
+    parts = torch.cat([embed(Run.read(run).trained_network()) for run in four], dim=1)
     torch.testing.assert_close(embed(network), parts / 2)
+    with pytest.raises(ConfigError, match=r"pair-1 and .*pair-0 hold the same network: join each once"):
+        join_runs([first, middle], tmp_path / "g")
+    assert not (tmp_path / "g").exists()
 
 
 def of_encoders(root: Path, output: Path, changes: dict[str, Any]) -> list[Path]:

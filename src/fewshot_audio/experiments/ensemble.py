@@ -44,7 +44,8 @@ def join_runs(folders: Sequence[Path], output: Path) -> Run:
 
     Raises:
         ConfigError: fewer than two runs, runs of different experiments (of different encoders: runs that are tested in
-            different ways), the same run twice, or networks with parts beside the encoder that cannot be joined.
+            different ways), the same network twice, be it as a member, or networks with parts beside the encoder that
+            cannot be joined.
         DataError: a folder is no run folder, or the output exists.
     """
     runs = [Run.read(folder) for folder in folders]
@@ -69,7 +70,9 @@ def join_runs(folders: Sequence[Path], output: Path) -> Run:
         experiment=first.experiment.model_copy(update={"use_contrastive": False}),
         model=_joined_model(runs),
     )
-    network = side_by_side([run.trained_network() for run in runs], joined.untrained_network())
+    networks = [run.trained_network() for run in runs]
+    _check_members_differ(runs, networks)
+    network = side_by_side(networks, joined.untrained_network())
     output.mkdir(parents=True)
     save_tensors(output / WEIGHTS_FILE, network.state_dict())
     joined.write()
@@ -132,6 +135,19 @@ def _joined_model(runs: Sequence[Run]) -> ModelConfig:
             if sections.setdefault(str(name), section) != section:
                 raise ConfigError(f"{run.folder}: its section {name} is another one than that of the runs before it")
     return runs[0].model.model_copy(update={**sections, "members": names})
+
+
+def _check_members_differ(runs: Sequence[Run], networks: Sequence[FewShotNetwork]) -> None:
+    """Raise ConfigError if two runs, of which either may be a join, have the same encoder with the same weights."""
+    seen: list[tuple[Run, dict[str, torch.Tensor]]] = []
+    for run, network in zip(runs, networks, strict=True):
+        for member in ensemble_members(network.encoder):
+            own = member.state_dict()
+            for other, weights in seen:
+                same = own.keys() == weights.keys() and all(torch.equal(own[key], weights[key]) for key in own)
+                if same:
+                    raise ConfigError(f"{run.folder} and {other.folder} hold the same network: join each once")
+            seen.append((run, own))
 
 
 def _check_can_join(experiment: ExperimentConfig) -> None:
