@@ -70,13 +70,12 @@ def test_the_centers_are_joined(tiny_dataset: Path, tmp_path: Path) -> None:
     torch.testing.assert_close(embed(join_runs(runs, tmp_path / "joined").trained_network()), expected)
 
 
-def test_joins_are_joined(runs: list[Path], tiny_dataset: Path, tmp_path: Path) -> None:
-    more = train(tiny_dataset, tmp_path / "more", {"seed": 100})
-    halves = [join_runs(part, tmp_path / name).folder for part, name in ((runs, "a"), (more, "b"))]
-    with pytest.raises(ConfigError, match="seed"):
-        join_runs(halves, tmp_path / "c")  # of different experiments
+def test_joins_are_joined(tiny_dataset: Path, tmp_path: Path) -> None:
     four = train(tiny_dataset, tmp_path / "four", {"num_runs": 4})
     first, last, middle = (join_runs(four[n : n + 2], tmp_path / f"pair-{n}").folder for n in (0, 2, 1))
+    more = train(tiny_dataset, tmp_path / "more", {"num_runs": 2, "seed": 100})
+    with pytest.raises(ConfigError, match=r"of another experiment than .* seed"):
+        join_runs([first, join_runs(more, tmp_path / "other").folder], tmp_path / "c")
     network = join_runs([first, last], tmp_path / "f").trained_network()
     parts = torch.cat([embed(Run.read(run).trained_network()) for run in four], dim=1)
     torch.testing.assert_close(embed(network), parts / 2)

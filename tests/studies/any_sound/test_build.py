@@ -31,7 +31,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two collections of synthetic sounds."""
     folder = tmp_path_factory.mktemp("data")
     for seed, name in enumerate(("One", "Two")):
-        source = SOURCES.find("synthetic").make(seed=seed)
+        source = SOURCES.find("synthetic").make(seed=seed, classes=30, clips=12)
         prepare(source, DatasetFolder(folder / name), SHORT, limits=source.limits, workers=1)
     return folder
 
