@@ -8,10 +8,10 @@ import soundfile
 
 from fewshot_audio.events.annotation import Annotation
 from fewshot_audio.events.detection.detector import Detector
-from fewshot_audio.events.detection.frames import Frames
+from fewshot_audio.events.detection.frames import Excerpt, Frames
 from fewshot_audio.events.detection.judge import Judge
 from fewshot_audio.events.detection.label_model import frame_step
-from fewshot_audio.events.detection.lesson import hear_lessons, open_ear
+from fewshot_audio.events.detection.lesson import Lesson, hear_lessons, open_ear
 from fewshot_audio.events.detection.lesson_reading import make_lesson, read_blocks
 from fewshot_audio.events.detection.network import open_hearing
 from fewshot_audio.events.detection.options import DetectionOptions
@@ -58,6 +58,22 @@ def test_of_very_many_proposals_some_are_learned_from_and_every_counterexample(
     assert len(others) == 40 + len(against)
     assert np.array_equal(others[40:], study.others[study.stretches < 0])
     assert all((study.others == row).all(axis=1).any() for row in others)
+
+
+def test_windows_are_unsure_where_they_meet_one_that_is() -> None:
+    random = np.random.default_rng(0)
+    power = np.ones((80, 4), np.float32)
+    none = np.empty(0, np.int64)
+    for count in (0, 1, 5):
+        first, length = random.integers(0, 70, count), random.integers(1, 11, count)
+        lesson = Lesson(Excerpt(0, (0, 80), power, power, 1), none, none, (0, 80), (none, none), (first, length))
+        starts = random.integers(0, 75, 200)
+        ends = starts + random.integers(1, 6, 200)
+        expected = [
+            any(s < f + n and e > f for f, n in zip(first, length, strict=True))
+            for s, e in zip(starts, ends, strict=True)
+        ]
+        assert lesson.is_unsure(starts, ends).tolist() == expected
 
 
 def test_the_calls_are_found_wherever_those_that_are_marked_lie(tmp_path: Path) -> None:

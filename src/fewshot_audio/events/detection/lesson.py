@@ -38,7 +38,12 @@ class Lesson:
     def is_unsure(self, starts: Integers, ends: Integers) -> NDArray[np.bool_]:
         """Which windows, in frames of the excerpt, meet one that may be an event. Shape: (n,), (n,) -> (n,)."""
         first, length = self.unsure
-        meets: NDArray[np.bool_] = np.any((starts[:, None] < first + length) & (ends[:, None] > first), axis=1)
+        total = len(self.excerpt.power)
+        steps = np.zeros(total + 1, np.int64)
+        np.add.at(steps, np.clip(first, 0, total), 1)
+        np.add.at(steps, np.clip(first + length, 0, total), -1)
+        covered = np.concatenate([[0], np.cumsum(np.cumsum(steps[:-1]) > 0)])  # unsure frames before each
+        meets: NDArray[np.bool_] = covered[np.clip(ends, 0, total)] > covered[np.clip(starts, 0, total)]
         return meets
 
 

@@ -174,6 +174,8 @@ def without_unmarked(heard: Sequence[HeardLesson]) -> list[HeardLesson]:
     for _ in range(ROUNDS):
         study = Study.of(changed)
         places = study.places[study.unmarked()]
+        if not len(places):
+            break
         for number, own in enumerate(changed):
             _, starts, lengths = places[places[:, 0] == number].T
             former_starts, former_lengths = own.lesson.unsure
