@@ -36,7 +36,8 @@ def test_unmarked_calls_are_left_out_and_other_sounds_are_learned_from(tmp_path:
     assert near.any(axis=0).sum() >= len(rest) - 2  # the unmarked calls are left out
     assert near.any(axis=1).mean() > 0.9  # and little else
     before, after = (Study.of([own]) for own in (heard, changed))
-    assert np.unique(before.examples).tolist() == np.unique(after.examples).tolist() == list(range(len(MARKED)))
+    for study in (before, after):
+        assert np.unique(study.events.examples).tolist() == list(range(len(MARKED)))
     assert 0 < len(after.others) < len(before.others)
 
 
@@ -56,8 +57,8 @@ def test_of_very_many_proposals_some_are_learned_from_and_every_counterexample(
     (others,) = taught
     assert len(study.others) > 200
     assert len(others) == 40 + len(against)
-    assert np.array_equal(others[40:], study.others[study.stretches < 0])
-    assert all((study.others == row).all(axis=1).any() for row in others)
+    assert np.array_equal(others[40:], study.others.features[study.others.stretches < 0])
+    assert all((study.others.features == row).all(axis=1).any() for row in others)
 
 
 def test_windows_are_unsure_where_they_meet_one_that_is() -> None:

@@ -57,6 +57,11 @@ class Ear:
         return HeardFrames.of(excerpt, self.faintest, self.hearing)
 
 
+def faintest_beside(power: float) -> float:
+    """Power that counts as nothing beside this one: 60 dB less."""
+    return max(1e-6 * power, 1e-30)
+
+
 def frame_levels(excerpt: Excerpt, faintest: float) -> Frames:
     """Levels of an excerpt, where power below ``faintest`` counts as nothing. Shape: -> (frames, bands)."""
     return levels_above(np.maximum(excerpt.power, faintest), np.maximum(excerpt.floor, faintest))

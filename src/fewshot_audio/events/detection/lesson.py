@@ -8,11 +8,8 @@ from numpy.typing import NDArray
 
 from fewshot_audio.events.detection.augment import Copy, mixed_copies
 from fewshot_audio.events.detection.frames import Excerpt, Integers
-from fewshot_audio.events.detection.hearing import Ear, HeardFrames
+from fewshot_audio.events.detection.hearing import Ear, HeardFrames, faintest_beside
 from fewshot_audio.events.detection.network import Hearing
-
-FAINTEST = 1e-6
-"""Power that counts as nothing, as a part of the loudest example's: -60 dB."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ def open_ear(lessons: Sequence[Lesson], hearing: Hearing) -> Ear:
         for lesson in lessons
         for start, length in zip(lesson.starts, lesson.lengths, strict=True)
     )
-    return Ear(max(FAINTEST * loudest, 1e-30), hearing)
+    return Ear(faintest_beside(loudest), hearing)
 
 
 @dataclass(frozen=True)

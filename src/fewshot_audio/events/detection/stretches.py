@@ -6,7 +6,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from fewshot_audio.events.detection.frames import Excerpt, Frames, Integers, Numbers
-from fewshot_audio.events.detection.hearing import frame_levels
+from fewshot_audio.events.detection.hearing import faintest_beside, frame_levels
 
 STEP = 2
 """Frames of 5 ms that count as one."""
@@ -24,8 +24,6 @@ LEAST_FLANK = 5  # frames
 MOST_SHARED = 0.7
 """Intersection over union of two stretches, at most; of others the one that stands out less is left out."""
 MOST_A_MINUTE = 100
-FAINTEST = 1e-6
-"""Power that counts as nothing, as a part of the mean one, so that digital silence has finite levels."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ def audible_stretches(excerpt: Excerpt, longest: int) -> Stretches:
 
 def frame_loudness(excerpt: Excerpt) -> Numbers:
     """How loud each frame is, in dB above the noise floor, beside the excerpt's median. Shape: -> (frames,)."""
-    levels: Frames = frame_levels(excerpt, max(FAINTEST * float(excerpt.power.mean()), 1e-30))
+    levels: Frames = frame_levels(excerpt, faintest_beside(float(excerpt.power.mean())))
     loudest = np.partition(levels, -LOUDEST_BANDS, axis=1)[:, -LOUDEST_BANDS:]
     loudness: Numbers = 10.0 * loudest.mean(axis=1, dtype=np.float64)
     return loudness - np.median(loudness)

@@ -1,8 +1,8 @@
 """What lessons tell: features of examples and of other windows, and which of the others may be unmarked events."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass, fields, replace
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,30 +35,79 @@ _STRETCH = 5
 
 
 @dataclass(frozen=True)
+class EventRows:
+    """Windows that are examples, copies of examples, or proposed around them.
+
+    Args:
+        features: (n, width).
+        weights: (n,).
+        examples: the number of the example of each (n,).
+        is_copy: which are copies (n,).
+    """
+
+    features: Frames
+    weights: Numbers
+    examples: Integers
+    is_copy: NDArray[np.bool_]
+
+    @classmethod
+    def alike(cls, features: Frames, weight: float, examples: Integers, is_copy: bool = False) -> Self:
+        """Rows of one weight."""
+        count = len(features)
+        return cls(features, np.full(count, weight), examples, np.full(count, is_copy))
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+
+@dataclass(frozen=True)
+class OtherRows:
+    """Windows that are no examples.
+
+    Args:
+        features: (m, width).
+        places: the number of the lesson, first frame and length (m, 3); -1, 0, 0 of what was not proposed.
+        stretches: the stretch of time of each, -1 of what was not proposed (m,).
+    """
+
+    features: Frames
+    places: Integers
+    stretches: Integers
+
+    @classmethod
+    def unplaced(cls, features: Frames) -> Self:
+        """Rows that were not proposed."""
+        places = np.full((len(features), 3), (-1, 0, 0))
+        return cls(features, places, places[:, 0])
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+
+Rows = TypeVar("Rows", EventRows, OtherRows)
+
+
+def _joined(parts: Sequence[Rows]) -> Rows:
+    """Rows of several lessons, one after another."""
+    columns = ([getattr(part, field.name) for part in parts] for field in fields(parts[0]))
+    return type(parts[0])(*(np.concatenate(column) for column in columns))
+
+
+@dataclass(frozen=True)
 class Study:
     """Features of windows of lessons.
 
     Args:
         frames: the model of frames.
         proposer: of windows.
-        events: of the examples, of their copies and of what is proposed around them (n, width).
-        weights: of these (n,).
-        examples: the number of the example of each (n,).
-        is_copy: which are copies (n,).
-        others: of windows that are no examples (m, width).
-        places: of these, the number of the lesson, first frame and length (m, 3); -1, 0, 0 of counterexamples.
-        stretches: the stretch of time of each, -1 of counterexamples (m,).
+        events: examples, their copies and what is proposed around them.
+        others: of the same lessons.
     """
 
     frames: FrameModel
     proposer: Proposer
-    events: Frames
-    weights: Numbers
-    examples: Integers
-    is_copy: NDArray[np.bool_]
-    others: Frames
-    places: Integers
-    stretches: Integers
+    events: EventRows
+    others: OtherRows
 
     @classmethod
     def of(cls, heard: Sequence[HeardLesson]) -> Self:
@@ -69,14 +118,14 @@ class Study:
         """
         frames = _fit_frames(heard)
         windows = [WindowFeatures(own.frames, frames) for own in heard]
-        lessons = [own.lesson for own in heard]
-        lengths = np.concatenate([lesson.lengths for lesson in lessons])
+        lengths = np.concatenate([own.lesson.lengths for own in heard])
         proposer = Proposer.fit(lengths, [own.curves for own in windows])
-        events: list[tuple[Frames, float, Integers, bool]] = []
-        near_rows: list[tuple[Frames, Integers]] = []
-        others: list[tuple[Frames, Integers, Integers]] = []
+        stretch = _STRETCH * int(lengths.max())
+        events: list[EventRows] = []
+        near: list[EventRows] = []
+        others: list[OtherRows] = []
         count = 0
-        for number, (lesson, own) in enumerate(zip(lessons, windows, strict=True)):
+        for number, (lesson, own) in enumerate(zip((own.lesson for own in heard), windows, strict=True)):
             starts, window_lengths = proposer.propose(own.curves)
             inside = (starts >= lesson.span[0]) & (starts + window_lengths <= lesson.span[1])
             starts, window_lengths = starts[inside], window_lengths[inside]
@@ -85,47 +134,40 @@ class Study:
                 shares = overlap(starts, starts + window_lengths, lesson.starts, lesson.starts + lesson.lengths)
                 share, nearest = shares.max(axis=1, initial=0.0), shares.argmax(axis=1)
                 copies = heard[number].copies
-                here = count + np.arange(len(lesson.starts))
-                events.append((own.rows(lesson.starts, lesson.lengths), _EXAMPLE_WEIGHT, here, False))
-                originals = count + np.array([copy.example for copy in copies])
-                events.append((copy_rows(copies, frames), _COPY_WEIGHT, originals, True))
-                near = share > _EVENT_OVERLAP
-                near_rows.append((own.rows(starts[near], window_lengths[near]), count + nearest[near]))
+                here, originals = np.arange(len(lesson.starts)), np.array([copy.example for copy in copies])
+                events.append(EventRows.alike(own.rows(lesson.starts, lesson.lengths), _EXAMPLE_WEIGHT, count + here))
+                events.append(EventRows.alike(copy_rows(copies, frames), _COPY_WEIGHT, count + originals, True))
+                chosen = share > _EVENT_OVERLAP
+                rows = own.rows(starts[chosen], window_lengths[chosen])
+                near.append(EventRows.alike(rows, 1.0, count + nearest[chosen]))
                 count += len(here)
             far = (share < _OTHER_OVERLAP) & ~lesson.is_unsure(starts, starts + window_lengths)
-            places = np.stack([np.full(len(starts), number), starts, window_lengths], axis=1)[far]
-            stretch = starts[far] // (_STRETCH * int(lengths.max())) + 2 * number
-            against = own.rows(*lesson.counterexamples)
-            none = np.full((len(against), 3), (-1, 0, 0))
-            others += [(own.rows(starts[far], window_lengths[far]), places, stretch), (against, none, none[:, 0])]
-        proposed = sum(len(rows) for rows, _ in near_rows)
-        events += [(rows, min(1.0, _PROPOSAL_WEIGHTS / max(1, proposed)), own, False) for rows, own in near_rows]
-        if not any(len(rows) for rows, *_ in others):  # silence between the examples, where nothing is proposed
-            between = [_between(lesson, own) for lesson, own in zip(lessons, windows, strict=True)]
-            others = [(rows, np.full((len(rows), 3), (-1, 0, 0)), np.full(len(rows), -1)) for rows in between]
-        if not any(len(rows) for rows, *_ in others):
+            starts, window_lengths = starts[far], window_lengths[far]
+            places = np.stack([np.full(len(starts), number), starts, window_lengths], axis=1)
+            others.append(OtherRows(own.rows(starts, window_lengths), places, starts // stretch + 2 * number))
+            others.append(OtherRows.unplaced(own.rows(*lesson.counterexamples)))
+        if not any(map(len, others)):  # silence between the examples, where nothing is proposed
+            pairs = zip(heard, windows, strict=True)
+            others = [OtherRows.unplaced(_between(own.lesson, features)) for own, features in pairs]
+        if not any(map(len, others)):
             raise DataError(NOTHING_ELSE)
-        return cls(
-            frames,
-            proposer,
-            np.concatenate([rows for rows, *_ in events]),
-            np.concatenate([np.full(len(rows), weight) for rows, weight, *_ in events]),
-            np.concatenate([own for _, _, own, _ in events]),
-            np.concatenate([np.full(len(rows), is_copy) for rows, *_, is_copy in events]),
-            *(np.concatenate(parts) for parts in zip(*others, strict=True)),
-        )
+        proposed = _joined(near)
+        weight = min(1.0, _PROPOSAL_WEIGHTS / max(1, len(proposed)))
+        events.append(replace(proposed, weights=np.full(len(proposed), weight)))
+        return cls(frames, proposer, _joined(events), _joined(others))
 
     def judge(self) -> Judge:
         """What tells events from others."""
-        return Judge.fit(self.events, self._thinned(np.ones(len(self.others), bool)), self.weights, LEVEL_WIDTH)
+        others = self._thinned(np.ones(len(self.others), bool))
+        return Judge.fit(self.events.features, others, self.events.weights, LEVEL_WIDTH)
 
     def _thinned(self, chosen: NDArray[np.bool_]) -> Frames:
         """These of the others; of what is only proposed, at most ``MOST_PROPOSED``, evenly over time."""
-        numbers, is_proposed = np.flatnonzero(chosen), self.stretches[chosen] >= 0
+        numbers, is_proposed = np.flatnonzero(chosen), self.others.stretches[chosen] >= 0
         proposed = numbers[is_proposed]
         if len(proposed) > MOST_PROPOSED:
             proposed = proposed[np.linspace(0, len(proposed) - 1, MOST_PROPOSED).astype(np.int64)]
-        rows: Frames = self.others[np.concatenate([proposed, numbers[~is_proposed]])]
+        rows: Frames = self.others.features[np.concatenate([proposed, numbers[~is_proposed]])]
         return rows
 
     def unmarked(self) -> Integers:
@@ -138,19 +180,21 @@ class Study:
         Returns:
             Their numbers.
         """
-        spies, scores = np.full(len(self.events), np.nan), np.full(len(self.others), -np.inf)
+        events, others = self.events, self.others
+        spies, scores = np.full(len(events), np.nan), np.full(len(others), -np.inf)
         for half in (0, 1):
-            own, asked = self.examples % 2 == half, (self.stretches >= 0) & (self.stretches % 2 == half)
+            own, asked = events.examples % 2 == half, (others.stretches >= 0) & (others.stretches % 2 == half)
             if own.all() or not own.any() or not asked.any() or asked.all():
                 continue
-            weights = self.weights[~own]
-            judge = Judge.fit(self.events[~own], self._thinned(~asked), weights, LEVEL_WIDTH, SPY_TREES)
-            chosen = own & ~self.is_copy
-            spies[chosen], scores[asked] = judge.log_odds(self.events[chosen]), judge.log_odds(self.others[asked])
+            weights = events.weights[~own]
+            judge = Judge.fit(events.features[~own], self._thinned(~asked), weights, LEVEL_WIDTH, SPY_TREES)
+            chosen = own & ~events.is_copy
+            spies[chosen] = judge.log_odds(events.features[chosen])
+            scores[asked] = judge.log_odds(others.features[asked])
         is_spy = np.isfinite(spies)
         if not is_spy.any():
             return np.empty(0, np.int64)
-        known = [spies[is_spy & (self.examples == number)].max() for number in np.unique(self.examples[is_spy])]
+        known = [spies[is_spy & (events.examples == number)].max() for number in np.unique(events.examples[is_spy])]
         limit = min(0.0, float(np.quantile(known, SPY_QUANTILE)))
         return np.flatnonzero(scores > self._lowered(limit, scores))
 
@@ -160,7 +204,7 @@ class Study:
         chosen = np.flatnonzero(scores > floor)
         if not len(chosen):
             return limit
-        numbers, starts, lengths = self.places[chosen].T
+        numbers, starts, lengths = self.others.places[chosen].T
         begin = starts + numbers * int((starts + lengths).max())  # windows of two lessons do not meet
         peaks = scores[chosen][best_apart(begin, begin + lengths, scores[chosen])]
         peaks = np.concatenate([[limit], peaks[peaks < limit], [floor]])
@@ -173,7 +217,7 @@ def without_unmarked(heard: Sequence[HeardLesson]) -> list[HeardLesson]:
     changed = list(heard)
     for _ in range(ROUNDS):
         study = Study.of(changed)
-        places = study.places[study.unmarked()]
+        places = study.others.places[study.unmarked()]
         if not len(places):
             break
         for number, own in enumerate(changed):
