@@ -14,6 +14,8 @@ TREES, LEAST_LEAF = 150, 2
 LEAST_SHARE = 0.01
 """Added to the shares of trees before their log-odds, so that these are finite."""
 TOTAL_WEIGHT = 1000.0
+_CHUNK = 4096
+"""Windows that are standardized at once, in double precision."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,9 @@ class Judge:
         """Shape: (n, width) -> (n,)."""
         if not len(rows):
             return np.empty(0)
-        parts = [(rows - self.mean) / self.deviation @ self.weights + self.offset]
+        chunks = (rows[first : first + _CHUNK] for first in range(0, len(rows), _CHUNK))
+        linear = [(chunk - self.mean) / self.deviation @ self.weights + self.offset for chunk in chunks]
+        parts = [np.concatenate(linear)]
         for tree_shares in self.tree_shares:
             shares = tree_shares(rows)
             parts.append(np.log((shares + LEAST_SHARE) / (1.0 + LEAST_SHARE - shares)))

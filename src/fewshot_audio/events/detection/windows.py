@@ -16,6 +16,11 @@ LOUDEST = 3.0
 LEVEL_WIDTH = N_MELS * (PARTS + 3) + 1
 """Of a window's features, the first ones, which are of its levels and length; the rest is of what is heard in it."""
 
+CONTRASTS = 12
+"""Of a window's features, those of each curve but loudness."""
+_CHUNK = 1024
+"""Windows that are described at once; eight minutes may have thirty thousand."""
+
 
 class WindowFeatures:
     """Features of windows of an excerpt.
@@ -48,6 +53,14 @@ class WindowFeatures:
         Shape:
             -> (windows, LEVEL_WIDTH + 36 + width of an embedding), float32.
         """
+        width = LEVEL_WIDTH + CONTRASTS * len(self._curve_sums) + self._embeddings.shape[1]
+        rows = np.empty((len(starts), width), np.float32)
+        for first in range(0, len(starts), _CHUNK):
+            chunk = slice(first, first + _CHUNK)
+            rows[chunk] = self._rows(starts[chunk], lengths[chunk])
+        return rows
+
+    def _rows(self, starts: Integers, lengths: Integers) -> Numbers:
         edges = [np.round(starts + lengths * part / PARTS).astype(np.int64) for part in range(PARTS + 1)]
         ends, flank = starts + lengths, np.maximum(3, lengths // 4)
         mean = self._mean(self._sums, starts, ends)
@@ -62,7 +75,7 @@ class WindowFeatures:
         columns += [self._contrasts(sums, starts, ends, flank, edges) for sums in self._curve_sums]
         embedding = self._mean(self._embeddings, starts, ends)
         columns.append(embedding / (np.linalg.norm(embedding, axis=1, keepdims=True) + 1e-6))
-        return np.concatenate(columns, axis=1).astype(np.float32)
+        return np.concatenate(columns, axis=1)
 
     def _contrasts(
         self, sums: Numbers, starts: Integers, ends: Integers, flank: Integers, edges: list[Integers]
