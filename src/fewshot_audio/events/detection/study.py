@@ -171,14 +171,14 @@ class Study:
         return rows
 
     def unmarked(self) -> Integers:
-        """Which of the others may be events that nobody marked.
+        """Where those of the others are that may be events that nobody marked.
 
         Examples are the spies among them (Liu et al. 2002, "Partially supervised classification of text documents"):
         each half of the examples and of the stretches of time is judged by what the other half has taught. What scores
         as high as most examples do, each by the best window around it, may be an event, however many such there are.
 
         Returns:
-            Their numbers.
+            Their places (n, 3).
         """
         events, others = self.events, self.others
         spies, scores = np.full(len(events), np.nan), np.full(len(others), -np.inf)
@@ -193,10 +193,10 @@ class Study:
             scores[asked] = judge.log_odds(others.features[asked])
         is_spy = np.isfinite(spies)
         if not is_spy.any():
-            return np.empty(0, np.int64)
+            return others.places[:0]
         known = [spies[is_spy & (events.examples == number)].max() for number in np.unique(events.examples[is_spy])]
         limit = min(0.0, float(np.quantile(known, SPY_QUANTILE)))
-        return np.flatnonzero(scores > self._lowered(limit, scores))
+        return others.places[scores > self._lowered(limit, scores)]
 
     def _lowered(self, limit: float, scores: Numbers) -> float:
         """The limit, or the middle of the first wide gap below it: few spies may all score higher than most events."""
@@ -216,8 +216,7 @@ def without_unmarked(heard: Sequence[HeardLesson]) -> list[HeardLesson]:
     """Lessons that leave out what may be events that nobody marked."""
     changed = list(heard)
     for _ in range(ROUNDS):
-        study = Study.of(changed)
-        places = study.others.places[study.unmarked()]
+        places = Study.of(changed).unmarked()
         if not len(places):
             break
         for number, own in enumerate(changed):
