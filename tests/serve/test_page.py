@@ -368,6 +368,23 @@ def test_a_phone_needs_no_sideways_scrolling(dark: bool, url: str, chromium: Bro
         assert width(page) == 360
 
 
+@pytest.mark.parametrize("across", [360, 800, 1180])
+def test_names_are_whole_however_many_buttons_stand_beside_them(
+    across: int, url: str, chromium: Browser, sounds: Path
+) -> None:
+    with chromium.page(url, width=across, height=740) as page:
+        teach(page, "x" * 90, sounds / "high-0.wav")
+        teach(page, "glass_breaking", sounds / "low-0.wav")
+        name = page.locator("#classes .name", has_text="glass_breaking")
+        assert name.evaluate("e => e.scrollWidth <= e.clientWidth")
+        tops = (
+            page.locator("#classes li", has_text="xxx")
+            .locator(".name, .clips")
+            .evaluate_all("all => all.map(e => e.getBoundingClientRect()).map(box => (box.top + box.bottom) / 2)")
+        )
+        assert abs(tops[0] - tops[1]) < 5  # how many clips there are, on the same line as a name that is cut
+
+
 def width(page: Any) -> int:
     return int(page.evaluate("document.documentElement.scrollWidth"))
 

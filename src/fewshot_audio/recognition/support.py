@@ -53,8 +53,9 @@ def list_support(folder: Path) -> SupportClips:
                 listing.problems.append(_line(folder / class_folder, str(error)))
     listing.remarks.extend(other_files(n_others))
     if not listing.clips:
-        lines = [*listing.problems, *listing.remarks, f"{folder}: no sound files in folders of classes"]
-        raise DataError("\n".join(lines))
+        missing = f"{folder}: no sound files in folders of classes"
+        advice = "put the clips of each sound into a folder of its own"
+        raise DataError("\n".join([*listing.problems, *listing.remarks, f"{missing} ({advice})"]))
     classes = {name for name, _ in listing.clips}
     for entry in list_folder(folder):
         if is_folder(entry) and entry.name not in unusable and class_of(as_text(entry.name)) not in classes:
