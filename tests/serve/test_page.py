@@ -377,12 +377,12 @@ def test_names_are_whole_however_many_buttons_stand_beside_them(
         teach(page, "glass_breaking", sounds / "low-0.wav")
         name = page.locator("#classes .name", has_text="glass_breaking")
         assert name.evaluate("e => e.scrollWidth <= e.clientWidth")
-        tops = (
+        middles = (
             page.locator("#classes li", has_text="xxx")
             .locator(".name, .clips")
             .evaluate_all("all => all.map(e => e.getBoundingClientRect()).map(box => (box.top + box.bottom) / 2)")
         )
-        assert abs(tops[0] - tops[1]) < 5  # how many clips there are, on the same line as a name that is cut
+        assert abs(middles[0] - middles[1]) < 5  # how many clips there are, on the same line as a name that is cut
 
 
 def width(page: Any) -> int:

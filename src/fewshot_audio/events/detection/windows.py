@@ -15,7 +15,6 @@ LOUDEST = 3.0
 """Of a frame's levels, in its loudness."""
 LEVEL_WIDTH = N_MELS * (PARTS + 3) + 1
 """Of a window's features, the first ones, which are of its levels and length; the rest is of what is heard in it."""
-
 CONTRASTS = 12
 """Of a window's features, those of each curve but loudness."""
 _CHUNK = 1024
@@ -51,7 +50,7 @@ class WindowFeatures:
             lengths: frames (windows,).
 
         Shape:
-            -> (windows, LEVEL_WIDTH + 36 + width of an embedding), float32.
+            -> (windows, LEVEL_WIDTH + 3 x CONTRASTS + width of an embedding), float32.
         """
         width = LEVEL_WIDTH + CONTRASTS * len(self._curve_sums) + self._embeddings.shape[1]
         rows = np.empty((len(starts), width), np.float32)
